@@ -1,0 +1,55 @@
+"""DDPM (Ho et al. 2020, arXiv:2006.11239) as a denoiser in the coordinate x_sigma = x_0 + sigma * eps."""
+
+import torch
+from torch import Tensor, nn
+
+from zoo_core.interfaces import DiscreteScheduler, Event, Rng
+from zoo_core.schedulers import fractional_time
+from zoo_ddpm.config import DDPMConfig
+from zoo_ddpm.unet import UNet
+
+__all__ = ["DDPM"]
+
+
+class DDPM(nn.Module):
+    """A U-Net eps_theta(x_t, t), or one that predicts x_0, with the noise levels that it was trained on.
+
+    x_t = x_sigma / sqrt(1 + sigma^2) with sigma_t = sqrt((1 - abar_t) / abar_t), t = 1 ... T, so that
+    D(x, sigma) = x - sigma * eps_theta(x_t, t). A sigma between two levels is a fractional t, linear in log sigma.
+    """
+
+    def __init__(self, config: DDPMConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.levels = config.scheduler.levels
+        self.net = UNet(config)
+
+    @property
+    def event(self) -> Event:
+        return Event(shape=(self.config.channels, self.config.image_size, self.config.image_size), range=(-1.0, 1.0))
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        return self.levels[0], self.levels[-1]
+
+    @property
+    def scheduler(self) -> DiscreteScheduler:
+        return self.config.scheduler
+
+    @property
+    def num_classes(self) -> int:
+        return self.config.num_classes
+
+    def start(self, rng: Rng, sigma: float) -> Tensor:
+        # x_T is standard normal in the paper, so x_sigma = sqrt(1 + sigma^2) x_T, not sigma x_T.
+        return rng.normal(*self.event.shape) * (1 + sigma**2) ** 0.5
+
+    def time(self, sigma: Tensor) -> Tensor:
+        """The times t in [1, T], float32 (n,), of noise levels ``sigma`` float64 (n,)."""
+        return torch.tensor([fractional_time(self.levels, value) for value in sigma.tolist()], dtype=torch.float32, device=sigma.device)
+
+    def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
+        sigma_ = sigma.view(-1, 1, 1, 1)
+        x_t = x * (1 + sigma_**2).rsqrt().to(x.dtype)
+        out = self.net(x_t.to(self.net.conv_in.weight.dtype), self.time(sigma), labels).to(x.dtype)
+        return x - sigma_.to(x.dtype) * out if self.config.prediction == "eps" else out

@@ -1,0 +1,39 @@
+"""Training a DDPM: predict the noise, or the image, at a random level."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo_core.interfaces import Rng
+from zoo_core.training.trainer import Batch, Loss, Trainer
+from zoo_ddpm.config import DDPMTrainerConfig
+from zoo_ddpm.model import DDPM
+
+__all__ = ["DDPMTrainer"]
+
+
+class DDPMTrainer(Trainer):
+    """L_simple of Ho et al. 2020 (arXiv:2006.11239, eq. 14, Algorithm 1), with the absolute or the squared error."""
+
+    model: DDPM
+    levels: Tensor
+
+    def __init__(self, model: DDPM, config: DDPMTrainerConfig) -> None:
+        super().__init__(model, config)
+        self.error = {"l1": F.l1_loss, "mse": F.mse_loss}[config.loss]
+        self.p_uncond = config.p_uncond
+        self.register_buffer("levels", torch.tensor(model.levels, dtype=torch.float64), persistent=False)
+
+    def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
+        t = rng.integers(1, len(self.levels) + 1)
+        sigma = self.levels[t - 1].view(-1, 1, 1, 1)
+        eps = rng.normal(*batch.x.shape[1:])
+        # sqrt(abar) x_0 + sqrt(1 - abar) eps
+        x_t = (1 + sigma**2).rsqrt().float() * batch.x + (sigma * (1 + sigma**2).rsqrt()).float() * eps
+        out = self.model.net(x_t, t, self._labels(batch, rng)).float()
+        return Loss(value=self.error(out, eps if self.model.config.prediction == "eps" else batch.x))
+
+    def _labels(self, batch: Batch, rng: Rng) -> Tensor | None:
+        if not self.model.num_classes or batch.labels is None:
+            return None
+        return torch.where(rng.uniform() < self.p_uncond, self.model.num_classes, batch.labels)

@@ -1,0 +1,190 @@
+"""The U-Net of Ho et al. 2020 (arXiv:2006.11239, appendix B), with linear attention and plain resampling by option."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from zoo_ddpm.config import DDPMConfig
+
+__all__ = ["UNet", "timestep_embedding"]
+
+
+def timestep_embedding(t: Tensor, dim: int) -> Tensor:
+    """Sinusoids of times ``t`` (n,), which may be fractions, as float32 (n, dim) (Vaswani et al. 2017, arXiv:1706.03762, section 3.5)."""
+    half = dim // 2
+    frequency = torch.exp(torch.arange(half, device=t.device, dtype=torch.float32) * (-math.log(10_000.0) / max(half - 1, 1)))
+    angle = t.float()[:, None] * frequency
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+class Norm(nn.GroupNorm):
+    """GroupNorm with at most 32 groups of at least 4 channels, computed in float32: in bfloat16 it is slow on CPUs, and coarse."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(math.gcd(channels, min(32, max(channels // 4, 1))), channels, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            wide = torch.promote_types(x.dtype, torch.float32)
+            return F.group_norm(x.to(wide), self.num_groups, self.weight.to(wide), self.bias.to(wide), self.eps).to(x.dtype)
+
+
+def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer with its parameters at zero: what it ends starts as the identity, or as silence."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+class ResBlock(nn.Module):
+    """Two 3x3 convolutions around an added embedding, beside a shortcut."""
+
+    def __init__(self, width_in: int, width: int, embedding: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1 = Norm(width_in)
+        self.conv1 = nn.Conv2d(width_in, width, 3, padding=1)
+        self.embed = nn.Linear(embedding, width)
+        self.norm2 = Norm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = zeroed(nn.Conv2d(width, width, 3, padding=1))
+        self.shortcut = nn.Conv2d(width_in, width, 1) if width_in != width else nn.Identity()
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = h + self.embed(F.silu(embedding))[:, :, None, None]
+        h = self.conv2(self.dropout(F.silu(self.norm2(h))))
+        out: Tensor = self.shortcut(x) + h
+        return out
+
+
+class Attention(nn.Module):
+    """Softmax attention among all pixels: O(pixels^2)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = Norm(width)
+        self.qkv = nn.Conv2d(width, 3 * width, 1)
+        self.project = zeroed(nn.Conv2d(width, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = rearrange(self.qkv(self.norm(x)), "n (three head c) h w -> three n head (h w) c", three=3, head=self.heads)
+        out = F.scaled_dot_product_attention(q, k, v)
+        y: Tensor = x + self.project(rearrange(out, "n head (h w) c -> n (head c) h w", h=x.shape[2]))
+        return y
+
+
+class LinearAttention(nn.Module):
+    """Attention with softmaxes on queries and keys apart: O(pixels) (Shen et al. 2018, arXiv:1812.01243, section 3.2)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = Norm(width)
+        self.qkv = nn.Conv2d(width, 3 * width, 1)
+        self.project = zeroed(nn.Conv2d(width, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = rearrange(self.qkv(self.norm(x)), "n (three head c) h w -> three (n head) c (h w)", three=3, head=self.heads)
+        context = k.softmax(dim=2) @ v.transpose(1, 2)
+        out = context.transpose(1, 2) @ q.softmax(dim=1)
+        y: Tensor = x + self.project(rearrange(out, "(n head) c (h w) -> n (head c) h w", head=self.heads, h=x.shape[2]))
+        return y
+
+
+class Stage(nn.Module):
+    """A residual block and the attention of its level, if it has one."""
+
+    def __init__(self, width_in: int, width: int, size: int, config: DDPMConfig) -> None:
+        super().__init__()
+        self.block = ResBlock(width_in, width, 4 * config.dim, config.dropout)
+        self.attention: nn.Module = nn.Identity()
+        if size in config.attention:
+            self.attention = Attention(width, config.heads)
+        elif size in config.linear_attention:
+            self.attention = LinearAttention(width, config.heads)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        out: Tensor = self.attention(self.block(x, embedding))
+        return out
+
+
+class Downsample(nn.Module):
+    """Half the side, by a strided convolution or by averaging."""
+
+    def __init__(self, width: int, conv: bool) -> None:
+        super().__init__()
+        self.resample = nn.Conv2d(width, width, 3, stride=2, padding=1) if conv else nn.AvgPool2d(2)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        out: Tensor = self.resample(x)
+        return out
+
+
+class Upsample(nn.Module):
+    """Twice the side, by repetition and, by option, a convolution."""
+
+    def __init__(self, width: int, conv: bool) -> None:
+        super().__init__()
+        self.smooth = nn.Conv2d(width, width, 3, padding=1) if conv else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.smooth(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return out
+
+
+class UNet(nn.Module):
+    """Predicts from a noisy image, its time and its label: (n, channels, side, side), (n,), (n,) -> the image's shape."""
+
+    def __init__(self, config: DDPMConfig) -> None:
+        super().__init__()
+        widths = [config.dim * multiplier for multiplier in config.multipliers]
+        sizes = [config.image_size >> level for level in range(len(widths))]
+        self.dim = config.dim
+        self.embed = nn.Sequential(nn.Linear(config.dim, 4 * config.dim), nn.SiLU(), nn.Linear(4 * config.dim, 4 * config.dim))
+        # The last row is "no label".
+        self.labels = nn.Embedding(config.num_classes + 1, 4 * config.dim) if config.num_classes else None
+        self.conv_in = nn.Conv2d(config.channels, config.dim, 3, padding=1)
+
+        width, skips = config.dim, [config.dim]
+        self.down = nn.ModuleList()
+        for level, (size, wider) in enumerate(zip(sizes, widths, strict=True)):
+            for _ in range(config.blocks):
+                self.down.append(Stage(width, width := wider, size, config))
+                skips.append(width)
+            if level < len(widths) - 1:
+                self.down.append(Downsample(width, config.resample_conv))
+                skips.append(width)
+
+        self.middle = nn.ModuleList([ResBlock(width, width, 4 * config.dim, config.dropout) for _ in range(2)])
+        self.middle_attention = Attention(width, config.heads)
+
+        self.up = nn.ModuleList()
+        for level, (size, narrower) in reversed(list(enumerate(zip(sizes, widths, strict=True)))):
+            for _ in range(config.blocks + 1):
+                self.up.append(Stage(width + skips.pop(), width := narrower, size, config))
+            if level > 0:
+                self.up.append(Upsample(width, config.resample_conv))
+
+        self.norm_out = Norm(width)
+        self.conv_out = zeroed(nn.Conv2d(width, config.channels, 3, padding=1))
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        embedding = self.embed(timestep_embedding(t, self.dim).to(x.dtype))
+        if self.labels is not None:
+            null = self.labels.num_embeddings - 1
+            embedding = embedding + self.labels(torch.full_like(t, null, dtype=torch.int64) if labels is None else labels)
+        h = self.conv_in(x)
+        skips = [h]
+        for stage in self.down:
+            h = stage(h, embedding)
+            skips.append(h)
+        first, second = self.middle
+        h = second(self.middle_attention(first(h, embedding)), embedding)
+        for stage in self.up:
+            h = stage(h) if isinstance(stage, Upsample) else stage(torch.cat([h, skips.pop()], dim=1), embedding)
+        out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
+        return out

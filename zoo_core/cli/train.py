@@ -1,0 +1,153 @@
+"""``zoo train``."""
+
+import json
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo_core.config import apply_overrides, dump_json, load_json
+from zoo_core.errors import UsageError
+from zoo_core.recipes import Recipe
+from zoo_core.registry import registry, resolve
+from zoo_core.specs import ModelSpec, RecipeSpec
+
+if TYPE_CHECKING:
+    from zoo_core.training.fit import Report
+
+EXAMPLES = """\b
+Examples:
+  zoo train ddpm --recipe course --data folder:photos --out runs/mine
+  zoo train ddpm --recipe course -o 'data.path=$AFHQ/train' --out runs/cat
+  zoo train ddpm --recipe course --data folder:photos --dry-run
+  zoo train ddpm --recipe runs/cat/recipe.json --out runs/cat-again
+"""
+
+
+@click.command("train", epilog=EXAMPLES, short_help="Train a family, or go on with a run.")
+@click.argument("family")
+@click.option("--recipe", "recipe_name", metavar="NAME|FILE", help="A preset of the family, or a recipe.json. Default: its first preset.")
+@click.option("--data", metavar="NAME[:PATH]", help="The data set, such as folder:PATH.")
+@click.option("--steps", type=int, help="Training steps (fit.steps).")
+@click.option("--batch-size", type=int, help="Rows of a batch (fit.batch_size).")
+@click.option("--lr", type=float, help="Learning rate of every phase (fit.optimizer.lr).")
+@click.option("--seed", type=int, help="Seed of everything random (fit.seed).")
+@click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE", help="Changes one value of the recipe; may be repeated.")
+@click.option("--out", type=click.Path(path_type=Path), help="The run folder. Default: runs/FAMILY-RECIPE.")
+@click.option("--resume/--no-resume", default=True, help="Go on with the run that the folder holds (the default), or refuse to.")
+@click.option("--device", help="cpu, cuda, mps. Default: the first accelerator, or the CPU.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved recipe and stop.")
+def train(
+    family: str,
+    recipe_name: str | None,
+    data: str | None,
+    out: Path | None,
+    resume: bool,
+    device: str | None,
+    dry_run: bool,
+    **given: Any,
+) -> None:
+    """Train FAMILY by a recipe.
+
+    A run folder that holds a run is resumed from its newest checkpoint. Ctrl-C saves one before it stops. The result is a checkpoint folder,
+    OUT/export: `zoo sample local:OUT` uses it.
+    """
+    recipe = _recipe(family, recipe_name, data, given)
+    if dry_run:
+        click.echo(dump_json(recipe.to_dict()), nl=False)
+        return
+    from zoo_core.training.fit import fit
+
+    out = out or Path("runs") / f"{family}-{Path(recipe_name or 'default').stem}"
+    command = f"zoo {shlex.join(sys.argv[1:])}"
+    with _signals() as stop, _Progress(recipe.fit.steps) as progress:
+        folder = fit(recipe, out, resume=resume, device=device, command=command, on_report=progress, stop=stop)
+    click.echo(f"trained; the checkpoint is {folder} (zoo sample local:{out})", err=True)
+
+
+def _recipe(family: str, name: str | None, data: str | None, given: dict[str, Any]) -> Recipe:
+    registry().spec(ModelSpec, family)
+    plain = _preset(family, name)
+    if plain["model"]["name"] != family:
+        raise UsageError(f"{name} is a recipe of {plain['model']['name']}, not of {family}", f"zoo train {plain['model']['name']} --recipe {name}")
+    short = {"steps": "fit.steps", "batch_size": "fit.batch_size", "lr": "fit.optimizer.lr", "seed": "fit.seed"}
+    overrides = [f"{key}={json.dumps(given[option])}" for option, key in short.items() if given[option] is not None]
+    if data is not None:
+        plain["data"] = _data(data, plain.get("data") or {})
+    if given["lr"] is not None:
+        for phase in plain["fit"].get("optimizers", {}):
+            overrides.append(f"fit.optimizers.{phase}.lr={given['lr']}")
+    return Recipe.from_dict(apply_overrides(plain, [*overrides, *given["options"]]))
+
+
+def _preset(family: str, name: str | None) -> dict[str, Any]:
+    if name is not None and (name.endswith(".json") or "/" in name):
+        return load_json(Path(name))
+    presets = [claims[0].spec for key, claims in registry().claims(RecipeSpec).items() if key.startswith(f"{family}/")]
+    if name is None and not presets:
+        raise UsageError(f"{family} has no preset", "pass --recipe FILE.json")
+    spec = registry().spec(RecipeSpec, f"{family}/{name}" if name else presets[0].key)
+    recipe: Recipe = resolve(spec.target)
+    return recipe.to_dict()
+
+
+def _data(text: str, preset: dict[str, Any]) -> dict[str, Any]:
+    name, _, path = text.partition(":")
+    # The preset's other choices (size, flips) hold for the user's own folder too; its class names do not.
+    kept = {key: value for key, value in preset.items() if key not in ("path", "classes")} if preset.get("name") == name else {"name": name}
+    return {**kept, "path": path} if path else kept
+
+
+@contextmanager
+def _signals() -> Iterator[Callable[[], int]]:
+    """While inside, SIGINT and SIGTERM are remembered for the loop to stop at the end of its step; a second SIGINT stops at once."""
+    seen: list[int] = []
+
+    def remember(signum: int, frame: object) -> None:
+        if seen and signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        seen.append(signum)
+        click.echo("zoo: saving a checkpoint before stopping", err=True)
+
+    before = {signum: signal.signal(signum, remember) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: seen[0] if seen else 0
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+class _Progress:
+    """A bar on a terminal; in a pipe, a line every half minute."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.terminal = sys.stderr.isatty()
+        self.shown = time.monotonic()
+        self.bar: Any = None
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def __call__(self, report: "Report") -> None:
+        text = "  ".join(f"{name.removeprefix('loss.')} {value:.4g}" for name, value in report.logs.items())
+        if self.terminal:
+            from tqdm import tqdm
+
+            if self.bar is None:
+                self.bar = tqdm(total=report.steps, initial=report.step, unit="step", dynamic_ncols=True)
+            self.bar.set_postfix_str(text, refresh=False)
+            self.bar.update(report.step - self.bar.n)
+        elif time.monotonic() - self.shown > 30 or report.step == report.steps:
+            self.shown = time.monotonic()
+            click.echo(f"step {report.step}/{report.steps}  {text}", err=True)

@@ -1,0 +1,260 @@
+"""A strict codec between frozen dataclasses and JSON.
+
+``decode`` refuses unknown keys, missing keys, wrong types (``"128"`` or ``true`` for an int), NaN and infinities, and names the field by its
+path. A field annotated with a :class:`Tagged` class is a tagged union: ``{"name": "cosine", "T": 50}``, where the name is looked up in the
+registry and never imported from. Ranges are checked by each dataclass in ``__post_init__``, with :func:`check_range`, so that a config is
+refused before anything is built from it.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from zoo_core.errors import ConfigError, UnknownNameError
+
+__all__ = ["Tagged", "apply_overrides", "check_range", "decode", "dump_json", "encode", "load_json"]
+
+T = TypeVar("T")
+MAX_JSON_BYTES = 8 << 20
+
+
+class Tagged:
+    """Base of config classes that are written with the name under which the registry knows them; ``kind`` is that registry's."""
+
+    __slots__ = ()
+    kind: ClassVar[str]
+
+
+def check_range(config: object, **limits: tuple[float, float]) -> None:
+    """Raises ConfigError for the first named field outside its closed range; for tuples, each item is checked. None passes."""
+    for name, (low, high) in limits.items():
+        value = getattr(config, name)
+        for item in value if isinstance(value, tuple) else (value,):
+            if item is not None and (isinstance(item, bool) or not isinstance(item, int | float) or not low <= item <= high):
+                raise ConfigError(f"{name} must be in [{low:g}, {high:g}], not {item!r}")
+
+
+@cache
+def _hints(cls: type) -> Mapping[str, Any]:
+    return get_type_hints(cls)
+
+
+def decode(cls: type[T], data: object, where: str = "config") -> T:
+    """A ``cls`` from plain JSON values; ``where`` is the path that errors begin with.
+
+    Raises:
+        ConfigError: the data does not fit, with the path of the field.
+        UnknownNameError: the data names a family that no installed plugin offers.
+    """
+    return cast(T, _value(cls, data, where))
+
+
+def _value(hint: Any, data: object, where: str) -> object:
+    origin = get_origin(hint)
+    if isinstance(hint, type) and issubclass(hint, Tagged):
+        return _tagged(hint, data, where)
+    if isinstance(hint, type) and is_dataclass(hint):
+        return _dataclass(hint, data, where)
+    if origin in (Union, UnionType):
+        return _union(get_args(hint), data, where)
+    if origin is Literal:
+        if not any(type(data) is type(choice) and data == choice for choice in get_args(hint)):
+            raise _wrong(where, f"one of {', '.join(map(str, get_args(hint)))}", data)
+        return data
+    if origin is tuple:
+        return _tuple(get_args(hint), data, where)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(data, Mapping):
+            raise _wrong(where, "an object", data)
+        return {key: _value(get_args(hint)[1], item, f"{where}.{key}") for key, item in data.items()}
+    return _scalar(hint, data, where)
+
+
+def _scalar(hint: Any, data: object, where: str) -> object:
+    if hint is Any:
+        return data
+    if hint is float and type(data) in (int, float):
+        number = _as_float(cast(float, data))
+        if math.isfinite(number):
+            return number
+        raise _wrong(where, "a finite number", data)
+    if type(data) is not hint:
+        names = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", NoneType: "null"}
+        raise _wrong(where, names.get(hint, getattr(hint, "__name__", str(hint))), data)
+    return data
+
+
+def _as_float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
+
+
+def _union(choices: Sequence[Any], data: object, where: str) -> object:
+    if data is None and NoneType in choices:
+        return None
+    rest = [choice for choice in choices if choice is not NoneType]
+    if len(rest) == 1:
+        return _value(rest[0], data, where)
+    for choice in rest:
+        try:
+            return _value(choice, data, where)
+        except ConfigError:
+            continue
+    raise _wrong(where, " or ".join(getattr(choice, "__name__", str(choice)) for choice in choices), data)
+
+
+def _tuple(items: Sequence[Any], data: object, where: str) -> object:
+    if not isinstance(data, list | tuple):
+        raise _wrong(where, "a list", data)
+    if len(items) == 2 and items[1] is Ellipsis:
+        items = [items[0]] * len(data)
+    if len(items) != len(data):
+        raise _wrong(where, f"a list of {len(items)}", data)
+    return tuple(_value(hint, item, f"{where}[{index}]") for index, (hint, item) in enumerate(zip(items, data, strict=True)))
+
+
+def _tagged(hint: type[Tagged], data: object, where: str) -> object:
+    from zoo_core.registry import registry, resolve
+
+    if not isinstance(data, Mapping) or type(data.get("name")) is not str:
+        raise _wrong(where, f'an object with the "name" of a {hint.kind}', data)
+    try:
+        spec: Any = registry().claim(hint.kind, data["name"]).spec
+    except UnknownNameError as error:
+        if hint.kind == "family":
+            raise
+        raise ConfigError(f"{where}: {error.what}", error.hint) from error
+    cls = resolve(getattr(spec, "config", "") or spec.target)
+    if not (isinstance(cls, type) and issubclass(cls, hint)):
+        raise ConfigError(f"{where}: {hint.kind} {data['name']!r} is no {hint.__name__}", "choose another")
+    values = {**getattr(spec, "defaults", {}), **{key: value for key, value in data.items() if key != "name"}}
+    return _dataclass(cls, values, where)
+
+
+def _dataclass(cls: Any, data: object, where: str) -> object:
+    if not isinstance(data, Mapping):
+        raise _wrong(where, "an object", data)
+    known = {item.name: item for item in fields(cls) if item.init}
+    for key in data:
+        if key not in known:
+            near = UnknownNameError.of("key", str(key), known)
+            raise ConfigError(f"{where}: {near.what}", near.hint)
+    missing = [name for name, item in known.items() if name not in data and item.default is MISSING and item.default_factory is MISSING]
+    if missing:
+        raise ConfigError(f"{where}: missing {', '.join(missing)}")
+    values = {key: _value(_hints(cls)[key], value, f"{where}.{key}") for key, value in data.items()}
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error.what}", error.hint) from error
+
+
+def _wrong(where: str, wanted: str, data: object) -> ConfigError:
+    shown = {list: "a list", dict: "an object"}.get(type(data)) or repr(data)
+    return ConfigError(f"{where} must be {wanted}, not {shown if len(shown) < 60 else shown[:57] + '...'}")
+
+
+def encode(value: object) -> Any:
+    """The plain JSON values of a config; ``decode`` of them gives it back.
+
+    Raises:
+        UnknownNameError: it holds a tagged part whose class is not registered.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        plain = {item.name: encode(getattr(value, item.name)) for item in fields(value) if item.init}
+        if isinstance(value, Tagged):
+            from zoo_core.registry import registry
+
+            return {"name": registry().name_of(value.kind, type(value)), **plain}
+        return plain
+    if isinstance(value, Mapping):
+        return {str(key): encode(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [encode(item) for item in value]
+    return value
+
+
+def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Plain values with ``key.key=value`` texts applied; a value is read as JSON where it is JSON, and as text otherwise.
+
+    ``model.scheduler=linear`` and ``model.scheduler.name=linear`` choose another tagged part with that part's own defaults.
+
+    Raises:
+        ConfigError: a text has no ``=``, or its path leads through a value that is no object.
+    """
+    result: dict[str, Any] = json.loads(json.dumps(data))
+    for text in overrides:
+        path, equals, raw = text.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            raise ConfigError(f"-o {text!r} has not the form key=value", "write it as -o model.dim=16")
+        try:
+            value = json.loads(raw)
+        except (ValueError, RecursionError):
+            value = raw
+        _put(result, keys, value, text)
+    return result
+
+
+def _put(node: dict[str, Any], keys: Sequence[str], value: object, text: str) -> None:
+    for key in keys[:-1]:
+        child = node.setdefault(key, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"-o {text!r}: {key} is no object", "`zoo show` and `zoo train --dry-run` print what there is")
+        node = child
+    last = keys[-1]
+    tagged = node.get(last)
+    if isinstance(tagged, dict) and "name" in tagged and isinstance(value, str):
+        node, last = tagged, "name"
+    if last == "name" and node.get("name") != value:
+        node.clear()
+    node[last] = value
+
+
+def dump_json(data: object) -> str:
+    """The JSON text that the zoo writes: indented, ending in a newline, without NaN."""
+    return json.dumps(data, indent=2, allow_nan=False) + "\n"
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object from a file.
+
+    Raises:
+        ConfigError: it cannot be read, is too large, is no JSON object, or has a key twice.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_JSON_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+    return parse_json(raw, str(path))
+
+
+def parse_json(raw: bytes, where: str) -> dict[str, Any]:
+    """Reads a JSON object from bytes; raises as :func:`load_json` does."""
+    if len(raw) > MAX_JSON_BYTES:
+        raise ConfigError(f"{where} is larger than {MAX_JSON_BYTES >> 20} MiB")
+    try:
+        data = json.loads(raw, object_pairs_hook=_unique)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error.what}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{where} is no valid JSON: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where} must hold a JSON object")
+    return data
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ConfigError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands there twice")
+    return data

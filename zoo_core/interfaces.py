@@ -1,0 +1,240 @@
+"""The words of the house: what a model can do, what turns it into samples, and what places the noise levels.
+
+All noise has one coordinate, ``x_sigma = x_0 + sigma * eps`` with standard normal ``eps``. A model of any parametrisation that can estimate
+``x_0`` from ``x_sigma`` is a :class:`Denoiser`, and with it ``score = (denoise - x) / sigma**2`` and ``eps = (x - denoise) / sigma``.
+
+Capabilities are protocols: a model has one by having its methods. Samplers and schedulers are abstract classes whose options are the fields
+of frozen dataclasses.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+
+from zoo_core.config import Tagged
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "CAPABILITIES",
+    "DatasetConfig",
+    "Decoder",
+    "Denoiser",
+    "Density",
+    "DiscreteScheduler",
+    "Encoder",
+    "Event",
+    "Labelled",
+    "LogProb",
+    "ModelConfig",
+    "OnStep",
+    "Rng",
+    "Sampler",
+    "Scheduler",
+    "TrainerConfig",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One sample: its shape, such as (3, 32, 32), and the closed range of its values where it has one (images: (-1, 1))."""
+
+    shape: tuple[int, ...]
+    range: tuple[float, float] | None = None
+
+
+class Rng(Protocol):
+    """Random numbers for a batch of rows: row i depends on the seed and on what row i is, never on the rows beside it.
+
+    Every call draws anew. Shapes are those of one row; results have the rows first and lie on the device that the Rng was made for.
+    """
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        ...
+
+    def normal(self, *shape: int) -> "Tensor":
+        """Standard normal float32 (rows, *shape)."""
+        ...
+
+    def uniform(self, *shape: int) -> "Tensor":
+        """Uniform float32 in [0, 1) (rows, *shape)."""
+        ...
+
+    def integers(self, low: int, high: int, *shape: int) -> "Tensor":
+        """Uniform int64 in [low, high) (rows, *shape)."""
+        ...
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """Capability ``denoise``: estimates the clean sample under Gaussian noise of a known level."""
+
+    @property
+    def event(self) -> Event:
+        """What one sample is."""
+        ...
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        """The smallest and the largest noise level that the model was trained on, finite."""
+        ...
+
+    @property
+    def scheduler(self) -> "Scheduler":
+        """Places the levels that the model was trained on; what samplers walk along unless told otherwise."""
+        ...
+
+    def start(self, rng: Rng, sigma: float) -> "Tensor":
+        """Samples (rows, *event.shape) of what the model takes for x_sigma at its largest level."""
+        ...
+
+    def denoise(self, x: "Tensor", sigma: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
+        """E[x_0 | x_sigma = x], estimated. ``x`` (n, *event.shape), ``sigma`` float64 (n,), ``labels`` int64 (n,); returns the shape and dtype of ``x``."""
+        ...
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """Capability ``decode``: a generator of samples from latents."""
+
+    @property
+    def event(self) -> Event:
+        """What one sample is."""
+        ...
+
+    def prior(self, rng: Rng) -> "Tensor":
+        """Latents from the prior, (rows, ...)."""
+        ...
+
+    def decode(self, z: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
+        """Samples (n, *event.shape) from latents; ``labels`` int64 (n,)."""
+        ...
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Capability ``encode``: the latent of a sample; exact inverse of decode for a flow, the posterior's mean for a VAE."""
+
+    def encode(self, x: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
+        """Latents of ``x`` (n, *event.shape). Never adds noise."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogProb:
+    """A log-probability and what it is.
+
+    ``value`` (n,) is in nats per sample. ``kind`` says whether it is exact, a lower bound or an estimate (then ``stderr`` (n,) is its
+    standard error). ``space`` is what the probability is of: ``continuous`` a density, ``uint8`` the mass of an 8-bit image, ``binary`` that
+    of a binary one.
+    """
+
+    value: "Tensor"
+    kind: Literal["exact", "lower_bound", "estimate"]
+    space: Literal["continuous", "uint8", "binary"] = "continuous"
+    stderr: "Tensor | None" = None
+
+
+@runtime_checkable
+class Density(Protocol):
+    """Capability ``density``: the log-probability of a sample."""
+
+    def log_prob(self, x: "Tensor", labels: "Tensor | None" = None, *, rng: Rng | None = None, k: int = 1) -> LogProb:
+        """The log-probability of each row of ``x`` (n, *event.shape); ``k`` is the number of draws of a Monte Carlo bound."""
+        ...
+
+
+@runtime_checkable
+class Labelled(Protocol):
+    """Capability ``labels``: samples of a chosen class."""
+
+    @property
+    def num_classes(self) -> int:
+        """Labels are 0 ... num_classes - 1."""
+        ...
+
+
+CAPABILITIES: dict[str, type] = {"denoise": Denoiser, "decode": Decoder, "encode": Encoder, "density": Density, "labels": Labelled}
+
+OnStep = Callable[[int, float, "Tensor", "Tensor"], None]
+"""``on_step(step, sigma, x, x0)``: called before step ``step`` (from 0) with the state, and once more at the end with sigma 0."""
+
+
+class ModelConfig(Tagged):
+    """Base of a family's config: a frozen dataclass in a module without torch."""
+
+    __slots__ = ()
+    kind: ClassVar[str] = "family"
+
+
+class TrainerConfig(Tagged):
+    """Base of a trainer's config: a frozen dataclass in a module without torch."""
+
+    __slots__ = ()
+    kind: ClassVar[str] = "trainer"
+
+
+class DatasetConfig(Tagged):
+    """Base of a data set's config: a frozen dataclass in a module without torch."""
+
+    __slots__ = ()
+    kind: ClassVar[str] = "dataset"
+
+
+class Scheduler(Tagged, ABC):
+    """Places the noise levels of a diffusion or score model. Stateless; plain floats."""
+
+    __slots__ = ()
+    kind: ClassVar[str] = "scheduler"
+
+    @abstractmethod
+    def sigmas(self, steps: int, lo: float, hi: float) -> tuple[float, ...]:
+        """``steps`` decreasing noise levels within [lo, hi], the first of them the largest, followed by 0: steps + 1 floats."""
+
+
+class DiscreteScheduler(Scheduler):
+    """A scheduler with levels of its own, which a net can be trained on."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def levels(self) -> tuple[float, ...]:
+        """The noise levels sigma_1 < ... < sigma_T."""
+
+
+class Sampler(Tagged, ABC):
+    """Turns a model and random numbers into samples. Its options are its fields, so that JSON, command line and code share them."""
+
+    __slots__ = ()
+    kind: ClassVar[str] = "sampler"
+    requires: ClassVar[str]
+
+    @abstractmethod
+    def noise_levels(self, model: object, scheduler: Scheduler | None) -> tuple[float, ...]:
+        """The ``sigmas`` that a call will walk along: from ``scheduler``, or the model's own when None, within the model's range. Empty where there is no noise to remove."""
+
+    @abstractmethod
+    def __call__(
+        self,
+        model: object,
+        rng: Rng,
+        *,
+        sigmas: Sequence[float] = (),
+        x: "Tensor | None" = None,
+        labels: "Tensor | None" = None,
+        on_step: OnStep | None = None,
+    ) -> "Tensor":
+        """``len(rng)`` samples (n, *event.shape), float32 or wider.
+
+        Args:
+            model: has the capability that ``requires`` names.
+            rng: one row a sample.
+            sigmas: decreasing noise levels, the last of them 0.
+            x: where to start, (n, *event.shape) at noise level sigmas[0] (or latents, for a decoder); drawn from ``rng`` when None.
+            labels: int64 (n,), for models with the capability ``labels``.
+            on_step: sees every step.
+        """

@@ -1,0 +1,138 @@
+"""A recipe: everything that makes a training run repeatable."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from zoo_core.config import check_range, decode, encode
+from zoo_core.errors import ConfigError
+from zoo_core.interfaces import DatasetConfig, ModelConfig, Sampler, TrainerConfig
+
+__all__ = ["EMAConfig", "FitConfig", "FolderConfig", "OptimizerConfig", "Recipe", "expand"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimizerConfig:
+    """An optimizer by its name in timm (``adam``, ``adamw``, ``sgd``, ``lion``, ...), with timm's options of that optimizer."""
+
+    name: str = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        check_range(self, lr=(0.0, 100.0), weight_decay=(0.0, 100.0))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EMAConfig:
+    """Exponential moving average of the published model's weights.
+
+    With ``warmup`` the decay grows as 1 - (1 + step)^(-2/3) up to ``decay``, so that the initial weights are forgotten in a short run too.
+    """
+
+    decay: float = 0.9999
+    warmup: bool = True
+
+    def __post_init__(self) -> None:
+        check_range(self, decay=(0.0, 1.0))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitConfig:
+    """The loop's part of a recipe.
+
+    Args:
+        steps: number of training steps; a step is one batch.
+        batch_size: rows of a batch, over all processes.
+        optimizer: of every phase; ``optimizers`` replaces it for the phases that it names.
+        lr_schedule: ``constant``, or ``linear`` or ``cosine`` decay to 0 over ``steps``.
+        warmup: steps over which the learning rate rises linearly from 0.
+        clip_norm: the largest norm of a phase's gradient; None leaves it alone.
+        ema: None publishes the raw weights.
+        precision: ``no`` is float32; ``bf16`` runs the forward pass under autocast.
+        channels_last: memory layout of the nets' 4-D tensors; changes speed alone.
+        seed: of initialisation, data order, augmentation and noise.
+        save_every: steps between checkpoints, of which the newest ``keep`` stay.
+        sample_every: steps between sample sheets; 0 for none.
+        log_every: steps between lines of metrics.jsonl.
+    """
+
+    steps: int = 10_000
+    batch_size: int = 64
+    optimizer: OptimizerConfig = OptimizerConfig()
+    optimizers: Mapping[str, OptimizerConfig] = field(default_factory=dict, hash=False)
+    lr_schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: int = 0
+    clip_norm: float | None = None
+    ema: EMAConfig | None = EMAConfig()
+    precision: Literal["no", "bf16"] = "no"
+    channels_last: bool = False
+    seed: int = 0
+    save_every: int = 1000
+    keep: int = 2
+    sample_every: int = 1000
+    log_every: int = 10
+
+    def __post_init__(self) -> None:
+        check_range(self, steps=(1, 10**9), batch_size=(1, 10**6), warmup=(0, 10**9), clip_norm=(1e-12, 1e12), seed=(0, 2**64 - 1))
+        check_range(self, save_every=(1, 10**9), keep=(1, 10**6), sample_every=(0, 10**9), log_every=(1, 10**9))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FolderConfig(DatasetConfig):
+    """Images in a folder. Subfolders are classes, numbered in alphabetical order.
+
+    Args:
+        path: the folder; ``$VARIABLE`` is taken from the environment, and stays as written in records.
+        classes: the subfolders to use, in this order; empty means all.
+        size: images are resized until their shorter side is this long, then cropped at the centre to size x size.
+        resize: the filter, by Pillow's name.
+        flip: mirrors images left to right at random, while training.
+        channels: 3 for colour, 1 for grey.
+    """
+
+    path: str
+    classes: tuple[str, ...] = ()
+    size: int = 32
+    resize: Literal["box", "bilinear", "bicubic", "lanczos"] = "lanczos"
+    flip: bool = False
+    channels: Literal[1, 3] = 3
+
+    def __post_init__(self) -> None:
+        check_range(self, size=(1, 4096))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """Model, trainer, loop, data and sampler: the one noun for how something was made. The model's tag is the family."""
+
+    model: ModelConfig
+    trainer: TrainerConfig
+    fit: FitConfig = FitConfig()
+    data: DatasetConfig | None = None
+    sampler: Sampler | None = None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], where: str = "recipe") -> "Recipe":
+        """A recipe from plain JSON values; raises as :func:`zoo_core.config.decode` does."""
+        return decode(cls, data, where)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, every default written out."""
+        plain: dict[str, Any] = encode(self)
+        return plain
+
+
+def expand(path: str) -> str:
+    """``path`` with ``~`` and ``$VARIABLE`` expanded.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+    expanded = os.path.expanduser(os.path.expandvars(path))
+    if missing := re.search(r"\$(\w+|\{\w+\})", expanded):
+        raise ConfigError(f"{path} needs the environment variable {missing[1].strip('{}')}", f"set it: export {missing[1].strip('{}')}=...")
+    return expanded

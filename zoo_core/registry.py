@@ -1,0 +1,282 @@
+"""Finds what installed plugins offer, keeps broken ones apart, and turns names into specs and specs into classes.
+
+Discovery is a loop of our own: pluggy's ``load_setuptools_entrypoints`` stops at the first broken plugin. Each plugin gets its own
+``PluginManager``, so that whatever goes wrong in it becomes a :class:`Failure` on its record and nothing else.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+import pluggy
+
+from zoo_core.errors import NameConflictError, PluginLoadError, UnknownNameError, UsageError
+from zoo_core.hookspecs import ZooHooks
+from zoo_core.specs import KINDS, CheckpointSpec, Spec
+
+__all__ = ["Claim", "Failure", "Plugin", "Reference", "Registry", "parse_reference", "registry", "resolve", "using"]
+
+GROUP = "zoo"
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,94}[a-z0-9])?")
+_REPO = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(?:@(?P<revision>[\w./-]{1,200}))?", re.ASCII)
+_NEWER = re.compile(r"(\w+Spec)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'|cannot import name '(\w+)' from 'zoo_core")
+
+S = TypeVar("S", bound=Spec)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """What went wrong in a plugin: the step (``import``, ``register``, ``hook``, ``specs``), and why in one line."""
+
+    step: str
+    why: str
+    newer: bool = False
+
+    def __str__(self) -> str:
+        return f"made for a newer zoo-core ({self.why})" if self.newer else f"failed at {self.step}: {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plugin:
+    """An entry point of group ``zoo``, what it offers, or why it offers nothing."""
+
+    name: str
+    module: str
+    dist: str
+    version: str
+    specs: tuple[Spec, ...] = ()
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A spec and the plugin that returned it."""
+
+    spec: Spec
+    plugin: Plugin
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What a set of plugins offers, by kind and name."""
+
+    plugins: tuple[Plugin, ...] = field()
+
+    @cached_property
+    def _claims(self) -> Mapping[str, Mapping[str, tuple[Claim, ...]]]:
+        claims: dict[str, dict[str, tuple[Claim, ...]]] = {kind: {} for kind in KINDS}
+        for plugin in self.plugins:
+            for spec in plugin.specs:
+                named = claims[spec.kind]
+                named[spec.key] = (*named.get(spec.key, ()), Claim(spec=spec, plugin=plugin))
+        return claims
+
+    @property
+    def failures(self) -> tuple[Plugin, ...]:
+        """The plugins that are broken."""
+        return tuple(plugin for plugin in self.plugins if plugin.failure)
+
+    def claims(self, kind: type[Spec] | str) -> Mapping[str, tuple[Claim, ...]]:
+        """All claims of a kind, by name in alphabetical order; more than one claim on a name is a conflict."""
+        named = self._claims[kind if isinstance(kind, str) else kind.kind]
+        return dict(sorted(named.items()))
+
+    def claim(self, kind: type[Spec] | str, name: str) -> Claim:
+        """The one claim on ``name`` or ``DIST:name``.
+
+        Raises:
+            UnknownNameError: no plugin offers it.
+            NameConflictError: several do, and ``name`` does not say which.
+        """
+        kind = kind if isinstance(kind, str) else kind.kind
+        dist, _, bare = name.rpartition(":")
+        named = self._claims[kind]
+        found = [claim for claim in named.get(bare, ()) if not dist or claim.plugin.dist == dist]
+        if not found:
+            raise UnknownNameError.of(kind, name, named, f"`zoo list` shows what is installed; a plugin that offers this {kind} has to be installed first")
+        if len(found) > 1:
+            dists = [claim.plugin.dist for claim in found]
+            raise NameConflictError(f"{kind} {bare!r} is claimed by {' and '.join(dists)}", f"say which: {dists[0]}:{bare}")
+        return found[0]
+
+    def spec(self, kind: type[S], name: str) -> S:
+        """The spec of that kind and name; raises as :meth:`claim` does."""
+        return cast(S, self.claim(kind, name).spec)
+
+    def name_of(self, kind: str, cls: type) -> str:
+        """The name under which a config, sampler or scheduler class is registered.
+
+        Raises:
+            UnknownNameError: no plugin registers that class.
+        """
+        target = f"{cls.__module__}:{cls.__qualname__}"
+        found = [
+            spec
+            for claims in self._claims[kind].values()
+            for spec in (claim.spec for claim in claims)
+            if (getattr(spec, "config", "") or getattr(spec, "target", "")) == target
+        ]
+        if not found:
+            raise UnknownNameError(f"{target} is not registered as a {kind}", "return a spec for it from the plugin's zoo_specs hook")
+        # A class with several names is written under the one that adds no defaults of its own.
+        return min(found, key=lambda spec: (len(getattr(spec, "defaults", ())), spec.name)).name
+
+
+def resolve(target: str) -> Any:
+    """The object that ``"package.module:Name"`` names. Call it for registered targets only, never for text from a file.
+
+    Raises:
+        PluginLoadError: it cannot be imported, or has no such name.
+    """
+    module, _, name = target.partition(":")
+    try:
+        with redirect_stdout(sys.stderr):
+            found: Any = import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (Exception, SystemExit) as error:
+        raise PluginLoadError(f"cannot load {target}: {_why(error)}", "`zoo plugins --check` shows what is broken") from error
+    return found
+
+
+def _why(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _failure(step: str, error: BaseException) -> Failure:
+    newer = _NEWER.search(str(error)) if isinstance(error, (TypeError, ImportError)) else None
+    if newer and (newer[3] or newer[1] in {cls.__name__ for cls in KINDS.values()}):
+        return Failure(step=step, why=f"no {newer[3]}" if newer[3] else f"{newer[1]} has no field {newer[2]!r}", newer=True)
+    return Failure(step=step, why=_why(error))
+
+
+def _checked(specs: Iterable[Spec]) -> tuple[Spec, ...]:
+    checked: dict[tuple[str, str], Spec] = {}
+    for spec in specs:
+        if type(spec) not in KINDS.values():
+            raise TypeError(f"zoo_specs returned {type(spec).__name__}, which is no spec that this zoo-core knows")
+        if not isinstance(spec.name, str) or not _NAME.fullmatch(spec.name):
+            raise ValueError(f"{spec.name!r} is no valid name (lower-case letters, digits, '.', '_', '-')")
+        if checked.setdefault((spec.kind, spec.key), spec) is not spec:
+            raise ValueError(f"{spec.kind} {spec.key!r} is offered twice")
+    return tuple(checked.values())
+
+
+def load_plugin(name: str, module: str, dist: str, version: str) -> Plugin:
+    """Imports one plugin and calls its hook; any exception, and SystemExit, becomes the record's ``failure``."""
+    specs: tuple[Spec, ...] = ()
+    step, failure = "import", None
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(ZooHooks)
+    try:
+        with redirect_stdout(sys.stderr):
+            plugin = import_module(module)
+            step = "register"
+            manager.register(plugin)
+            manager.check_pending()
+            step = "hook"
+            results = manager.hook.zoo_specs()
+            if not results:
+                raise LookupError("it has no function zoo_specs marked @zoo_core.hookimpl, or that returned None")
+            step = "specs"
+            specs = _checked(spec for result in results for spec in result)
+    except (Exception, SystemExit) as error:
+        if os.environ.get("ZOO_STRICT") == "1":
+            raise
+        failure = _failure(step, error)
+    return Plugin(name=name, module=module, dist=dist, version=version, specs=specs, failure=failure)
+
+
+def _selected(names: Sequence[str] | None, found: Iterable[EntryPoint]) -> Iterator[EntryPoint]:
+    found = list(found)
+    known = {point.name for point in found} | {point.dist.name for point in found if point.dist}
+    for name in names or ():
+        if name not in known:
+            raise UnknownNameError.of("plugin", name, known)
+    for point in found:
+        if names is None or point.name in names or (point.dist and point.dist.name in names):
+            yield point
+
+
+def discover(names: Sequence[str] | None = None) -> Registry:
+    """Loads zoo-core's own plugin and every installed one, or those of ``names`` (entry points or distributions) alone.
+
+    Raises:
+        UnknownNameError: one of ``names`` is not installed.
+    """
+    from zoo_core import __version__
+
+    plugins = [load_plugin("core", "zoo_core.builtin", "zoo-core", __version__)]
+    points = entry_points(group=GROUP)
+    for point in sorted(_selected(names, points), key=lambda point: (point.dist.name if point.dist else "", point.name)):
+        dist, version = (point.dist.name, point.dist.version) if point.dist else ("?", "?")
+        plugins.append(load_plugin(point.name, point.value, dist, version))
+    return Registry(tuple(plugins))
+
+
+_current: list[Registry] = []
+
+
+def registry() -> Registry:
+    """The registry of this process; found at the first call. ``ZOO_PLUGINS=a,b`` selects plugins, an empty value none."""
+    if not _current:
+        chosen = os.environ.get("ZOO_PLUGINS")
+        _current.append(discover(None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]))
+    return _current[-1]
+
+
+@contextmanager
+def using(temporary: Registry) -> Iterator[Registry]:
+    """Makes ``temporary`` the registry inside a ``with`` block, for tests of plugins that are not installed."""
+    _current.append(temporary)
+    try:
+        yield temporary
+    finally:
+        _current.pop()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reference:
+    """A checkpoint as a user writes it: ``NAME``, ``DIST:NAME``, ``ORG/REPO[@REVISION]`` or ``local:PATH``."""
+
+    kind: Literal["name", "hub", "local"]
+    name: str
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        return f"local:{self.name}" if self.kind == "local" else self.name + (f"@{self.revision}" if self.revision else "")
+
+    def spec(self) -> CheckpointSpec:
+        """The registered checkpoint that a ``name`` reference means; raises as :meth:`Registry.claim` does."""
+        return registry().spec(CheckpointSpec, self.name)
+
+    @property
+    def path(self) -> Path:
+        """The checkpoint folder that a ``local`` reference means: PATH itself, or its ``export`` when PATH is a run folder."""
+        root = Path(self.name).expanduser()
+        return root / "export" if (root / "recipe.json").is_file() else root
+
+
+def parse_reference(text: str) -> Reference:
+    """Reads a reference.
+
+    Raises:
+        UsageError: ``text`` has none of the four forms.
+    """
+    if text.startswith("local:") and len(text) > len("local:") and "\0" not in text:
+        return Reference(kind="local", name=text.removeprefix("local:"))
+    if match := _REPO.fullmatch(text):
+        if ".." not in text:
+            return Reference(kind="hub", name=match["repo"], revision=match["revision"])
+    elif _NAME.fullmatch(text.rpartition(":")[2]) and (":" not in text or _NAME.fullmatch(text.rpartition(":")[0].lower())):
+        return Reference(kind="name", name=text)
+    raise UsageError(f"{text!r} is no checkpoint reference", "write NAME, DIST:NAME, ORG/REPO[@REVISION] or local:PATH")

@@ -1,0 +1,126 @@
+"""Counter-based random numbers: what is drawn depends on what it is for, never on what was drawn before or beside it.
+
+Philox (Salmon et al. 2011) maps a key and a counter to random bits. Here the key is (seed, item) and the counter's highest word a
+:class:`Stream`, so that the noise of image i of seed s is the same bits at every batch size, on every device, in every process, and the noise
+of a training step needs no state to be resumed. Normals are float32 by numpy's ziggurat, which works on integers and table look-ups; a test
+pins its values.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo_core.errors import ConfigError
+
+__all__ = ["ImageRng", "StepRng", "Stream", "generator", "isolated", "permutation"]
+
+
+class Stream(IntEnum):
+    """What random numbers are for; streams of one seed never overlap."""
+
+    SAMPLE = 0
+    STEP = 1
+    ORDER = 2
+    INIT = 3
+    AUGMENT = 4
+    DATA = 5
+
+
+def generator(seed: int, item: int, stream: Stream) -> np.random.Generator:
+    """The generator of (seed, item) in a stream; both are in [0, 2**64).
+
+    Raises:
+        ConfigError: the seed or the item is out of range.
+    """
+    if not (0 <= seed < 2**64 and 0 <= item < 2**64):
+        raise ConfigError(f"seeds and image numbers are in [0, 2**64), not {seed}, {item}")
+    # Arrays of uint64: from a list with a number above 2**63, numpy would make floats.
+    return np.random.Generator(
+        np.random.Philox(key=np.array([seed, item], dtype=np.uint64), counter=np.array([0, 0, 0, stream], dtype=np.uint64))
+    )
+
+
+def permutation(seed: int, epoch: int, count: int) -> Tensor:
+    """The order of ``count`` items in an epoch, int64 (count,)."""
+    return torch.from_numpy(generator(seed, epoch, Stream.ORDER).permutation(count))
+
+
+class ImageRng:
+    """The Rng of sampling: row i draws from the stream of (seed, images[i]), in float32, on ``device``."""
+
+    def __init__(self, seed: int, images: Sequence[int], device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self._rows = [generator(seed, image, Stream.SAMPLE) for image in images]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def _draw(self, shape: tuple[int, ...], dtype: Any, fill: str, **options: Any) -> Tensor:
+        out = np.empty((len(self), *shape), dtype=dtype)
+        for row, source in zip(out.reshape(len(self), -1), self._rows, strict=True):
+            getattr(source, fill)(out=row, dtype=dtype, **options)
+        return torch.from_numpy(out).to(self.device)
+
+    def normal(self, *shape: int) -> Tensor:
+        return self._draw(shape, np.float32, "standard_normal")
+
+    def uniform(self, *shape: int) -> Tensor:
+        return self._draw(shape, np.float32, "random")
+
+    def integers(self, low: int, high: int, *shape: int) -> Tensor:
+        rows = [source.integers(low, high, size=shape, dtype=np.int64) for source in self._rows]
+        return torch.from_numpy(np.stack(rows)).to(self.device)
+
+
+class StepRng:
+    """The Rng of a training step: draws for the whole global batch from the stream of (seed, step), and hands out ``rows`` of it."""
+
+    def __init__(
+        self,
+        seed: int,
+        step: int,
+        batch_size: int,
+        rows: slice = slice(None),
+        device: torch.device | str = "cpu",
+        stream: Stream = Stream.STEP,
+    ) -> None:
+        self.device = torch.device(device)
+        self.batch_size = batch_size
+        self.rows = rows
+        self._source = generator(seed, step, stream)
+
+    def __len__(self) -> int:
+        return len(range(self.batch_size)[self.rows])
+
+    def _rows(self, drawn: "np.ndarray[Any, Any]") -> Tensor:
+        return torch.from_numpy(drawn)[self.rows].to(self.device)
+
+    def normal(self, *shape: int) -> Tensor:
+        return self._rows(self._source.standard_normal((self.batch_size, *shape), dtype=np.float32))
+
+    def uniform(self, *shape: int) -> Tensor:
+        return self._rows(self._source.random((self.batch_size, *shape), dtype=np.float32))
+
+    def integers(self, low: int, high: int, *shape: int) -> Tensor:
+        return self._rows(self._source.integers(low, high, (self.batch_size, *shape), dtype=np.int64))
+
+
+@contextmanager
+def isolated(seed: int, *items: int, stream: Stream, devices: Sequence[torch.device | str] = ()) -> Iterator[None]:
+    """Runs a block with torch's global RNG seeded from (seed, items), and puts its state back afterwards.
+
+    For what cannot take an Rng: parameter initialisation and dropout.
+    """
+    source = generator(seed, 0, stream)
+    for item in items:
+        source = generator(int(source.integers(2**63)), item, stream)
+    accelerators = [device for device in map(torch.device, devices) if device.type not in ("cpu", "meta")]
+    kind = accelerators[0].type if accelerators else "cuda"
+    with torch.random.fork_rng(devices=accelerators, device_type=kind):
+        torch.manual_seed(int(source.integers(2**63)))
+        yield

@@ -1,0 +1,146 @@
+"""Where the noise levels lie: schedulers give plain floats, sigma in ``x_sigma = x_0 + sigma * eps``.
+
+The variance-preserving schedules of DDPM are written by their abar_t; x_t = x_sigma / sqrt(1 + sigma^2) with
+sigma_t = sqrt((1 - abar_t) / abar_t).
+"""
+
+import math
+from abc import abstractmethod
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from zoo_core.config import check_range
+from zoo_core.errors import ConfigError
+from zoo_core.interfaces import DiscreteScheduler, Scheduler
+
+__all__ = ["Cosine", "Karras", "Linear", "VariancePreserving", "fractional_time"]
+
+
+def fractional_time(levels: Sequence[float], sigma: float) -> float:
+    """The time t in [1, T] at which the increasing ``levels`` reach ``sigma``: exact on a level, linear in log sigma between two, clamped outside."""
+    above = bisect_left(levels, sigma)
+    if above == 0:
+        return 1.0
+    if above == len(levels):
+        return float(len(levels))
+    low, high = levels[above - 1], levels[above]
+    return above + math.log(sigma / low) / math.log(high / low)
+
+
+def _level(levels: Sequence[float], t: float) -> float:
+    below = min(int(t), len(levels) - 1)
+    fraction = t - below
+    low, high = levels[below - 1], levels[min(below, len(levels) - 1)]
+    return low if fraction == 0 else low * (high / low) ** fraction
+
+
+def _check_steps(steps: int, lo: float, hi: float) -> None:
+    if steps < 1:
+        raise ConfigError(f"steps must be at least 1, not {steps}")
+    if not 0 < lo <= hi < math.inf:
+        raise ConfigError(f"noise levels must satisfy 0 < lo <= hi < inf, not lo = {lo}, hi = {hi}")
+
+
+class VariancePreserving(DiscreteScheduler):
+    """A schedule of T levels given by abar_1 > ... > abar_T."""
+
+    __slots__ = ()
+    T: int
+
+    @property
+    @abstractmethod
+    def alpha_bars(self) -> tuple[float, ...]:
+        """abar_1 ... abar_T: the share of the signal's variance that is left at each level."""
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        return tuple(math.sqrt((1 - abar) / abar) for abar in self.alpha_bars)
+
+    def sigmas(self, steps: int, lo: float, hi: float) -> tuple[float, ...]:
+        """Levels at evenly spaced times between those of ``hi`` and ``lo``; ``sigmas(T, ...)`` over the full range is exactly the T levels.
+
+        Up to T steps, times are rounded to whole ones, which the net has seen in training (as DDIM does, arXiv:2010.02502).
+        """
+        _check_steps(steps, lo, hi)
+        levels = self.levels
+        first, last = fractional_time(levels, hi), fractional_time(levels, lo)
+        if steps == 1:
+            return (min(max(_level(levels, first), lo), hi), 0.0)
+        times = [first + (last - first) * i / (steps - 1) for i in range(steps)]
+        if steps <= first - last + 1:
+            times = [first, *(math.floor(t + 0.5) for t in times[1:-1]), last]
+        return (*(min(max(_level(levels, t), lo), hi) for t in times), 0.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Linear(VariancePreserving):
+    """beta_t linear from ``beta_1`` to ``beta_T`` (Ho et al. 2020, arXiv:2006.11239, section 4)."""
+
+    T: int = 1000
+    beta_1: float = 1e-4
+    beta_T: float = 0.02
+
+    def __post_init__(self) -> None:
+        check_range(self, T=(1, 100_000), beta_1=(1e-12, 0.999), beta_T=(1e-12, 0.999))
+        if self.T > 1 and self.beta_1 > self.beta_T:
+            raise ConfigError(f"beta_1 must not exceed beta_T, not {self.beta_1} > {self.beta_T}")
+
+    @property
+    def alpha_bars(self) -> tuple[float, ...]:
+        return _linear(self.T, self.beta_1, self.beta_T)
+
+
+@cache
+def _linear(T: int, beta_1: float, beta_T: float) -> tuple[float, ...]:
+    abar, abars = 1.0, []
+    for t in range(T):
+        abar *= 1 - (beta_1 + (beta_T - beta_1) * t / max(T - 1, 1))
+        abars.append(abar)
+    return tuple(abars)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cosine(VariancePreserving):
+    """abar_t = f(t) / f(0), f(t) = cos^2(((t/T + s) / (1 + s)) pi/2), alpha_t kept in [0.001, 1] (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17)."""
+
+    T: int = 50
+    s: float = 0.008
+
+    def __post_init__(self) -> None:
+        check_range(self, T=(1, 100_000), s=(0.0, 1.0))
+
+    @property
+    def alpha_bars(self) -> tuple[float, ...]:
+        return _cosine(self.T, self.s)
+
+
+@cache
+def _cosine(T: int, s: float) -> tuple[float, ...]:
+    def f(t: int) -> float:
+        return math.cos((t / T + s) / (1 + s) * math.pi / 2) ** 2
+
+    abar, abars = 1.0, []
+    for t in range(1, T + 1):
+        abar *= min(max(f(t) / f(t - 1), 0.001), 1.0)
+        abars.append(abar)
+    return tuple(abars)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Karras(Scheduler):
+    """sigma_i = (hi^(1/rho) + i/(N-1) (lo^(1/rho) - hi^(1/rho)))^rho (Karras et al. 2022, arXiv:2206.00364, eq. 5)."""
+
+    rho: float = 7.0
+
+    def __post_init__(self) -> None:
+        check_range(self, rho=(0.1, 100.0))
+
+    def sigmas(self, steps: int, lo: float, hi: float) -> tuple[float, ...]:
+        """Levels from exactly ``hi`` to exactly ``lo``, then 0."""
+        _check_steps(steps, lo, hi)
+        if steps == 1:
+            return (hi, 0.0)
+        a, b = hi ** (1 / self.rho), lo ** (1 / self.rho)
+        return (hi, *((a + i / (steps - 1) * (b - a)) ** self.rho for i in range(1, steps - 1)), lo, 0.0)

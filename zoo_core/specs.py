@@ -1,0 +1,216 @@
+"""What plugins return from the ``zoo_specs`` hook: small frozen records that name code as ``"package.module:Name"`` strings.
+
+Nothing here imports what it names, so that ``zoo list`` costs no torch. Every field but the name has a default, and all are keyword-only:
+a field that a later zoo-core adds never breaks an older plugin.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from zoo_core.errors import PluginLoadError
+
+__all__ = [
+    "KINDS",
+    "CheckpointSpec",
+    "CommandSpec",
+    "DatasetSpec",
+    "Hub",
+    "MetricSpec",
+    "ModelSpec",
+    "Pin",
+    "RecipeSpec",
+    "SamplerSpec",
+    "SchedulerSpec",
+    "Spec",
+    "TrainerSpec",
+    "checkpoints",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spec:
+    """A named thing that a plugin offers."""
+
+    kind: ClassVar[str] = "spec"
+
+    name: str
+    summary: str = ""
+
+    @property
+    def key(self) -> str:
+        """The name under which the registry files it, unique within its kind."""
+        return self.name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSpec(Spec):
+    """A family: an ``nn.Module`` built as ``target(config)``.
+
+    ``capabilities`` is the most that the family can do; an instance may do less, by its config. ``trainer`` names the default TrainerSpec.
+    """
+
+    kind: ClassVar[str] = "family"
+
+    target: str = ""
+    config: str = ""
+    trainer: str = ""
+    capabilities: frozenset[str] = frozenset()
+    sampler: str = ""
+    paper: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "capabilities", frozenset(self.capabilities))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SamplerSpec(Spec):
+    """A Sampler class, a frozen dataclass whose fields are its options; ``defaults`` lets one class have several names."""
+
+    kind: ClassVar[str] = "sampler"
+
+    target: str = ""
+    requires: str = ""
+    defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    paper: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SchedulerSpec(Spec):
+    """A Scheduler class: a frozen dataclass that gives noise levels."""
+
+    kind: ClassVar[str] = "scheduler"
+
+    target: str = ""
+    defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    paper: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainerSpec(Spec):
+    """A Trainer, built as ``target(model, config)``."""
+
+    kind: ClassVar[str] = "trainer"
+
+    target: str = ""
+    config: str = ""
+    paper: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecipeSpec(Spec):
+    """A preset: ``target`` is a :class:`zoo_core.recipes.Recipe` in a light module; ``name`` is unique within its ``family``."""
+
+    kind: ClassVar[str] = "recipe"
+
+    family: str = ""
+    target: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.family}/{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetSpec(Spec):
+    """A data set: ``config`` is its frozen dataclass, ``target(config)`` loads it as a :class:`zoo_core.training.data.Data`."""
+
+    kind: ClassVar[str] = "dataset"
+
+    target: str = ""
+    config: str = ""
+    license: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricSpec(Spec):
+    """A metric on samples or on a model."""
+
+    kind: ClassVar[str] = "metric"
+
+    target: str = ""
+    requires: str = ""
+    paper: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandSpec(Spec):
+    """A click command for ``zoo``; ``summary`` is its line in ``zoo --help``, shown without an import."""
+
+    kind: ClassVar[str] = "command"
+
+    target: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pin:
+    """What a file must be: its sha256 in hex, and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hub:
+    """Where a checkpoint is published: ``ORG/NAME`` at a 40-hex commit. Only ``zoo publish --pin`` writes one."""
+
+    repo: str
+    commit: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointSpec(Spec):
+    """Trained weights with their config and card: files in ``folder``, each of them pinned."""
+
+    kind: ClassVar[str] = "checkpoint"
+
+    family: str = ""
+    folder: Path | None = None
+    files: Mapping[str, Pin] = field(default_factory=dict, hash=False)
+    hub: Hub | None = None
+    license: str = ""
+    dataset: str = ""
+
+
+KINDS: Mapping[str, type[Spec]] = MappingProxyType(
+    {
+        cls.kind: cls
+        for cls in (ModelSpec, TrainerSpec, SamplerSpec, SchedulerSpec, RecipeSpec, DatasetSpec, MetricSpec, CheckpointSpec, CommandSpec)
+    }
+)
+
+
+def checkpoints(package: str) -> tuple[CheckpointSpec, ...]:
+    """The checkpoints pinned in ``checkpoints.json`` of an imported package, their files in its ``model_cards/NAME``.
+
+    Raises:
+        PluginLoadError: the file is missing or is not what ``zoo`` writes.
+    """
+    module = sys.modules.get(package)
+    if module is None or not module.__file__:
+        raise PluginLoadError(f"checkpoints({package!r}): that package is not imported", "pass the name of the plugin's own package")
+    root = Path(module.__file__).parent
+    path = root / "checkpoints.json"
+    try:
+        pins = json.loads(path.read_bytes())
+        return tuple(_checkpoint(name, root / "model_cards" / name, entry) for name, entry in pins.items())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise PluginLoadError(f"{path} is not a valid list of pins: {error!r}", "write it with `python -m zoo_core.pins`") from error
+
+
+def _checkpoint(name: str, folder: Path, entry: Mapping[str, Any]) -> CheckpointSpec:
+    hub = entry.get("hub")
+    return CheckpointSpec(
+        name=name,
+        family=entry["family"],
+        summary=entry.get("summary", ""),
+        folder=folder,
+        files={path: Pin(sha256=pin["sha256"], size=pin["size"]) for path, pin in entry["files"].items()},
+        hub=Hub(**hub) if hub else None,
+        license=entry.get("license", ""),
+        dataset=entry.get("dataset", ""),
+    )

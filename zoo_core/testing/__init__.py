@@ -1,0 +1,53 @@
+"""For tests of the core and of plugins: a fake family, plugins and checkpoints written on the spot, and the conformance checks.
+
+A plugin runs every check that applies to its family with
+
+    from zoo_core.testing import parametrize_checks
+
+    @parametrize_checks("ddpm", config=DDPMConfig(dim=8))
+    def test_ddpm_conforms(check):
+        check()
+
+The fake family is no part of an installation: :func:`fake_zoo` registers it inside a ``with`` block, :func:`write_fake_plugin` in a folder
+that a subprocess finds by its PYTHONPATH.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo_core.testing.checkpoints import write_checkpoint, write_checkpoint_plugin
+    from zoo_core.testing.conformance import Check, checks, parametrize_checks
+    from zoo_core.testing.plugins import environment, fake_zoo, installed, write_fake_plugin, write_plugin
+
+__all__ = [
+    "Check",
+    "checks",
+    "environment",
+    "fake_zoo",
+    "installed",
+    "parametrize_checks",
+    "write_checkpoint",
+    "write_checkpoint_plugin",
+    "write_fake_plugin",
+    "write_plugin",
+]
+
+_HOMES = {
+    "Check": "conformance",
+    "checks": "conformance",
+    "environment": "plugins",
+    "fake_zoo": "plugins",
+    "installed": "plugins",
+    "parametrize_checks": "conformance",
+    "write_checkpoint": "checkpoints",
+    "write_checkpoint_plugin": "checkpoints",
+    "write_fake_plugin": "plugins",
+    "write_plugin": "plugins",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'zoo_core.testing' has no attribute {name!r}")
+    return getattr(import_module(f"zoo_core.testing.{_HOMES[name]}"), name)

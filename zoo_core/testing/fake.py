@@ -1,0 +1,151 @@
+"""The fake families: small enough to check by hand, with every capability between them.
+
+``fake`` is an affine flow whose log-probability has a closed form, trained by two phases; ``fake-denoiser`` is the exact denoiser of a
+Gaussian, trained by one.
+"""
+
+import math
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo_core.interfaces import DiscreteScheduler, Event, LogProb, Rng
+from zoo_core.rng import Stream, generator
+from zoo_core.testing.fake_config import FakeConfig, FakeDataConfig, FakeDenoiserConfig, FakeDenoiserTrainerConfig, FakeTrainerConfig
+from zoo_core.training.data import Data
+from zoo_core.training.trainer import Batch, Loss, Trainer
+
+__all__ = ["Fake", "FakeDenoiser", "FakeDenoiserTrainer", "FakeTrainer", "fake_data"]
+
+
+def _event(shape: tuple[int, ...], bounded: bool) -> Event:
+    return Event(shape=shape, range=(-1.0, 1.0) if bounded else None)
+
+
+class Fake(nn.Module):
+    """x = shift + mean_y + exp(s) * z, followed by a tanh where the config says ``bounded``; without a label, mean_y is left out.
+
+    log p(x | y) = sum log N(z; 0, 1) - sum s - sum log(1 - x^2), the last term for a bounded one alone.
+    """
+
+    def __init__(self, config: FakeConfig) -> None:
+        super().__init__()
+        self.event = _event(config.shape, config.bounded)
+        self.shift = nn.Parameter(torch.zeros(config.shape))
+        self.log_scale = nn.Parameter(torch.full(config.shape, math.log(0.5)))
+        if config.classes:
+            self.num_classes = config.classes
+            self.means = nn.Parameter(0.1 * torch.randn(config.classes, *config.shape))
+
+    def _mean(self, labels: Tensor | None) -> Tensor:
+        return self.shift if labels is None else self.shift + self.means[labels]
+
+    def prior(self, rng: Rng) -> Tensor:
+        return rng.normal(*self.event.shape)
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        x = self._mean(labels) + self.log_scale.exp() * z
+        return x.tanh() if self.event.range else x
+
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        if self.event.range:
+            x = x.clamp(-1 + 1e-6, 1 - 1e-6).atanh()
+        return (x - self._mean(labels)) * (-self.log_scale).exp()
+
+    def log_prob(self, x: Tensor, labels: Tensor | None = None, *, rng: Rng | None = None, k: int = 1) -> LogProb:
+        z = self.encode(x, labels)
+        log_density = -0.5 * (z**2 + math.log(2 * math.pi)) - self.log_scale
+        if self.event.range:
+            log_density = log_density - torch.log1p(-(x.clamp(-1 + 1e-6, 1 - 1e-6) ** 2))
+        return LogProb(value=log_density.flatten(1).sum(dim=1), kind="exact")
+
+
+class FakeTrainer(Trainer):
+    """The non-saturating GAN loss (Goodfellow et al. 2014, arXiv:1406.2661, section 3) on the fake flow; the critic is the trainer's own."""
+
+    model: Fake
+    config: FakeTrainerConfig
+
+    def __init__(self, model: Fake, config: FakeTrainerConfig) -> None:
+        super().__init__(model, config)
+        self.num_classes = getattr(model, "num_classes", 0)
+        inputs = math.prod(model.event.shape) + self.num_classes
+        self.critic = nn.Sequential(nn.Linear(inputs, config.width), nn.LeakyReLU(0.2), nn.Linear(config.width, 1))
+
+    def phases(self, step: int) -> tuple[str, ...]:
+        return ("critic", "generator") if step % self.config.every == 0 else ("critic",)
+
+    def parameters_of(self, phase: str) -> Iterable[nn.Parameter]:
+        return self.critic.parameters() if phase == "critic" else self.model.parameters()
+
+    def _logits(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        x = x.flatten(1)
+        if labels is not None:
+            x = torch.cat([x, F.one_hot(labels, self.num_classes).to(x)], dim=1)
+        logits: Tensor = self.critic(x)
+        return logits
+
+    def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
+        labels = batch.labels if self.num_classes else None
+        made = self._logits(self.model.decode(self.model.prior(rng), labels), labels)
+        if phase == "generator":
+            return Loss(value=F.softplus(-made).mean())
+        real = self._logits(batch.x, labels)
+        return Loss(value=(F.softplus(-real) + F.softplus(made)).mean(), logs={"accuracy": (real > 0).float().mean().detach()})
+
+
+class FakeDenoiser(nn.Module):
+    """D(x, sigma) = (s^2 x + sigma^2 m) / (s^2 + sigma^2), which is E[x_0 | x_sigma = x] for x_0 ~ N(m, s^2); m is the label's, where there are labels."""
+
+    def __init__(self, config: FakeDenoiserConfig) -> None:
+        super().__init__()
+        self.event = _event(config.shape, config.bounded)
+        self.scheduler: DiscreteScheduler = config.scheduler
+        levels = config.scheduler.levels
+        self.sigma_range = (levels[0], levels[-1])
+        self.mean = nn.Parameter(torch.full(config.shape, config.mean))
+        self.log_std = nn.Parameter(torch.full(config.shape, math.log(config.std)))
+        if config.classes:
+            self.num_classes = config.classes
+            self.means = nn.Parameter(0.1 * torch.randn(config.classes, *config.shape))
+
+    def start(self, rng: Rng, sigma: float) -> Tensor:
+        return rng.normal(*self.event.shape) * math.sqrt(1 + sigma**2)
+
+    def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
+        mean = self.mean if labels is None else self.mean + self.means[labels]
+        level = sigma.double().view(-1, *[1] * len(self.event.shape)) ** 2
+        variance = (2 * self.log_std.double()).exp()
+        return ((variance * x + level * mean) / (variance + level)).to(x.dtype)
+
+
+class FakeDenoiserTrainer(Trainer):
+    """Denoising score matching: the mean of (1 + sigma^2) / sigma^2 |D(x + sigma eps, sigma) - x|^2 over the trained levels."""
+
+    model: FakeDenoiser
+    config: FakeDenoiserTrainerConfig
+
+    def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
+        levels = torch.tensor(self.model.scheduler.levels, dtype=torch.float64, device=batch.x.device)
+        sigma = levels[rng.integers(0, len(levels))]
+        each = sigma.view(-1, *[1] * len(self.model.event.shape))
+        x = batch.x + each * rng.normal(*self.model.event.shape)
+        labels = batch.labels if hasattr(self.model, "num_classes") else None
+        error = (self.model.denoise(x, sigma, labels) - batch.x) ** 2
+        return Loss(value=((1 + each**2) / each**2 * error).mean().float())
+
+
+def fake_data(config: FakeDataConfig) -> Data:
+    """Class y of C lies at 0.8 (cos a, sin a, cos a, ...), a = 2 pi y / C, with noise of standard deviation 0.1; images hold that as pixels."""
+    labels = torch.arange(config.count) % config.classes
+    angle = 2 * math.pi * labels.double() / config.classes
+    size = math.prod(config.shape)
+    even = torch.arange(size) % 2 == 0
+    centre = 0.8 * torch.where(even, angle.cos()[:, None], angle.sin()[:, None])
+    noise = torch.from_numpy(generator(config.seed, 0, Stream.DATA).standard_normal((config.count, size)))
+    x = (centre + 0.1 * noise).float().view(config.count, *config.shape)
+    if len(config.shape) == 3:
+        x = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return Data(x=x, labels=labels, classes=tuple(f"class {y}" for y in range(config.classes)))

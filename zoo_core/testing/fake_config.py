@@ -1,0 +1,134 @@
+"""Configs and recipes of the fake families; no torch here."""
+
+from dataclasses import dataclass
+from math import prod
+
+from zoo_core.config import check_range
+from zoo_core.errors import ConfigError
+from zoo_core.interfaces import DatasetConfig, DiscreteScheduler, ModelConfig, TrainerConfig
+from zoo_core.recipes import FitConfig, OptimizerConfig, Recipe
+from zoo_core.samplers import Ancestral, Latent
+from zoo_core.schedulers import Cosine
+
+__all__ = [
+    "IMAGES",
+    "NOISE",
+    "TINY",
+    "FakeConfig",
+    "FakeDataConfig",
+    "FakeDenoiserConfig",
+    "FakeDenoiserTrainerConfig",
+    "FakeTrainerConfig",
+]
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    if not shape or any(side < 1 for side in shape) or prod(shape) > 1 << 20:
+        raise ConfigError(f"shape must have 1 to 2**20 elements, not {list(shape)}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FakeConfig(ModelConfig):
+    """The fake flow.
+
+    Args:
+        shape: of a sample.
+        classes: number of classes; 0 for a model without labels.
+        bounded: puts samples into [-1, 1] by a tanh, as images are; otherwise they have no range.
+    """
+
+    shape: tuple[int, ...] = (2,)
+    classes: int = 3
+    bounded: bool = False
+
+    def __post_init__(self) -> None:
+        _check_shape(self.shape)
+        check_range(self, classes=(0, 1000))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FakeTrainerConfig(TrainerConfig):
+    """Adversarial training of the fake flow.
+
+    Args:
+        width: hidden units of the critic.
+        every: the generator is trained at every so many-th step, the critic at each.
+    """
+
+    width: int = 16
+    every: int = 2
+
+    def __post_init__(self) -> None:
+        check_range(self, width=(1, 4096), every=(1, 1000))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FakeDenoiserConfig(ModelConfig):
+    """The exact denoiser of x_0 ~ N(mean, std^2), whose mean and std are its only weights.
+
+    Args:
+        shape: of a sample.
+        classes: number of classes; 0 for a model without labels.
+        bounded: whether samples are said to lie in [-1, 1], as images do.
+        mean: initial mean of every component.
+        std: initial standard deviation of every component.
+        scheduler: the noise levels that it is trained on.
+    """
+
+    shape: tuple[int, ...] = (2,)
+    classes: int = 0
+    bounded: bool = False
+    mean: float = 0.0
+    std: float = 0.5
+    scheduler: DiscreteScheduler = Cosine(T=50)
+
+    def __post_init__(self) -> None:
+        _check_shape(self.shape)
+        check_range(self, classes=(0, 1000), mean=(-10.0, 10.0), std=(1e-3, 10.0))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FakeDenoiserTrainerConfig(TrainerConfig):
+    """Denoising at levels drawn evenly from the trained ones."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FakeDataConfig(DatasetConfig):
+    """Blobs around the corners of a regular polygon, or images of one grey each, one class a blob.
+
+    Args:
+        shape: of a sample; (c, h, w) makes uint8 images, anything else float32 points.
+        classes: number of blobs.
+        count: number of samples.
+        seed: of the blobs' noise.
+    """
+
+    shape: tuple[int, ...] = (2,)
+    classes: int = 3
+    count: int = 256
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_shape(self.shape)
+        check_range(self, classes=(1, 1000), count=(1, 100_000), seed=(0, 2**64 - 1))
+
+
+_FIT = FitConfig(steps=30, batch_size=16, optimizer=OptimizerConfig(lr=1e-2), save_every=15, sample_every=0, log_every=5)
+
+TINY = Recipe(model=FakeConfig(), trainer=FakeTrainerConfig(), fit=_FIT, data=FakeDataConfig(), sampler=Latent())
+
+IMAGES = Recipe(
+    model=FakeConfig(shape=(3, 8, 8), bounded=True),
+    trainer=FakeTrainerConfig(),
+    fit=_FIT,
+    data=FakeDataConfig(shape=(3, 8, 8)),
+    sampler=Latent(),
+)
+
+NOISE = Recipe(
+    model=FakeDenoiserConfig(),
+    trainer=FakeDenoiserTrainerConfig(),
+    fit=_FIT,
+    data=FakeDataConfig(),
+    sampler=Ancestral(steps=10),
+)

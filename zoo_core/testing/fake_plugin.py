@@ -1,0 +1,50 @@
+"""The plugin of the fake families; install it with :func:`zoo_core.testing.write_fake_plugin` or :func:`zoo_core.testing.fake_zoo`."""
+
+from collections.abc import Iterable
+
+from zoo_core.hookspecs import hookimpl
+from zoo_core.specs import DatasetSpec, ModelSpec, RecipeSpec, Spec, TrainerSpec
+
+__all__ = ["zoo_specs"]
+
+HEAVY, LIGHT = "zoo_core.testing.fake", "zoo_core.testing.fake_config"
+
+
+@hookimpl
+def zoo_specs() -> Iterable[Spec]:
+    return [
+        ModelSpec(
+            name="fake",
+            target=f"{HEAVY}:Fake",
+            config=f"{LIGHT}:FakeConfig",
+            trainer="fake",
+            capabilities=frozenset({"decode", "encode", "density", "labels"}),
+            sampler="latent",
+            summary="an affine flow with class means, for tests",
+        ),
+        ModelSpec(
+            name="fake-denoiser",
+            target=f"{HEAVY}:FakeDenoiser",
+            config=f"{LIGHT}:FakeDenoiserConfig",
+            trainer="fake-denoiser",
+            capabilities=frozenset({"denoise", "labels"}),
+            sampler="ancestral",
+            summary="the exact denoiser of a Gaussian, for tests",
+        ),
+        TrainerSpec(
+            name="fake",
+            target=f"{HEAVY}:FakeTrainer",
+            config=f"{LIGHT}:FakeTrainerConfig",
+            summary="adversarial, with a critic of its own: two phases",
+        ),
+        TrainerSpec(
+            name="fake-denoiser",
+            target=f"{HEAVY}:FakeDenoiserTrainer",
+            config=f"{LIGHT}:FakeDenoiserTrainerConfig",
+            summary="denoising at the trained levels",
+        ),
+        DatasetSpec(name="fake-data", target=f"{HEAVY}:fake_data", config=f"{LIGHT}:FakeDataConfig", summary="class blobs, for tests"),
+        RecipeSpec(name="tiny", family="fake", target=f"{LIGHT}:TINY", summary="two phases on 2-D blobs; 30 steps"),
+        RecipeSpec(name="images", family="fake", target=f"{LIGHT}:IMAGES", summary="the same on 8x8 images"),
+        RecipeSpec(name="tiny", family="fake-denoiser", target=f"{LIGHT}:NOISE", summary="one phase on 2-D blobs; 30 steps"),
+    ]

@@ -1,0 +1,172 @@
+"""Checkpoints of a training run: safetensors and JSON, written so that a crash at any moment leaves the newest complete one in place.
+
+A checkpoint is written to ``.tmp-step-N-ID/``: each file and the folder are flushed to disk, MANIFEST.json last; then the folder is renamed
+to ``step-N`` and only after that older ones are pruned.
+"""
+
+import hashlib
+import os
+import shutil
+import uuid
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from zoo_core.config import dump_json, load_json, parse_json
+from zoo_core.errors import ConfigError, LockTimeout, ResourceError
+
+__all__ = ["Snapshot", "locked", "newest", "save_snapshot", "write_file"]
+
+MANIFEST = "MANIFEST.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The state of a run after ``step`` steps: named parts of tensors, and JSON facts."""
+
+    step: int
+    parts: Mapping[str, Mapping[str, Tensor]]
+    facts: Mapping[str, Any]
+
+
+def _flush_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ResourceError(f"cannot write {path}: {error.strerror or error}", "free some space or choose another folder") from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replaces a file in one step: readers see the old bytes or the new ones.
+
+    Raises:
+        ResourceError: the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}")
+    with _disk(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(temporary, data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def save_snapshot(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
+    """Writes ``folder/step-N`` and prunes all but the newest ``keep``.
+
+    Raises:
+        ResourceError: the disk is full or the folder cannot be written; what was there still loads.
+    """
+    final = folder / f"step-{snapshot.step}"
+    temporary = folder / f".tmp-step-{snapshot.step}-{uuid.uuid4().hex[:8]}"
+    with _disk(folder):
+        try:
+            temporary.mkdir(parents=True)
+            files = {f"{name}.safetensors": save(_plain(part)) for name, part in snapshot.parts.items()}
+            files["state.json"] = dump_json({"step": snapshot.step, **snapshot.facts}).encode()
+            for name, data in files.items():
+                _write(temporary / name, data)
+            digests = {name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in files.items()}
+            _write(temporary / MANIFEST, dump_json(digests).encode())
+            _flush_folder(temporary)
+            if final.exists():
+                _remove(final)
+            temporary.rename(final)
+            _flush_folder(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        for _, old in _steps(folder)[:-keep]:
+            _remove(old)
+    return final
+
+
+def _plain(part: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # Copies: safetensors refuses tensors that share memory, and wants them dense in row-major order.
+    return {name: tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format) for name, tensor in part.items()}
+
+
+def _remove(path: Path) -> None:
+    # Renamed first, so that a crash while deleting never leaves half a checkpoint under a good name.
+    doomed = path.with_name(f".tmp-old-{path.name}-{uuid.uuid4().hex[:8]}")
+    path.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _steps(folder: Path) -> list[tuple[int, Path]]:
+    found = [path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdecimal()]
+    return sorted((int(path.name.removeprefix("step-")), path) for path in found)
+
+
+def newest(folder: Path) -> Snapshot | None:
+    """The newest checkpoint whose manifest verifies. Bad ones are moved aside as ``.bad-*`` with a warning; leftovers of crashes are swept."""
+    if not folder.is_dir():
+        return None
+    for leftover in folder.glob(".tmp-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    for _, path in reversed(_steps(folder)):
+        try:
+            return _read(path)
+        except (ConfigError, OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+            aside = path.with_name(f".bad-{path.name}-{uuid.uuid4().hex[:8]}")
+            path.rename(aside)
+            warnings.warn(f"checkpoint {path.name} is damaged ({error}); moved to {aside.name}", stacklevel=2)
+    return None
+
+
+def _read(path: Path) -> Snapshot:
+    files = {}
+    for name, pin in load_json(path / MANIFEST).items():
+        data = (path / name).read_bytes()
+        if len(data) != pin["size"] or hashlib.sha256(data).hexdigest() != pin["sha256"]:
+            raise ValueError(f"{name} differs from its manifest")
+        files[name] = data
+    facts = parse_json(files.pop("state.json"), "state.json")
+    parts = {name.removesuffix(".safetensors"): load(data) for name, data in files.items()}
+    return Snapshot(step=facts.pop("step"), parts=parts, facts=facts)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds the run folder for this process; the lock ends with the process, however it ends.
+
+    Raises:
+        LockTimeout: another process holds it.
+    """
+    import fcntl
+
+    with _disk(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise LockTimeout(f"another process is training in {folder}", "wait for it, or choose another --out") from error
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,148 @@
+"""Data sets that fit into memory, and the order in which training sees them: a function of the seed and the step, with no state to save."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo_core.errors import ConfigError
+from zoo_core.interfaces import DatasetConfig, Event
+from zoo_core.recipes import FolderConfig, expand
+from zoo_core.registry import registry, resolve
+from zoo_core.rng import StepRng, Stream, permutation
+from zoo_core.specs import DatasetSpec
+from zoo_core.training.trainer import Batch
+
+__all__ = ["Data", "folder", "load_data"]
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """A data set in memory.
+
+    Args:
+        x: uint8 images (N, c, h, w), or float32 samples (N, ...).
+        labels: int64 (N,), or None.
+        classes: the names of the labels.
+        flip: whether training mirrors images left to right at random.
+    """
+
+    x: Tensor
+    labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
+    flip: bool = False
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def event(self) -> Event:
+        """The shape of a sample, and the range [-1, 1] for images."""
+        return Event(shape=tuple(self.x.shape[1:]), range=(-1.0, 1.0) if self.x.dtype == torch.uint8 else None)
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of all samples and labels, in hex: what a resumed run and a card compare."""
+        sha = hashlib.sha256(f"{self.x.dtype} {tuple(self.x.shape)}".encode())
+        sha.update(self.x.contiguous().numpy().tobytes())
+        if self.labels is not None:
+            sha.update(self.labels.contiguous().numpy().tobytes())
+        return sha.hexdigest()
+
+    def rows(self, index: Tensor) -> Tensor:
+        """The samples at ``index`` (n,), float32 (n, *event.shape); images in [-1, 1]."""
+        x = self.x[index]
+        return x.float() / 127.5 - 1 if x.dtype == torch.uint8 else x
+
+    def batch(self, seed: int, step: int, batch_size: int, rows: slice = slice(None), device: torch.device | str = "cpu") -> Batch:
+        """The rows of batch ``step`` (from 0). Epochs follow each other without a gap; each has an order of its own."""
+        index = self._index(seed, step, batch_size)[rows]
+        x = self.rows(index)
+        if self.flip:
+            mirrored = StepRng(seed, step, batch_size, rows, stream=Stream.AUGMENT).uniform() < 0.5
+            x = torch.where(mirrored.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
+        labels = None if self.labels is None else self.labels[index].to(device)
+        return Batch(x=x.to(device), labels=labels, index=index)
+
+    def _index(self, seed: int, step: int, batch_size: int) -> Tensor:
+        first, count = step * batch_size, len(self)
+        parts = []
+        while first < (step + 1) * batch_size:
+            epoch, place = divmod(first, count)
+            last = min(count, place + (step + 1) * batch_size - first)
+            parts.append(_order(seed, epoch, count)[place:last])
+            first += last - place
+        return torch.cat(parts)
+
+
+@cache
+def _memo() -> dict[tuple[int, int, int], Tensor]:
+    return {}
+
+
+def _order(seed: int, epoch: int, count: int) -> Tensor:
+    memo, key = _memo(), (seed, epoch, count)
+    if key not in memo:
+        while len(memo) > 1:
+            memo.pop(next(iter(memo)))
+        memo[key] = permutation(seed, epoch, count)
+    return memo[key]
+
+
+def load_data(config: DatasetConfig) -> Data:
+    """Loads a data set.
+
+    Raises:
+        ConfigError: it is not where the config says, or holds no samples.
+    """
+    spec = registry().spec(DatasetSpec, registry().name_of("dataset", type(config)))
+    data: Data = resolve(spec.target)(config)
+    return data
+
+
+def folder(config: FolderConfig) -> Data:
+    """Images below a folder, resized and cropped; see :class:`zoo_core.recipes.FolderConfig`.
+
+    Raises:
+        ConfigError: there is no such folder or class, or no image in it, or a file cannot be read as an image.
+    """
+    root = Path(expand(config.path))
+    if not root.is_dir():
+        raise ConfigError(f"there is no folder {root}", "--data folder:PATH names a folder of images")
+    classes = config.classes or tuple(sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")))
+    for name in classes:
+        if not (root / name).is_dir():
+            raise ConfigError(f"there is no class folder {name!r} in {root}")
+    found = [(path, label) for label, name in enumerate(classes) for path in _images(root / name)] or [(path, 0) for path in _images(root)]
+    if not found:
+        raise ConfigError(f"no image ({', '.join(sorted(_SUFFIXES))}) in {root}")
+    x = np.stack([_pixels(path, config) for path, _ in found])
+    labels = torch.tensor([label for _, label in found]) if classes else None
+    return Data(x=torch.from_numpy(x), labels=labels, classes=classes, flip=config.flip)
+
+
+def _images(path: Path) -> Sequence[Path]:
+    return sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
+
+
+def _pixels(path: Path, config: FolderConfig) -> "np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]":
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image = image.convert("RGB" if config.channels == 3 else "L")
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ConfigError(f"{path} cannot be read as an image: {error}", "remove it, or mend it") from error
+    scale = config.size / min(image.size)
+    width, height = (max(round(side * scale), config.size) for side in image.size)
+    image = image.resize((width, height), Image.Resampling[config.resize.upper()])
+    left, top = (width - config.size) // 2, (height - config.size) // 2
+    image = image.crop((left, top, left + config.size, top + config.size))
+    return np.asarray(image, dtype=np.uint8).reshape(config.size, config.size, config.channels).transpose(2, 0, 1)

@@ -1,0 +1,92 @@
+"""From a finished run to a checkpoint folder: weights, config, the record of the training, a sheet of samples and a draft card."""
+
+import json
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from zoo_core.config import dump_json, encode
+from zoo_core.recipes import Recipe
+from zoo_core.training.checkpoint import write_file
+from zoo_core.training.data import Data
+
+__all__ = ["export", "source_commit"]
+
+CURVE_POINTS = 200
+PACKAGES = ("zoo-core", "torch", "timm", "numpy", "safetensors")
+
+
+def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: Mapping[str, Any], device: torch.device) -> Path:
+    """Writes ``out/export`` from the model whose weights are published, with the ``record`` of the run; returns that folder."""
+    from zoo_core.training.fit import draw
+
+    from zoo_core import cards
+    from zoo_core.images import save_samples
+
+    folder = out / "export"
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: value.detach().to("cpu").clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
+    config = {"format": 1, "weights_version": 1, "model": encode(recipe.model), "sampler": encode(recipe.sampler)}
+    training = {
+        "recipe": recipe.to_dict(),
+        **record,
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "processor": _processor(device),
+        "data": {"count": len(data), "digest": data.digest, "classes": list(data.classes)},
+        "curve": _curve(out / "metrics.jsonl"),
+    }
+    write_file(folder / "model.safetensors", save(state, metadata={"format": "pt"}))
+    write_file(folder / "config.json", dump_json(config).encode())
+    write_file(folder / "training.json", dump_json(training).encode())
+    if recipe.sampler is not None:
+        samples = draw(model, recipe.sampler, 64, seed=0, device=device)
+        save_samples(folder / "samples.png", samples, {"sampler": json.dumps(encode(recipe.sampler)), "seed": "0"})
+    write_file(folder / "README.md", cards.draft(out.name, config, training).encode())
+    return folder
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def source_commit() -> str:
+    """The commit of the source tree that runs, or an empty string when it is installed from a wheel."""
+    git = shutil.which("git")
+    here = Path(__file__).parent
+    if git is None or not (here.parents[1] / ".git").exists():
+        return ""
+    done = subprocess.run([git, "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def _processor(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor())
+    return f"{name or platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def _cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def _curve(path: Path) -> dict[str, Any]:
+    """The losses of metrics.jsonl, averaged down to at most 200 points: ``{"step": [...], "loss.model": [...]}``."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    stride = max(1, -(-len(rows) // CURVE_POINTS))
+    chunks = [rows[i : i + stride] for i in range(0, len(rows), stride)]
+    names = [name for name in (rows[0] if rows else {}) if name not in ("step", "seconds")]
+    means = {name: [round(sum(row.get(name, 0.0) for row in chunk) / len(chunk), 6) for chunk in chunks] for name in names}
+    return {"step": [chunk[-1]["step"] for chunk in chunks], **means}

@@ -1,0 +1,335 @@
+"""The training loop. It knows phases, not families: a family's own ideas are all in its Trainer."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from zoo_core.config import dump_json, encode, load_json
+from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, UsageError, ZooError
+from zoo_core.interfaces import Sampler
+from zoo_core.recipes import FitConfig, OptimizerConfig, Recipe
+from zoo_core.registry import registry, resolve
+from zoo_core.rng import ImageRng, StepRng, Stream, isolated
+from zoo_core.specs import ModelSpec, TrainerSpec
+from zoo_core.training.checkpoint import Snapshot, locked, newest, save_snapshot, write_file
+from zoo_core.training.data import Data, load_data
+from zoo_core.training.trainer import Trainer
+
+__all__ = ["Report", "build", "fit"]
+
+# Changing these does not change what the steps compute, so a resumed run may.
+_FREE = ("steps", "save_every", "keep", "sample_every", "log_every")
+
+OnReport = Callable[["Report"], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What the loop tells about a step: steps done, their total, and its logs as floats (``loss.PHASE``, then the phases' own)."""
+
+    step: int
+    steps: int
+    logs: Mapping[str, float]
+
+
+def build(recipe: Recipe) -> Trainer:
+    """The trainer of a recipe with its model, initialised from the recipe's seed; the global RNG is left alone."""
+    model_spec = registry().spec(ModelSpec, registry().name_of("family", type(recipe.model)))
+    trainer_spec = registry().spec(TrainerSpec, registry().name_of("trainer", type(recipe.trainer)))
+    with isolated(recipe.fit.seed, stream=Stream.INIT):
+        trainer: Trainer = resolve(trainer_spec.target)(resolve(model_spec.target)(recipe.model), recipe.trainer)
+    return trainer.to(memory_format=torch.channels_last) if recipe.fit.channels_last else trainer  # type: ignore[call-overload,no-any-return]
+
+
+def learning_rate(fit: FitConfig, base: float, step: int) -> float:
+    """The learning rate of step ``step`` (from 0): warm-up, then ``fit.lr_schedule``."""
+    warm = min(1.0, (step + 1) / fit.warmup) if fit.warmup else 1.0
+    progress = min(step / fit.steps, 1.0)
+    decay = {"constant": 1.0, "linear": 1 - progress, "cosine": 0.5 * (1 + math.cos(math.pi * progress))}[fit.lr_schedule]
+    return base * warm * decay
+
+
+@dataclass(kw_only=True)
+class _Loop:
+    """The state of a run: trainer, EMA and one optimizer a phase."""
+
+    recipe: Recipe
+    trainer: Trainer
+    data: Data
+    device: torch.device
+    step: int = 0
+    seconds: float = 0.0
+    ema: Any = None
+    optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
+    _recent: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        from timm.optim import create_optimizer_v2
+        from timm.utils import ModelEmaV3
+
+        fit = self.recipe.fit
+        self.trainer.to(self.device)
+        for phase in self.trainer.phases(0):
+            config = self._optimizer_config(phase)
+            options = {key: tuple(value) if isinstance(value, list) else value for key, value in config.options.items()}
+            self.optimizers[phase] = cast(
+                torch.optim.Optimizer,
+                create_optimizer_v2(self._parameters(phase), opt=config.name, lr=config.lr, weight_decay=config.weight_decay, **options),
+            )
+        if fit.ema:
+            self.ema = ModelEmaV3(self.trainer.model, decay=fit.ema.decay, use_warmup=fit.ema.warmup)
+            self.ema.requires_grad_(False)
+
+    def _optimizer_config(self, phase: str) -> OptimizerConfig:
+        return self.recipe.fit.optimizers.get(phase, self.recipe.fit.optimizer)
+
+    def _parameters(self, phase: str) -> list[nn.Parameter]:
+        return list(self.trainer.parameters_of(phase))
+
+    @property
+    def published(self) -> nn.Module:
+        """The model whose weights are the run's result: the average, or the raw one where there is no EMA."""
+        return cast(nn.Module, self.ema.module) if self.ema is not None else self.trainer.model
+
+    def advance(self) -> None:
+        """One step: every phase forward, backward, optimizer, hook, EMA."""
+        fit, started = self.recipe.fit, time.perf_counter()
+        batch = self.data.batch(fit.seed, self.step, fit.batch_size, device=self.device)
+        if self.step == 0:
+            self.trainer.prepare(batch)
+        rng = StepRng(fit.seed, self.step, fit.batch_size, device=self.device)
+        with isolated(fit.seed, self.step, stream=Stream.STEP, devices=[self.device]):
+            for phase in self.trainer.phases(self.step):
+                self._phase(phase, batch, rng)
+        self.step += 1
+        self.seconds += time.perf_counter() - started
+
+    def _phase(self, phase: str, batch: Any, rng: StepRng) -> None:
+        fit, optimizer, parameters = self.recipe.fit, self.optimizers[phase], self._parameters(phase)
+        with _only(self.trainer, parameters):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=fit.precision == "bf16"):
+                loss = self.trainer(phase, batch, rng)
+            loss.value.backward()
+        if fit.clip_norm is not None:
+            nn.utils.clip_grad_norm_(parameters, fit.clip_norm)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(fit, self._optimizer_config(phase).lr, self.step)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        self.trainer.after(phase)
+        if self.ema is not None and self._trains_model(parameters):
+            self.ema.update(self.trainer.model, step=self.step + 1)
+        for name, value in {f"loss.{phase}": loss.value.detach(), **loss.logs}.items():
+            self._recent.setdefault(name, []).append(value)
+
+    def _trains_model(self, parameters: Sequence[nn.Parameter]) -> bool:
+        published = {id(parameter) for parameter in self.trainer.model.parameters()}
+        return any(id(parameter) in published for parameter in parameters)
+
+    def logs(self) -> dict[str, float]:
+        """The means of what was logged since the last call.
+
+        Raises:
+            ZooError: one of them is not finite.
+        """
+        means = {name: float(torch.stack(values).mean()) for name, values in self._recent.items()}
+        self._recent.clear()
+        for name, value in means.items():
+            if not math.isfinite(value):
+                raise ZooError(f"{name} became {value} by step {self.step}", "lower the learning rate, or clip gradients with -o fit.clip_norm=1")
+        return means
+
+    def snapshot(self, facts: Mapping[str, Any]) -> Snapshot:
+        """Everything that the next step depends on."""
+        state = self.trainer.state_dict()
+        parts = {
+            "model": {name: value for name, value in state.items() if name.startswith("model.")},
+            "trainer": {name: value for name, value in state.items() if not name.startswith("model.")},
+        }
+        if self.ema is not None:
+            parts["ema"] = self.ema.module.state_dict()
+        for phase, optimizer in self.optimizers.items():
+            for index, moments in optimizer.state_dict()["state"].items():
+                for name, value in moments.items():
+                    parts.setdefault(f"optimizer-{phase}-{name}", {})[str(index)] = torch.as_tensor(value)
+        return Snapshot(step=self.step, parts={name: part for name, part in parts.items() if part}, facts={"seconds": self.seconds, **facts})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Puts the run back to a snapshot."""
+        self.step, self.seconds = snapshot.step, snapshot.facts["seconds"]
+        self.trainer.load_state_dict({**snapshot.parts["model"], **snapshot.parts.get("trainer", {})})
+        if self.ema is not None:
+            self.ema.module.load_state_dict(snapshot.parts["ema"])
+        for phase, optimizer in self.optimizers.items():
+            self._restore_optimizer(phase, optimizer, snapshot)
+
+    def _restore_optimizer(self, phase: str, optimizer: torch.optim.Optimizer, snapshot: Snapshot) -> None:
+        parameters, state = self._parameters(phase), cast(dict[int, dict[str, Any]], {})
+        for part, values in snapshot.parts.items():
+            if part.startswith(prefix := f"optimizer-{phase}-"):
+                for index, value in values.items():
+                    parameter = parameters[int(index)]
+                    # In the parameter's own memory layout, as the optimizer made it: the same kernels run after a resume.
+                    like = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
+                    state.setdefault(int(index), {})[part.removeprefix(prefix)] = like
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+@contextmanager
+def _only(trainer: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Gradients for ``parameters`` alone: a generator's phase runs through the critic without training it."""
+    wanted = {id(parameter) for parameter in parameters}
+    others = [parameter for parameter in trainer.parameters() if parameter.requires_grad and id(parameter) not in wanted]
+    for parameter in others:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in others:
+            parameter.requires_grad_(True)
+
+
+def draw(model: nn.Module, sampler: Sampler, n: int, *, seed: int, device: torch.device) -> Tensor:
+    """``n`` samples (n, *event.shape) of a model in training, images 0 ... n-1 of the seed."""
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        labels = torch.arange(n, device=device) % model.num_classes if getattr(model, "num_classes", 0) else None
+        x = sampler(model, ImageRng(seed, range(n), device), sigmas=sampler.noise_levels(model, None), labels=labels)
+    model.train(was_training)
+    return x.float().cpu()
+
+
+def fit(
+    recipe: Recipe,
+    out: Path,
+    *,
+    resume: bool = True,
+    device: str | None = None,
+    command: str = "",
+    on_report: OnReport | None = None,
+    stop: Callable[[], int] = lambda: 0,
+) -> Path:
+    """Trains a recipe in the folder ``out``, from its newest checkpoint if it holds one, and exports the result.
+
+    Args:
+        recipe: what to train. Its data must be given.
+        out: the run folder: recipe.json, metrics.jsonl, samples/, steps/, export/.
+        resume: go on with a run that the folder holds; when False, such a folder is refused.
+        device: such as ``cuda``; the first accelerator, or the CPU, when None.
+        command: the command line, for the record.
+        on_report: sees the logs every ``fit.log_every`` steps.
+        stop: asked after each step; a signal's number ends the run after a checkpoint.
+
+    Returns:
+        ``out/export``, a checkpoint folder.
+
+    Raises:
+        ConfigError: the recipe names no data, or data that is not there.
+        UsageError: ``resume`` is False and the folder holds a run.
+        IncompatibleCheckpoint: the folder holds a run of another recipe or other data.
+        LockTimeout: another process trains in the folder.
+        Interrupted: ``stop`` asked for it; the state was saved.
+    """
+    from zoo_core.training.export import export, source_commit
+
+    if recipe.data is None:
+        raise ConfigError("the recipe names no data", "--data folder:PATH")
+    where = torch.device(device) if device else (torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu"))
+    with locked(out):
+        if not resume and (out / "recipe.json").exists():
+            raise UsageError(f"{out} holds a run already", "choose another --out, or leave --no-resume out to go on with it")
+        _same_recipe(out / "recipe.json", recipe)
+        data = load_data(recipe.data)
+        loop = _Loop(recipe=recipe, trainer=build(recipe), data=data, device=where)
+        facts = _restore(loop, out, {"data_digest": data.digest, "commit": source_commit()})
+        write_file(out / "recipe.json", dump_json(recipe.to_dict()).encode())
+        _trim_metrics(out / "metrics.jsonl", loop.step)
+        _run(loop, out, facts, on_report, stop)
+        record = {"command": command, "commit": facts["commit"], "steps": loop.step, "hours": round(loop.seconds / 3600, 3)}
+        return export(recipe, loop.published, data, out, record=record, device=where)
+
+
+def _restore(loop: _Loop, out: Path, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    snapshot = newest(out / "steps")
+    if snapshot is None:
+        return facts
+    if snapshot.facts["data_digest"] != facts["data_digest"]:
+        raise IncompatibleCheckpoint(f"the data is not what the run in {out} was trained on", "choose another --out, or bring the data back")
+    if snapshot.step > loop.recipe.fit.steps:
+        raise IncompatibleCheckpoint(f"the run in {out} is at step {snapshot.step}, past {loop.recipe.fit.steps}", "choose another --out")
+    loop.restore(snapshot)
+    return {name: snapshot.facts[name] for name in facts}
+
+
+def _same_recipe(path: Path, recipe: Recipe) -> None:
+    if not path.exists():
+        return
+    before, now = _flat(load_json(path)), _flat(recipe.to_dict())
+    free = {f"fit.{name}" for name in _FREE if name != "steps" or recipe.fit.lr_schedule == "constant"}
+    changed = [key for key in {**before, **now} if key not in free and before.get(key) != now.get(key)]
+    if changed:
+        shown = ", ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed[:3])
+        raise IncompatibleCheckpoint(f"{path.parent} holds a run of another recipe ({shown})", "choose another --out")
+
+
+def _flat(data: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(data, dict) or not data:
+        return {prefix.rstrip("."): data}
+    return {key: value for name, item in data.items() for key, value in _flat(item, f"{prefix}{name}.").items()}
+
+
+def _trim_metrics(path: Path, step: int) -> None:
+    """Drops the lines of steps after the checkpoint that the run goes on from: they come again."""
+    if path.exists():
+        lines = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
+        write_file(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+def _run(loop: _Loop, out: Path, facts: Mapping[str, Any], on_report: OnReport | None, stop: Callable[[], int]) -> None:
+    fit = loop.recipe.fit
+    saved = loop.step
+    with (out / "metrics.jsonl").open("a") as metrics:
+        while loop.step < fit.steps:
+            loop.advance()
+            if loop.step % fit.log_every == 0 or loop.step == fit.steps:
+                logs = loop.logs()
+                line = {"step": loop.step, **logs, "seconds": round(loop.seconds, 3)}
+                metrics.write(json.dumps(line) + "\n")
+                metrics.flush()
+                if on_report:
+                    on_report(Report(step=loop.step, steps=fit.steps, logs=logs))
+            if fit.sample_every and loop.step % fit.sample_every == 0:
+                _sheet(loop, out / "samples" / f"step-{loop.step}.png")
+            signum = stop()
+            if loop.step % fit.save_every == 0 or loop.step == fit.steps or signum:
+                os.fsync(metrics.fileno())
+                save_snapshot(out / "steps", loop.snapshot(facts), keep=fit.keep)
+                saved = loop.step
+            if signum:
+                raise Interrupted(f"stopped at step {saved} of {fit.steps}", "the same command goes on from there", signum=signum)
+
+
+def _sheet(loop: _Loop, path: Path) -> None:
+    if loop.recipe.sampler is None:
+        return
+    from zoo_core.images import save_samples
+
+    x = draw(loop.published, loop.recipe.sampler, 64, seed=0, device=loop.device)
+    save_samples(path, x, {"step": str(loop.step), "sampler": json.dumps(encode(loop.recipe.sampler)), "seed": "0"})

@@ -1,0 +1,59 @@
+"""The Trainer interface: what a family says about its own training, and nothing about loops, optimizers or devices."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from zoo_core.interfaces import Rng, TrainerConfig
+
+__all__ = ["Batch", "Loss", "Trainer"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Rows of a data set: ``x`` float32 (n, *event.shape), images in [-1, 1]; ``labels`` int64 (n,) or None; ``index`` int64 (n,), their place in the set."""
+
+    x: Tensor
+    labels: Tensor | None
+    index: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loss:
+    """What a phase minimises: ``value`` () with its graph, and detached ``logs`` () to show beside it."""
+
+    value: Tensor
+    logs: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Trainer(nn.Module, ABC):
+    """Turns batches into losses. A plain ``nn.Module``: ``self.model`` is what gets published; a critic, say, is the trainer's own.
+
+    A step is one batch. Each of its phases has an optimizer of its own, which the loop owns: it calls ``forward(phase, batch, rng)``, goes
+    backward into ``parameters_of(phase)`` and steps.
+    """
+
+    def __init__(self, model: nn.Module, config: TrainerConfig) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+
+    def phases(self, step: int) -> tuple[str, ...]:
+        """The phases of a step (from 0), in order. ``phases(0)`` names all that there are."""
+        return ("model",)
+
+    def parameters_of(self, phase: str) -> Iterable[nn.Parameter]:
+        """The parameters that a phase trains."""
+        return self.model.parameters()
+
+    @abstractmethod
+    def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
+        """The loss of a phase. All randomness but dropout comes from ``rng``, whose rows are the batch's."""
+
+    def prepare(self, batch: Batch) -> None:
+        """Called once, before the first step of a new run: the place of data-dependent initialisation."""
+
+    def after(self, phase: str) -> None:
+        """Called after each optimizer step of a phase: the place of weight clipping."""
