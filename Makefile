@@ -1,0 +1,53 @@
+# `make` alone lists what there is. Another interpreter: make PYTHON=python3.12 setup. More for pytest: make test ARGS="-m 'not slow' -x"
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
+
+# These cost seconds to import, so that no module at all may import them at its top; pyproject.toml bans more in the light ones.
+COSTLY := ["accelerate", "cleanfid", "matplotlib", "scipy", "sklearn", "tensorboard", "timm", "torchvision"]
+
+.PHONY: help setup demo test check bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make setup   a virtual environment in $(VENV) with zoo-core and every plugin, editable"
+	@echo "make demo    draws 16 cats with ddpm-afhq-cat into cats.png"
+	@echo "make test    all tests"
+	@echo "make check   ruff (lint and format) and mypy"
+	@echo "make bench   the benchmarks"
+	@echo "make clean   removes caches and built packages; leaves $(VENV) and runs/ alone"
+
+setup: $(STAMP)
+
+# The build tools come first and from the constraints too, so that an editable install fetches nothing of its own.
+$(STAMP): pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) hatchling editables
+	$(PIP) --no-build-isolation --editable ".[train,plot,dev]" $(PLUGINS:%=--editable ./%)
+	touch $@
+
+demo: setup
+	$(BIN)/zoo pull ddpm-afhq-cat
+	$(BIN)/zoo sample ddpm-afhq-cat -n 16 --seed 0 --out cats.png
+
+test: setup
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff check --isolated --select TID253 --config 'lint.flake8-tidy-imports.banned-module-level-imports = $(COSTLY)' zoo_core $(wildcard plugins/*/zoo_*)
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf build dist plugins/*/build plugins/*/dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
