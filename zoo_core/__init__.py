@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from zoo_core import errors, interfaces, specs
     from zoo_core.hookspecs import hookimpl
     from zoo_core.hub import pull
-    from zoo_core.loading import Pretrained, checkpoints, info, load
+    from zoo_core.loading import checkpoints, info, load
+    from zoo_core.pretrained import Pretrained
 
 __version__ = "0.1.0"
 __all__ = ["Pretrained", "checkpoints", "errors", "hookimpl", "info", "interfaces", "load", "pull", "specs"]
 
 _HOMES = {
-    "Pretrained": "zoo_core.loading",
+    "Pretrained": "zoo_core.pretrained",
     "checkpoints": "zoo_core.loading",
     "errors": "",
     "hookimpl": "zoo_core.hookspecs",

@@ -12,8 +12,17 @@ DDPM, DDIM, IDDPM, EDM = "arXiv:2006.11239", "arXiv:2010.02502", "arXiv:2102.096
 def zoo_specs() -> Iterable[Spec]:
     ancestral = "zoo_core.samplers:Ancestral"
     return [
-        SamplerSpec(name="ancestral", target=ancestral, requires="denoise", paper=DDPM, summary="DDPM's own sampler; fresh noise at every step"),
-        SamplerSpec(name="ddim", target=ancestral, requires="denoise", defaults={"eta": 0.0}, paper=DDIM, summary="deterministic; good from 20 steps"),
+        SamplerSpec(
+            name="ancestral", target=ancestral, requires="denoise", paper=DDPM, summary="DDPM's own sampler; fresh noise at every step"
+        ),
+        SamplerSpec(
+            name="ddim",
+            target=ancestral,
+            requires="denoise",
+            defaults={"eta": 0.0},
+            paper=DDIM,
+            summary="deterministic; good from 20 steps",
+        ),
         SamplerSpec(
             name="euler",
             target=ancestral,
@@ -25,7 +34,9 @@ def zoo_specs() -> Iterable[Spec]:
         SamplerSpec(name="latent", target="zoo_core.samplers:Latent", requires="decode", summary="decodes a draw from the prior; one pass"),
         SchedulerSpec(name="linear", target="zoo_core.schedulers:Linear", paper=DDPM, summary="beta linear in t"),
         SchedulerSpec(name="cosine", target="zoo_core.schedulers:Cosine", paper=IDDPM, summary="signal falls as a squared cosine"),
-        SchedulerSpec(name="karras", target="zoo_core.schedulers:Karras", paper=EDM, summary="even in sigma^(1/rho), between any two levels"),
+        SchedulerSpec(
+            name="karras", target="zoo_core.schedulers:Karras", paper=EDM, summary="even in sigma^(1/rho), between any two levels"
+        ),
         DatasetSpec(
             name="folder",
             target="zoo_core.training.data:folder",

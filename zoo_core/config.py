@@ -1,9 +1,9 @@
 """A strict codec between frozen dataclasses and JSON.
 
-``decode`` refuses unknown keys, missing keys, wrong types (``"128"`` or ``true`` for an int), NaN and infinities, and names the field by its
-path. A field annotated with a :class:`Tagged` class is a tagged union: ``{"name": "cosine", "T": 50}``, where the name is looked up in the
-registry and never imported from. Ranges are checked by each dataclass in ``__post_init__``, with :func:`check_range`, so that a config is
-refused before anything is built from it.
+``decode`` refuses unknown keys, missing keys, wrong types (``"128"`` or ``true`` for an int), NaN and infinities, and names the field by
+its path. A field annotated with a :class:`Tagged` class is a tagged union: ``{"name": "cosine", "T": 50}``, where the name is looked up in
+the registry and never imported from. Ranges are checked by each dataclass in ``__post_init__``, with :func:`check_range`, so that a config
+is refused before anything is built from it.
 """
 
 import json
@@ -17,10 +17,11 @@ from typing import Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_o
 
 from zoo_core.errors import ConfigError, UnknownNameError
 
-__all__ = ["Tagged", "apply_overrides", "check_range", "decode", "dump_json", "encode", "load_json"]
+__all__ = ["Tagged", "apply_overrides", "check_range", "decode", "dump_json", "encode", "load_json", "parse_json"]
 
 T = TypeVar("T")
 MAX_JSON_BYTES = 8 << 20
+MAX_DEPTH = 16
 
 
 class Tagged:
@@ -36,7 +37,7 @@ def check_range(config: object, **limits: tuple[float, float]) -> None:
         value = getattr(config, name)
         for item in value if isinstance(value, tuple) else (value,):
             if item is not None and (isinstance(item, bool) or not isinstance(item, int | float) or not low <= item <= high):
-                raise ConfigError(f"{name} must be in [{low:g}, {high:g}], not {item!r}")
+                raise ConfigError(f"{name} must be in [{low:g}, {high:g}], not {_shown(item)}")
 
 
 @cache
@@ -77,7 +78,7 @@ def _value(hint: Any, data: object, where: str) -> object:
 
 def _scalar(hint: Any, data: object, where: str) -> object:
     if hint is Any:
-        return data
+        return _plain(data, where)
     if hint is float and type(data) in (int, float):
         number = _as_float(cast(float, data))
         if math.isfinite(number):
@@ -87,6 +88,21 @@ def _scalar(hint: Any, data: object, where: str) -> object:
         names = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", NoneType: "null"}
         raise _wrong(where, names.get(hint, getattr(hint, "__name__", str(hint))), data)
     return data
+
+
+def _plain(data: object, where: str, depth: int = 0) -> object:
+    """Any JSON value, of finite numbers and at most MAX_DEPTH levels."""
+    if depth > MAX_DEPTH:
+        raise ConfigError(f"{where} is nested more than {MAX_DEPTH} deep")
+    if isinstance(data, Mapping):
+        return {str(key): _plain(item, f"{where}.{key}", depth + 1) for key, item in data.items()}
+    if isinstance(data, list | tuple):
+        return [_plain(item, f"{where}[{index}]", depth + 1) for index, item in enumerate(data)]
+    if type(data) is float:
+        return _scalar(float, data, where)
+    if data is None or type(data) in (str, bool, int):
+        return data
+    raise _wrong(where, "a JSON value", data)
 
 
 def _as_float(number: float) -> float:
@@ -157,8 +173,12 @@ def _dataclass(cls: Any, data: object, where: str) -> object:
 
 
 def _wrong(where: str, wanted: str, data: object) -> ConfigError:
-    shown = {list: "a list", dict: "an object"}.get(type(data)) or repr(data)
-    return ConfigError(f"{where} must be {wanted}, not {shown if len(shown) < 60 else shown[:57] + '...'}")
+    return ConfigError(f"{where} must be {wanted}, not {_shown(data)}")
+
+
+def _shown(data: object) -> str:
+    shown = "a list" if isinstance(data, list | tuple) else "an object" if isinstance(data, Mapping) else repr(data)
+    return shown if len(shown) < 60 else shown[:57] + "..."
 
 
 def encode(value: object) -> Any:
@@ -253,8 +273,9 @@ def parse_json(raw: bytes, where: str) -> dict[str, Any]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ConfigError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands there twice")
+    data: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in data:
+            raise ConfigError(f"the key {_shown(key)} stands there twice")
+        data[key] = value
     return data

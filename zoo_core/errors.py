@@ -152,12 +152,12 @@ class UnknownNameError(ZooError):
         from difflib import get_close_matches
 
         known = sorted(known)
-        near = get_close_matches(name, known, n=2, cutoff=0.5)
+        near = get_close_matches(name, known, n=2, cutoff=0.5) if len(name) <= 200 else []
         if near:
             hint = f"did you mean {' or '.join(near)}?"
         elif not hint and known:
             hint = f"known: {', '.join(known[:8])}" + (", ..." if len(known) > 8 else "")
-        return cls(f"unknown {kind} {name!r}", hint)
+        return cls(f"unknown {kind} {name if len(name) <= 200 else name[:200] + '...'!r}", hint)
 
 
 class CapabilityError(ZooError):

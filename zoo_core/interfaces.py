@@ -92,7 +92,13 @@ class Denoiser(Protocol):
         ...
 
     def denoise(self, x: "Tensor", sigma: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
-        """E[x_0 | x_sigma = x], estimated. ``x`` (n, *event.shape), ``sigma`` float64 (n,), ``labels`` int64 (n,); returns the shape and dtype of ``x``."""
+        """An estimate of E[x_0 | x_sigma = x], of the shape and dtype of ``x``.
+
+        Args:
+            x: (n, *event.shape).
+            sigma: float64 (n,).
+            labels: int64 (n,); None asks for the unconditional estimate.
+        """
         ...
 
 
@@ -128,8 +134,8 @@ class LogProb:
     """A log-probability and what it is.
 
     ``value`` (n,) is in nats per sample. ``kind`` says whether it is exact, a lower bound or an estimate (then ``stderr`` (n,) is its
-    standard error). ``space`` is what the probability is of: ``continuous`` a density, ``uint8`` the mass of an 8-bit image, ``binary`` that
-    of a binary one.
+    standard error). ``space`` is what the probability is of: ``continuous`` a density, ``uint8`` the mass of an 8-bit image, ``binary``
+    that of a binary one.
     """
 
     value: "Tensor"
@@ -215,7 +221,10 @@ class Sampler(Tagged, ABC):
 
     @abstractmethod
     def noise_levels(self, model: object, scheduler: Scheduler | None) -> tuple[float, ...]:
-        """The ``sigmas`` that a call will walk along: from ``scheduler``, or the model's own when None, within the model's range. Empty where there is no noise to remove."""
+        """The ``sigmas`` to call with: from ``scheduler``, or the model's own when None, within the model's range.
+
+        Empty where there is no noise to remove.
+        """
 
     @abstractmethod
     def __call__(

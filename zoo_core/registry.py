@@ -9,10 +9,11 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -20,14 +21,31 @@ import pluggy
 
 from zoo_core.errors import NameConflictError, PluginLoadError, UnknownNameError, UsageError
 from zoo_core.hookspecs import ZooHooks
-from zoo_core.specs import KINDS, CheckpointSpec, Spec
+from zoo_core.specs import KINDS, CheckpointSpec, RecipeSpec, Spec
 
-__all__ = ["Claim", "Failure", "Plugin", "Reference", "Registry", "parse_reference", "registry", "resolve", "using"]
+__all__ = [
+    "Claim",
+    "Failure",
+    "Plugin",
+    "Reference",
+    "Registry",
+    "discover",
+    "load_plugin",
+    "parse_reference",
+    "registry",
+    "resolve",
+    "using",
+]
 
 GROUP = "zoo"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,94}[a-z0-9])?")
 _REPO = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(?:@(?P<revision>[\w./-]{1,200}))?", re.ASCII)
-_NEWER = re.compile(r"(\w+Spec)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'|cannot import name '(\w+)' from 'zoo_core")
+_NEWER = re.compile(
+    r"(?P<spec>\w+Spec)(?:\.__init__)?\(\) got an unexpected keyword argument '(?P<field>\w+)'"
+    r"|cannot import name '(?P<name>\w+)' from 'zoo_core"
+    r"|module 'zoo_core[\w.]*' has no attribute '(?P<attribute>\w+)'"
+    r"|No module named '(?P<module>zoo_core[\w.]*)'"
+)
 
 S = TypeVar("S", bound=Spec)
 
@@ -99,9 +117,11 @@ class Registry:
         kind = kind if isinstance(kind, str) else kind.kind
         dist, _, bare = name.rpartition(":")
         named = self._claims[kind]
-        found = [claim for claim in named.get(bare, ()) if not dist or claim.plugin.dist == dist]
+        found = [claim for claim in named.get(bare, ()) if not dist or _normal(claim.plugin.dist) == _normal(dist)]
         if not found:
-            raise UnknownNameError.of(kind, name, named, f"`zoo list` shows what is installed; a plugin that offers this {kind} has to be installed first")
+            raise UnknownNameError.of(
+                kind, name, named, f"`zoo list` shows what is installed; a plugin that offers this {kind} has to be installed first"
+            )
         if len(found) > 1:
             dists = [claim.plugin.dist for claim in found]
             raise NameConflictError(f"{kind} {bare!r} is claimed by {' and '.join(dists)}", f"say which: {dists[0]}:{bare}")
@@ -147,16 +167,26 @@ def resolve(target: str) -> Any:
     return found
 
 
+def _normal(name: str) -> str:
+    """A distribution's name as pip compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _why(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # a plugin's own error class may be as broken as the plugin
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _failure(step: str, error: BaseException) -> Failure:
-    newer = _NEWER.search(str(error)) if isinstance(error, (TypeError, ImportError)) else None
-    if newer and (newer[3] or newer[1] in {cls.__name__ for cls in KINDS.values()}):
-        return Failure(step=step, why=f"no {newer[3]}" if newer[3] else f"{newer[1]} has no field {newer[2]!r}", newer=True)
-    return Failure(step=step, why=_why(error))
+    why = _why(error)
+    newer = _NEWER.search(why) if isinstance(error, (TypeError, ImportError, AttributeError)) else None
+    if newer and newer["spec"] in {None, *(cls.__name__ for cls in KINDS.values())}:
+        missing = newer["name"] or newer["attribute"] or newer["module"]
+        return Failure(step=step, why=f"no {missing}" if missing else f"{newer['spec']} has no field {newer['field']!r}", newer=True)
+    return Failure(step=step, why=why)
 
 
 def _checked(specs: Iterable[Spec]) -> tuple[Spec, ...]:
@@ -164,8 +194,12 @@ def _checked(specs: Iterable[Spec]) -> tuple[Spec, ...]:
     for spec in specs:
         if type(spec) not in KINDS.values():
             raise TypeError(f"zoo_specs returned {type(spec).__name__}, which is no spec that this zoo-core knows")
-        if not isinstance(spec.name, str) or not _NAME.fullmatch(spec.name):
-            raise ValueError(f"{spec.name!r} is no valid name (lower-case letters, digits, '.', '_', '-')")
+        for item in fields(spec):
+            if item.type in (str, "str") and not isinstance(getattr(spec, item.name), str):
+                raise TypeError(f"{spec.kind} {spec.name!r}: {item.name} must be a string, not {getattr(spec, item.name)!r}")
+        for name in (spec.name, spec.family) if isinstance(spec, RecipeSpec) else (spec.name,):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no valid name (lower-case letters, digits, '.', '_', '-')")
         if checked.setdefault((spec.kind, spec.key), spec) is not spec:
             raise ValueError(f"{spec.kind} {spec.key!r} is offered twice")
     return tuple(checked.values())
@@ -196,14 +230,48 @@ def load_plugin(name: str, module: str, dist: str, version: str) -> Plugin:
     return Plugin(name=name, module=module, dist=dist, version=version, specs=specs, failure=failure)
 
 
-def _selected(names: Sequence[str] | None, found: Iterable[EntryPoint]) -> Iterator[EntryPoint]:
-    found = list(found)
-    known = {point.name for point in found} | {point.dist.name for point in found if point.dist}
+@dataclass(frozen=True, order=True)
+class _Point:
+    """An entry point and its distribution."""
+
+    dist: str
+    name: str
+    module: str
+    version: str
+
+    @classmethod
+    def of(cls, point: EntryPoint) -> "_Point":
+        try:
+            assert point.dist
+            dist, version = point.dist.name or "?", point.dist.version or "?"
+        except Exception:  # metadata that is missing or damaged, as an interrupted pip leaves it
+            dist, version = "?", "?"
+        return cls(dist, point.name, point.value, version)
+
+
+def _points() -> list[_Point]:
+    try:
+        found: Iterable[EntryPoint] = entry_points(group=GROUP)
+    except Exception:  # the metadata of some distribution cannot be read: leave that one out
+        found = chain.from_iterable(map(_points_of, distributions()))
+    return sorted({_Point.of(point) for point in found})
+
+
+def _points_of(dist: Distribution) -> Iterable[EntryPoint]:
+    try:
+        return dist.entry_points.select(group=GROUP)
+    except Exception:
+        return ()
+
+
+def _selected(names: Sequence[str] | None, found: Sequence[_Point]) -> Iterator[_Point]:
+    known = {point.name for point in found} | {point.dist for point in found}
     for name in names or ():
-        if name not in known:
+        if _normal(name) not in map(_normal, known):
             raise UnknownNameError.of("plugin", name, known)
+    chosen = {_normal(name) for name in names or ()}
     for point in found:
-        if names is None or point.name in names or (point.dist and point.dist.name in names):
+        if names is None or not chosen.isdisjoint({_normal(point.name), _normal(point.dist)}):
             yield point
 
 
@@ -216,10 +284,7 @@ def discover(names: Sequence[str] | None = None) -> Registry:
     from zoo_core import __version__
 
     plugins = [load_plugin("core", "zoo_core.builtin", "zoo-core", __version__)]
-    points = entry_points(group=GROUP)
-    for point in sorted(_selected(names, points), key=lambda point: (point.dist.name if point.dist else "", point.name)):
-        dist, version = (point.dist.name, point.dist.version) if point.dist else ("?", "?")
-        plugins.append(load_plugin(point.name, point.value, dist, version))
+    plugins += [load_plugin(point.name, point.module, point.dist, point.version) for point in _selected(names, _points())]
     return Registry(tuple(plugins))
 
 
@@ -262,8 +327,11 @@ class Reference:
     @property
     def path(self) -> Path:
         """The checkpoint folder that a ``local`` reference means: PATH itself, or its ``export`` when PATH is a run folder."""
-        root = Path(self.name).expanduser()
-        return root / "export" if (root / "recipe.json").is_file() else root
+        try:
+            root = Path(self.name).expanduser()
+            return root / "export" if (root / "recipe.json").is_file() else root
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UsageError(f"local:{self.name} is no path: {error}", "write local:PATH with the path of a folder") from error
 
 
 def parse_reference(text: str) -> Reference:

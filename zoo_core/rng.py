@@ -1,9 +1,9 @@
 """Counter-based random numbers: what is drawn depends on what it is for, never on what was drawn before or beside it.
 
 Philox (Salmon et al. 2011) maps a key and a counter to random bits. Here the key is (seed, item) and the counter's highest word a
-:class:`Stream`, so that the noise of image i of seed s is the same bits at every batch size, on every device, in every process, and the noise
-of a training step needs no state to be resumed. Normals are float32 by numpy's ziggurat, which works on integers and table look-ups; a test
-pins its values.
+:class:`Stream`, so that the noise of image i of seed s is the same bits at every batch size, on every device, in every process,
+and the noise of a training step needs no state to be resumed. Normals are float32 by numpy's ziggurat, which works on integers and table
+look-ups; a test pins its values.
 """
 
 from collections.abc import Iterator, Sequence

@@ -19,7 +19,10 @@ __all__ = ["Cosine", "Karras", "Linear", "VariancePreserving", "fractional_time"
 
 
 def fractional_time(levels: Sequence[float], sigma: float) -> float:
-    """The time t in [1, T] at which the increasing ``levels`` reach ``sigma``: exact on a level, linear in log sigma between two, clamped outside."""
+    """The time t in [1, T] at which the increasing ``levels`` reach ``sigma``.
+
+    Exact on a level, linear in log sigma between two, clamped outside.
+    """
     above = bisect_left(levels, sigma)
     if above == 0:
         return 1.0
@@ -103,7 +106,10 @@ def _linear(T: int, beta_1: float, beta_T: float) -> tuple[float, ...]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cosine(VariancePreserving):
-    """abar_t = f(t) / f(0), f(t) = cos^2(((t/T + s) / (1 + s)) pi/2), alpha_t kept in [0.001, 1] (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17)."""
+    """abar_t = f(t) / f(0), f(t) = cos^2(((t/T + s) / (1 + s)) pi/2), alpha_t kept in [0.001, 1].
+
+    Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17.
+    """
 
     T: int = 50
     s: float = 0.008

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from zoo_core.errors import PluginLoadError
 
@@ -64,6 +64,8 @@ class ModelSpec(Spec):
     paper: str = ""
 
     def __post_init__(self) -> None:
+        if isinstance(cast(object, self.capabilities), str):
+            raise TypeError(f"capabilities must be a set of names, not {self.capabilities!r}")
         object.__setattr__(self, "capabilities", frozenset(self.capabilities))
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from zoo_core.config import dump_json, load_json, parse_json
 from zoo_core.errors import ConfigError, LockTimeout, ResourceError
 
-__all__ = ["Snapshot", "locked", "newest", "save_snapshot", "write_file"]
+__all__ = ["Snapshot", "locked", "newest", "save_snapshot"]
 
 MANIFEST = "MANIFEST.json"
 
@@ -58,22 +58,6 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Replaces a file in one step: readers see the old bytes or the new ones.
-
-    Raises:
-        ResourceError: the disk is full or the folder cannot be written.
-    """
-    temporary = path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}")
-    with _disk(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write(temporary, data)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def save_snapshot(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
@@ -123,7 +107,10 @@ def _steps(folder: Path) -> list[tuple[int, Path]]:
 
 
 def newest(folder: Path) -> Snapshot | None:
-    """The newest checkpoint whose manifest verifies. Bad ones are moved aside as ``.bad-*`` with a warning; leftovers of crashes are swept."""
+    """The newest checkpoint whose manifest verifies, or None.
+
+    Bad ones are moved aside as ``.bad-*`` with a warning; what crashes left behind is swept.
+    """
     if not folder.is_dir():
         return None
     for leftover in folder.glob(".tmp-*"):

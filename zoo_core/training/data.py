@@ -136,8 +136,8 @@ def _pixels(path: Path, config: FolderConfig) -> "np.ndarray[tuple[int, int, int
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            image = image.convert("RGB" if config.channels == 3 else "L")
+        with Image.open(path) as file:
+            image = file.convert("RGB" if config.channels == 3 else "L")
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise ConfigError(f"{path} cannot be read as an image: {error}", "remove it, or mend it") from error
     scale = config.size / min(image.size)

@@ -14,8 +14,8 @@ from safetensors.torch import save
 from torch import nn
 
 from zoo_core.config import dump_json, encode
+from zoo_core.files import write_file
 from zoo_core.recipes import Recipe
-from zoo_core.training.checkpoint import write_file
 from zoo_core.training.data import Data
 
 __all__ = ["export", "source_commit"]
@@ -26,10 +26,9 @@ PACKAGES = ("zoo-core", "torch", "timm", "numpy", "safetensors")
 
 def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: Mapping[str, Any], device: torch.device) -> Path:
     """Writes ``out/export`` from the model whose weights are published, with the ``record`` of the run; returns that folder."""
-    from zoo_core.training.fit import draw
-
     from zoo_core import cards
     from zoo_core.images import save_samples
+    from zoo_core.training.fit import draw
 
     folder = out / "export"
     folder.mkdir(parents=True, exist_ok=True)

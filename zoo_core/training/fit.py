@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from zoo_core.config import dump_json, encode, load_json
 from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, UsageError, ZooError
+from zoo_core.files import write_file
 from zoo_core.interfaces import Sampler
 from zoo_core.recipes import FitConfig, OptimizerConfig, Recipe
 from zoo_core.registry import registry, resolve
 from zoo_core.rng import ImageRng, StepRng, Stream, isolated
 from zoo_core.specs import ModelSpec, TrainerSpec
-from zoo_core.training.checkpoint import Snapshot, locked, newest, save_snapshot, write_file
+from zoo_core.training.checkpoint import Snapshot, locked, newest, save_snapshot
 from zoo_core.training.data import Data, load_data
 from zoo_core.training.trainer import Trainer
 
@@ -47,7 +48,7 @@ def build(recipe: Recipe) -> Trainer:
     trainer_spec = registry().spec(TrainerSpec, registry().name_of("trainer", type(recipe.trainer)))
     with isolated(recipe.fit.seed, stream=Stream.INIT):
         trainer: Trainer = resolve(trainer_spec.target)(resolve(model_spec.target)(recipe.model), recipe.trainer)
-    return trainer.to(memory_format=torch.channels_last) if recipe.fit.channels_last else trainer  # type: ignore[call-overload,no-any-return]
+    return trainer.to(memory_format=torch.channels_last) if recipe.fit.channels_last else trainer  # type: ignore[call-overload]
 
 
 def learning_rate(fit: FitConfig, base: float, step: int) -> float:
@@ -80,11 +81,9 @@ class _Loop:
         self.trainer.to(self.device)
         for phase in self.trainer.phases(0):
             config = self._optimizer_config(phase)
-            options = {key: tuple(value) if isinstance(value, list) else value for key, value in config.options.items()}
-            self.optimizers[phase] = cast(
-                torch.optim.Optimizer,
-                create_optimizer_v2(self._parameters(phase), opt=config.name, lr=config.lr, weight_decay=config.weight_decay, **options),
-            )
+            options: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in config.options.items()}
+            options.update(opt=config.name, lr=config.lr, weight_decay=config.weight_decay)
+            self.optimizers[phase] = create_optimizer_v2(self._parameters(phase), **options)
         if fit.ema:
             self.ema = ModelEmaV3(self.trainer.model, decay=fit.ema.decay, use_warmup=fit.ema.warmup)
             self.ema.requires_grad_(False)
@@ -145,7 +144,9 @@ class _Loop:
         self._recent.clear()
         for name, value in means.items():
             if not math.isfinite(value):
-                raise ZooError(f"{name} became {value} by step {self.step}", "lower the learning rate, or clip gradients with -o fit.clip_norm=1")
+                raise ZooError(
+                    f"{name} became {value} by step {self.step}", "lower the learning rate, or clip gradients with -o fit.clip_norm=1"
+                )
         return means
 
     def snapshot(self, facts: Mapping[str, Any]) -> Snapshot:
@@ -161,7 +162,9 @@ class _Loop:
             for index, moments in optimizer.state_dict()["state"].items():
                 for name, value in moments.items():
                     parts.setdefault(f"optimizer-{phase}-{name}", {})[str(index)] = torch.as_tensor(value)
-        return Snapshot(step=self.step, parts={name: part for name, part in parts.items() if part}, facts={"seconds": self.seconds, **facts})
+        return Snapshot(
+            step=self.step, parts={name: part for name, part in parts.items() if part}, facts={"seconds": self.seconds, **facts}
+        )
 
     def restore(self, snapshot: Snapshot) -> None:
         """Puts the run back to a snapshot."""
@@ -203,7 +206,8 @@ def draw(model: nn.Module, sampler: Sampler, n: int, *, seed: int, device: torch
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        labels = torch.arange(n, device=device) % model.num_classes if getattr(model, "num_classes", 0) else None
+        classes = cast(int, getattr(model, "num_classes", 0))
+        labels = torch.arange(n, device=device) % classes if classes else None
         x = sampler(model, ImageRng(seed, range(n), device), sigmas=sampler.noise_levels(model, None), labels=labels)
     model.train(was_training)
     return x.float().cpu()
@@ -264,7 +268,9 @@ def _restore(loop: _Loop, out: Path, facts: Mapping[str, Any]) -> Mapping[str, A
     if snapshot is None:
         return facts
     if snapshot.facts["data_digest"] != facts["data_digest"]:
-        raise IncompatibleCheckpoint(f"the data is not what the run in {out} was trained on", "choose another --out, or bring the data back")
+        raise IncompatibleCheckpoint(
+            f"the data is not what the run in {out} was trained on", "choose another --out, or bring the data back"
+        )
     if snapshot.step > loop.recipe.fit.steps:
         raise IncompatibleCheckpoint(f"the run in {out} is at step {snapshot.step}, past {loop.recipe.fit.steps}", "choose another --out")
     loop.restore(snapshot)

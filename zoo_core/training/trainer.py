@@ -13,7 +13,13 @@ __all__ = ["Batch", "Loss", "Trainer"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """Rows of a data set: ``x`` float32 (n, *event.shape), images in [-1, 1]; ``labels`` int64 (n,) or None; ``index`` int64 (n,), their place in the set."""
+    """Rows of a data set.
+
+    Args:
+        x: float32 (n, *event.shape); images in [-1, 1].
+        labels: int64 (n,), or None.
+        index: int64 (n,), the rows' places in the set.
+    """
 
     x: Tensor
     labels: Tensor | None

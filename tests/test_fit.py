@@ -1,0 +1,219 @@
+"""Theorems about the training loop, with the fake families: one phase, and two."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from zoo_core.config import dump_json
+from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, LockTimeout, UsageError, ZooError
+from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
+from zoo_core.rng import StepRng
+from zoo_core.testing import fake_zoo
+from zoo_core.testing.fake_config import IMAGES, NOISE, TINY
+from zoo_core.training.checkpoint import locked, newest
+from zoo_core.training.data import load_data
+from zoo_core.training.fit import Report, build, fit, learning_rate
+
+TWO_PHASES, ONE_PHASE = TINY, NOISE
+
+
+@pytest.fixture(autouse=True)
+def _zoo() -> Iterator[None]:
+    with fake_zoo():
+        yield
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def state(out: Path) -> dict[str, Tensor]:
+    """Everything that the last snapshot holds."""
+    snapshot = newest(out / "steps")
+    assert snapshot is not None
+    return {f"{part}/{name}": value for part, values in snapshot.parts.items() for name, value in values.items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def with_fit(recipe: Recipe, **changes: object) -> Recipe:
+    return replace(recipe, fit=replace(recipe.fit, **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("recipe", [ONE_PHASE, TWO_PHASES], ids=["one phase", "two phases"])
+def test_thirty_steps_equal_fifteen_and_fifteen_to_the_bit(tmp_path: Path, recipe: Recipe) -> None:
+    whole = fit(recipe, tmp_path / "whole")
+    stops = iter([0] * 14 + [15])
+    with pytest.raises(Interrupted) as stopped:
+        fit(recipe, tmp_path / "parts", stop=lambda: next(stops))
+    assert stopped.value.exit_code == 143
+    snapshot = newest(tmp_path / "parts" / "steps")
+    assert snapshot is not None
+    assert snapshot.step == 15
+    parts = fit(recipe, tmp_path / "parts")
+    assert same(weights(whole), weights(parts))
+    assert same(state(tmp_path / "whole"), state(tmp_path / "parts"))
+
+
+def test_more_steps_can_be_asked_of_a_finished_run(tmp_path: Path) -> None:
+    fit(with_fit(TWO_PHASES, steps=15), tmp_path / "parts")
+    parts = fit(TWO_PHASES, tmp_path / "parts")
+    assert same(weights(parts), weights(fit(TWO_PHASES, tmp_path / "whole")))
+
+
+def test_the_seed_decides_the_result(tmp_path: Path) -> None:
+    results = [weights(fit(with_fit(TWO_PHASES, seed=seed), tmp_path / name)) for name, seed in [("a", 1), ("b", 1), ("c", 2)]]
+    assert same(results[0], results[1])
+    assert not same(results[0], results[2])
+
+
+def test_training_leaves_the_global_rng_alone(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    fit(with_fit(TWO_PHASES, steps=3), tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_phase_trains_its_own_parameters_and_no_others() -> None:
+    from zoo_core.training.fit import _Loop
+
+    loop = _Loop(recipe=TWO_PHASES, trainer=build(TWO_PHASES), data=load_data(TWO_PHASES.data), device=torch.device("cpu"))  # type: ignore[arg-type]
+    loop.step = 1  # the second step has a critic's phase alone
+    before = {name: value.clone() for name, value in loop.trainer.state_dict().items()}
+    loop.advance()
+    changed = {name.split(".")[0] for name, value in loop.trainer.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"critic"}
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in loop.trainer.parameters())
+
+
+def longhand(recipe: Recipe, decay: float | None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The loop written out: plain Adam, and an average by hand; returns raw and averaged weights."""
+    trainer, fit, data = build(recipe), recipe.fit, load_data(recipe.data)  # type: ignore[arg-type]
+    optimizer = torch.optim.Adam(trainer.model.parameters(), fit.optimizer.lr)
+    average: dict[str, Tensor] = {}
+    for step in range(fit.steps):
+        optimizer.zero_grad()
+        trainer("model", data.batch(fit.seed, step, fit.batch_size), StepRng(fit.seed, step, fit.batch_size)).value.backward()
+        optimizer.step()
+        raw = {name: value.detach().clone() for name, value in trainer.model.state_dict().items()}
+        keep = 0.0 if step == 0 else (decay if decay is not None else 1 - (1 + step) ** (-2 / 3))
+        average = {name: keep * average.get(name, value) + (1 - keep) * value for name, value in raw.items()}
+    return raw, average
+
+
+@pytest.mark.parametrize(
+    "ema", [None, EMAConfig(decay=0.8, warmup=False), EMAConfig(decay=0.9999, warmup=True)], ids=["none", "plain", "warm"]
+)
+def test_the_published_weights_are_the_average_that_the_recipe_names(tmp_path: Path, ema: EMAConfig | None) -> None:
+    recipe = with_fit(ONE_PHASE, ema=ema)
+    published = weights(fit(recipe, tmp_path))
+    raw, average = longhand(recipe, 0.8 if ema and not ema.warmup else None)
+    expected = average if ema else raw
+    for name, value in expected.items():
+        torch.testing.assert_close(published[name], value, rtol=1e-5, atol=1e-6)
+    if ema:
+        assert any(not torch.allclose(published[name], raw[name], rtol=1e-3) for name in raw)
+
+
+def test_learning_rates_warm_up_and_decay_as_named() -> None:
+    fit = FitConfig(steps=100, warmup=10)
+    assert [learning_rate(fit, 1.0, step) for step in (0, 4, 9, 50, 99)] == pytest.approx([0.1, 0.5, 1, 1, 1])
+    assert learning_rate(replace(fit, lr_schedule="linear"), 2.0, 75) == pytest.approx(0.5)
+    assert learning_rate(replace(fit, lr_schedule="cosine"), 2.0, 50) == pytest.approx(1.0)
+    assert learning_rate(replace(fit, lr_schedule="cosine", warmup=0), 1.0, 25) == pytest.approx(0.5 * (1 + math.cos(math.pi / 4)))
+
+
+def test_gradients_are_clipped_to_the_norm_of_the_recipe(tmp_path: Path) -> None:
+    plain = with_fit(
+        ONE_PHASE, steps=1, ema=None, optimizer=OptimizerConfig(name="sgd", lr=1.0, options={"momentum": 0.0, "nesterov": False})
+    )
+    start = {name: value.clone() for name, value in build(plain).model.state_dict().items()}
+    moved = weights(fit(with_fit(plain, clip_norm=0.01), tmp_path))
+    norm = torch.cat([(moved[name] - start[name]).flatten() for name in start]).norm()
+    assert norm.item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_metrics_of_a_resumed_run_are_those_of_one_run(tmp_path: Path) -> None:
+    def losses(out: Path) -> list[tuple[int, float]]:
+        rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        return [(row["step"], row["loss.generator"]) for row in rows]
+
+    fit(TWO_PHASES, tmp_path / "whole")
+    fit(with_fit(TWO_PHASES, steps=25, save_every=10), tmp_path / "parts")
+    shutil_rmtree(tmp_path / "parts" / "steps" / "step-25")  # as if the run had been killed at step 25 with a checkpoint at 20
+    fit(TWO_PHASES, tmp_path / "parts")
+    assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
+    assert [step for step, _ in losses(tmp_path / "parts")] == [5, 10, 15, 20, 25, 30]
+
+
+def shutil_rmtree(path: Path) -> None:
+    import shutil
+
+    shutil.rmtree(path)
+
+
+def test_another_recipe_in_the_folder_is_refused_with_the_difference(tmp_path: Path) -> None:
+    fit(with_fit(TWO_PHASES, steps=3), tmp_path)
+    with pytest.raises(IncompatibleCheckpoint, match=r"fit\.batch_size: 16 -> 8"):
+        fit(with_fit(TWO_PHASES, steps=3, batch_size=8), tmp_path)
+
+
+def test_other_data_under_the_same_recipe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit(with_fit(TWO_PHASES, steps=3), tmp_path)
+    monkeypatch.setattr("zoo_core.training.fit.load_data", lambda config: replace(load_data(config), labels=None))
+    with pytest.raises(IncompatibleCheckpoint, match="data"):
+        fit(TWO_PHASES, tmp_path)
+
+
+def test_a_folder_with_a_run_is_refused_when_resuming_is(tmp_path: Path) -> None:
+    fit(with_fit(TWO_PHASES, steps=3), tmp_path)
+    with pytest.raises(UsageError, match="holds a run"):
+        fit(TWO_PHASES, tmp_path, resume=False)
+
+
+def test_two_trainers_in_one_folder_are_one_too_many(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(LockTimeout):
+        fit(TWO_PHASES, tmp_path)
+
+
+def test_a_recipe_without_data_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no data"):
+        fit(replace(TWO_PHASES, data=None), tmp_path)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(ZooError, match=r"loss\.model became (nan|inf) by step"):
+        fit(with_fit(ONE_PHASE, optimizer=OptimizerConfig(name="sgd", lr=99.0), steps=200), tmp_path)
+
+
+def test_reports_come_every_so_many_steps_and_at_the_end(tmp_path: Path) -> None:
+    reports: list[Report] = []
+    fit(with_fit(TWO_PHASES, steps=12), tmp_path, on_report=reports.append)
+    assert [report.step for report in reports] == [5, 10, 12]
+    assert reports[0].logs.keys() == {"loss.critic", "loss.generator", "accuracy"}
+
+
+def test_a_run_is_repeated_by_its_recipe_file(tmp_path: Path) -> None:
+    first = fit(with_fit(IMAGES, steps=5), tmp_path / "a")
+    again = Recipe.from_dict(json.loads((tmp_path / "a" / "recipe.json").read_text()))
+    assert dump_json(again.to_dict()) == (tmp_path / "a" / "recipe.json").read_text()
+    assert same(weights(first), weights(fit(again, tmp_path / "b")))
+
+
+def test_bf16_and_channels_last_train_like_float32(tmp_path: Path) -> None:
+    plain = weights(fit(IMAGES, tmp_path / "a"))
+    fast = weights(fit(with_fit(IMAGES, channels_last=True), tmp_path / "b"))
+    assert same(plain, fast)
+    coarse = weights(fit(with_fit(IMAGES, precision="bf16"), tmp_path / "c"))
+    assert all(value.dtype == torch.float32 for value in coarse.values())
+    for name, value in plain.items():
+        torch.testing.assert_close(coarse[name], value, rtol=0.2, atol=0.05)

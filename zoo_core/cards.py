@@ -1,0 +1,299 @@
+"""Model cards: a README.md whose front matter a machine reads and whose body a person reads.
+
+Reading is strict, since a card may come from anywhere: pure-Python YAML without aliases, at most 64 KiB of it, plain values only. Writing
+takes its numbers from training.json alone.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from zoo_core.errors import CardError
+
+__all__ = ["MAX_FRONT_MATTER_BYTES", "ModelCard", "draft", "load", "parse", "render"]
+
+LIBRARY, PIPELINE = "zoo-core", "unconditional-image-generation"
+MAX_FRONT_MATTER_BYTES = 64 << 10
+_MAX_CARD_BYTES = 4 << 20
+_FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(?P<yaml>.*?)^---[ \t]*(?:\r?\n|\Z)(?P<body>.*)", re.DOTALL | re.MULTILINE)
+_LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
+_DATASET = re.compile(r"[\w.-]{1,96}(?:/[\w.-]{1,96})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """The front matter of a card, and its markdown body."""
+
+    metadata: Mapping[str, Any]
+    body: str
+
+    def __str__(self) -> str:
+        """The card's text; :func:`parse` of it gives the card back."""
+        import yaml
+
+        front = yaml.safe_dump(dict(self.metadata), sort_keys=False, allow_unicode=True, width=120)
+        return f"---\n{front}---\n\n{self.body}"
+
+    @property
+    def summary(self) -> str:
+        """The first paragraph below the heading, in one line."""
+        paragraphs = (" ".join(part.split()) for part in re.split(r"\n\s*\n", self.body))
+        return next((text for text in paragraphs if text and not text.startswith(("#", "!", "<", "|", "```"))), "")
+
+    @property
+    def license(self) -> str:
+        """The licence by its name on the Hub."""
+        return str(self.metadata.get("license", ""))
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The data sets, as the front matter names them."""
+        return tuple(map(str, self.metadata.get("datasets") or ()))
+
+    def validate(self) -> None:
+        """Checks what the Hub and the zoo ask of a card.
+
+        Raises:
+            CardError: a field is missing or is not what it must be.
+        """
+        data = self.metadata
+        _demand(isinstance(data.get("license"), str) and bool(_LICENSE.fullmatch(data["license"])), "license must be a licence's name on the Hub")
+        _demand(data["license"] != "other" or isinstance(data.get("license_name"), str), "license other needs a license_name")
+        _demand(data.get("library_name") == LIBRARY, f"library_name must be {LIBRARY}")
+        _demand(isinstance(data.get("pipeline_tag", ""), str), "pipeline_tag must be a string")
+        _demand(_strings(data.get("tags")) and LIBRARY in data["tags"], f"tags must be a list of strings, {LIBRARY} among them")
+        datasets = data.get("datasets", [])
+        _demand(_strings(datasets) and all(map(_DATASET.fullmatch, datasets)), "datasets must be a list of names such as ORG/NAME")
+        _demand(bool(self.summary), "the body must begin with a paragraph that says what the model is")
+
+
+def _demand(condition: bool, what: str) -> None:
+    if not condition:
+        raise CardError(f"model card: {what}", "edit the front matter of README.md")
+
+
+def _strings(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def load(path: Path) -> ModelCard:
+    """Reads a card from a file; raises as :func:`parse` does."""
+    try:
+        with path.open("rb") as file:
+            return parse(file.read(_MAX_CARD_BYTES + 1))
+    except OSError as error:
+        raise CardError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def parse(text: str | bytes) -> ModelCard:
+    """Reads a card.
+
+    Raises:
+        CardError: no UTF-8, too large, a byte order mark, no front matter or no line that closes it, or YAML that is not plain values.
+    """
+    if isinstance(text, bytes):
+        _demand(len(text) <= _MAX_CARD_BYTES, f"it is larger than {_MAX_CARD_BYTES >> 20} MiB")
+        try:
+            text = text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise CardError(f"model card: it is not UTF-8: {error.reason} at byte {error.start}", "save README.md as UTF-8") from error
+    _demand(not text.startswith("\ufeff"), "it begins with a byte order mark")
+    _demand(text.startswith("---"), "it has no front matter: its first line must be ---")
+    match = _FRONT_MATTER.match(text)
+    if match is None:
+        raise CardError("model card: its front matter has no closing line", "add a line of --- after it")
+    _demand(len(match["yaml"].encode("utf-8", "surrogatepass")) <= MAX_FRONT_MATTER_BYTES, "its front matter is larger than 64 KiB")
+    return ModelCard(_metadata(match["yaml"]), match["body"].lstrip("\r\n"))
+
+
+def _metadata(text: str) -> dict[str, Any]:
+    try:
+        import yaml
+
+        data = yaml.load(text, Loader=_loader())  # noqa: S506  # a SafeLoader, narrowed further
+        _check_plain(data)
+    except CardError:
+        raise
+    except Exception as error:  # yaml's own errors, and RecursionError, ValueError, OverflowError, ... of hostile input
+        raise CardError(f"model card: its front matter is no plain YAML: {' '.join(str(error).split())[:120]}", "edit README.md") from error
+    _demand(isinstance(data, dict), "its front matter must be a mapping")
+    return dict(data)
+
+
+@cache
+def _loader() -> Any:
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Pure Python (the C loader crashes on deep nesting); without aliases, repeated keys and dates."""
+
+        yaml_implicit_resolvers = {  # noqa: RUF012  # yaml's own name for it
+            first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.events.AliasEvent):
+                raise CardError("model card: its front matter uses a YAML alias", "write the value out")
+            return super().compose_node(parent, index)
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys = [key.value for key, _ in node.value]
+            _demand(len({str(key) for key in keys}) == len(keys), "its front matter has a key twice")
+            return super().construct_mapping(node, deep)
+
+    return Loader
+
+
+def _check_plain(value: object) -> None:
+    if isinstance(value, dict):
+        _demand(all(isinstance(key, str) for key in value), "the keys of its front matter must be strings")
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_plain(item)
+    number = isinstance(value, int | float) and math.isfinite(value) and abs(value) < 2**63
+    _demand(number or value is None or isinstance(value, dict | list | str), "its front matter must hold plain, finite values")
+
+
+def render(
+    name: str,
+    config: Mapping[str, Any],
+    training: Mapping[str, Any],
+    *,
+    summary: str,
+    license: str,
+    license_note: str = "",
+    datasets: Sequence[str] = (),
+    data: str = "",
+    paper: str = "",
+    pipeline: str | None = PIPELINE,
+    limits: Sequence[str] = (),
+) -> ModelCard:
+    """The card of a trained checkpoint.
+
+    Args:
+        name: of the checkpoint.
+        config: its config.json.
+        training: its training.json: ``recipe``, ``command``, ``steps``, ``hours``, ``processor``, ``commit``, ``versions``, ``data``,
+            ``curve``; what is missing is left out. Every number on the card comes from here.
+        summary: one sentence that says what it is.
+        license: of the weights, by its name on the Hub.
+        license_note: where the licence comes from.
+        datasets: names for the front matter, such as ``huggan/AFHQ``.
+        data: the data set in words, such as "AFHQ cat, 4,656 images".
+        paper: such as ``arXiv:2006.11239``.
+        pipeline: the Hub's tag of what it does; None for what is no image.
+        limits: further sentences on what it cannot do.
+    """
+    family = str(config["model"]["name"])
+    front: dict[str, Any] = {"license": license, "library_name": LIBRARY}
+    front |= {"pipeline_tag": pipeline} if pipeline else {}
+    front |= {"datasets": list(datasets)} if datasets else {}
+    front["tags"] = [LIBRARY, family]
+    body = [
+        f"# {name}\n\n{summary}",
+        "![64 samples in a grid](samples.png)\n\nImages 0 to 63 of seed 0, not chosen." if pipeline else "![samples](samples.png)",
+        _use(name, config),
+        _training(training),
+        _data(training, data),
+        f"## Licence\n\n{license}{f': {license_note}' if license_note else ''}",
+        "## Limits\n\n" + "\n".join(f"- {text}" for text in (*limits, *_LIMITS)),
+        _citation(family, paper),
+    ]
+    return ModelCard(front, "\n\n".join(part for part in body if part) + "\n")
+
+
+_LIMITS = (
+    "It draws from what its training data shows, with that data's gaps and biases; nothing that it draws exists.",
+    "It is made for study and research.",
+)
+
+
+def draft(name: str, config: Mapping[str, Any], training: Mapping[str, Any]) -> str:
+    """The text of a card for a run that nobody has described yet: valid, with the licence and the data to be filled in."""
+    family = str(config["model"]["name"])
+    limits = ["This card is a draft: say what it is, where its data comes from and under which licence it may be used."]
+    return str(render(name, config, training, summary=f"A {family} model.", license="unknown", limits=limits))
+
+
+def _use(name: str, config: Mapping[str, Any]) -> str:
+    sampler = config.get("sampler")
+    own = f"\nUnless told otherwise it is sampled by {_code(_part(sampler))}.\n" if sampler else ""
+    return f"""## Use
+
+```sh
+zoo pull {name}
+zoo sample {name} -n 16 --seed 0 --out samples.png
+```
+
+```python
+import zoo_core
+
+model = zoo_core.load("{name}")
+samples = model.sample(16, seed=0)
+```
+{own}
+Image i of a seed is always drawn from the same noise, whatever the batch size and device.""".strip()
+
+
+def _training(training: Mapping[str, Any]) -> str:
+    steps, hours = training.get("steps"), training.get("hours")
+    told = " ".join(
+        filter(
+            None,
+            [
+                f"{steps:,} steps" if steps is not None else "",
+                f"in {hours:g} hours" if hours is not None else "",
+                f"on {training['processor']}" if training.get("processor") else "",
+            ],
+        )
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in training.get("versions", {}).items())
+    lines = [f"{told}." if told else "", _curve(training.get("curve", {})), f"Versions: {versions}." if versions else ""]
+    lines.append(f"Commit: `{training['commit']}`." if training.get("commit") else "")
+    command = f"```sh\n{training['command']}\n```" if training.get("command") else ""
+    table = "\n".join(["| part | value |", "|---|---|", *_table(training.get("recipe", {}))])
+    told = " ".join(filter(None, lines))
+    return "\n\n".join(filter(None, ["## Training", command, told, table, "All of it, with the curve of the loss, is in training.json."]))
+
+
+def _curve(curve: Mapping[str, Sequence[float]]) -> str:
+    steps = curve.get("step", ())
+    losses = [name for name in curve if name == "loss" or name.startswith("loss.")]
+    told = [f"`{name}` went from {curve[name][0]:.3g} (by step {steps[0]:,}) to {curve[name][-1]:.3g} (by step {steps[-1]:,})" for name in losses if steps]
+    return "; ".join(told) + "." if told else ""
+
+
+def _table(recipe: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in recipe.items():
+        if isinstance(value, Mapping) and value:
+            yield f"| {prefix}{name} | {_code(_part(value))} |".replace("| `` |", "| |")
+            yield from _table({key: item for key, item in value.items() if isinstance(item, Mapping)}, f"{prefix}{name}.")
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    options = ", ".join(f"{key}={json.dumps(value)}" for key, value in part.items() if key != "name" and not isinstance(value, Mapping))
+    return ": ".join(filter(None, [str(part.get("name", "")), options]))
+
+
+def _code(text: str) -> str:
+    return "`" + text.replace("`", "'").replace("|", "\\|") + "`"
+
+
+def _data(training: Mapping[str, Any], words: str) -> str:
+    facts = training.get("data", {})
+    count = f"{facts['count']:,}" if facts.get("count") else ""
+    told = [f"{words}." if words else "", f"{count} samples." if count and count not in words else ""]
+    told.append(f"The sha256 of what training saw, before mirroring, is `{facts['digest']}`." if facts.get("digest") else "")
+    return "\n\n".join(["## Data", " ".join(filter(None, told))]) if any(told) else ""
+
+
+def _citation(family: str, paper: str) -> str:
+    if not paper.startswith("arXiv:"):
+        return f"## Citation\n\n{paper}" if paper else ""
+    number = paper.removeprefix("arXiv:")
+    return f"## Citation\n\nThe family {family} follows [{paper}](https://arxiv.org/abs/{number}); please cite it."

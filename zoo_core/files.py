@@ -1,0 +1,30 @@
+"""Writing files so that readers see the old bytes or the new ones, never half of them."""
+
+import os
+import uuid
+from pathlib import Path
+
+from zoo_core.errors import ResourceError
+
+__all__ = ["write_file"]
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replaces a file in one step, making the folders above it where they are missing.
+
+    Raises:
+        ResourceError: the disk is full or the folder cannot be written; what was there stays as it was.
+    """
+    temporary = path.with_name(f".tmp-{path.name[:64]}-{uuid.uuid4().hex[:8]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ResourceError(f"cannot write {path}: {error.strerror or error}", "free some space or choose another folder") from error

@@ -1,0 +1,200 @@
+"""Between tensors in [-1, 1] and pictures: 8-bit pixels, grids, PNG files that say what made them."""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo_core.errors import UsageError
+from zoo_core.files import write_file
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = [
+    "from_uint8",
+    "grid",
+    "is_image",
+    "labelled_grid",
+    "png",
+    "read_image",
+    "save_folder",
+    "save_npz",
+    "save_png",
+    "save_samples",
+    "to_uint8",
+]
+
+GAP = 2
+WIDTH = 800
+_WHITE = 255
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """8-bit pixels, uint8, of images in [-1, 1] of any shape: the nearest of the 256 levels, halves upwards; values outside are clamped, NaN is black."""
+    levels = (images.float().nan_to_num(nan=-1.0).clamp(-1, 1) + 1) * 127.5
+    return (levels + 0.5).floor().to(torch.uint8)
+
+
+def from_uint8(pixels: Tensor) -> Tensor:
+    """Images in [-1, 1], float32, of 8-bit pixels of any shape; ``to_uint8`` gives exactly those pixels back."""
+    return pixels.float() / 127.5 - 1
+
+
+def is_image(shape: Sequence[int]) -> bool:
+    """Whether a sample of that shape is an image: (1, h, w) or (3, h, w)."""
+    return len(shape) == 3 and shape[0] in (1, 3)
+
+
+def _pixels(images: Tensor) -> Tensor:
+    if not is_image(images.shape[1:]):
+        raise UsageError(f"pictures have the shape (n, 1 or 3, height, width), not {tuple(images.shape)}", "save such samples as .npz")
+    return images if images.dtype == torch.uint8 else to_uint8(images)
+
+
+def _enlarged(pixels: Tensor, scale: int) -> Tensor:
+    return pixels.repeat_interleave(scale, dim=-2).repeat_interleave(scale, dim=-1)
+
+
+def _scale(columns: int, width: int) -> int:
+    return max(1, min(4, WIDTH // (columns * width)))
+
+
+def grid(images: Tensor, columns: int | None = None, scale: int | None = None) -> Tensor:
+    """All images in one: row by row, with a thin white gap between and around them.
+
+    Args:
+        images: in [-1, 1], or uint8 (n, c, h, w), c = 1 or 3.
+        columns: images in a row; as many as make a square when None.
+        scale: enlargement, by repeating pixels; up to 4, as far as the grid stays 800 wide, when None.
+
+    Returns:
+        uint8 (c, height, width).
+    """
+    pixels = _pixels(images)
+    n, c, h, w = pixels.shape
+    columns = min(n, columns or math.ceil(math.sqrt(n)))
+    scale = scale or _scale(columns, w)
+    rows, h, w = math.ceil(n / columns), h * scale, w * scale
+    out = torch.full((c, rows * (h + GAP) + GAP, columns * (w + GAP) + GAP), _WHITE, dtype=torch.uint8)
+    for i, image in enumerate(_enlarged(pixels, scale)):
+        top, left = (GAP + place * (side + GAP) for place, side in zip(divmod(i, columns), (h, w), strict=True))
+        out[:, top : top + h, left : left + w] = image
+    return out
+
+
+def labelled_grid(cells: Tensor, *, rows: Sequence[str] = (), columns: Sequence[str] = (), scale: int | None = None) -> Tensor:
+    """A grid with a caption beside each row and above each column.
+
+    Args:
+        cells: in [-1, 1], or uint8 (rows, columns, c, h, w), c = 1 or 3.
+        rows: a caption for each row; none when empty.
+        columns: a caption for each column; none when empty.
+        scale: as for :func:`grid`.
+
+    Returns:
+        uint8 (3, height, width).
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    r, k, _, h, w = cells.shape
+    scale = scale or _scale(k, w)
+    body = _to_pil(grid(cells.flatten(0, 1), k, scale)).convert("RGB")
+    font = ImageFont.load_default(14)
+    left = 12 + max(math.ceil(font.getlength(text)) for text in rows) if rows else 0
+    top = 24 if columns else 0
+    sheet = Image.new("RGB", (left + body.width, top + body.height), "white")
+    sheet.paste(body, (left, top))
+    draw = ImageDraw.Draw(sheet)
+    for i, text in enumerate(rows):
+        draw.text((left - 6, top + GAP + i * (h * scale + GAP) + h * scale // 2), text, fill="black", font=font, anchor="rm")
+    for i, text in enumerate(columns):
+        draw.text((left + GAP + i * (w * scale + GAP) + w * scale // 2, top - 6), text, fill="black", font=font, anchor="ms")
+    return torch.from_numpy(np.asarray(sheet).copy()).permute(2, 0, 1)
+
+
+def _to_pil(pixels: Tensor) -> "Image.Image":
+    from PIL import Image
+
+    array = pixels.cpu().permute(1, 2, 0).numpy()
+    return Image.fromarray(array[:, :, 0] if len(pixels) == 1 else np.ascontiguousarray(array))
+
+
+def png(pixels: Tensor, metadata: Mapping[str, str] | None = None) -> bytes:
+    """A PNG file of uint8 (c, h, w), c = 1 or 3, with a text chunk for each entry of ``metadata``."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info, file = PngInfo(), io.BytesIO()
+    for key, value in (metadata or {}).items():
+        info.add_text(key, value)
+    _to_pil(pixels).save(file, format="PNG", pnginfo=info, optimize=True)
+    return file.getvalue()
+
+
+def save_png(path: Path, images: Tensor, metadata: Mapping[str, str] | None = None, columns: int | None = None) -> None:
+    """Writes a grid of images (n, c, h, w) as a PNG file that carries ``metadata``.
+
+    Raises:
+        UsageError: they are no images.
+        ResourceError: the file cannot be written.
+    """
+    write_file(path, png(grid(images, columns), metadata))
+
+
+def save_folder(path: Path, images: Tensor, metadata: Mapping[str, str] | None = None, first: int = 0) -> list[Path]:
+    """Writes each image as ``NUMBER.png`` in its own size, numbered from ``first``, into a folder; raises as :func:`save_png` does."""
+    paths = [path / f"{first + i:06d}.png" for i in range(len(images))]
+    for place, pixels in zip(paths, _pixels(images), strict=True):
+        write_file(place, png(pixels, metadata))
+    return paths
+
+
+def save_npz(path: Path, samples: Tensor, metadata: Mapping[str, str] | None = None, **arrays: Tensor) -> None:
+    """Writes samples (n, ...) as the array ``samples`` of an .npz file, without loss, with further arrays beside it and ``metadata`` as strings.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    file = io.BytesIO()
+    named: dict[str, Any] = {name: array.numpy() for name, array in arrays.items()}
+    np.savez_compressed(file, samples=samples.numpy(), **named, **{key: np.array(value) for key, value in (metadata or {}).items()})
+    write_file(path, file.getvalue())
+
+
+def save_samples(path: Path, samples: Tensor, metadata: Mapping[str, str] | None = None) -> None:
+    """Writes samples as a picture: a grid of images (n, c, h, w), or the scatter plot of points (n, 2).
+
+    Raises:
+        UsageError: they are neither.
+        ResourceError: the file cannot be written.
+    """
+    if samples.ndim == 2 and samples.shape[1] == 2:
+        from zoo_core.plots import scatter
+
+        write_file(path, scatter(samples, metadata))
+    else:
+        save_png(path, samples, metadata)
+
+
+def read_image(path: Path, shape: Sequence[int]) -> Tensor:
+    """A picture as a sample: resized until it covers (h, w), cropped at the centre; float32 (c, h, w) in [-1, 1].
+
+    Raises:
+        UsageError: the file cannot be read as a picture.
+    """
+    from PIL import Image, ImageOps
+
+    c, h, w = shape
+    try:
+        with Image.open(path) as image:
+            image.draft("RGB", (4 * w, 4 * h))
+            pixels = ImageOps.fit(image.convert("RGB" if c == 3 else "L"), (w, h), Image.Resampling.LANCZOS)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UsageError(f"cannot read {path} as a picture: {error}", "choose a PNG or JPEG file") from error
+    array = torch.from_numpy(np.array(pixels)).view(h, w, c).permute(2, 0, 1)
+    return cast(Tensor, from_uint8(array))

@@ -1,0 +1,64 @@
+"""Plots as PNG bytes: scatter plots of 2-D samples, and curves over training steps."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from zoo_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["curves", "scatter"]
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UsageError("plots need matplotlib, which is not installed", "pip install 'zoo-core[plot]'") from error
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _png(figure: Any, metadata: Mapping[str, str] | None) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None, **(metadata or {})})
+    return file.getvalue()
+
+
+def scatter(points: "Tensor", metadata: Mapping[str, str] | None = None, labels: "Tensor | None" = None) -> bytes:
+    """Points (n, 2), coloured by ``labels`` int64 (n,) where there are any, on axes of equal scale."""
+    figure, axes = _figure(5, 5)
+    colour: dict[str, Any] = {"c": labels.numpy(), "cmap": "tab10" if int(labels.max()) < 10 else "viridis"} if labels is not None else {}
+    size = min(max(4000 / len(points), 1.0), 24.0)
+    axes.scatter(points[:, 0].numpy(), points[:, 1].numpy(), s=size, alpha=0.7, linewidths=0, **colour)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_xlabel("$x_1$")
+    axes.set_ylabel("$x_2$")
+    return _png(figure, metadata)
+
+
+def curves(steps: Sequence[float], values: Mapping[str, Sequence[float]], metadata: Mapping[str, str] | None = None, title: str = "") -> bytes:
+    """Each curve over the steps: its points faint, their running mean on top; the axis is logarithmic where all values are positive."""
+    figure, axes = _figure(7, 4)
+    for i, (name, points) in enumerate(values.items()):
+        axes.plot(steps, points, color=f"C{i}", alpha=0.25, linewidth=1)
+        axes.plot(steps, _smooth(points), color=f"C{i}", linewidth=1.8, label=name)
+    if all(point > 0 for points in values.values() for point in points):
+        axes.set_yscale("log")
+    axes.grid(alpha=0.3, which="both", linewidth=0.5)
+    axes.set_xlabel("training step")
+    axes.set_ylabel("loss")
+    axes.set_title(title, fontsize=11)
+    axes.legend(frameon=False)
+    return _png(figure, metadata)
+
+
+def _smooth(points: Sequence[float]) -> list[float]:
+    """The mean of each point and its neighbours, 2 % of the curve to either side."""
+    reach = max(1, len(points) // 50)
+    windows = [points[max(0, i - reach) : i + reach + 1] for i in range(len(points))]
+    return [sum(window) / len(window) for window in windows]

@@ -1,0 +1,377 @@
+"""A trained model, ready to use: what ``zoo_core.load`` returns."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from typing import Any, Self, cast
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from zoo_core.cards import ModelCard, parse
+from zoo_core.errors import ConfigError, IncompatibleCheckpoint, PluginLoadError, UnsafeContentError, UsageError
+from zoo_core.hub import CARD, WEIGHTS, Files
+from zoo_core.interfaces import CAPABILITIES, Decoder, Denoiser, Density, Encoder, Event, Labelled, LogProb, OnStep, Sampler, Scheduler
+from zoo_core.loading import CheckpointConfig, as_sampler, as_scheduler, default_sampler, family_of, incapable
+from zoo_core.registry import resolve
+from zoo_core.rng import ImageRng
+from zoo_core.samplers import Guided
+from zoo_core.specs import ModelSpec
+from zoo_core.weights import read_header
+
+__all__ = ["Pretrained", "assemble"]
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_SHOWN = 3
+
+
+class Pretrained:
+    """A trained model with its config and card.
+
+    Everything that it draws is a function of a seed and an image's number; torch's global generator is neither read nor moved. Results carry
+    no gradients; for those, call ``model`` itself.
+
+    Attributes:
+        model: the ``nn.Module`` of the family, in eval mode.
+        config: the family's config.
+        family: the family's spec.
+        sampler: what ``sample`` uses unless told otherwise.
+        files: where it came from.
+    """
+
+    def __init__(self, *, model: nn.Module, config: CheckpointConfig, family: ModelSpec, files: Files) -> None:
+        self.model = model
+        self.config = config.model
+        self.family = family
+        self.sampler = default_sampler(config, family)
+        self.files = files
+        self.device = torch.device("cpu")
+        self.dtype = torch.float32
+        self._laid_out = False
+
+    def __repr__(self) -> str:
+        return f"Pretrained({str(self.files.reference)!r}, family={self.family.name!r}, capabilities={sorted(self.capabilities)})"
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's name."""
+        return self.files.name
+
+    @cached_property
+    def card(self) -> ModelCard:
+        """The model card; read and verified when it is first looked at."""
+        return parse(self.files.read(CARD))
+
+    @cached_property
+    def capabilities(self) -> frozenset[str]:
+        """What this model can do: what its family declares, as far as the instance has it."""
+        able = {name for name in self.family.capabilities if name in CAPABILITIES and isinstance(self.model, CAPABILITIES[name])}
+        if "labels" in able and cast(Labelled, self.model).num_classes < 1:
+            able.discard("labels")
+        return frozenset(able)
+
+    @property
+    def event(self) -> Event:
+        """What one sample is: its shape, and its range where it has one."""
+        return cast(Denoiser | Decoder, self.model).event
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None) -> Self:
+        """Moves the model to a device, and makes its net compute in float32, bfloat16 or float16; returns itself.
+
+        Weights, noise and samples stay float32: in the narrower types the net runs under autocast.
+
+        Raises:
+            UsageError: there is no such device here, or no such dtype.
+        """
+        if dtype is not None:
+            self.dtype = _dtype(dtype)
+        if device is not None:
+            self.device = _moved(self.model, device)
+        return self
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        sampler: "str | Mapping[str, Any] | Sampler | None" = None,
+        scheduler: "str | Mapping[str, Any] | Scheduler | None" = None,
+        labels: "int | Sequence[int] | Tensor | None" = None,
+        guidance: float | None = None,
+        batch_size: int = 64,
+        on_step: OnStep | None = None,
+        first: int = 0,
+    ) -> Tensor:
+        """Images ``first`` ... ``first + n - 1`` of a seed, float32 (n, *event.shape), on the CPU; images are in [-1, 1].
+
+        The noise of an image depends on the seed and on its number alone.
+
+        Args:
+            n: how many.
+            seed: in [0, 2**64).
+            sampler: a name, with that sampler's own defaults; options of the default sampler, ``{"steps": 20}``; or a Sampler.
+            scheduler: noise levels other than those the model was trained on.
+            labels: a class for all, or one for each.
+            guidance: scale of classifier-free guidance: 1 is the plain conditional model.
+            batch_size: how many at once; changes speed and memory.
+            on_step: sees every step of every batch.
+            first: number of the first image.
+
+        Raises:
+            UsageError: n, first or batch_size is out of range, or labels do not fit.
+            ConfigError: there is no such sampler or scheduler, or one of its options is wrong.
+            CapabilityError: the model cannot do what the sampler, the labels or guidance need.
+        """
+        if n < 1 or first < 0 or batch_size < 1:
+            raise UsageError(f"n and batch_size must be at least 1 and first at least 0, not {n}, {batch_size} and {first}")
+        chosen = self.sampler if sampler is None else as_sampler(sampler, self.sampler)
+        self._require(chosen.requires, "be sampled so")
+        sigmas = chosen.noise_levels(self.model, None if scheduler is None else as_scheduler(scheduler))
+        classes = self._labels(labels, n)
+        model = self.model if guidance is None else self._guided(guidance, classes)
+        out = torch.empty(n, *self.event.shape)
+        for begin in range(0, n, batch_size):
+            rows = slice(begin, min(begin + batch_size, n))
+            rng = ImageRng(seed, range(first + rows.start, first + rows.stop), self.device)
+            with self._inference():
+                y = None if classes is None else classes[rows]
+                out[rows] = chosen(model, rng, sigmas=sigmas, labels=y, on_step=on_step)
+        return out
+
+    def interpolate(
+        self,
+        a: "int | Tensor",
+        b: "int | Tensor",
+        *,
+        steps: int = 8,
+        spherical: bool = True,
+        seed: int = 0,
+        labels: int | None = None,
+        sampler: "str | Mapping[str, Any] | Sampler | None" = None,
+    ) -> Tensor:
+        """A path from one sample to another, float32 (steps, *event.shape), through latents or starting noise.
+
+        Args:
+            a: an image's number (of ``seed``), or a sample (*event.shape) to encode.
+            b: the other end.
+            steps: points on the path, both ends among them.
+            spherical: along a great circle (slerp), which keeps the length that Gaussian vectors have; straight when False.
+            seed: of the images that ``a`` and ``b`` number.
+            labels: one class for all.
+            sampler: for models that denoise; ``ddim`` when None, so that nothing but the start differs along the path.
+        """
+        if steps < 2:
+            raise UsageError(f"steps must be at least 2, not {steps}")
+        weights = torch.linspace(0, 1, steps, device=self.device)
+        classes = self._labels(labels, steps)
+        if "denoise" not in self.capabilities:
+            self._require("decode", "interpolate")
+            z = _mix(self._latent(a, seed, labels), self._latent(b, seed, labels), weights, spherical)
+            return self.decode(z, classes)
+        if not (isinstance(a, int) and isinstance(b, int)):
+            raise incapable(f"{self.name} cannot encode samples", "encode")
+        chosen = as_sampler({"name": "ddim"} if sampler is None else sampler, self.sampler)
+        self._require(chosen.requires, "be sampled so")
+        sigmas = chosen.noise_levels(self.model, None)
+        model = cast(Denoiser, self.model)
+        # Every row goes on drawing what image a draws, so that with noise in the sampler too only the start differs.
+        rng = ImageRng(seed, [a] * steps, self.device)
+        with self._inference():
+            start = model.start(rng, sigmas[0])[0], model.start(ImageRng(seed, [b], self.device), sigmas[0])[0]
+            x = chosen(model, rng, sigmas=sigmas, x=_mix(*start, weights, spherical), labels=classes)
+        return x.float().cpu()
+
+    def encode(self, x: Tensor, labels: "int | Sequence[int] | Tensor | None" = None) -> Tensor:
+        """Latents of samples ``x`` (n, *event.shape): the exact inverse of ``decode`` for a flow, the posterior's mean for a VAE."""
+        self._require("encode", "encode samples")
+        return self._run(cast(Encoder, self.model).encode, self._samples(x), self._labels(labels, len(x)))
+
+    def decode(self, z: Tensor, labels: "int | Sequence[int] | Tensor | None" = None) -> Tensor:
+        """Samples (n, *event.shape) from latents."""
+        self._require("decode", "decode latents")
+        return self._run(cast(Decoder, self.model).decode, z.to(self.device), self._labels(labels, len(z)))
+
+    def reconstruct(self, x: Tensor, labels: "int | Sequence[int] | Tensor | None" = None) -> Tensor:
+        """``decode(encode(x))``, (n, *event.shape)."""
+        self._require("encode", "encode samples")
+        return self.decode(self.encode(x, labels), labels)
+
+    def log_prob(self, x: Tensor, labels: "int | Sequence[int] | Tensor | None" = None, *, seed: int = 0, k: int = 1, first: int = 0) -> LogProb:
+        """The log-probability of each sample of ``x`` (n, *event.shape), in nats, with what kind of number it is.
+
+        Args:
+            x: samples.
+            labels: a class for all, or one for each.
+            seed: of the draws of a Monte Carlo bound; row i draws as image ``first`` + i does.
+            k: the number of such draws.
+            first: number of the first row, for those who go through a large set in pieces.
+        """
+        self._require("density", "give a log-probability")
+        model, x, classes = cast(Density, self.model), self._samples(x), self._labels(labels, len(x))
+        rng = ImageRng(seed, range(first, first + len(x)), self.device)
+        with self._inference():
+            found = model.log_prob(x, classes, rng=rng, k=k)
+        stderr = None if found.stderr is None else found.stderr.cpu()
+        return LogProb(value=found.value.cpu(), kind=found.kind, space=found.space, stderr=stderr)
+
+    def denoise(self, x: Tensor, sigma: "float | Tensor", labels: "int | Sequence[int] | Tensor | None" = None) -> Tensor:
+        """E[x_0 | x_sigma = x], estimated: ``x`` (n, *event.shape) at noise level ``sigma``, one for all or (n,)."""
+        self._require("denoise", "denoise")
+        level = torch.as_tensor(sigma, dtype=torch.float64, device=self.device).expand(len(x))
+        denoise = cast(Denoiser, self.model).denoise
+        return self._run(lambda x, y: denoise(x, level, y), self._samples(x), self._labels(labels, len(x)))
+
+    def _run(self, function: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
+        with self._inference():
+            return function(x, labels).float().cpu()
+
+    def _latent(self, end: "int | Tensor", seed: int, labels: int | None) -> Tensor:
+        if isinstance(end, Tensor):
+            return self.encode(end[None], labels)[0].to(self.device)
+        with self._inference():
+            return cast(Decoder, self.model).prior(ImageRng(seed, [end], self.device))[0]
+
+    def _samples(self, x: Tensor) -> Tensor:
+        if tuple(x.shape[1:]) != self.event.shape:
+            raise UsageError(f"x must have the shape (n, {', '.join(map(str, self.event.shape))}), not {tuple(x.shape)}")
+        return x.to(self.device)
+
+    def _require(self, capability: str, what: str) -> None:
+        if capability not in self.capabilities:
+            raise incapable(f"{self.name} cannot {what}: its model lacks {capability}", capability)
+
+    def _labels(self, labels: "int | Sequence[int] | Tensor | None", n: int) -> Tensor | None:
+        """int64 (n,) on the model's device."""
+        if labels is None:
+            return None
+        self._require("labels", "draw a chosen class")
+        classes = cast(Labelled, self.model).num_classes
+        values = [labels] * n if isinstance(labels, int) else [int(label) for label in labels]
+        if len(values) != n or not all(0 <= value < classes for value in values):
+            raise UsageError(f"labels must be one class in 0 ... {classes - 1}, or {n} of them, not {str(labels)[:40]}")
+        return torch.tensor(values, dtype=torch.int64, device=self.device)
+
+    def _guided(self, scale: float, labels: Tensor | None) -> Guided:
+        self._require("denoise", "be guided")
+        if labels is None:
+            self._require("labels", "be guided")
+            raise UsageError("guidance needs labels", "pass labels=, or --labels on the command line")
+        if not -1e6 < scale < 1e6:
+            raise ConfigError(f"guidance must be a finite number, not {scale}")
+        return Guided(cast(Denoiser, self.model), scale)
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        """No gradients, the fast memory layout, autocast for the narrow dtypes, and full float32 where float32 is asked for."""
+        if not self._laid_out:
+            # Convolutions run faster on channels-last weights. At the first use and not in load(), since it costs a copy.
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+            self._laid_out = True
+        with ExitStack() as stack:
+            stack.enter_context(torch.no_grad())
+            if self.dtype != torch.float32:
+                stack.enter_context(torch.autocast(self.device.type, self.dtype))
+            elif self.device.type == "cuda":
+                # TensorFloat-32 convolutions, torch's default, are good to 1e-3 only.
+                stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
+            yield
+
+
+def _mix(a: Tensor, b: Tensor, weights: Tensor, spherical: bool) -> Tensor:
+    """(steps, *shape) from ``a`` to ``b`` (*shape): slerp (Shoemake 1985) when ``spherical``, else straight."""
+    w = weights.view(-1, *[1] * a.ndim)
+    cosine = (a.flatten() @ b.flatten() / (a.norm() * b.norm())).clamp(-1, 1)
+    angle = cosine.acos()
+    if not spherical or not angle.sin() > 1e-6:
+        return a + w * (b - a)
+    return (((1 - w) * angle).sin() * a + (w * angle).sin() * b) / angle.sin()
+
+
+def _dtype(dtype: torch.dtype | str) -> torch.dtype:
+    known = _DTYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype
+    if known not in _DTYPES.values():
+        raise UsageError(f"dtype must be one of {', '.join(_DTYPES)}, not {dtype}")
+    return known
+
+
+def _moved(model: nn.Module, device: torch.device | str) -> torch.device:
+    try:
+        place = torch.device(device)
+        model.to(place)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(f"cannot use the device {device}: {str(error).splitlines()[0]}", "use cpu") from error
+    return place
+
+
+def assemble(files: Files, config: CheckpointConfig, *, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None) -> Pretrained:
+    """Builds the model on ``meta`` and assigns it the verified weights; raises as :func:`zoo_core.loading.load` does."""
+    family = family_of(config)
+    cls = resolve(family.target)
+    with torch.device("meta"), _Uninitialised():
+        model = cls(config.model)
+    if not isinstance(model, nn.Module):
+        raise PluginLoadError(f"{family.target} is no nn.Module", "`zoo plugins --check` shows what is broken")
+    state = _upgraded(cls, _state(files), config.weights_version, files)
+    _check(model.state_dict(), state, files)
+    model.load_state_dict(state, strict=True, assign=True)
+    stranded = next((name for name, value in (*model.named_parameters(), *model.named_buffers()) if value.is_meta), None)
+    if stranded:
+        raise PluginLoadError(f"the family {family.name} keeps {stranded} out of its state", "make it a persistent buffer, or compute it when it is used")
+    model.eval().requires_grad_(False)
+    return Pretrained(model=model, config=config, family=family, files=files).to(device, dtype)
+
+
+_INITIALISERS = {function for name, function in vars(nn.init).items() if name.endswith("_") and not name.startswith("_")}
+_INITIALISERS |= {Tensor.uniform_, Tensor.normal_, Tensor.zero_, Tensor.fill_}
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Leaves new weights as they are: on ``meta`` there is nothing to fill, and pretending to takes a third of the time."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _INITIALISERS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def _state(files: Files) -> dict[str, Tensor]:
+    from safetensors.torch import load
+
+    data = files.read(WEIGHTS)
+    read_header(data, len(data), WEIGHTS)
+    try:
+        return load(data)
+    except Exception as error:  # not all of its exceptions are its own
+        raise UnsafeContentError(f"{WEIGHTS} of {files.reference} cannot be opened: {error}", "get the file again from where it came") from error
+
+
+def _upgraded(cls: Any, state: dict[str, Tensor], version: int, files: Files) -> dict[str, Tensor]:
+    """A family that renames a module raises its ``weights_version`` and gives a static ``upgrade_state(state, version)``."""
+    current: int = getattr(cls, "weights_version", 1)
+    upgrade: Callable[[dict[str, Tensor], int], dict[str, Tensor]] | None = getattr(cls, "upgrade_state", None)
+    if version > current:
+        raise IncompatibleCheckpoint(f"{files.reference} has weights of version {version}, the installed plugin reads {current}", "upgrade the plugin")
+    return upgrade(state, version) if version < current and upgrade else state
+
+
+def _check(wanted: Mapping[str, Tensor], state: dict[str, Tensor], files: Files) -> None:
+    """Names, shapes and kinds of numbers; weights that are stored narrower are widened in ``state``."""
+    found = {
+        "missing": [name for name in wanted if name not in state],
+        "extra": [name for name in state if name not in wanted],
+        "reshaped": [name for name, value in wanted.items() if name in state and state[name].shape != value.shape],
+        "of another type": [name for name, value in wanted.items() if name in state and not _alike(state[name], value)],
+    }
+    for what, names in found.items():
+        if names:
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            shown = ", ".join(name[:60] for name in names[:_SHOWN])
+            raise IncompatibleCheckpoint(f"{files.reference}: tensors {what}: {shown}{more}", "its config and weights do not belong together")
+    for name, value in wanted.items():
+        if state[name].dtype != value.dtype:
+            state[name] = state[name].to(value.dtype)
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    return a.dtype == b.dtype or (a.is_floating_point() and b.is_floating_point())

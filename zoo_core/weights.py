@@ -1,0 +1,113 @@
+"""What a safetensors file says it holds, checked before any library opens it.
+
+The format is 8 bytes with the length of a header, the header (JSON: name -> dtype, shape, offsets), and the tensors' bytes. The safetensors
+library accepts duplicate keys and spends gigabytes on a header of a million tensors, and not all of its exceptions are its own: so the
+header is read here first, strictly and within limits.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from zoo_core.errors import UnsafeContentError
+
+__all__ = ["MAX_HEADER_BYTES", "MAX_RANK", "MAX_TENSORS", "TensorInfo", "check_finite", "read_header"]
+
+MAX_HEADER_BYTES = 8 << 20
+MAX_TENSORS = 20_000
+MAX_RANK = 8
+
+_ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+# In these an exponent of ones only means NaN or infinity.
+_EXPONENTS = {"F64": 0x7FF0 << 48, "F32": 0x7F80 << 16, "F16": 0x7C00, "BF16": 0x7F80}
+
+
+class TensorInfo(NamedTuple):
+    """A tensor's dtype (``F32``), shape, and place in the file: bytes ``begin`` to ``end``, counted from the start of the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+    @property
+    def elements(self) -> int:
+        """The number of its elements."""
+        return math.prod(self.shape)
+
+
+def read_header(data: bytes, size: int, name: str = "model.safetensors") -> Mapping[str, TensorInfo]:
+    """The tensors of a safetensors file of ``size`` bytes, of which ``data`` is the beginning, header included.
+
+    Raises:
+        UnsafeContentError: it is no safetensors file, or not one that is safe to open.
+    """
+    length = int.from_bytes(data[:8], "little")
+    _demand(len(data) >= 8 and 0 < length <= size - 8, name, "is cut short")
+    _demand(length <= MAX_HEADER_BYTES, name, f"has a header of {length} bytes, more than {MAX_HEADER_BYTES}")
+    header = _json(data[8 : 8 + length], name)
+    header.pop("__metadata__", None)
+    _demand(len(header) <= MAX_TENSORS, name, f"holds {len(header)} tensors, more than {MAX_TENSORS}")
+    tensors = {key: _tensor(key, entry, 8 + length, name) for key, entry in header.items()}
+    place = 8 + length
+    for info in sorted(tensors.values(), key=lambda info: (info.begin, info.end)):
+        _demand(info.begin == place, name, "has tensors that overlap or leave gaps")
+        place = info.end
+    _demand(place == size, name, f"ends at byte {size}, and its tensors at {place}")
+    return tensors
+
+
+def _demand(condition: bool, name: str, what: str) -> None:
+    if not condition:
+        raise UnsafeContentError(f"{name} {what}", "do not open it; get the file again from where it came")
+
+
+def _json(raw: bytes, name: str) -> dict[str, Any]:
+    _demand(raw.startswith(b"{"), name, "has no JSON object as its header")
+    try:
+        header: dict[str, Any] = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise UnsafeContentError(f"{name} has a malformed header: {error}", "do not open it; get the file again from where it came") from error
+    return header
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        raise ValueError("a key stands there twice")
+    return data
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _tensor(key: str, entry: Any, start: int, name: str) -> TensorInfo:
+    match entry:
+        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(begin), int(end)]} if len(entry) == 3:
+            info = TensorInfo(dtype, tuple(shape), start + begin, start + end)
+            if (
+                len(shape) <= MAX_RANK
+                and all(type(side) is int and 0 <= side < 2**63 for side in shape)
+                and 0 <= begin <= end
+                and info.end - info.begin == info.elements * _ITEM_BYTES.get(dtype, -1)
+            ):
+                return info
+    _demand(False, name, f"describes its tensor {key[:60]!r} in a way that the zoo does not read")
+    raise AssertionError
+
+
+def check_finite(data: bytes, tensors: Mapping[str, TensorInfo], name: str = "model.safetensors") -> None:
+    """Looks at every number of a whole file.
+
+    Raises:
+        UnsafeContentError: one is NaN or infinite.
+    """
+    import numpy as np
+
+    for key, info in tensors.items():
+        if info.dtype in _EXPONENTS and info.elements:
+            exponent = np.array(_EXPONENTS[info.dtype], dtype=f"<u{_ITEM_BYTES[info.dtype]}")
+            bits = np.frombuffer(data, dtype=exponent.dtype, count=info.elements, offset=info.begin)
+            _demand(not bool(((bits & exponent) == exponent).any()), name, f"holds NaN or infinity in its tensor {key[:60]!r}")
