@@ -28,7 +28,11 @@ def zoo_specs() -> Iterable[Spec]:
             paper=PAPER,
             summary="L1 or squared error of the noise at random levels",
         ),
-        RecipeSpec(name="course", family="ddpm", target="zoo_ddpm.recipes:COURSE", summary="32x32 photographs on two CPU cores, about an hour"),
-        RecipeSpec(name="paper", family="ddpm", target="zoo_ddpm.recipes:PAPER", summary="CIFAR-10 as in Ho et al. 2020, 35.7 M parameters"),
+        RecipeSpec(
+            name="course", family="ddpm", target="zoo_ddpm.recipes:COURSE", summary="32x32 photographs on two CPU cores, about an hour"
+        ),
+        RecipeSpec(
+            name="paper", family="ddpm", target="zoo_ddpm.recipes:PAPER", summary="CIFAR-10 as in Ho et al. 2020, 35.7 M parameters"
+        ),
         *checkpoints("zoo_ddpm"),
     ]

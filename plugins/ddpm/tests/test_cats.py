@@ -1,0 +1,93 @@
+"""Theorems about the published checkpoint ``ddpm-afhq-cat``."""
+
+import json
+
+import pytest
+import torch
+from torch import Tensor
+
+import zoo_core
+from zoo_core.interfaces import OnStep
+from zoo_core.loading import Pretrained
+from zoo_core.registry import parse_reference
+
+NAME = "ddpm-afhq-cat"
+
+
+@pytest.fixture(scope="module")
+def cats() -> Pretrained:
+    return zoo_core.load(NAME)
+
+
+def pixels(images: Tensor) -> Tensor:
+    return ((images + 1) * 127.5).round()
+
+
+@pytest.fixture(scope="module")
+def whole(cats: Pretrained) -> Tensor:
+    return cats.sample(64, seed=0, batch_size=64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_images_agree_at_every_batch_size(cats: Pretrained, whole: Tensor, batch_size: int) -> None:
+    drawn = cats.sample(64, seed=0, batch_size=batch_size)
+    assert (drawn - whole).abs().max() <= 1e-4
+    assert (pixels(drawn) == pixels(whole)).float().mean() >= 0.999
+
+
+@pytest.mark.slow
+def test_images_are_bit_identical_for_the_same_batch_shapes(cats: Pretrained, whole: Tensor) -> None:
+    assert torch.equal(cats.sample(64, seed=0, batch_size=64), whole)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_noise_is_bit_identical_at_every_batch_size(cats: Pretrained, batch_size: int) -> None:
+    def starts(size: int) -> Tensor:
+        seen: list[Tensor] = []
+
+        def keep(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
+            if step == 0:
+                seen.append(x.clone())
+
+        on_step: OnStep = keep
+        cats.sample(10, seed=3, batch_size=size, sampler={"name": "ancestral", "steps": 1}, on_step=on_step)
+        return torch.cat(seen)
+
+    assert torch.equal(starts(batch_size), starts(10))
+
+
+def test_sampling_leaves_the_global_rng_alone(cats: Pretrained) -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    cats.sample(2, seed=0, sampler={"name": "ancestral", "steps": 3})
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_default_sampler_walks_along_exactly_the_trained_levels(cats: Pretrained) -> None:
+    sigmas: list[float] = []
+    cats.sample(1, on_step=lambda step, sigma, x, x0: sigmas.append(sigma))
+    model = cats.model
+    assert tuple(sigmas) == (*reversed(model.levels), 0.0)  # type: ignore[arg-type]
+
+
+def test_samples_look_like_photographs_in_their_coarse_statistics(whole: Tensor) -> None:
+    # Not grey, not noise, not all alike: what a broken clamp, time embedding or average would show first.
+    assert whole.min() >= -1
+    assert whole.max() <= 1
+    neighbours = (whole[..., 1:] - whole[..., :-1]).abs().mean()
+    assert 0.02 < neighbours < 0.15
+    assert whole.std(dim=0).mean() > 0.3
+
+
+def test_the_checkpoint_is_small_and_its_record_complete() -> None:
+    folder = parse_reference(NAME).spec().folder
+    assert folder is not None
+    assert (folder / "model.safetensors").stat().st_size <= 10_000_000
+    record = json.loads((folder / "training.json").read_text())
+    assert record["steps"] == record["recipe"]["fit"]["steps"] == 10_000
+    assert record["command"].startswith("zoo train ddpm --recipe course")
+    assert record["recipe"]["data"]["path"] == "$AFHQ/train"
+    assert record["data"]["count"] == 4656
+    assert len(record["commit"]) == 40
+    assert record["curve"]["step"][-1] == 10_000

@@ -1,0 +1,52 @@
+"""Theorems about training a ddpm."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from zoo_core.errors import Interrupted
+from zoo_core.recipes import FitConfig, Recipe
+from zoo_core.registry import Registry, load_plugin, using
+from zoo_core.samplers import Ancestral
+from zoo_core.testing import fake_zoo
+from zoo_core.testing.fake_config import FakeDataConfig
+from zoo_core.training.fit import fit
+from zoo_ddpm.config import DDPMConfig, DDPMTrainerConfig
+
+TINY = Recipe(
+    model=DDPMConfig(image_size=8, dim=8, multipliers=(1, 2), linear_attention=(8,), heads=2, dropout=0.1, num_classes=3),
+    trainer=DDPMTrainerConfig(loss="l1"),
+    fit=FitConfig(steps=30, batch_size=8, save_every=15, sample_every=0, log_every=5, channels_last=True),
+    data=FakeDataConfig(shape=(3, 8, 8), count=64),
+    sampler=Ancestral(steps=5),
+)
+
+
+@pytest.fixture(autouse=True)
+def _zoo() -> Iterator[None]:
+    with fake_zoo() as fake, using(Registry((*fake.plugins, load_plugin("ddpm", "zoo_ddpm.plugin", "zoo-ddpm", "0")))):
+        yield
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_thirty_steps_equal_fifteen_and_fifteen_to_the_bit(tmp_path: Path, precision: str) -> None:
+    recipe = replace(TINY, fit=replace(TINY.fit, precision=precision))  # type: ignore[arg-type]
+    whole = load_file(fit(recipe, tmp_path / "whole") / "model.safetensors")
+    stops = iter([0] * 14 + [2])
+    with pytest.raises(Interrupted) as stopped:
+        fit(recipe, tmp_path / "parts", stop=lambda: next(stops))
+    assert stopped.value.exit_code == 130
+    parts = load_file(fit(recipe, tmp_path / "parts") / "model.safetensors")
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    reports = []
+    fit(replace(TINY, fit=replace(TINY.fit, steps=60)), tmp_path, on_report=reports.append)
+    losses = [report.logs["loss.model"] for report in reports]
+    assert losses[-1] < 0.85 * losses[0]
