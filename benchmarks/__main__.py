@@ -1,0 +1,27 @@
+"""``python -m benchmarks [NAME...]``: prints each budget's ratio; exit code 1 if one is over its budget."""
+
+import platform
+import sys
+from importlib import import_module
+
+import torch
+
+NAMES = ("listing", "loading", "sampling", "training")
+
+
+def main(names: list[str]) -> int:
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, Python {platform.python_version()}")
+    print(f"{'what':40} {'seconds':>9} {'floor':>9} {'ratio':>6} {'budget':>6}  floor is")
+    over = 0
+    for name in names or NAMES:
+        for row in import_module(f"benchmarks.{name}").measure():
+            over += row.ratio > row.budget
+            mark = "over" if row.ratio > row.budget else ""
+            print(
+                f"{row.name:40} {row.seconds:9.4f} {row.floor:9.4f} {row.ratio:6.3f} {row.budget:6.2f}  {row.floor_name} {mark}", flush=True
+            )
+    return 1 if over else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
