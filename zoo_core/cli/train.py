@@ -32,7 +32,7 @@ Examples:
 
 @click.command("train", epilog=EXAMPLES, short_help="Train a family, or go on with a run.")
 @click.argument("family")
-@click.option("--recipe", "recipe_name", metavar="NAME|FILE", help="A preset of the family, or a recipe.json. Default: its first preset.")
+@click.option("--recipe", "recipe_name", metavar="NAME|FILE", help="A preset of the family (default: its first), or a file.")
 @click.option("--data", metavar="NAME[:PATH]", help="The data set, such as folder:PATH.")
 @click.option("--steps", type=int, help="Training steps (fit.steps).")
 @click.option("--batch-size", type=int, help="Rows of a batch (fit.batch_size).")
@@ -40,7 +40,7 @@ Examples:
 @click.option("--seed", type=int, help="Seed of everything random (fit.seed).")
 @click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE", help="Changes one value of the recipe; may be repeated.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder. Default: runs/FAMILY-RECIPE.")
-@click.option("--resume/--no-resume", default=True, help="Go on with the run that the folder holds (the default), or refuse to.")
+@click.option("--resume/--no-resume", default=True, help="Go on with a run that the folder holds, or refuse to.")
 @click.option("--device", help="cpu, cuda, mps. Default: the first accelerator, or the CPU.")
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe and stop.")
 def train(
@@ -55,45 +55,50 @@ def train(
 ) -> None:
     """Train FAMILY by a recipe.
 
-    A run folder that holds a run is resumed from its newest checkpoint. Ctrl-C saves one before it stops. The result is a checkpoint folder,
-    OUT/export: `zoo sample local:OUT` uses it.
+    A folder that holds a run is gone on with from its newest checkpoint; Ctrl-C saves one before it stops. The result is a checkpoint
+    folder, OUT/export: `zoo sample local:OUT` uses it.
     """
+    recipe_name = recipe_name or _first_preset(family)
     recipe = _recipe(family, recipe_name, data, given)
     if dry_run:
         click.echo(dump_json(recipe.to_dict()), nl=False)
         return
     from zoo_core.training.fit import fit
 
-    out = out or Path("runs") / f"{family}-{Path(recipe_name or 'default').stem}"
+    out = out or Path("runs") / f"{family}-{Path(recipe_name).stem}"
     command = f"zoo {shlex.join(sys.argv[1:])}"
     with _signals() as stop, _Progress(recipe.fit.steps) as progress:
         folder = fit(recipe, out, resume=resume, device=device, command=command, on_report=progress, stop=stop)
     click.echo(f"trained; the checkpoint is {folder} (zoo sample local:{out})", err=True)
 
 
-def _recipe(family: str, name: str | None, data: str | None, given: dict[str, Any]) -> Recipe:
+def _first_preset(family: str) -> str:
+    registry().spec(ModelSpec, family)
+    presets = [key for key in registry().claims(RecipeSpec) if key.startswith(f"{family}/")]
+    if not presets:
+        raise UsageError(f"{family} has no preset", "pass --recipe FILE.json")
+    return presets[0].removeprefix(f"{family}/")
+
+
+def _recipe(family: str, name: str, data: str | None, given: dict[str, Any]) -> Recipe:
     registry().spec(ModelSpec, family)
     plain = _preset(family, name)
-    if plain["model"]["name"] != family:
-        raise UsageError(f"{name} is a recipe of {plain['model']['name']}, not of {family}", f"zoo train {plain['model']['name']} --recipe {name}")
+    made_for = plain.get("model", {}).get("name")
+    if made_for != family:
+        raise UsageError(f"{name} is a recipe of {made_for}, not of {family}", f"zoo train {made_for} --recipe {name}")
     short = {"steps": "fit.steps", "batch_size": "fit.batch_size", "lr": "fit.optimizer.lr", "seed": "fit.seed"}
     overrides = [f"{key}={json.dumps(given[option])}" for option, key in short.items() if given[option] is not None]
+    if given["lr"] is not None:
+        overrides += [f"fit.optimizers.{phase}.lr={given['lr']}" for phase in plain["fit"].get("optimizers", {})]
     if data is not None:
         plain["data"] = _data(data, plain.get("data") or {})
-    if given["lr"] is not None:
-        for phase in plain["fit"].get("optimizers", {}):
-            overrides.append(f"fit.optimizers.{phase}.lr={given['lr']}")
     return Recipe.from_dict(apply_overrides(plain, [*overrides, *given["options"]]))
 
 
-def _preset(family: str, name: str | None) -> dict[str, Any]:
-    if name is not None and (name.endswith(".json") or "/" in name):
+def _preset(family: str, name: str) -> dict[str, Any]:
+    if name.endswith(".json") or "/" in name:
         return load_json(Path(name))
-    presets = [claims[0].spec for key, claims in registry().claims(RecipeSpec).items() if key.startswith(f"{family}/")]
-    if name is None and not presets:
-        raise UsageError(f"{family} has no preset", "pass --recipe FILE.json")
-    spec = registry().spec(RecipeSpec, f"{family}/{name}" if name else presets[0].key)
-    recipe: Recipe = resolve(spec.target)
+    recipe: Recipe = resolve(registry().spec(RecipeSpec, f"{family}/{name}").target)
     return recipe.to_dict()
 
 

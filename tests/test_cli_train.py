@@ -1,0 +1,113 @@
+"""Theorems about ``zoo train``, in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from zoo_core.testing import environment, write_fake_plugin
+
+TRAIN = (sys.executable, "-m", "zoo_core.cli", "train")
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    """Where the fake families are installed and no other plugin is looked at."""
+    return {**environment(write_fake_plugin(tmp_path / "site")), "ZOO_PLUGINS": "zoo-fake"}
+
+
+def zoo_train(*arguments: str, env: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*TRAIN, *arguments], env=env, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_a_dry_run_prints_the_resolved_recipe_and_writes_nothing(env: dict[str, str], tmp_path: Path) -> None:
+    done = zoo_train(
+        "fake", "--dry-run", "--steps", "7", "--lr", "0.5", "-o", "model.classes=4", "-o", "sampler.temperature=0.5", env=env, cwd=tmp_path
+    )
+    recipe = json.loads(done.stdout)
+    assert recipe["fit"]["steps"] == 7
+    assert recipe["fit"]["optimizer"]["lr"] == 0.5
+    assert recipe["model"] == {"name": "fake", "shape": [3, 8, 8], "classes": 4, "bounded": True}
+    assert recipe["sampler"] == {"name": "latent", "temperature": 0.5}
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+def test_a_run_leaves_a_checkpoint_that_its_reference_means(env: dict[str, str], tmp_path: Path) -> None:
+    done = zoo_train("fake", "--recipe", "tiny", "--steps", "4", "--out", "run", env=env, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    names = {path.name for path in (tmp_path / "run" / "export").iterdir()}
+    assert names == {"README.md", "config.json", "model.safetensors", "samples.png", "training.json"}
+    record = json.loads((tmp_path / "run" / "export" / "training.json").read_text())
+    assert record["command"] == "zoo train fake --recipe tiny --steps 4 --out run"
+    assert record["steps"] == 4
+    sample = [sys.executable, "-m", "zoo_core.cli", "sample", "local:run", "-n", "3", "--out", "x.npz"]
+    subprocess.run(sample, env=env, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "x.npz").exists()
+
+
+def test_the_recipe_file_of_a_run_is_a_recipe(env: dict[str, str], tmp_path: Path) -> None:
+    zoo_train("fake", "--recipe", "tiny", "--steps", "3", "--out", "a", env=env, cwd=tmp_path)
+    done = zoo_train("fake", "--recipe", "a/recipe.json", "--out", "b", env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    weights = [(tmp_path / name / "export" / "model.safetensors").read_bytes() for name in "ab"]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["fake", "-o", "model.clases=4"], 3, "did you mean classes?"),
+        (["fake", "-o", "model.classes=true"], 3, "model.classes"),
+        (["fake", "-o", "fit.optimizer.lr=NaN"], 3, "fit.optimizer.lr"),
+        (["fake", "-o", "model.shape=[1000000000]"], 3, "shape"),
+        (["fake", "-o", "sampler=nothing"], 3, "nothing"),
+        (["fake", "-o", "sampler.temp=1"], 3, "did you mean temperature?"),
+        (["fake", "-o", "steps"], 3, "key=value"),
+        (["fak"], 9, "did you mean fake"),
+        (["fake", "--recipe", "tinny"], 9, "did you mean"),
+        (["fake", "--recipe", "none.json"], 3, "none.json"),
+        (["fake", "--data", "mnits"], 3, "mnits"),
+        (["fake", "--stpes", "3"], 2, "--steps"),
+    ],
+)
+def test_bad_input_is_one_line_with_its_exit_code_before_torch_is_imported(
+    env: dict[str, str], tmp_path: Path, arguments: list[str], code: int, words: str
+) -> None:
+    without_torch = tmp_path / "no-torch"
+    without_torch.mkdir()
+    (without_torch / "torch.py").write_text("raise SystemExit('torch was imported')")
+    env = {**env, "PYTHONPATH": f"{without_torch}{os.pathsep}{env['PYTHONPATH']}"}
+    done = zoo_train(*arguments, "--dry-run", env=env, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith("zoo: error: ")
+    assert done.stderr.count("\n") == 1
+    assert len(done.stderr) <= 301
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_training_after_a_checkpoint_from_which_it_goes_on(
+    env: dict[str, str], tmp_path: Path, signum: signal.Signals, code: int
+) -> None:
+    arguments = ["fake", "--recipe", "tiny", "-o", "fit.log_every=1", "-o", "fit.save_every=1000000000", "--out", "run"]
+    process = subprocess.Popen([*TRAIN, *arguments, "--steps", "1000000"], env=env, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and metrics.stat().st_size) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signum)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == code
+    (step,) = [int(path.name.removeprefix("step-")) for path in (tmp_path / "run" / "steps").glob("step-*")]
+    assert f"stopped at step {step} of 1000000" in stderr
+    assert "Traceback" not in stderr
+    done = zoo_train(*arguments, "--steps", str(step + 1), env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
+    assert steps == list(range(1, step + 2))
