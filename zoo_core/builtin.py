@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from zoo_core.hookspecs import hookimpl
 from zoo_core.specs import DatasetSpec, SamplerSpec, SchedulerSpec, Spec
 
+__all__ = ["zoo_specs"]
+
 DDPM, DDIM, IDDPM, EDM = "arXiv:2006.11239", "arXiv:2010.02502", "arXiv:2102.09672", "arXiv:2206.00364"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from zoo_core.errors import CardError
 
-__all__ = ["MAX_FRONT_MATTER_BYTES", "ModelCard", "draft", "load", "parse", "render"]
+__all__ = ["MAX_FRONT_MATTER_BYTES", "ModelCard", "Words", "describe", "draft", "load", "parse", "render"]
 
 LIBRARY, PIPELINE = "zoo-core", "unconditional-image-generation"
 MAX_FRONT_MATTER_BYTES = 64 << 10
@@ -62,7 +62,10 @@ class ModelCard:
             CardError: a field is missing or is not what it must be.
         """
         data = self.metadata
-        _demand(isinstance(data.get("license"), str) and bool(_LICENSE.fullmatch(data["license"])), "license must be a licence's name on the Hub")
+        _demand(
+            isinstance(data.get("license"), str) and bool(_LICENSE.fullmatch(data["license"])),
+            "license must be a licence's name on the Hub",
+        )
         _demand(data["license"] != "other" or isinstance(data.get("license_name"), str), "license other needs a license_name")
         _demand(data.get("library_name") == LIBRARY, f"library_name must be {LIBRARY}")
         _demand(isinstance(data.get("pipeline_tag", ""), str), "pipeline_tag must be a string")
@@ -159,20 +162,32 @@ def _check_plain(value: object) -> None:
     _demand(number or value is None or isinstance(value, dict | list | str), "its front matter must hold plain, finite values")
 
 
-def render(
-    name: str,
-    config: Mapping[str, Any],
-    training: Mapping[str, Any],
-    *,
-    summary: str,
-    license: str,
-    license_note: str = "",
-    datasets: Sequence[str] = (),
-    data: str = "",
-    paper: str = "",
-    pipeline: str | None = PIPELINE,
-    limits: Sequence[str] = (),
-) -> ModelCard:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Words:
+    """What a person says about a checkpoint, beside what its files say of themselves.
+
+    Args:
+        summary: one sentence that says what it is.
+        license: of the weights, by its name on the Hub.
+        license_note: where the licence comes from.
+        datasets: names for the front matter, such as ``mnist``.
+        data: the data set in words, such as "AFHQ cat, 4,656 images".
+        paper: such as ``arXiv:2006.11239``.
+        pipeline: the Hub's tag of what it does; empty for what is no image.
+        limits: what it cannot do.
+    """
+
+    summary: str
+    license: str
+    license_note: str = ""
+    datasets: tuple[str, ...] = ()
+    data: str = ""
+    paper: str = ""
+    pipeline: str = PIPELINE
+    limits: tuple[str, ...] = ()
+
+
+def render(name: str, config: Mapping[str, Any], training: Mapping[str, Any], words: Words) -> ModelCard:
     """The card of a trained checkpoint.
 
     Args:
@@ -180,29 +195,23 @@ def render(
         config: its config.json.
         training: its training.json: ``recipe``, ``command``, ``steps``, ``hours``, ``processor``, ``commit``, ``versions``, ``data``,
             ``curve``; what is missing is left out. Every number on the card comes from here.
-        summary: one sentence that says what it is.
-        license: of the weights, by its name on the Hub.
-        license_note: where the licence comes from.
-        datasets: names for the front matter, such as ``huggan/AFHQ``.
-        data: the data set in words, such as "AFHQ cat, 4,656 images".
-        paper: such as ``arXiv:2006.11239``.
-        pipeline: the Hub's tag of what it does; None for what is no image.
-        limits: further sentences on what it cannot do.
+        words: the rest.
     """
     family = str(config["model"]["name"])
-    front: dict[str, Any] = {"license": license, "library_name": LIBRARY}
-    front |= {"pipeline_tag": pipeline} if pipeline else {}
-    front |= {"datasets": list(datasets)} if datasets else {}
+    front: dict[str, Any] = {"license": words.license, "library_name": LIBRARY}
+    front |= {"pipeline_tag": words.pipeline} if words.pipeline else {}
+    front |= {"datasets": list(words.datasets)} if words.datasets else {}
     front["tags"] = [LIBRARY, family]
+    drawn = "![64 samples in a grid](samples.png)\n\nImages 0 to 63 of seed 0, not chosen."
     body = [
-        f"# {name}\n\n{summary}",
-        "![64 samples in a grid](samples.png)\n\nImages 0 to 63 of seed 0, not chosen." if pipeline else "![samples](samples.png)",
+        f"# {name}\n\n{words.summary}",
+        drawn if words.pipeline else "![samples](samples.png)",
         _use(name, config),
         _training(training),
-        _data(training, data),
-        f"## Licence\n\n{license}{f': {license_note}' if license_note else ''}",
-        "## Limits\n\n" + "\n".join(f"- {text}" for text in (*limits, *_LIMITS)),
-        _citation(family, paper),
+        _data(training, words.data),
+        f"## Licence\n\n{words.license}{f': {words.license_note}' if words.license_note else ''}",
+        "## Limits\n\n" + "\n".join(f"- {text}" for text in (*words.limits, *_LIMITS)),
+        _citation(family, words.paper),
     ]
     return ModelCard(front, "\n\n".join(part for part in body if part) + "\n")
 
@@ -216,13 +225,13 @@ _LIMITS = (
 def draft(name: str, config: Mapping[str, Any], training: Mapping[str, Any]) -> str:
     """The text of a card for a run that nobody has described yet: valid, with the licence and the data to be filled in."""
     family = str(config["model"]["name"])
-    limits = ["This card is a draft: say what it is, where its data comes from and under which licence it may be used."]
-    return str(render(name, config, training, summary=f"A {family} model.", license="unknown", limits=limits))
+    limits = ("This card is a draft: say what it is, where its data comes from and under which licence it may be used.",)
+    return str(render(name, config, training, Words(summary=f"A {family} model.", license="unknown", limits=limits)))
 
 
 def _use(name: str, config: Mapping[str, Any]) -> str:
     sampler = config.get("sampler")
-    own = f"\nUnless told otherwise it is sampled by {_code(_part(sampler))}.\n" if sampler else ""
+    own = f"\nUnless told otherwise it is sampled by {_code(describe(sampler))}.\n" if sampler else ""
     return f"""## Use
 
 ```sh
@@ -264,18 +273,23 @@ def _training(training: Mapping[str, Any]) -> str:
 def _curve(curve: Mapping[str, Sequence[float]]) -> str:
     steps = curve.get("step", ())
     losses = [name for name in curve if name == "loss" or name.startswith("loss.")]
-    told = [f"`{name}` went from {curve[name][0]:.3g} (by step {steps[0]:,}) to {curve[name][-1]:.3g} (by step {steps[-1]:,})" for name in losses if steps]
+    told = [
+        f"`{name}` went from {curve[name][0]:.3g} (by step {steps[0]:,}) to {curve[name][-1]:.3g} (by step {steps[-1]:,})"
+        for name in losses
+        if steps
+    ]
     return "; ".join(told) + "." if told else ""
 
 
 def _table(recipe: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for name, value in recipe.items():
         if isinstance(value, Mapping) and value:
-            yield f"| {prefix}{name} | {_code(_part(value))} |".replace("| `` |", "| |")
+            yield f"| {prefix}{name} | {_code(describe(value))} |".replace("| `` |", "| |")
             yield from _table({key: item for key, item in value.items() if isinstance(item, Mapping)}, f"{prefix}{name}.")
 
 
-def _part(part: Mapping[str, Any]) -> str:
+def describe(part: Mapping[str, Any]) -> str:
+    """One line for the plain values of a sampler, scheduler, ...: ``ancestral: steps=50, eta=1.0``. What is nested is left out."""
     options = ", ".join(f"{key}={json.dumps(value)}" for key, value in part.items() if key != "name" and not isinstance(value, Mapping))
     return ": ".join(filter(None, [str(part.get("name", "")), options]))
 

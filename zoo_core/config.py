@@ -22,6 +22,7 @@ __all__ = ["Tagged", "apply_overrides", "check_range", "decode", "dump_json", "e
 T = TypeVar("T")
 MAX_JSON_BYTES = 8 << 20
 MAX_DEPTH = 16
+_TAGGED = ("family", "trainer", "dataset", "sampler", "scheduler")
 
 
 class Tagged:
@@ -225,17 +226,24 @@ def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
 
 def _put(node: dict[str, Any], keys: Sequence[str], value: object, text: str) -> None:
     for key in keys[:-1]:
-        child = node.setdefault(key, {})
+        child = node[key] = {} if node.get(key) is None else node[key]
         if not isinstance(child, dict):
             raise ConfigError(f"-o {text!r}: {key} is no object", "`zoo show` and `zoo train --dry-run` print what there is")
         node = child
     last = keys[-1]
-    tagged = node.get(last)
-    if isinstance(tagged, dict) and "name" in tagged and isinstance(value, str):
-        node, last = tagged, "name"
-    if last == "name" and node.get("name") != value:
+    named = node.get(last)
+    if isinstance(named, dict) and "name" in named and isinstance(value, str):
+        node, last = named, "name"
+    if last == "name" and node.get("name") != value and _is_tag(node.get("name")):
         node.clear()
     node[last] = value
+
+
+def _is_tag(name: object) -> bool:
+    """Whether a part of that name is a tagged one. An optimizer, say, has a name too, but keeps its other fields with another one."""
+    from zoo_core.registry import registry
+
+    return isinstance(name, str) and any(name.rpartition(":")[2] in registry().claims(kind) for kind in _TAGGED)
 
 
 def dump_json(data: object) -> str:

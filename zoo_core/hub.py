@@ -1,7 +1,7 @@
 """From a reference to verified bytes.
 
-A checkpoint is found in the package that carries it, or in a local folder. Each file is read once, its size and sha256 are compared with the
-pin, and those very bytes are what gets parsed. A checkpoint that no package carries lies on the Hub, which this version does not fetch from.
+A checkpoint is found in the package that carries it, or in a local folder. Each file is read once, its size and sha256 are compared with
+the pin, and those very bytes are what gets parsed. What no package carries lies on the Hub, which this version does not fetch from.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from zoo_core.registry import Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec, Pin
 from zoo_core.weights import MAX_HEADER_BYTES, TensorInfo, check_finite, read_header
 
-__all__ = ["CARD", "CONFIG", "TRAINING", "WEIGHTS", "Files", "OnFile", "check_name", "fetch", "pull"]
+__all__ = ["CARD", "CONFIG", "TRAINING", "WEIGHTS", "Files", "OnFile", "check_name", "fetch", "is_data", "pull"]
 
 CARD, CONFIG, WEIGHTS, TRAINING = "README.md", "config.json", "model.safetensors", "training.json"
 
@@ -161,10 +161,10 @@ def _why(error: BaseException) -> str:
 
 
 def check_name(name: str) -> None:
-    """Refuses names that could lead out of a folder, hide, or be taken for another.
+    """Refuses names that could lead out of a folder, hide, or be taken for another: each part begins with a letter or digit.
 
     Raises:
-        UnsafeContentError: it is not of letters, digits, ``.``, ``_``, ``-`` and ``/``, or begins a part with anything but a letter or digit.
+        UnsafeContentError: it is such a name, or holds more than letters, digits, ``.``, ``_``, ``-`` and ``/``.
     """
     if not _NAME.fullmatch(name):
         raise UnsafeContentError(f"{name!r} is no name for a file of a checkpoint", "use letters, digits, '.', '_' and '-'")
@@ -186,7 +186,8 @@ def fetch(reference: str | Reference) -> Files:
     """
     reference = parse_reference(reference) if isinstance(reference, str) else reference
     if reference.kind == "hub":
-        raise HubError(f"cannot fetch {reference}: this zoo-core reads no checkpoints from the Hub yet", "`zoo list` shows those that are installed")
+        hint = f"for the folder, write local:{reference}" if Path(str(reference)).is_dir() else "`zoo list` shows what is installed"
+        raise HubError(f"cannot fetch {reference}: this zoo-core reads no checkpoints from the Hub yet", hint)
     return _local(reference) if reference.kind == "local" else _carried(reference)
 
 
@@ -195,7 +196,9 @@ def _local(reference: Reference) -> Files:
     if not folder.is_dir():
         raise NotFoundError(f"there is no folder {folder}", "local:PATH is the folder of a checkpoint or of a training run")
     if not (folder / CONFIG).exists():
-        raise NotFoundError(f"{folder} holds no checkpoint: it has no {CONFIG}", "local:PATH is the folder of a checkpoint or of a training run")
+        raise NotFoundError(
+            f"{folder} holds no checkpoint: it has no {CONFIG}", "local:PATH is the folder of a checkpoint or of a training run"
+        )
     named = folder.resolve().parent if folder.name == "export" else folder.resolve()
     return Files(reference=reference, name=named.name, folder=folder, source="local folder")
 
@@ -205,9 +208,13 @@ def _carried(reference: Reference) -> Files:
     spec, dist = claim.spec, claim.plugin.dist
     assert isinstance(spec, CheckpointSpec)
     if spec.folder is None or not spec.folder.is_dir():
-        raise HubError(f"{dist} does not carry the files of {spec.name}, and this zoo-core fetches none from the Hub yet", f"install {dist} again")
+        raise HubError(
+            f"{dist} does not carry the files of {spec.name}, and this zoo-core fetches none from the Hub yet", f"install {dist} again"
+        )
     _check_names(spec)
-    return Files(reference=reference, name=spec.name, folder=spec.folder, source=f"{dist} {claim.plugin.version}", spec=spec, pins=spec.files)
+    return Files(
+        reference=reference, name=spec.name, folder=spec.folder, source=f"{dist} {claim.plugin.version}", spec=spec, pins=spec.files
+    )
 
 
 def _check_names(spec: CheckpointSpec) -> None:

@@ -4,7 +4,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -36,7 +36,10 @@ _WHITE = 255
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """8-bit pixels, uint8, of images in [-1, 1] of any shape: the nearest of the 256 levels, halves upwards; values outside are clamped, NaN is black."""
+    """8-bit pixels, uint8, of images in [-1, 1] of any shape: the nearest of the 256 levels, halves upwards.
+
+    Values outside are clamped; NaN is black.
+    """
     levels = (images.float().nan_to_num(nan=-1.0).clamp(-1, 1) + 1) * 127.5
     return (levels + 0.5).floor().to(torch.uint8)
 
@@ -61,8 +64,8 @@ def _enlarged(pixels: Tensor, scale: int) -> Tensor:
     return pixels.repeat_interleave(scale, dim=-2).repeat_interleave(scale, dim=-1)
 
 
-def _scale(columns: int, width: int) -> int:
-    return max(1, min(4, WIDTH // (columns * width)))
+def _scale(columns: int, width: int, most: int = 4) -> int:
+    return max(1, min(most, WIDTH // (columns * width)))
 
 
 def grid(images: Tensor, columns: int | None = None, scale: int | None = None) -> Tensor:
@@ -94,27 +97,28 @@ def labelled_grid(cells: Tensor, *, rows: Sequence[str] = (), columns: Sequence[
     Args:
         cells: in [-1, 1], or uint8 (rows, columns, c, h, w), c = 1 or 3.
         rows: a caption for each row; none when empty.
-        columns: a caption for each column; none when empty.
-        scale: as for :func:`grid`.
+        columns: a caption of one or more lines for each column; none when empty.
+        scale: as for :func:`grid`, up to 16.
 
     Returns:
         uint8 (3, height, width).
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    r, k, _, h, w = cells.shape
-    scale = scale or _scale(k, w)
+    k, _, h, w = cells.shape[1:]
+    scale = scale or _scale(k, w, 16)
     body = _to_pil(grid(cells.flatten(0, 1), k, scale)).convert("RGB")
     font = ImageFont.load_default(14)
     left = 12 + max(math.ceil(font.getlength(text)) for text in rows) if rows else 0
-    top = 24 if columns else 0
+    top = 10 + 16 * max(text.count("\n") + 1 for text in columns) if columns else 0
     sheet = Image.new("RGB", (left + body.width, top + body.height), "white")
     sheet.paste(body, (left, top))
     draw = ImageDraw.Draw(sheet)
     for i, text in enumerate(rows):
         draw.text((left - 6, top + GAP + i * (h * scale + GAP) + h * scale // 2), text, fill="black", font=font, anchor="rm")
     for i, text in enumerate(columns):
-        draw.text((left + GAP + i * (w * scale + GAP) + w * scale // 2, top - 6), text, fill="black", font=font, anchor="ms")
+        place = left + GAP + i * (w * scale + GAP) + w * scale // 2, top - 3
+        draw.multiline_text(place, text, fill="black", font=font, anchor="md", align="center", spacing=2)
     return torch.from_numpy(np.asarray(sheet).copy()).permute(2, 0, 1)
 
 
@@ -155,14 +159,15 @@ def save_folder(path: Path, images: Tensor, metadata: Mapping[str, str] | None =
 
 
 def save_npz(path: Path, samples: Tensor, metadata: Mapping[str, str] | None = None, **arrays: Tensor) -> None:
-    """Writes samples (n, ...) as the array ``samples`` of an .npz file, without loss, with further arrays beside it and ``metadata`` as strings.
+    """Writes samples (n, ...) without loss, as the array ``samples`` of an .npz file; further arrays and ``metadata`` stand beside it.
 
     Raises:
         ResourceError: the file cannot be written.
     """
     file = io.BytesIO()
-    named: dict[str, Any] = {name: array.numpy() for name, array in arrays.items()}
-    np.savez_compressed(file, samples=samples.numpy(), **named, **{key: np.array(value) for key, value in (metadata or {}).items()})
+    named: dict[str, Any] = {key: np.array(value) for key, value in (metadata or {}).items()}
+    named |= {name: array.numpy() for name, array in {**arrays, "samples": samples}.items()}
+    np.savez_compressed(file, **named)
     write_file(path, file.getvalue())
 
 
@@ -197,4 +202,4 @@ def read_image(path: Path, shape: Sequence[int]) -> Tensor:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UsageError(f"cannot read {path} as a picture: {error}", "choose a PNG or JPEG file") from error
     array = torch.from_numpy(np.array(pixels)).view(h, w, c).permute(2, 0, 1)
-    return cast(Tensor, from_uint8(array))
+    return from_uint8(array)

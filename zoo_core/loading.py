@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
     from zoo_core.pretrained import Pretrained
 
-__all__ = ["FORMAT", "CheckpointConfig", "as_sampler", "as_scheduler", "checkpoints", "default_sampler", "family_of", "incapable", "info", "load", "read_config"]
+__all__ = [
+    "FORMAT",
+    "CheckpointConfig",
+    "as_sampler",
+    "as_scheduler",
+    "checkpoints",
+    "default_sampler",
+    "family_of",
+    "incapable",
+    "info",
+    "load",
+    "read_config",
+]
 
 FORMAT = 1
 _METRICS = "metrics.json"
@@ -27,7 +39,7 @@ _METRICS = "metrics.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckpointConfig:
-    """config.json: the version of its format and of the family's weights, the model's config, and the sampler to use unless told otherwise."""
+    """config.json: the versions of its format and of the family's weights, the model's config, and the default sampler."""
 
     format: int
     weights_version: int
@@ -47,7 +59,9 @@ def read_config(files: Files) -> CheckpointConfig:
     """
     data = files.json(CONFIG)
     if type(data.get("format")) is int and data["format"] > FORMAT:
-        raise ConfigError(f"{files.reference} has format {data['format']}, and this zoo-core reads {FORMAT}", "pip install --upgrade zoo-core")
+        raise ConfigError(
+            f"{files.reference} has format {data['format']}, and this zoo-core reads {FORMAT}", "pip install --upgrade zoo-core"
+        )
     return decode(CheckpointConfig, data, CONFIG)
 
 
@@ -67,12 +81,14 @@ def default_sampler(config: CheckpointConfig, family: ModelSpec) -> Sampler:
     able = (claims[0].spec for claims in registry().claims(SamplerSpec).values())
     names = [spec.name for spec in able if isinstance(spec, SamplerSpec) and spec.requires in family.capabilities]
     if not (family.sampler or names):
-        raise CapabilityError(f"no installed sampler can sample the family {family.name}", "`zoo list samplers` shows what each of them requires")
+        raise CapabilityError(
+            f"no installed sampler can sample the family {family.name}", "`zoo list samplers` shows what each of them requires"
+        )
     return as_sampler(family.sampler or names[0])
 
 
 def as_sampler(choice: "str | Mapping[str, Any] | Sampler", default: Sampler | None = None) -> Sampler:
-    """A sampler from its name, with that name's own defaults; from plain values with a ``name``; or, without one, ``default`` with these changed.
+    """A sampler from its name, with that name's own defaults, or from plain values; without a ``name``, those change ``default``.
 
     Raises:
         ConfigError: there is no such sampler, or an option is wrong.

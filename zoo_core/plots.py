@@ -41,7 +41,9 @@ def scatter(points: "Tensor", metadata: Mapping[str, str] | None = None, labels:
     return _png(figure, metadata)
 
 
-def curves(steps: Sequence[float], values: Mapping[str, Sequence[float]], metadata: Mapping[str, str] | None = None, title: str = "") -> bytes:
+def curves(
+    steps: Sequence[float], values: Mapping[str, Sequence[float]], metadata: Mapping[str, str] | None = None, title: str = ""
+) -> bytes:
     """Each curve over the steps: its points faint, their running mean on top; the axis is logarithmic where all values are positive."""
     figure, axes = _figure(7, 4)
     for i, (name, points) in enumerate(values.items()):
@@ -49,6 +51,8 @@ def curves(steps: Sequence[float], values: Mapping[str, Sequence[float]], metada
         axes.plot(steps, _smooth(points), color=f"C{i}", linewidth=1.8, label=name)
     if all(point > 0 for points in values.values() for point in points):
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
     axes.grid(alpha=0.3, which="both", linewidth=0.5)
     axes.set_xlabel("training step")
     axes.set_ylabel("loss")
@@ -58,7 +62,7 @@ def curves(steps: Sequence[float], values: Mapping[str, Sequence[float]], metada
 
 
 def _smooth(points: Sequence[float]) -> list[float]:
-    """The mean of each point and its neighbours, 2 % of the curve to either side."""
-    reach = max(1, len(points) // 50)
-    windows = [points[max(0, i - reach) : i + reach + 1] for i in range(len(points))]
-    return [sum(window) / len(window) for window in windows]
+    """The mean of each point and as many neighbours to the left as to the right: 2 % of the curve, fewer at its ends."""
+    most, last = max(1, len(points) // 50), len(points) - 1
+    reaches = [min(most, i, last - i) for i in range(len(points))]
+    return [sum(points[i - reach : i + reach + 1]) / (2 * reach + 1) for i, reach in enumerate(reaches)]

@@ -29,8 +29,8 @@ _SHOWN = 3
 class Pretrained:
     """A trained model with its config and card.
 
-    Everything that it draws is a function of a seed and an image's number; torch's global generator is neither read nor moved. Results carry
-    no gradients; for those, call ``model`` itself.
+    Everything that it draws is a function of a seed and an image's number; torch's global generator is neither read nor moved. Results
+    carry no gradients; for those, call ``model`` itself.
 
     Attributes:
         model: the ``nn.Module`` of the family, in eval mode.
@@ -197,7 +197,9 @@ class Pretrained:
         self._require("encode", "encode samples")
         return self.decode(self.encode(x, labels), labels)
 
-    def log_prob(self, x: Tensor, labels: "int | Sequence[int] | Tensor | None" = None, *, seed: int = 0, k: int = 1, first: int = 0) -> LogProb:
+    def log_prob(
+        self, x: Tensor, labels: "int | Sequence[int] | Tensor | None" = None, *, seed: int = 0, k: int = 1, first: int = 0
+    ) -> LogProb:
         """The log-probability of each sample of ``x`` (n, *event.shape), in nats, with what kind of number it is.
 
         Args:
@@ -266,7 +268,7 @@ class Pretrained:
         """No gradients, the fast memory layout, autocast for the narrow dtypes, and full float32 where float32 is asked for."""
         if not self._laid_out:
             # Convolutions run faster on channels-last weights. At the first use and not in load(), since it costs a copy.
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+            self.model.to(memory_format=torch.channels_last)
             self._laid_out = True
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
@@ -289,8 +291,8 @@ def _mix(a: Tensor, b: Tensor, weights: Tensor, spherical: bool) -> Tensor:
 
 
 def _dtype(dtype: torch.dtype | str) -> torch.dtype:
-    known = _DTYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype
-    if known not in _DTYPES.values():
+    known = _DTYPES.get(str(dtype).removeprefix("torch."))
+    if known is None:
         raise UsageError(f"dtype must be one of {', '.join(_DTYPES)}, not {dtype}")
     return known
 
@@ -304,7 +306,9 @@ def _moved(model: nn.Module, device: torch.device | str) -> torch.device:
     return place
 
 
-def assemble(files: Files, config: CheckpointConfig, *, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None) -> Pretrained:
+def assemble(
+    files: Files, config: CheckpointConfig, *, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None
+) -> Pretrained:
     """Builds the model on ``meta`` and assigns it the verified weights; raises as :func:`zoo_core.loading.load` does."""
     family = family_of(config)
     cls = resolve(family.target)
@@ -317,7 +321,9 @@ def assemble(files: Files, config: CheckpointConfig, *, device: torch.device | s
     model.load_state_dict(state, strict=True, assign=True)
     stranded = next((name for name, value in (*model.named_parameters(), *model.named_buffers()) if value.is_meta), None)
     if stranded:
-        raise PluginLoadError(f"the family {family.name} keeps {stranded} out of its state", "make it a persistent buffer, or compute it when it is used")
+        raise PluginLoadError(
+            f"the family {family.name} keeps {stranded} out of its state", "make it a persistent buffer, or compute it when it is used"
+        )
     model.eval().requires_grad_(False)
     return Pretrained(model=model, config=config, family=family, files=files).to(device, dtype)
 
@@ -343,7 +349,9 @@ def _state(files: Files) -> dict[str, Tensor]:
     try:
         return load(data)
     except Exception as error:  # not all of its exceptions are its own
-        raise UnsafeContentError(f"{WEIGHTS} of {files.reference} cannot be opened: {error}", "get the file again from where it came") from error
+        raise UnsafeContentError(
+            f"{WEIGHTS} of {files.reference} cannot be opened: {error}", "get the file again from where it came"
+        ) from error
 
 
 def _upgraded(cls: Any, state: dict[str, Tensor], version: int, files: Files) -> dict[str, Tensor]:
@@ -351,7 +359,9 @@ def _upgraded(cls: Any, state: dict[str, Tensor], version: int, files: Files) ->
     current: int = getattr(cls, "weights_version", 1)
     upgrade: Callable[[dict[str, Tensor], int], dict[str, Tensor]] | None = getattr(cls, "upgrade_state", None)
     if version > current:
-        raise IncompatibleCheckpoint(f"{files.reference} has weights of version {version}, the installed plugin reads {current}", "upgrade the plugin")
+        raise IncompatibleCheckpoint(
+            f"{files.reference} has weights of version {version}, the installed plugin reads {current}", "upgrade the plugin"
+        )
     return upgrade(state, version) if version < current and upgrade else state
 
 
@@ -359,7 +369,7 @@ def _check(wanted: Mapping[str, Tensor], state: dict[str, Tensor], files: Files)
     """Names, shapes and kinds of numbers; weights that are stored narrower are widened in ``state``."""
     found = {
         "missing": [name for name in wanted if name not in state],
-        "extra": [name for name in state if name not in wanted],
+        "extra": sorted(name for name in state if name not in wanted),
         "reshaped": [name for name, value in wanted.items() if name in state and state[name].shape != value.shape],
         "of another type": [name for name, value in wanted.items() if name in state and not _alike(state[name], value)],
     }
@@ -367,7 +377,9 @@ def _check(wanted: Mapping[str, Tensor], state: dict[str, Tensor], files: Files)
         if names:
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             shown = ", ".join(name[:60] for name in names[:_SHOWN])
-            raise IncompatibleCheckpoint(f"{files.reference}: tensors {what}: {shown}{more}", "its config and weights do not belong together")
+            raise IncompatibleCheckpoint(
+                f"{files.reference}: tensors {what}: {shown}{more}", "its config and weights do not belong together"
+            )
     for name, value in wanted.items():
         if state[name].dtype != value.dtype:
             state[name] = state[name].to(value.dtype)

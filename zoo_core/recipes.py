@@ -132,7 +132,7 @@ def expand(path: str) -> str:
     Raises:
         ConfigError: a variable is not set.
     """
-    expanded = os.path.expanduser(os.path.expandvars(path))
-    if missing := re.search(r"\$(\w+|\{\w+\})", expanded):
-        raise ConfigError(f"{path} needs the environment variable {missing[1].strip('{}')}", f"set it: export {missing[1].strip('{}')}=...")
-    return expanded
+    for plain, braced in re.findall(r"\$(?:(\w+)|\{(\w+)\})", path, re.ASCII):
+        if (name := plain or braced) not in os.environ:
+            raise ConfigError(f"{path} needs the environment variable {name}", f"set it: export {name}=...")
+    return os.path.expanduser(os.path.expandvars(path))

@@ -9,6 +9,7 @@ look-ups; a test pins its values.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ class ImageRng:
 
     def _draw(self, shape: tuple[int, ...], dtype: Any, fill: str, **options: Any) -> Tensor:
         out = np.empty((len(self), *shape), dtype=dtype)
-        for row, source in zip(out.reshape(len(self), -1), self._rows, strict=True):
+        for row, source in zip(out.reshape(len(self), prod(shape)), self._rows, strict=True):
             getattr(source, fill)(out=row, dtype=dtype, **options)
         return torch.from_numpy(out).to(self.device)
 
@@ -73,8 +74,10 @@ class ImageRng:
         return self._draw(shape, np.float32, "random")
 
     def integers(self, low: int, high: int, *shape: int) -> Tensor:
-        rows = [source.integers(low, high, size=shape, dtype=np.int64) for source in self._rows]
-        return torch.from_numpy(np.stack(rows)).to(self.device)
+        out = np.empty((len(self), *shape), dtype=np.int64)
+        for row, source in enumerate(self._rows):
+            out[row] = source.integers(low, high, size=shape, dtype=np.int64)
+        return torch.from_numpy(out).to(self.device)
 
 
 class StepRng:
@@ -122,5 +125,10 @@ def isolated(seed: int, *items: int, stream: Stream, devices: Sequence[torch.dev
     accelerators = [device for device in map(torch.device, devices) if device.type not in ("cpu", "meta")]
     kind = accelerators[0].type if accelerators else "cuda"
     with torch.random.fork_rng(devices=accelerators, device_type=kind):
-        torch.manual_seed(int(source.integers(2**63)))
+        # Not torch.manual_seed: it seeds every accelerator, those too that are not put back.
+        state = int(source.integers(2**63))
+        torch.default_generator.manual_seed(state)
+        for device in accelerators:
+            own = torch.Generator(device).manual_seed(state).get_state()
+            torch.get_device_module(device).set_rng_state(own, device)
         yield

@@ -86,7 +86,9 @@ class Ancestral(Sampler):
         on_step: OnStep | None = None,
     ) -> "Tensor":
         model = cast(Denoiser, model)
+        sigmas = sigmas or self.noise_levels(model, None)
         x = model.start(rng, sigmas[0]) if x is None else x
+        x = x.float() if x.element_size() < 4 else x
         for i, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
             x0 = _denoised(model, x, sigma, labels, self.clip)
             if on_step:

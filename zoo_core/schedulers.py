@@ -33,10 +33,11 @@ def fractional_time(levels: Sequence[float], sigma: float) -> float:
 
 
 def _level(levels: Sequence[float], t: float) -> float:
-    below = min(int(t), len(levels) - 1)
-    fraction = t - below
-    low, high = levels[below - 1], levels[min(below, len(levels) - 1)]
-    return low if fraction == 0 else low * (high / low) ** fraction
+    below = int(t)
+    if t == below:
+        return levels[below - 1]
+    low, high = levels[below - 1], levels[below]
+    return low * (high / low) ** (t - below)
 
 
 def _check_steps(steps: int, lo: float, hi: float) -> None:
@@ -44,6 +45,8 @@ def _check_steps(steps: int, lo: float, hi: float) -> None:
         raise ConfigError(f"steps must be at least 1, not {steps}")
     if not 0 < lo <= hi < math.inf:
         raise ConfigError(f"noise levels must satisfy 0 < lo <= hi < inf, not lo = {lo}, hi = {hi}")
+    if steps > 1 and lo == hi:
+        raise ConfigError(f"{steps} steps need more than the one level {lo:g}", "use one step")
 
 
 class VariancePreserving(DiscreteScheduler):
@@ -71,6 +74,8 @@ class VariancePreserving(DiscreteScheduler):
         first, last = fractional_time(levels, hi), fractional_time(levels, lo)
         if steps == 1:
             return (min(max(_level(levels, first), lo), hi), 0.0)
+        if first == last:
+            raise ConfigError(f"a schedule of {levels[0]:g} ... {levels[-1]:g} does not reach into {lo:g} ... {hi:g}", "choose another")
         times = [first + (last - first) * i / (steps - 1) for i in range(steps)]
         if steps <= first - last + 1:
             times = [first, *(math.floor(t + 0.5) for t in times[1:-1]), last]
@@ -89,6 +94,8 @@ class Linear(VariancePreserving):
         check_range(self, T=(1, 100_000), beta_1=(1e-12, 0.999), beta_T=(1e-12, 0.999))
         if self.T > 1 and self.beta_1 > self.beta_T:
             raise ConfigError(f"beta_1 must not exceed beta_T, not {self.beta_1} > {self.beta_T}")
+        if self.alpha_bars[-1] < 1e-30:
+            raise ConfigError(f"beta_T is too large for {self.T} levels: they leave nothing of the signal", "make T or beta_T smaller")
 
     @property
     def alpha_bars(self) -> tuple[float, ...]:

@@ -68,7 +68,9 @@ def _json(raw: bytes, name: str) -> dict[str, Any]:
     try:
         header: dict[str, Any] = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise UnsafeContentError(f"{name} has a malformed header: {error}", "do not open it; get the file again from where it came") from error
+        raise UnsafeContentError(
+            f"{name} has a malformed header: {error}", "do not open it; get the file again from where it came"
+        ) from error
     return header
 
 

@@ -16,17 +16,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo_core.testing.checkpoints import write_checkpoint, write_checkpoint_plugin
-    from zoo_core.testing.conformance import Check, checks, parametrize_checks
+    from zoo_core.testing.checkpoints import pins_of, write_checkpoint, write_checkpoint_plugin
+    from zoo_core.testing.conformance import Check, checks_of, parametrize_checks
     from zoo_core.testing.plugins import environment, fake_zoo, installed, write_fake_plugin, write_plugin
 
 __all__ = [
     "Check",
-    "checks",
+    "checks_of",
     "environment",
     "fake_zoo",
     "installed",
     "parametrize_checks",
+    "pins_of",
     "write_checkpoint",
     "write_checkpoint_plugin",
     "write_fake_plugin",
@@ -35,11 +36,12 @@ __all__ = [
 
 _HOMES = {
     "Check": "conformance",
-    "checks": "conformance",
+    "checks_of": "conformance",
     "environment": "plugins",
     "fake_zoo": "plugins",
     "installed": "plugins",
     "parametrize_checks": "conformance",
+    "pins_of": "checkpoints",
     "write_checkpoint": "checkpoints",
     "write_checkpoint_plugin": "checkpoints",
     "write_fake_plugin": "plugins",
@@ -51,3 +53,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'zoo_core.testing' has no attribute {name!r}")
     return getattr(import_module(f"zoo_core.testing.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

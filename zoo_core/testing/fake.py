@@ -25,9 +25,10 @@ def _event(shape: tuple[int, ...], bounded: bool) -> Event:
 
 
 class Fake(nn.Module):
-    """x = shift + mean_y + exp(s) * z, followed by a tanh where the config says ``bounded``; without a label, mean_y is left out.
+    """x = shift + mean_y + exp(s) * z, followed by a tanh where the config says ``bounded``.
 
-    log p(x | y) = sum log N(z; 0, 1) - sum s - sum log(1 - x^2), the last term for a bounded one alone.
+    log p(x | y) = sum log N(z; 0, 1) - sum s - sum log(1 - x^2), the last term for a bounded one alone. Without a label, mean_y is left
+    out.
     """
 
     def __init__(self, config: FakeConfig) -> None:
@@ -63,7 +64,10 @@ class Fake(nn.Module):
 
 
 class FakeTrainer(Trainer):
-    """The non-saturating GAN loss (Goodfellow et al. 2014, arXiv:1406.2661, section 3) on the fake flow; the critic is the trainer's own."""
+    """The non-saturating GAN loss (Goodfellow et al. 2014, arXiv:1406.2661, section 3) on the fake flow.
+
+    The critic is the trainer's own.
+    """
 
     model: Fake
     config: FakeTrainerConfig
@@ -97,7 +101,10 @@ class FakeTrainer(Trainer):
 
 
 class FakeDenoiser(nn.Module):
-    """D(x, sigma) = (s^2 x + sigma^2 m) / (s^2 + sigma^2), which is E[x_0 | x_sigma = x] for x_0 ~ N(m, s^2); m is the label's, where there are labels."""
+    """D(x, sigma) = (s^2 x + sigma^2 m) / (s^2 + sigma^2), which is E[x_0 | x_sigma = x] for x_0 ~ N(m, s^2).
+
+    With a label, m is that of the label's class.
+    """
 
     def __init__(self, config: FakeDenoiserConfig) -> None:
         super().__init__()
@@ -127,18 +134,25 @@ class FakeDenoiserTrainer(Trainer):
     model: FakeDenoiser
     config: FakeDenoiserTrainerConfig
 
+    def __init__(self, model: FakeDenoiser, config: FakeDenoiserTrainerConfig) -> None:
+        super().__init__(model, config)
+        self.labelled = getattr(model, "num_classes", 0) > 0
+
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
         levels = torch.tensor(self.model.scheduler.levels, dtype=torch.float64, device=batch.x.device)
         sigma = levels[rng.integers(0, len(levels))]
         each = sigma.view(-1, *[1] * len(self.model.event.shape))
         x = batch.x + each * rng.normal(*self.model.event.shape)
-        labels = batch.labels if hasattr(self.model, "num_classes") else None
+        labels = batch.labels if self.labelled else None
         error = (self.model.denoise(x, sigma, labels) - batch.x) ** 2
         return Loss(value=((1 + each**2) / each**2 * error).mean().float())
 
 
 def fake_data(config: FakeDataConfig) -> Data:
-    """Class y of C lies at 0.8 (cos a, sin a, cos a, ...), a = 2 pi y / C, with noise of standard deviation 0.1; images hold that as pixels."""
+    """Class y of C lies at 0.8 (cos a, sin a, cos a, ...), a = 2 pi y / C, with a standard deviation of 0.1.
+
+    Images hold that as pixels.
+    """
     labels = torch.arange(config.count) % config.classes
     angle = 2 * math.pi * labels.double() / config.classes
     size = math.prod(config.shape)

@@ -94,7 +94,9 @@ class FakeDenoiserTrainerConfig(TrainerConfig):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FakeDataConfig(DatasetConfig):
-    """Blobs around the corners of a regular polygon, or images of one grey each, one class a blob.
+    """Blobs around the corners of a regular polygon, one class a blob.
+
+    The even and the odd values of an image are the two coordinates of such a point.
 
     Args:
         shape: of a sample; (c, h, w) makes uint8 images, anything else float32 points.

@@ -56,7 +56,9 @@ def environment(*folders: Path) -> Mapping[str, str]:
 
 @contextmanager
 def installed(*folders: Path, names: Sequence[str] | None = None) -> Iterator[Registry]:
-    """Inside a ``with`` block, the plugins of ``folders`` are installed and the registry is found anew; afterwards their modules are forgotten.
+    """Inside a ``with`` block, the plugins of ``folders`` are installed and the registry is found anew.
+
+    Afterwards their modules are forgotten.
 
     Args:
         folders: where :func:`write_plugin` wrote.

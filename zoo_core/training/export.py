@@ -13,10 +13,12 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from zoo_core import cards
 from zoo_core.config import dump_json, encode
 from zoo_core.files import write_file
 from zoo_core.recipes import Recipe
 from zoo_core.training.data import Data
+from zoo_core.training.sheet import save_sheet
 
 __all__ = ["export", "source_commit"]
 
@@ -26,14 +28,10 @@ PACKAGES = ("zoo-core", "torch", "timm", "numpy", "safetensors")
 
 def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: Mapping[str, Any], device: torch.device) -> Path:
     """Writes ``out/export`` from the model whose weights are published, with the ``record`` of the run; returns that folder."""
-    from zoo_core import cards
-    from zoo_core.images import save_samples
-    from zoo_core.training.fit import draw
-
     folder = out / "export"
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().to("cpu").clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
-    config = {"format": 1, "weights_version": 1, "model": encode(recipe.model), "sampler": encode(recipe.sampler)}
+    config = {"format": 1, "weights_version": getattr(type(model), "weights_version", 1), "model": encode(recipe.model), "sampler": encode(recipe.sampler)}
     training = {
         "recipe": recipe.to_dict(),
         **record,
@@ -46,8 +44,7 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
     write_file(folder / "config.json", dump_json(config).encode())
     write_file(folder / "training.json", dump_json(training).encode())
     if recipe.sampler is not None:
-        samples = draw(model, recipe.sampler, 64, seed=0, device=device)
-        save_samples(folder / "samples.png", samples, {"sampler": json.dumps(encode(recipe.sampler)), "seed": "0"})
+        save_sheet(folder / "samples.png", model, recipe.sampler, device)
     write_file(folder / "README.md", cards.draft(out.name, config, training).encode())
     return folder
 

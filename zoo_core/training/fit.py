@@ -13,19 +13,20 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from zoo_core.config import dump_json, encode, load_json
+from zoo_core.config import dump_json, load_json
 from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, UsageError, ZooError
 from zoo_core.files import write_file
-from zoo_core.interfaces import Sampler
 from zoo_core.recipes import FitConfig, OptimizerConfig, Recipe
 from zoo_core.registry import registry, resolve
-from zoo_core.rng import ImageRng, StepRng, Stream, isolated
+from zoo_core.rng import StepRng, Stream, isolated
 from zoo_core.specs import ModelSpec, TrainerSpec
 from zoo_core.training.checkpoint import Snapshot, locked, newest, save_snapshot
 from zoo_core.training.data import Data, load_data
+from zoo_core.training.export import export, source_commit
+from zoo_core.training.sheet import save_sheet
 from zoo_core.training.trainer import Trainer
 
-__all__ = ["Report", "build", "fit"]
+__all__ = ["Report", "build", "fit", "learning_rate"]
 
 # Changing these does not change what the steps compute, so a resumed run may.
 _FREE = ("steps", "save_every", "keep", "sample_every", "log_every")
@@ -48,7 +49,7 @@ def build(recipe: Recipe) -> Trainer:
     trainer_spec = registry().spec(TrainerSpec, registry().name_of("trainer", type(recipe.trainer)))
     with isolated(recipe.fit.seed, stream=Stream.INIT):
         trainer: Trainer = resolve(trainer_spec.target)(resolve(model_spec.target)(recipe.model), recipe.trainer)
-    return trainer.to(memory_format=torch.channels_last) if recipe.fit.channels_last else trainer  # type: ignore[call-overload]
+    return trainer.to(memory_format=torch.channels_last) if recipe.fit.channels_last else trainer
 
 
 def learning_rate(fit: FitConfig, base: float, step: int) -> float:
@@ -201,18 +202,6 @@ def _only(trainer: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[No
             parameter.requires_grad_(True)
 
 
-def draw(model: nn.Module, sampler: Sampler, n: int, *, seed: int, device: torch.device) -> Tensor:
-    """``n`` samples (n, *event.shape) of a model in training, images 0 ... n-1 of the seed."""
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
-        classes = cast(int, getattr(model, "num_classes", 0))
-        labels = torch.arange(n, device=device) % classes if classes else None
-        x = sampler(model, ImageRng(seed, range(n), device), sigmas=sampler.noise_levels(model, None), labels=labels)
-    model.train(was_training)
-    return x.float().cpu()
-
-
 def fit(
     recipe: Recipe,
     out: Path,
@@ -244,8 +233,6 @@ def fit(
         LockTimeout: another process trains in the folder.
         Interrupted: ``stop`` asked for it; the state was saved.
     """
-    from zoo_core.training.export import export, source_commit
-
     if recipe.data is None:
         raise ConfigError("the recipe names no data", "--data folder:PATH")
     where = torch.device(device) if device else (torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu"))
@@ -321,8 +308,8 @@ def _run(loop: _Loop, out: Path, facts: Mapping[str, Any], on_report: OnReport |
                 metrics.flush()
                 if on_report:
                     on_report(Report(step=loop.step, steps=fit.steps, logs=logs))
-            if fit.sample_every and loop.step % fit.sample_every == 0:
-                _sheet(loop, out / "samples" / f"step-{loop.step}.png")
+            if loop.recipe.sampler and fit.sample_every and loop.step % fit.sample_every == 0:
+                save_sheet(out / "samples" / f"step-{loop.step}.png", loop.published, loop.recipe.sampler, loop.device)
             signum = stop()
             if loop.step % fit.save_every == 0 or loop.step == fit.steps or signum:
                 os.fsync(metrics.fileno())
@@ -330,12 +317,3 @@ def _run(loop: _Loop, out: Path, facts: Mapping[str, Any], on_report: OnReport |
                 saved = loop.step
             if signum:
                 raise Interrupted(f"stopped at step {saved} of {fit.steps}", "the same command goes on from there", signum=signum)
-
-
-def _sheet(loop: _Loop, path: Path) -> None:
-    if loop.recipe.sampler is None:
-        return
-    from zoo_core.images import save_samples
-
-    x = draw(loop.published, loop.recipe.sampler, 64, seed=0, device=loop.device)
-    save_samples(path, x, {"step": str(loop.step), "sampler": json.dumps(encode(loop.recipe.sampler)), "seed": "0"})

@@ -1,0 +1,164 @@
+"""Cards that the zoo writes are valid on the Hub; cards that it reads can do no harm."""
+
+import json
+import re
+import time
+from typing import Any
+
+import pytest
+
+from zoo_core import cards
+from zoo_core.cards import ModelCard
+from zoo_core.errors import CardError
+from zoo_core.testing import fake_zoo
+from zoo_core.testing.fake_config import IMAGES
+
+CONFIG: dict[str, Any] = {
+    "format": 1,
+    "weights_version": 1,
+    "model": {"name": "fake", "classes": 3},
+    "sampler": {"name": "latent", "temperature": 1.0},
+}
+
+
+def training() -> dict[str, Any]:
+    with fake_zoo():
+        recipe = IMAGES.to_dict()
+    return {
+        "recipe": recipe,
+        "command": "zoo train fake --recipe images --out runs/fake",
+        "commit": "c0ffee",
+        "steps": 12345,
+        "hours": 6.78,
+        "processor": "Abacus 9, 2 threads",
+        "versions": {"python": "3.11.7", "torch": "2.15.0"},
+        "data": {"count": 4656, "digest": "ab" * 32, "classes": ["cat"]},
+        "curve": {"step": [10, 12345], "loss.critic": [1.25, 0.75], "loss.generator": [0.5, 0.625], "accuracy": [0.5, 0.9]},
+    }
+
+
+def card(**changes: Any) -> ModelCard:
+    options: dict[str, Any] = {
+        "summary": "An affine flow that draws grey squares.",
+        "license": "cc-by-nc-4.0",
+        "datasets": ["ORG/squares"],
+        "data": "Squares, 4,656 images",
+        "paper": "arXiv:1406.2661",
+    }
+    return cards.render("fake-squares", CONFIG, training(), cards.Words(**{**options, **changes}))
+
+
+def test_a_card_read_back_is_the_card_that_was_written() -> None:
+    assert cards.parse(str(card())) == card()
+    assert cards.parse(str(card()).encode()) == card()
+    assert cards.parse(str(card()).replace("\n", "\r\n")).metadata == card().metadata
+
+
+def test_the_hub_reads_the_same_metadata_from_a_card_of_ours() -> None:
+    from huggingface_hub import ModelCard as HubCard
+
+    for text in (str(card()), cards.draft("fake-squares", CONFIG, training())):
+        data = HubCard(text).data.to_dict()
+        assert data == dict(cards.parse(text).metadata)
+        assert data["library_name"] == "zoo-core"
+        assert data["pipeline_tag"] == "unconditional-image-generation"
+        assert data["tags"] == ["zoo-core", "fake"]
+
+
+def test_written_cards_and_drafts_are_valid() -> None:
+    card().validate()
+    cards.parse(cards.draft("fake-squares", CONFIG, training())).validate()
+    cards.parse(cards.draft("fake-squares", {**CONFIG, "sampler": None}, {})).validate()
+
+
+def test_a_card_tells_command_recipe_hours_processor_data_and_licence() -> None:
+    body = card(license_note="as the squares are").body
+    for told in [
+        "zoo train fake --recipe images --out runs/fake",
+        "12,345 steps in 6.78 hours on Abacus 9, 2 threads",
+        "Squares, 4,656 images",
+        "cc-by-nc-4.0: as the squares are",
+        "zoo sample fake-squares",
+        'zoo_core.load("fake-squares")',
+        "![64 samples in a grid](samples.png)",
+        "https://arxiv.org/abs/1406.2661",
+        "c0ffee",
+        "| fit.optimizer | `adam: lr=0.01, weight_decay=0.0` |",
+    ]:
+        assert told in body
+
+
+def test_every_number_of_the_training_comes_from_training_json() -> None:
+    section = card().body.split("## Training")[1].split("## Licence")[0].replace(",", "")
+    known = json.dumps(training()).replace(",", "") + "sha256"
+    assert {number for number in re.findall(r"\d+(?:\.\d+)?", section) if number not in known} == set()
+
+
+def test_the_summary_is_the_first_paragraph_in_one_line() -> None:
+    assert card(summary="Draws cats,\n32 pixels wide.").summary == "Draws cats, 32 pixels wide."
+    assert ModelCard({}, "# only a heading\n").summary == ""
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("license", None),
+        ("license", ["mit"]),
+        ("license", "My Licence!"),
+        ("license", "other"),
+        ("library_name", "diffusers"),
+        ("pipeline_tag", 3),
+        ("tags", "zoo-core"),
+        ("tags", ["cats"]),
+        ("datasets", "ORG/squares"),
+        ("datasets", ["a/b/c"]),
+        ("datasets", ["no spaces"]),
+    ],
+)
+def test_a_card_with_a_wrong_field_is_not_valid(field: str, value: object) -> None:
+    wrong = ModelCard({**card().metadata, field: value}, card().body)
+    with pytest.raises(CardError, match=field):
+        wrong.validate()
+
+
+HOSTILE = {
+    "a byte order mark": "\ufeff---\nlicense: mit\n---\nbody",
+    "no closing line": "---\nlicense: mit\nbody",
+    "no front matter": "# A heading\n\n---\na: 1\n---\n",
+    "no UTF-8": b"---\nlicense: \xff\xfe\n---\n",
+    "an alias": "---\na: &x [1]\nb: *x\n---\n",
+    "a bomb": "---\na: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nd: [*c,*c]\n---\n",
+    "60k brackets": "---\na: " + "[" * 60_000 + "\n---\n",
+    "100k brackets": "---\na: " + "[" * 100_000 + "\n---\n",
+    "nested braces": "---\n" + "{a: " * 15_000 + "\n---\n",
+    "nested dashes": "---\n" + "- " * 30_000 + "\n---\n",
+    "nested questions": "---\n" + "? " * 30_000 + "\n---\n",
+    "too much": "---\na: " + "x" * 70_000 + "\n---\n",
+    "code": "---\na: !!python/object/apply:os.system ['true']\n---\n",
+    "bytes": "---\na: !!binary aGk=\n---\n",
+    "a set": "---\na: !!set {b}\n---\n",
+    "a long number": "---\na: " + "1" * 5000 + "\n---\n",
+    "a number to base sixty": "---\na: " + ":".join("1" * 20_000) + "\n---\n",
+    "not a number": "---\na: .nan\n---\n",
+    "infinity": "---\na: [.inf]\n---\n",
+    "a key twice": "---\nlicense: mit\nlicense: apache-2.0\n---\n",
+    "a key that is no string": "---\n1: a\n---\n",
+    "a list": "---\n- a\n---\n",
+    "nothing": "---\n---\n",
+    "a raw escape": "---\na: \x1b[31m\n---\n",
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_card_is_a_card_error_within_seconds(case: str) -> None:
+    started = time.perf_counter()
+    with pytest.raises(CardError) as caught:
+        cards.parse(HOSTILE[case])
+    assert time.perf_counter() - started < 10
+    assert len(str(caught.value)) < 300
+
+
+def test_dates_stay_text_and_only_the_first_closing_line_counts() -> None:
+    found = cards.parse("---\ndate: 2024-01-01\n---\nbody\n---\nmore: text\n---\n")
+    assert found.metadata == {"date": "2024-01-01"}
+    assert found.body == "body\n---\nmore: text\n---\n"

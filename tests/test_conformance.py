@@ -1,0 +1,395 @@
+"""The conformance checks pass for the fake families, and each of them catches its faults."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import indent
+
+import pytest
+
+from zoo_core.errors import UnknownNameError, ZooError
+from zoo_core.testing import checks_of, fake_zoo, installed, parametrize_checks, write_plugin
+from zoo_core.testing.conformance import CHECKS, Check
+from zoo_core.testing.fake_config import FakeConfig, FakeDenoiserConfig
+
+
+@pytest.fixture(autouse=True)
+def _zoo() -> Iterator[None]:
+    with fake_zoo():
+        yield
+
+
+with fake_zoo():
+    FLOW = parametrize_checks("fake")
+    UNLABELLED = parametrize_checks("fake", config=FakeConfig(classes=0), capabilities={"decode", "encode", "density"})
+    IMAGES = parametrize_checks("fake", config=FakeConfig(shape=(3, 4, 4), bounded=True))
+    DENOISER = parametrize_checks("fake-denoiser", config=FakeDenoiserConfig(classes=3))
+    WRONG = parametrize_checks("fake", capabilities={"decode"}, expected_failures={"capabilities_are_there": "it can do more"})
+
+
+@FLOW
+def test_the_fake_flow_conforms(check: Check) -> None:
+    check()
+
+
+@UNLABELLED
+def test_the_fake_flow_without_labels_conforms(check: Check) -> None:
+    check()
+
+
+@IMAGES
+def test_the_fake_flow_of_images_conforms(check: Check) -> None:
+    check()
+
+
+@DENOISER
+def test_the_fake_denoiser_conforms(check: Check) -> None:
+    check()
+
+
+def test_ids_are_the_names_of_the_checks_and_expected_failures_are_strict() -> None:
+    marks = {param.id: param.marks for param in WRONG.args[1]}
+    assert set(marks) == {check.name for check in checks_of("fake", capabilities={"decode"})}
+    (expected,) = marks["capabilities_are_there"]
+    assert (expected.name, expected.kwargs) == ("xfail", {"reason": "it can do more", "strict": True})
+    assert not any(mark for name, mark in marks.items() if name != "capabilities_are_there")
+
+
+def test_only_checks_that_apply_are_run() -> None:
+    names = {check.name for check in checks_of("fake")}
+    assert "decodes" in names
+    assert "denoises" not in names
+
+
+def test_an_expected_failure_that_is_no_check_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="decodes"):
+        parametrize_checks("fake", expected_failures={"decode": "a slip"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """What is wrong in a copy of a fake family: lines at the top of its modules, or in the bodies of its classes."""
+
+    check: str
+    what: str
+    denoiser: bool = False
+    top: str = ""
+    hook: str = ""
+    config_top: str = ""
+    config: str = ""
+    model: str = ""
+    trainer: str = ""
+
+    def write(self, folder: Path) -> Path:
+        """The distribution zoo-broken, with the family ``broken``."""
+        fake = "FakeDenoiser" if self.denoiser else "Fake"
+        able, sampler = ("{'denoise'}", "ancestral") if self.denoiser else ("{'decode', 'encode', 'density', 'labels'}", "latent")
+        (folder / "zoo_broken_config.py").write_text(
+            f"{self.config_top}\nfrom collections.abc import Mapping\nfrom dataclasses import dataclass\nfrom typing import Any\n"
+            f"from zoo_core.recipes import Recipe\nfrom zoo_core.testing.fake_config import *\n\n"
+            f"@dataclass(frozen=True, kw_only=True, slots=True)\nclass Config({fake}Config):\n{indent(self.config or 'pass', '    ')}\n\n"
+            f"@dataclass(frozen=True, kw_only=True, slots=True)\nclass TrainerConfig({fake}TrainerConfig):\n    pass\n\n"
+            "RECIPE = Recipe(model=Config(), trainer=TrainerConfig())\n"
+        )
+        (folder / "zoo_broken_model.py").write_text(
+            "import random\nfrom dataclasses import replace\nimport numpy as np\nimport torch\nfrom torch import nn\n"
+            "from zoo_core.interfaces import *\nfrom zoo_core.testing.fake import *\nfrom zoo_core.training.trainer import Loss\n\n"
+            f"class Model({fake}):\n{indent(self.model or 'pass', '    ')}\n\n"
+            f"class Trainer({fake}Trainer):\n{indent(self.trainer or 'pass', '    ')}\n"
+        )
+        source = (
+            f"{self.top}\nfrom zoo_core.hookspecs import hookimpl\nfrom zoo_core.specs import *\n\n"
+            "@hookimpl\ndef zoo_specs():\n"
+            "    model = dict(name='broken', target='zoo_broken_model:Model', config='zoo_broken_config:Config', trainer='broken',\n"
+            f"                 capabilities={able}, sampler={sampler!r})\n"
+            "    trainer = dict(name='broken', target='zoo_broken_model:Trainer', config='zoo_broken_config:TrainerConfig')\n"
+            "    recipe = dict(name='tiny', family='broken', target='zoo_broken_config:RECIPE')\n"
+            f"{indent(self.hook, '    ')}\n"
+            "    return [ModelSpec(**model), TrainerSpec(**trainer), RecipeSpec(**recipe)]\n"
+        )
+        return write_plugin(folder, "zoo-broken", source)
+
+
+FAULTS = [
+    Fault(check="plugin_is_light", what="the plugin imports torch", top="import torch"),
+    Fault(check="plugin_is_light", what="the config imports numpy", config_top="import numpy"),
+    Fault(check="targets_resolve", what="no such model", hook="model['target'] = 'zoo_broken_model:Nothing'"),
+    Fault(check="targets_resolve", what="the recipe is none", hook="recipe['target'] = 'zoo_broken_config:Config'"),
+    Fault(check="targets_resolve", what="no target", hook="trainer['target'] = ''"),
+    Fault(
+        check="targets_resolve",
+        what="not frozen",
+        config_top="from dataclasses import dataclass\nfrom zoo_core.interfaces import ModelConfig\n"
+        "@dataclass\nclass Loose(ModelConfig):\n    classes: int = 3\n",
+        hook="model['config'] = 'zoo_broken_config:Loose'",
+    ),
+    Fault(check="targets_resolve", what="a trainer's config for a model", hook="model['config'] = trainer['config']"),
+    Fault(check="targets_resolve", what="a field that the tag hides", config="name: str = 'x'"),
+    Fault(check="targets_resolve", what="a sampler that it has no capability for", hook="model['sampler'] = 'ancestral'"),
+    Fault(check="targets_resolve", what="no such trainer", hook="model['trainer'] = 'nobody'"),
+    Fault(
+        check="config_round_trips",
+        what="it changes whenever it is made",
+        config="def __post_init__(self):\n    object.__setattr__(self, 'classes', self.classes + 1)",
+    ),
+    Fault(check="config_is_strict", what="anything goes", config="extra: Any = 3"),
+    Fault(check="config_is_strict", what="text for a number", config="extra: int | str = 3"),
+    Fault(check="capabilities_are_there", what="no encode", model="encode = None"),
+    Fault(check="capabilities_are_there", what="no classes", config="classes: int = 0"),
+    Fault(check="capabilities_are_there", what="no such capability", hook="model['capabilities'] |= {'fly'}"),
+    Fault(check="capabilities_are_there", what="not declared", hook="model['capabilities'] -= {'density'}"),
+    Fault(
+        check="loads_from_meta",
+        what="a buffer that is not saved",
+        model="def __init__(self, config):\n    super().__init__(config)\n"
+        "    self.register_buffer('two', torch.tensor(2.0), persistent=False)",
+    ),
+    Fault(
+        check="loads_from_meta",
+        what="a tensor that is no buffer",
+        model="def __init__(self, config):\n    super().__init__(config)\n    self.two = torch.tensor(2.0)\n"
+        "def prior(self, rng):\n    return super().prior(rng) * self.two",
+    ),
+    Fault(
+        check="weights_survive_safetensors",
+        what="one tensor under two names",
+        model="def __init__(self, config):\n    super().__init__(config)\n    self.again = self.shift",
+    ),
+    Fault(
+        check="weights_survive_safetensors",
+        what="a state outside the state dict",
+        model="def __init__(self, config):\n    super().__init__(config)\n    self.secret = torch.randn(()).item()\n"
+        "def prior(self, rng):\n    return super().prior(rng) * self.secret",
+    ),
+    Fault(
+        check="denoises",
+        what="one row for all",
+        denoiser=True,
+        model="def denoise(self, x, sigma, labels=None):\n    return super().denoise(x, sigma)[:1]",
+    ),
+    Fault(
+        check="denoises",
+        what="float64 for float32",
+        denoiser=True,
+        model="def denoise(self, x, sigma, labels=None):\n    return super().denoise(x, sigma).double()",
+    ),
+    Fault(
+        check="denoises",
+        what="NaN at the largest level",
+        denoiser=True,
+        model="def denoise(self, x, sigma, labels=None):\n"
+        "    return super().denoise(x, sigma) / (sigma < self.sigma_range[1]).float().view(-1, 1)",
+    ),
+    Fault(
+        check="denoises",
+        what="a start of one number a row",
+        denoiser=True,
+        model="def start(self, rng, sigma):\n    return rng.normal()",
+    ),
+    Fault(
+        check="noise_levels_fit",
+        what="an infinite level",
+        denoiser=True,
+        model="def __init__(self, config):\n    super().__init__(config)\n    self.sigma_range = (0.01, float('inf'))",
+    ),
+    Fault(
+        check="noise_levels_fit",
+        what="levels outside the range",
+        denoiser=True,
+        model="def __init__(self, config):\n    super().__init__(config)\n    self.scheduler = type('S', (), "
+        "{'sigmas': lambda self, steps, lo, hi: (*(2 * hi / 2**i for i in range(steps)), 0.0)})()",
+    ),
+    Fault(
+        check="noise_levels_fit",
+        what="no zero at the end",
+        denoiser=True,
+        model="def __init__(self, config):\n    super().__init__(config)\n    self.scheduler = type('S', (), "
+        "{'sigmas': lambda self, steps, lo, hi: tuple(hi / 1.1**i for i in range(steps + 1))})()",
+    ),
+    Fault(check="decodes", what="another shape", model="def decode(self, z, labels=None):\n    return super().decode(z, labels)[:, :1]"),
+    Fault(check="decodes", what="one latent too many", model="def prior(self, rng):\n    return super().prior(rng)[:-1]"),
+    Fault(
+        check="encode_gives_latents",
+        what="noise",
+        model="def encode(self, x, labels=None):\n    return super().encode(x, labels) + torch.randn_like(x)",
+    ),
+    Fault(
+        check="encode_gives_latents",
+        what="another shape",
+        model="def encode(self, x, labels=None):\n    return super().encode(x, labels)[:, :1]",
+    ),
+    Fault(
+        check="encode_inverts_decode",
+        what="the label is forgotten",
+        model="def encode(self, x, labels=None):\n    return super().encode(x)",
+    ),
+    Fault(
+        check="log_prob_is_well_formed",
+        what="a bare tensor",
+        model="def log_prob(self, *args, **options):\n    return super().log_prob(*args, **options).value",
+    ),
+    Fault(
+        check="log_prob_is_well_formed",
+        what="no such kind",
+        model="def log_prob(self, *args, **options):\n    return replace(super().log_prob(*args, **options), kind='elbo')",
+    ),
+    Fault(
+        check="log_prob_is_well_formed",
+        what="no such space",
+        model="def log_prob(self, *args, **options):\n    return replace(super().log_prob(*args, **options), space='pixels')",
+    ),
+    Fault(
+        check="log_prob_is_well_formed",
+        what="the mean over rows",
+        model="def log_prob(self, *args, **options):\n    got = super().log_prob(*args, **options)\n"
+        "    return replace(got, value=got.value.mean())",
+    ),
+    Fault(
+        check="log_prob_is_well_formed",
+        what="an estimate without its error",
+        model="def log_prob(self, *args, **options):\n    return replace(super().log_prob(*args, **options), kind='estimate')",
+    ),
+    Fault(
+        check="density_is_that_of_decode",
+        what="the wrong sign",
+        model="def log_prob(self, *args, **options):\n    got = super().log_prob(*args, **options)\n"
+        "    return replace(got, value=got.value + 2 * self.log_scale.sum())",
+    ),
+    Fault(
+        check="density_is_that_of_decode",
+        what="no Jacobian of the tanh",
+        config="bounded: bool = True",
+        model="def log_prob(self, x, labels=None, *, rng=None, k=1):\n    got = super().log_prob(x, labels)\n"
+        "    return replace(got, value=got.value + torch.log1p(-x**2).sum(dim=1))",
+    ),
+    Fault(check="labels_matter", what="ignored", model="def decode(self, z, labels=None):\n    return super().decode(z)"),
+    Fault(
+        check="labels_matter",
+        what="shared by the rows",
+        model="def decode(self, z, labels=None):\n    return super().decode(z, labels.float().mean().ceil().long().expand(len(z)))",
+    ),
+    Fault(
+        check="labels_matter",
+        what="a number that is no count",
+        model="def __init__(self, config):\n    super().__init__(config)\n    self.num_classes = 3.0",
+    ),
+    Fault(
+        check="rows_do_not_depend_on_their_batch",
+        what="statistics of the batch",
+        model="def decode(self, z, labels=None):\n    return super().decode(z - z.mean(dim=0), labels)",
+    ),
+    Fault(
+        check="rows_do_not_depend_on_their_batch",
+        what="one draw for all rows",
+        model="def prior(self, rng):\n    return rng.normal(2)[:1].expand(len(rng), 2)",
+    ),
+    Fault(
+        check="global_generators_are_left_alone",
+        what="torch's is moved",
+        model="def prior(self, rng):\n    torch.rand(())\n    return super().prior(rng)",
+    ),
+    Fault(
+        check="global_generators_are_left_alone",
+        what="torch's is read",
+        model="def prior(self, rng):\n    with torch.random.fork_rng(devices=[]):\n        return super().prior(rng) + torch.rand(())",
+    ),
+    Fault(
+        check="global_generators_are_left_alone",
+        what="numpy's is moved",
+        model="def prior(self, rng):\n    np.random.rand()\n    return super().prior(rng)",
+    ),
+    Fault(
+        check="global_generators_are_left_alone",
+        what="Python's is moved",
+        model="def prior(self, rng):\n    random.random()\n    return super().prior(rng)",
+    ),
+    Fault(
+        check="trainer_splits_parameters",
+        what="one parameter in two phases",
+        trainer="def parameters_of(self, phase):\n    return self.parameters() if phase == 'critic' else self.model.parameters()",
+    ),
+    Fault(check="trainer_splits_parameters", what="no phase for the critic", trainer="def phases(self, step):\n    return ('generator',)"),
+    Fault(
+        check="trainer_splits_parameters",
+        what="a phase that starts late",
+        trainer="def phases(self, step):\n    return super().phases(step + 1)",
+    ),
+    Fault(
+        check="trainer_splits_parameters",
+        what="a phase without parameters",
+        trainer="def phases(self, step):\n    return (*super().phases(step), 'rest')\n"
+        "def parameters_of(self, phase):\n    return () if phase == 'rest' else super().parameters_of(phase)",
+    ),
+    Fault(
+        check="trainer_splits_parameters",
+        what="a parameter of nobody",
+        trainer="def parameters_of(self, phase):\n    yield from super().parameters_of(phase)\n    yield nn.Parameter(torch.zeros(()))",
+    ),
+    Fault(
+        check="trainer_splits_parameters",
+        what="another model",
+        trainer="def __init__(self, model, config):\n    super().__init__(model, config)\n    self.model = nn.Linear(1, 1)",
+    ),
+    Fault(
+        check="trainer_gives_gradients",
+        what="a detached sample",
+        trainer="def forward(self, phase, batch, rng):\n    with torch.no_grad():\n        return super().forward(phase, batch, rng)",
+    ),
+    Fault(
+        check="trainer_gives_gradients",
+        what="a loss a row",
+        trainer="def forward(self, phase, batch, rng):\n    return Loss(value=super().forward(phase, batch, rng).value.expand(3))",
+    ),
+    Fault(
+        check="trainer_gives_gradients",
+        what="NaN",
+        trainer="def forward(self, phase, batch, rng):\n    return Loss(value=super().forward(phase, batch, rng).value * float('nan'))",
+    ),
+    Fault(
+        check="trainer_gives_gradients",
+        what="a log with its graph",
+        trainer="def forward(self, phase, batch, rng):\n    loss = super().forward(phase, batch, rng)\n"
+        "    return Loss(value=loss.value, logs={'again': loss.value})",
+    ),
+    Fault(
+        check="trainer_gives_gradients",
+        what="a weight that nothing uses",
+        model="def __init__(self, config):\n    super().__init__(config)\n    self.idle = nn.Parameter(torch.zeros(3))",
+    ),
+    Fault(
+        check="trainer_gives_gradients",
+        what="an infinite gradient",
+        trainer="def forward(self, phase, batch, rng):\n    loss = super().forward(phase, batch, rng).value\n"
+        "    return Loss(value=loss + (loss - loss.detach()).sqrt())",
+    ),
+    Fault(
+        check="trainer_gives_gradients",
+        what="gradients for another phase",
+        trainer="def forward(self, phase, batch, rng):\n    self.requires_grad_(True)\n    return super().forward(phase, batch, rng)",
+    ),
+    Fault(
+        check="trainer_draws_from_its_rng",
+        what="torch's generator",
+        trainer="def forward(self, phase, batch, rng):\n    loss = super().forward(phase, batch, rng)\n"
+        "    return Loss(value=loss.value * torch.rand(()))",
+    ),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.check}: {fault.what}")
+def test_a_check_catches_its_fault(fault: Fault, tmp_path: Path) -> None:
+    with installed(fault.write(tmp_path), names=["zoo-broken"]):
+        (check,) = (check for check in checks_of("broken") if check.name == fault.check)
+        with pytest.raises((AssertionError, ZooError)):
+            check()
+
+
+@pytest.mark.parametrize("denoiser", [False, True])
+def test_the_copy_without_a_fault_conforms(denoiser: bool, tmp_path: Path) -> None:
+    with installed(Fault(check="", what="", denoiser=denoiser).write(tmp_path), names=["zoo-broken"]):
+        for check in checks_of("broken"):
+            check()
+
+
+def test_every_check_has_a_fault_that_it_catches() -> None:
+    assert {fault.check for fault in FAULTS} == set(CHECKS)

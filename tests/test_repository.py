@@ -1,0 +1,72 @@
+"""Theorems about this repository: its cards, its pins, and what its documents say."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from zoo_core import pins
+from zoo_core.config import load_json
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = sorted(path.parent for path in ROOT.glob("plugins/*/zoo_*/plugin.py"))
+DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("plugins/*/README.md"))]
+NAMED = [path.name for path in PACKAGES]
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=NAMED)
+def test_every_card_is_what_its_template_makes_of_its_files(package: Path) -> None:
+    cards = pins.rendered_cards(package)
+    assert {path.parent.name for path in cards} == {path.name for path in (package / "model_cards").iterdir()}
+    for path, text in cards.items():
+        assert path.read_text() == text, "run `python -m zoo_core.pins`"
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=NAMED)
+def test_every_pin_is_that_of_its_file(package: Path) -> None:
+    for name, entry in load_json(package / pins.PINS).items():
+        assert {**pins.pin(package / "model_cards" / name), "hub": entry["hub"]} == entry, "run `python -m zoo_core.pins`"
+
+
+def test_every_checkpoint_belongs_to_one_plugin_which_links_to_it() -> None:
+    links = [path for package in PACKAGES for path in (package / "model_cards").iterdir()]
+    assert all(path.is_symlink() and path.resolve().parent == ROOT / "model_cards" for path in links)
+    assert sorted(path.name for path in links) == sorted(path.name for path in (ROOT / "model_cards").iterdir())
+
+
+def test_all_weights_together_are_at_most_forty_megabytes() -> None:
+    assert sum(path.stat().st_size for path in ROOT.glob("model_cards/*/*.safetensors")) <= 40_000_000
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_of_a_document_leads_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+        assert target.startswith(("http://", "https://")) or (document.parent / target).exists(), target
+
+
+def commands(document: Path) -> list[list[str]]:
+    """The ``zoo`` commands in the indented blocks and ``sh`` fences of a document."""
+    text = document.read_text().replace("\\\n", " ")
+    lines = [line.strip() for line in text.splitlines() if line.startswith("    ") or line.startswith("zoo ")]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("zoo ")]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_zoo_command_of_a_document_has_the_commands_own_options(document: Path) -> None:
+    import click
+
+    from zoo_core.cli.group import zoo
+
+    group = zoo
+    assert isinstance(group, click.Group)
+    for words in commands(document):
+        context = click.Context(group)
+        command = group.get_command(context, words[0])
+        assert command is not None, words
+        if "--help" not in words:
+            command.make_context(words[0], list(words[1:]), resilient_parsing=False)
+
+
+def test_the_documents_have_commands_to_check() -> None:
+    assert sum(len(commands(document)) for document in DOCUMENTS) >= 10

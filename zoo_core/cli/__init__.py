@@ -1,0 +1,5 @@
+"""The command ``zoo``."""
+
+from zoo_core.cli.group import main
+
+__all__ = ["main"]

@@ -1,0 +1,162 @@
+"""The click group behind ``zoo``: commands are imported when they run, and every failure becomes one line and an exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+from io import TextIOWrapper
+from typing import Any, NoReturn
+
+import click
+
+from zoo_core import __version__
+from zoo_core.cli.console import error_line, inert, redact, say
+from zoo_core.errors import PluginLoadError, UnknownNameError, UsageError, ZooError
+from zoo_core.registry import registry, resolve
+from zoo_core.specs import CommandSpec
+
+__all__ = ["main", "zoo"]
+
+# Each command's target, and its line in `zoo --help`.
+_BUILT_IN = {
+    "list": ("zoo_core.cli.list:list_", "What is installed: checkpoints, families, samplers, ..."),
+    "show": ("zoo_core.cli.show:show", "A checkpoint's card, config, numbers and pins."),
+    "pull": ("zoo_core.cli.pull:pull", "Fetch checkpoints and verify every file."),
+    "sample": ("zoo_core.cli.sample:sample", "Draw images, or points, from a checkpoint."),
+    "figure": ("zoo_core.cli.figure:figure", "The forward or reverse process, or the loss, as a picture."),
+    "train": ("zoo_core.cli.train:train", "Train a family, or go on with a run."),
+    "plugins": ("zoo_core.cli.plugins:plugins", "Which plugins are installed, and what is broken."),
+}
+
+EXAMPLES = """\b
+Examples:
+  zoo list                                       what is installed
+  zoo sample ddpm-afhq-cat -n 16 --out cats.png  16 cats
+  zoo show ddpm-afhq-cat                         how they were made
+  zoo sample --help                              all options of a command"""
+
+
+class _Group(click.Group):
+    """Commands by name: the built-in ones, which nothing can replace, then those of plugins."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*_BUILT_IN, *(name for name in registry().claims(CommandSpec) if name not in _BUILT_IN)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _BUILT_IN and cmd_name not in self.list_commands(ctx):
+            return None
+        target = _BUILT_IN[cmd_name][0] if cmd_name in _BUILT_IN else registry().spec(CommandSpec, cmd_name).target
+        command = resolve(target)
+        if not isinstance(command, click.Command):
+            raise PluginLoadError(f"{target} is no click command", "`zoo plugins --check` shows what is broken")
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        command = self.get_command(ctx, args[0])
+        if command is None:
+            unknown = UnknownNameError.of("command", args[0], self.list_commands(ctx))
+            raise UsageError(unknown.what, unknown.hint)
+        return args[0], command, args[1:]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _BUILT_IN.items()])
+        added = [(name, claims) for name, claims in registry().claims(CommandSpec).items() if name not in _BUILT_IN]
+        if added:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl([(name, inert(claims[0].spec.summary or claims[0].plugin.dist)) for name, claims in added])
+
+
+def _no_plugins(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        os.environ["ZOO_PLUGINS"] = ""
+
+
+@click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXAMPLES)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
+@click.option(
+    "--no-plugins", is_flag=True, is_eager=True, expose_value=False, callback=_no_plugins, help="Load no plugin but zoo-core's own."
+)
+@click.version_option(__version__, "--version", prog_name="zoo-core", message="%(prog)s %(version)s")
+@click.pass_context
+def zoo(ctx: click.Context, debug: bool) -> None:
+    """A registry of deep generative models."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+class _Terminated(BaseException):
+    """SIGTERM, raised where the main thread was, so that half-written files are removed on the way out."""
+
+
+def _on_sigterm(signum: int, frame: Any) -> None:
+    raise _Terminated
+
+
+def _run(args: list[str]) -> int:
+    with zoo.make_context("zoo", args) as ctx:
+        zoo.invoke(ctx)
+    sys.stdout.flush()
+    return 0
+
+
+def _outcome(error: BaseException) -> tuple[int, str]:
+    """The exit code of an exception, and its line."""
+    match error:
+        case click.exceptions.Exit():
+            return error.exit_code, ""
+        case ZooError():
+            return error.exit_code, error_line(error.what, error.hint)
+        case click.UsageError():
+            command = error.ctx.command_path if error.ctx else "zoo"
+            return UsageError.exit_code, error_line(error.format_message().rstrip("."), f"see `{command} --help`")
+        case click.ClickException():
+            return UsageError.exit_code, error_line(error.format_message())
+        case KeyboardInterrupt() | click.Abort() | EOFError():
+            return 130, error_line("interrupted")
+        case _Terminated():
+            return 143, error_line("terminated")
+        case BrokenPipeError():
+            return 141, ""
+        case OSError():
+            where = f" {error.filename}" if error.filename else ""
+            return 8, error_line(f"{error.strerror or error}{where}", "check the disk and the permissions")
+        case MemoryError():
+            return 8, error_line("out of memory", "try a smaller --batch-size")
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+        return 8, error_line("out of memory on the device", "try a smaller --batch-size")
+    return 1, error_line(f"a bug: {type(error).__name__}: {error}", "run it again with --debug, and report what that prints")
+
+
+def _traceback(error: BaseException) -> str:
+    from traceback import format_exception
+
+    return "\n".join(map(inert, redact("".join(format_exception(error))).splitlines()))
+
+
+def _without_debug(args: Sequence[str]) -> tuple[list[str], bool]:
+    end = args.index("--") if "--" in args else len(args)
+    kept = [arg for arg in args[:end] if arg != "--debug"]
+    return [*kept, *args[end:]], len(kept) < end
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs ``zoo`` with the arguments of the process, or ``argv``, and exits."""
+    import signal
+
+    args, debug = _without_debug(sys.argv[1:] if argv is None else argv)
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # the shell may have closed it; open until the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # so that a terminal that is not UTF-8 shows escapes instead of failing
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _run(args)
+    except BaseException as error:
+        code, line = _outcome(error)
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if debug and not isinstance(error, click.exceptions.Exit):
+            say(_traceback(error))
+        if line:
+            say(line)
+    sys.exit(code)

@@ -1,0 +1,197 @@
+"""``zoo sample``."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo_core import __version__
+from zoo_core.cards import describe
+from zoo_core.cli.console import inert, say
+from zoo_core.config import apply_overrides, encode
+from zoo_core.errors import UsageError
+from zoo_core.hub import WEIGHTS, fetch
+from zoo_core.interfaces import OnStep, Sampler, Scheduler
+from zoo_core.loading import CheckpointConfig, as_sampler, as_scheduler, default_sampler, family_of, read_config
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo_core.pretrained import Pretrained
+
+__all__ = ["check_folder", "choose_device", "progress", "sample"]
+
+_SUFFIXES = (".png", ".npz")
+
+
+@click.command()
+@click.argument("reference")
+@click.option("-n", "--number", "n", type=click.IntRange(min=1), metavar="N", default=16, show_default=True, help="How many.")
+@click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="Image i of a seed is always the same.")
+@click.option("--labels", metavar="CLASS,...", help="A class, or several such as 0,1,2, which repeat.")
+@click.option("--guidance", type=float, metavar="SCALE", help="Classifier-free guidance; 1 is none. Needs --labels.")
+@click.option("--sampler", metavar="NAME", help="See `zoo list samplers`.  [default: the checkpoint's]")
+@click.option("--scheduler", metavar="NAME", help="See `zoo list schedulers`.  [default: the trained noise levels]")
+@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Short for -o steps=N.")
+@click.option(
+    "-o", "--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the sampler, such as eta=0.5; repeatable."
+)
+@click.option("--batch-size", type=click.IntRange(min=1), metavar="N", default=64, show_default=True, help="How many at once.")
+@click.option("--device", metavar="NAME", default="auto", show_default=True, help="cpu, cuda, ...; auto takes a GPU where there is one.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    metavar="NAME",
+    default="float32",
+    show_default=True,
+    help="What the net computes in: float32, bfloat16, float16.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="A .png (grid or plot), an .npz, or a folder of PNGs.  [default: NAME.png]")
+def sample(
+    reference: str,
+    n: int,
+    seed: int,
+    labels: str | None,
+    guidance: float | None,
+    sampler: str | None,
+    scheduler: str | None,
+    steps: int | None,
+    options: tuple[str, ...],
+    batch_size: int,
+    device: str,
+    dtype: str,
+    out: Path | None,
+) -> None:
+    """Draw images, or points, from the checkpoint REFERENCE.
+
+    \b
+    Examples:
+      zoo sample ddpm-afhq-cat -n 16 --seed 0 --out cats.png
+      zoo sample ddpm-afhq-cat --sampler ddim --steps 20 -o clip=false
+      zoo sample ddpm-afhq-cat -n 1000 --out cats/        one file each
+      zoo sample local:runs/cat --out cats.npz            without loss
+    """
+    files = fetch(reference)
+    config = read_config(files)
+    chosen = _sampler(config, sampler, steps, options)
+    schedule = as_scheduler(scheduler) if scheduler else None
+    classes = _labels(labels, n)
+    path = _checked(out or Path(f"{files.name}.png"))
+    from zoo_core.pretrained import assemble
+
+    model = assemble(files, config, device=choose_device(device), dtype=dtype)
+    started = time.perf_counter()
+    with progress(math.ceil(n / batch_size), chosen, model, schedule) as on_step:
+        made = model.sample(
+            n,
+            seed=seed,
+            sampler=chosen,
+            scheduler=schedule,
+            labels=classes,
+            guidance=guidance,
+            batch_size=batch_size,
+            on_step=on_step,
+        )
+    record = _record(model, chosen, schedule, seed=seed, n=n, labels=classes, guidance=guidance, batch_size=batch_size)
+    _write(path, made, record, classes)
+    say(inert(f"{path}: {n} from {files.name}, seed {seed}, {describe(encode(chosen))}; {time.perf_counter() - started:.1f} s"))
+
+
+def _sampler(config: CheckpointConfig, name: str | None, steps: int | None, options: tuple[str, ...]) -> Sampler:
+    """The checkpoint's own sampler with options changed, or the one that is named, with its own defaults."""
+    base = {"name": name} if name else encode(default_sampler(config, family_of(config)))
+    values = apply_overrides(base, ([f"steps={steps}"] if steps else []) + list(options))
+    return as_sampler(values)
+
+
+def _labels(text: str | None, n: int) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        classes = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--labels {text!r} is no list of classes", "write it as --labels 3 or --labels 0,1,2") from None
+    return [classes[i % len(classes)] for i in range(n)]
+
+
+def _checked(path: Path) -> Path:
+    """``path``, if it can be written to: found out now and not after an hour of sampling."""
+    if path.suffix and path.suffix.lower() not in _SUFFIXES and not path.is_dir():
+        raise UsageError(f"--out {path}: cannot write {path.suffix}", "name a .png, an .npz, or a folder")
+    if path.suffix and path.is_dir():
+        raise UsageError(f"--out {path} is a folder", "name a file, or a folder without a suffix")
+    return check_folder(path)
+
+
+def check_folder(path: Path) -> Path:
+    """``path``, if the nearest folder above it that exists can be written to.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    above = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+    folder = above.parent if above.is_file() and above == path.absolute() else above
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"cannot write to {folder}", "choose another --out")
+    return path
+
+
+def choose_device(device: str) -> str:
+    """The device that ``auto`` means, or ``device``."""
+    if device != "auto":
+        return device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def progress(batches: int, sampler: Sampler, model: "Pretrained", scheduler: Scheduler | None) -> Iterator[OnStep]:
+    """An ``on_step`` that moves a progress bar on stderr; silent where stderr is no terminal."""
+    from tqdm import tqdm
+
+    steps = len(sampler.noise_levels(model.model, scheduler)) - 1 if sampler.requires in model.capabilities else 0
+    with tqdm(total=batches * max(steps, 1), desc="sampling", unit="step", disable=None, leave=False) as bar:
+
+        def on_step(step: int, sigma: float, x: "Tensor", x0: "Tensor") -> None:
+            # A walk tells of its start and of every step's result; a single pass of its result alone.
+            if step or steps < 1:
+                bar.update()
+
+        yield on_step
+
+
+def _record(model: "Pretrained", sampler: Sampler, scheduler: Scheduler | None, *, n: int, **facts: Any) -> dict[str, str]:
+    """What made the samples, as the strings that a PNG carries."""
+    found = {
+        "Software": f"zoo-core {__version__}",
+        "reference": str(model.files.reference),
+        "weights": f"sha256:{model.files.digest(WEIGHTS)}",
+        "sampler": encode(sampler),
+        "scheduler": encode(scheduler) if scheduler else None,
+        "images": f"0-{n - 1}",
+        **facts,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": model.device.type,
+    }
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items() if value is not None}
+
+
+def _write(path: Path, made: "Tensor", record: Mapping[str, str], labels: list[int] | None) -> None:
+    import torch
+
+    from zoo_core import images
+
+    writers: dict[str, Callable[[], object]] = {
+        ".npz": lambda: images.save_npz(path, made, record, **({"labels": torch.tensor(labels)} if labels else {})),
+        ".png": lambda: images.save_samples(path, made, record),
+    }
+    if not made.isfinite().all():
+        say("zoo: warning: some of the samples are not finite")
+    writers.get(path.suffix.lower(), lambda: images.save_folder(path, made, record))()

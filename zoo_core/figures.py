@@ -1,0 +1,97 @@
+"""What the noise does to an image, and what a model does to the noise, level by level.
+
+Noisy images are shown as x_sigma / (1 + 2 sigma): the variance-preserving x_t = x_sigma / sqrt(1 + sigma^2), divided by the share of the
+signal plus two standard deviations of the noise, so that both ends use the whole visible range [-1, 1].
+"""
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from zoo_core.errors import UsageError
+from zoo_core.images import is_image
+from zoo_core.interfaces import Denoiser, DiscreteScheduler, Sampler
+from zoo_core.loading import incapable
+from zoo_core.pretrained import Pretrained
+from zoo_core.rng import ImageRng
+
+__all__ = ["denoiser", "forward", "level_at", "reverse", "trained_levels", "visible"]
+
+_CONTINUOUS = 1000
+
+
+def visible(x: Tensor, sigma: float) -> Tensor:
+    """``x`` at noise level ``sigma``, scaled so that its signal and two standard deviations of its noise fill [-1, 1]."""
+    return x / (1 + 2 * sigma)
+
+
+def trained_levels(model: Denoiser) -> tuple[float, ...]:
+    """sigma_1 < ... < sigma_T that the model was trained on; a thousand of them where they are continuous."""
+    if isinstance(model.scheduler, DiscreteScheduler):
+        return model.scheduler.levels
+    return model.scheduler.sigmas(_CONTINUOUS, *model.sigma_range)[-2::-1]
+
+
+def level_at(levels: Sequence[float], percent: float) -> tuple[int, float]:
+    """The level t that is ``percent`` of T, to the nearest whole one, and its sigma; t = 0 is the clean image.
+
+    Raises:
+        UsageError: ``percent`` is not in [0, 100].
+    """
+    if not 0 <= percent <= 100:
+        raise UsageError(f"percentages of T are in [0, 100], not {percent:g}")
+    t = math.floor(percent / 100 * len(levels) + 0.5)
+    return t, levels[t - 1] if t else 0.0
+
+
+def denoiser(pretrained: Pretrained) -> Denoiser:
+    """The model, if it denoises images.
+
+    Raises:
+        CapabilityError: it does not denoise.
+        UsageError: what it draws are no images.
+    """
+    if "denoise" not in pretrained.capabilities:
+        raise incapable(f"{pretrained.name} has no noise levels to draw: its model lacks denoise", "denoise")
+    if not is_image(pretrained.event.shape):
+        raise UsageError(f"these figures are of images, and {pretrained.name} draws samples of shape {pretrained.event.shape}")
+    return cast(Denoiser, pretrained.model)
+
+
+def forward(pretrained: Pretrained, x0: Tensor, percents: Sequence[float], *, seed: int = 0) -> Tensor:
+    """Images ``x0`` (n, c, h, w) under the same noise at growing levels, made visible: (n, len(percents), c, h, w)."""
+    levels = trained_levels(denoiser(pretrained))
+    eps = ImageRng(seed, range(len(x0))).normal(*x0.shape[1:])
+    sigmas = [level_at(levels, percent)[1] for percent in percents]
+    return torch.stack([visible(x0 + sigma * eps, sigma) for sigma in sigmas], dim=1)
+
+
+def reverse(
+    pretrained: Pretrained, n: int, percents: Sequence[float], *, seed: int = 0, sampler: Sampler | None = None
+) -> tuple[Tensor, Tensor]:
+    """Images 0 ... n - 1 of a seed while they are sampled: the state, made visible, and x0_hat, each (n, len(percents), c, h, w).
+
+    For each percentage, the step whose noise is nearest to that of the level.
+    """
+    model = denoiser(pretrained)
+    chosen, levels = sampler or pretrained.sampler, trained_levels(model)
+    sigmas = chosen.noise_levels(model, None)
+    steps = [_nearest(sigmas, level_at(levels, percent)[1]) for percent in percents]
+    seen: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def on_step(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
+        if step in steps:
+            seen[step] = visible(x, sigma).float().cpu(), x0.float().cpu()
+
+    pretrained.sample(n, seed=seed, sampler=chosen, batch_size=n, on_step=on_step)
+    states, guesses = zip(*(seen[step] for step in steps), strict=True)
+    return torch.stack(states, dim=1), torch.stack(guesses, dim=1)
+
+
+def _nearest(sigmas: Sequence[float], sigma: float) -> int:
+    if sigma == 0:
+        return len(sigmas) - 1
+    return min(range(len(sigmas) - 1), key=lambda i: abs(math.log(sigmas[i] / sigma)))

@@ -1,0 +1,430 @@
+"""The conformance checks: each is a function over a :class:`Subject`, and its docstring says what must hold.
+
+:mod:`zoo_core.testing.conformance` says which of them apply to a family.
+"""
+
+import json
+import math
+import random
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from click import Command
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from zoo_core.config import decode, encode
+from zoo_core.errors import ConfigError
+from zoo_core.interfaces import CAPABILITIES, Decoder, Denoiser, Density, Encoder, LogProb, ModelConfig
+from zoo_core.recipes import Recipe
+from zoo_core.registry import registry, resolve
+from zoo_core.rng import ImageRng, StepRng, Stream, isolated
+from zoo_core.specs import CheckpointSpec, CommandSpec, RecipeSpec, SamplerSpec, Spec, TrainerSpec
+from zoo_core.testing.plugins import environment
+from zoo_core.testing.subject import ROWS, TOLERANCE, Subject, assert_same, assert_shaped, gradients_for, outputs_of
+from zoo_core.training.trainer import Trainer
+
+__all__ = [
+    "check_capabilities_are_there",
+    "check_config_is_strict",
+    "check_config_round_trips",
+    "check_decodes",
+    "check_denoises",
+    "check_density_is_that_of_decode",
+    "check_encode_gives_latents",
+    "check_encode_inverts_decode",
+    "check_global_generators_are_left_alone",
+    "check_labels_matter",
+    "check_loads_from_meta",
+    "check_log_prob_is_well_formed",
+    "check_noise_levels_fit",
+    "check_plugin_is_light",
+    "check_rows_do_not_depend_on_their_batch",
+    "check_targets_resolve",
+    "check_trainer_draws_from_its_rng",
+    "check_trainer_gives_gradients",
+    "check_trainer_splits_parameters",
+    "check_weights_survive_safetensors",
+]
+
+HEAVY = ("PIL", "accelerate", "einops", "huggingface_hub", "matplotlib", "numpy", "safetensors", "timm", "torch", "torchvision", "yaml")
+TAGGED = ("family", "trainer", "sampler", "scheduler", "dataset")
+
+# What the plugin says of itself
+
+
+def check_plugin_is_light(subject: Subject) -> None:
+    """Importing the plugin, calling its hook and reading its configs and recipes imports nothing heavy."""
+    specs = [spec for spec in subject.plugin.specs if not isinstance(spec, CheckpointSpec)]
+    light = {getattr(spec, "config", "") for spec in specs} | {spec.target for spec in specs if isinstance(spec, RecipeSpec)}
+    source = (
+        "import json, sys\n"
+        "from zoo_core.registry import load_plugin, resolve\n"
+        f"plugin = load_plugin('it', {subject.plugin.module!r}, 'it', '0')\n"
+        "if plugin.failure: sys.exit(str(plugin.failure))\n"
+        f"for target in {sorted(light - {''})!r}: resolve(target)\n"
+        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))\n"
+    )
+    where = environment(*(Path(path) for path in sys.path if path))
+    done = subprocess.run([sys.executable, "-c", source], env=where, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, f"{subject.plugin.module} does not load in a process of its own: {done.stderr.strip()[-500:]}"
+    heavy = json.loads(done.stdout.splitlines()[-1])
+    assert not heavy, f"{subject.plugin.module}, its configs or its recipes import {', '.join(heavy)}; import it inside functions"
+
+
+def check_targets_resolve(subject: Subject) -> None:
+    """Every target that the plugin names exists and is of its kind; configs, samplers and schedulers are found back under their names."""
+    for spec in subject.plugin.specs:
+        if not isinstance(spec, CheckpointSpec):
+            target = getattr(spec, "target", "")
+            assert target, f"{spec.kind} {spec.key} has no target"
+            assert isinstance(resolve(target), _kind(spec)), f"{target} is no {spec.kind}"
+        if spec.kind in TAGGED:
+            _check_tag(spec.kind, getattr(spec, "config", "") or target)
+    family = subject.spec
+    if family.sampler:
+        requires = registry().spec(SamplerSpec, family.sampler).requires
+        assert requires in subject.capabilities, f"the default sampler {family.sampler} requires {requires}, which {family.name} has not"
+    if family.trainer:
+        registry().spec(TrainerSpec, family.trainer)
+
+
+def _kind(spec: Spec) -> Any:
+    if isinstance(spec, CommandSpec):
+        return Command
+    if isinstance(spec, RecipeSpec):
+        return Recipe
+    return type if spec.kind in ("family", "trainer", "sampler", "scheduler") else object
+
+
+def _check_tag(kind: str, target: str) -> None:
+    cls = resolve(target)
+    assert isinstance(cls, type) and is_dataclass(cls), f"{target} is no dataclass"
+    assert cast(Any, cls).__dataclass_params__.frozen, f"{target} is not frozen: a config never changes"
+    assert getattr(cls, "kind", None) == kind, f"{target} is no config of a {kind}: derive it from the base class in zoo_core.interfaces"
+    assert "name" not in {item.name for item in fields(cls)}, f"{target} has a field `name`, which its tag would hide"
+    found = registry().claim(kind, registry().name_of(kind, cls)).spec
+    assert (getattr(found, "config", "") or getattr(found, "target", "")) == target, (
+        f"{target} is written as {found.name}, which is another"
+    )
+
+
+def check_config_round_trips(subject: Subject) -> None:
+    """The config is the same after it went through JSON, and so are all of the family's recipes."""
+    recipes = [resolve(spec.target) for spec in subject.plugin.specs if isinstance(spec, RecipeSpec) and spec.family == subject.spec.name]
+    for value in (subject.config, *recipes):
+        text = json.dumps(encode(value), allow_nan=False)
+        base = ModelConfig if value is subject.config else type(value)
+        again = decode(base, json.loads(text))
+        assert type(again) is type(value), f"{value} comes back from JSON as {type(again).__name__}"
+        assert again == value, f"{value} comes back from JSON as {again}"
+
+
+def check_config_is_strict(subject: Subject) -> None:
+    """An unknown key, and a text, true or NaN for a number, are refused at every depth, with the name of the field."""
+    plain = encode(subject.config)
+    for path, value in _parts(subject.config):
+        if is_dataclass(value):
+            _refused(_replaced(plain, (*path, "no_such_key"), 1), "no_such_key")
+        elif not isinstance(value, tuple | Mapping):
+            field = next(key for key in reversed(path) if isinstance(key, str))
+            for wrong in ("128", True, math.nan) if type(value) in (int, float) else ({"no": "such"},):
+                _refused(_replaced(plain, path, wrong), field)
+
+
+def _refused(plain: object, field: str) -> None:
+    try:
+        decode(ModelConfig, plain)
+    except ConfigError as error:
+        assert field in str(error), f"the refusal of a wrong {field} does not name it: {error}"
+    else:
+        raise AssertionError(f"a wrong {field} is accepted: {plain}")
+
+
+def _parts(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], object]]:
+    yield path, value
+    inner = {item.name: getattr(value, item.name) for item in fields(value) if item.init} if is_dataclass(value) else {}
+    for key, item in enumerate(value) if isinstance(value, tuple) else inner.items():
+        yield from _parts(item, (*path, key))
+
+
+def _replaced(plain: Any, path: Sequence[Any], value: object) -> Any:
+    copy = json.loads(json.dumps(plain))
+    node = copy
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    return copy
+
+
+def check_capabilities_are_there(subject: Subject) -> None:
+    """The model has the methods of every capability that it must have, of no other, and the family declares them all."""
+    unknown = (subject.spec.capabilities | subject.capabilities) - CAPABILITIES.keys()
+    assert not unknown, f"no such capability: {', '.join(sorted(unknown))}"
+    undeclared = subject.capabilities - subject.spec.capabilities
+    assert not undeclared, f"the family does not declare {', '.join(sorted(undeclared))}"
+    model = subject.model()
+    for name, protocol in CAPABILITIES.items():
+        has = isinstance(model, protocol) and (name != "labels" or cast(Any, model).num_classes > 0)
+        if name in subject.capabilities:
+            assert has, f"the model has not all of {protocol.__name__}, which the capability {name} asks for"
+        else:
+            assert not has, f"the model has all of {protocol.__name__}: declare the capability {name}"
+
+
+# Weights
+
+
+def check_loads_from_meta(subject: Subject) -> None:
+    """A model built on ``meta`` and given the weights with ``assign=True`` has nothing left on ``meta`` and computes the same."""
+    model = subject.model()
+    with torch.device("meta"):
+        loaded: nn.Module = resolve(subject.spec.target)(subject.config)
+    loaded.load_state_dict(model.state_dict(), strict=True, assign=True)
+    left = [name for name, tensor in _tensors(loaded) if tensor.is_meta]
+    assert not left, f"{', '.join(left)} stays on meta: register it as a persistent buffer, or compute it in forward"
+    assert_same(outputs_of(subject, model), outputs_of(subject, loaded.eval()), "after loading into a model built on meta")
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()
+    for prefix, module in model.named_modules():
+        yield from ((f"{prefix}.{name}".lstrip("."), value) for name, value in vars(module).items() if isinstance(value, Tensor))
+
+
+def check_weights_survive_safetensors(subject: Subject) -> None:
+    """The state dict comes back from a safetensors file bit for bit, and with it what the model computes."""
+    model, other = subject.model(), subject.model(seed=1)
+    state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    try:
+        again = load(save(state))
+    except (RuntimeError, ValueError) as error:
+        raise AssertionError(f"the state dict cannot be written as safetensors: {error}") from error
+    for name, tensor in state.items():
+        assert again[name].dtype == tensor.dtype and torch.equal(again[name], tensor), f"{name} comes back changed"
+    other.load_state_dict(again, strict=True)
+    assert_same(
+        outputs_of(subject, model), outputs_of(subject, other), "after a change of weights: something outside the state dict matters"
+    )
+
+
+# Capabilities
+
+
+def check_denoises(subject: Subject) -> None:
+    """``denoise`` gives the shape and dtype of ``x``, finite at every trained level; ``start`` gives rows of the event's shape."""
+    model = subject.model()
+    denoiser, n = cast(Denoiser, model), ROWS
+    lo, hi = denoiser.sigma_range
+    x = denoiser.start(ImageRng(0, range(n)), hi)
+    assert_shaped(x, (n, *denoiser.event.shape), "start")
+    for sigma in (lo, math.sqrt(lo * hi), hi):
+        x0 = denoiser.denoise(x / hi * sigma, torch.full((n,), sigma, dtype=torch.float64), subject.labels(model))
+        assert_shaped(x0, (n, *denoiser.event.shape), f"denoise at sigma {sigma:g}")
+
+
+def check_noise_levels_fit(subject: Subject) -> None:
+    """``sigma_range`` is finite, and the model's own scheduler gives levels within it: decreasing, finite, then 0."""
+    denoiser = cast(Denoiser, subject.model())
+    lo, hi = denoiser.sigma_range
+    assert 0 < lo <= hi < math.inf, f"sigma_range must be finite and increasing, not {lo}, {hi}"
+    for steps in (1, 2, 7, 50) if lo < hi else (1,):
+        sigmas = denoiser.scheduler.sigmas(steps, lo, hi)
+        assert len(sigmas) == steps + 1 and sigmas[-1] == 0, f"sigmas({steps}) must be {steps} levels and 0, not {sigmas}"
+        assert all(lo <= sigma <= hi for sigma in sigmas[:-1]), f"sigmas({steps}) leaves the range {lo}, {hi}: {sigmas}"
+        assert all(a > b for a, b in pairwise(sigmas)), f"sigmas({steps}) does not decrease: {sigmas}"
+
+
+def check_decodes(subject: Subject) -> None:
+    """``decode`` of a draw from the prior gives samples of the event's shape."""
+    model = subject.model()
+    decoder = cast(Decoder, model)
+    z = decoder.prior(ImageRng(0, range(ROWS)))
+    assert len(z) == ROWS, f"the prior gives {len(z)} latents for {ROWS} rows"
+    assert_shaped(decoder.decode(z, subject.labels(model)), (ROWS, *decoder.event.shape), "decode")
+
+
+def check_encode_gives_latents(subject: Subject) -> None:
+    """``encode`` gives what ``decode`` takes, and the same latents every time."""
+    model = subject.model()
+    z = cast(Decoder, model).prior(ImageRng(0, range(ROWS)))
+    labels = subject.labels(model)
+    x = cast(Decoder, model).decode(z, labels)
+    first, second = (cast(Encoder, model).encode(x, labels) for _ in range(2))
+    assert_shaped(first, tuple(z.shape), "encode")
+    assert torch.equal(first, second), "encode adds noise: it must give the posterior's mean, or the inverse"
+
+
+def check_encode_inverts_decode(subject: Subject) -> None:
+    """A model with an exact density is a flow: encode(decode(z)) = z."""
+    model = subject.model()
+    labels, (x, z) = subject.labels(model), _decoded(subject, model)
+    if cast(Density, model).log_prob(x, labels, rng=ImageRng(1, range(ROWS))).kind != "exact":
+        return
+    difference = (cast(Encoder, model).encode(x, labels) - z).abs().max().item()
+    assert difference < 1e-3, f"encode(decode(z)) differs from z by {difference:.2g}"
+
+
+def _decoded(subject: Subject, model: nn.Module) -> tuple[Tensor, Tensor]:
+    z = 0.5 * cast(Decoder, model).prior(ImageRng(0, range(ROWS)))
+    return cast(Decoder, model).decode(z, subject.labels(model)), z
+
+
+def check_log_prob_is_well_formed(subject: Subject) -> None:
+    """``log_prob`` gives one finite number a row, says what kind it is and of what space, and an estimate has its standard error."""
+    model = subject.model()
+    result = cast(Density, model).log_prob(subject.batch(model).x, subject.labels(model), rng=ImageRng(1, range(ROWS)))
+    assert isinstance(result, LogProb), f"log_prob gives a {type(result).__name__}, not a LogProb"
+    assert result.kind in ("exact", "lower_bound", "estimate"), f"no such kind of log-probability: {result.kind!r}"
+    assert result.space in ("continuous", "uint8", "binary"), f"no such space: {result.space!r}"
+    assert_shaped(result.value, (ROWS,), "log_prob")
+    assert (result.stderr is not None) == (result.kind == "estimate"), "an estimate has a standard error; nothing else has"
+    if result.stderr is not None:
+        assert_shaped(result.stderr, (ROWS,), "the standard error of log_prob")
+
+
+def check_density_is_that_of_decode(subject: Subject) -> None:
+    """An exact density of few dimensions obeys the change of variables: log p(decode(z)) = log N(z) - log |det d decode / dz|."""
+    model = subject.model().double()
+    decoder = cast(Decoder, model)
+    if math.prod(decoder.event.shape) > 256:
+        return
+    labels = subject.labels(model)
+    z = 0.5 * decoder.prior(ImageRng(0, range(ROWS))).double()
+    x = decoder.decode(z, labels)
+    result = cast(Density, model).log_prob(x, labels, rng=ImageRng(1, range(ROWS)))
+    if result.kind != "exact" or result.space != "continuous":
+        return
+    for row in range(ROWS):
+        label = None if labels is None else labels[row : row + 1]
+        jacobian: Tensor = torch.func.jacrev(partial(decoder.decode, labels=label))(z[row : row + 1])
+        volume = torch.linalg.slogdet(jacobian.reshape(x[row].numel(), z[row].numel()))[1]
+        expected = (-0.5 * (z[row] ** 2 + math.log(2 * math.pi))).sum() - volume
+        difference = (result.value[row] - expected).abs().item()
+        assert difference < 1e-3, f"log_prob differs by {difference:.3g} nats from the density that decode gives"
+
+
+def check_labels_matter(subject: Subject) -> None:
+    """There is at least one class, and another label of a row changes that row and no other."""
+    model = subject.model()
+    classes = cast(Any, model).num_classes
+    assert isinstance(classes, int) and classes >= 1, f"num_classes must be a positive whole number, not {classes!r}"
+    labels = torch.zeros(ROWS, dtype=torch.int64)
+    changed = labels.clone()
+    changed[1] = classes - 1
+    before, after = (outputs_of(subject, model, labels=each) for each in (labels, changed))
+    for name in before:
+        moved = (before[name] - after[name]).flatten(1).abs().amax(dim=1) if before[name].ndim > 1 else (before[name] - after[name]).abs()
+        if name in ("denoise", "decode") and classes > 1:
+            assert moved[1] > 0, f"{name} ignores the labels"
+        moved[1] = 0
+        assert moved.max() <= TOLERANCE, f"{name}: the label of row 1 changes another row"
+
+
+# Promises
+
+
+def check_rows_do_not_depend_on_their_batch(subject: Subject) -> None:
+    """Row i is the same, to 1e-4, in every batch that it stands in: no batch statistics, no noise shared between rows."""
+    model, outputs = subject.model(), {}
+    for rows in (range(ROWS), range(2, 4), range(3, 4)):
+        outputs[rows] = outputs_of(subject, model, rows)
+    for rows in (range(2, 4), range(3, 4)):
+        for name, alone in outputs[rows].items():
+            together = outputs[range(ROWS)][name][rows.start : rows.stop]
+            difference = ((alone - together).abs() / (1 + together.abs())).max().item()
+            assert difference <= TOLERANCE, (
+                f"{name} of row {rows.start} differs by {difference:.2g} between batches of {ROWS} and {len(rows)}"
+            )
+
+
+def check_global_generators_are_left_alone(subject: Subject) -> None:
+    """What the model computes neither reads nor moves the global generators of torch, numpy and Python."""
+    model, outputs = subject.model(), []
+    for seed in (1, 2):
+        with isolated(seed, stream=Stream.STEP):
+            before = _global_state()
+            outputs.append(outputs_of(subject, model))
+            assert _global_state() == before, "a global random generator was moved: draw from the rng argument"
+    assert_same(outputs[0], outputs[1], "with the state of torch's global generator: draw from the rng argument")
+
+
+def _global_state() -> tuple[object, ...]:
+    numpy: dict[str, Any] = np.random.get_state(legacy=False)  # noqa: NPY002  # to see that nobody touched it
+    return torch.get_rng_state().tolist(), numpy["state"]["key"].tolist(), numpy["state"]["pos"], random.getstate()
+
+
+# Training
+
+
+def check_trainer_splits_parameters(subject: Subject) -> None:
+    """The phases of step 0 are all that there are, and between them train each parameter that wants gradients exactly once."""
+    trainer = subject.trainer()
+    named = {id(parameter): name for name, parameter in trainer.named_parameters()}
+    assert isinstance(trainer, Trainer), f"{type(trainer).__name__} is no Trainer"
+    assert isinstance(trainer.model, resolve(subject.spec.target)), "trainer.model is not the model that it was given"
+    phases = trainer.phases(0)
+    later = {phase for step in range(1, 20) for phase in trainer.phases(step)} - set(phases)
+    assert not later, f"phases(0) leaves out {', '.join(sorted(later))}"
+    owner: dict[int, str] = {}
+    for phase in phases:
+        parameters = list(trainer.parameters_of(phase))
+        assert parameters, f"phase {phase} trains no parameter"
+        for parameter in parameters:
+            assert id(parameter) in named, (
+                f"phase {phase} trains a parameter that is not the trainer's: its optimizer state cannot be saved"
+            )
+            other = owner.setdefault(id(parameter), phase)
+            assert other == phase, f"{named[id(parameter)]} is trained by {other} and by {phase}"
+    forgotten = [name for name, parameter in trainer.named_parameters() if parameter.requires_grad and id(parameter) not in owner]
+    assert not forgotten, f"no phase trains {', '.join(forgotten)}"
+
+
+def check_trainer_gives_gradients(subject: Subject) -> None:
+    """Each phase has a finite scalar loss with a finite gradient for each of its parameters and for no others, and detached scalar logs."""
+    trainer = subject.trainer()
+    batch = subject.batch(trainer.model)
+    with isolated(0, stream=Stream.STEP):
+        trainer.prepare(batch)
+        for phase in trainer.phases(0):
+            own = {id(parameter) for parameter in trainer.parameters_of(phase)}
+            with gradients_for(trainer, own):
+                loss = trainer(phase, batch, StepRng(0, 0, len(batch.x)))
+                assert loss.value.shape == (), f"the loss of {phase} has the shape {tuple(loss.value.shape)}"
+                assert math.isfinite(loss.value.item()), f"the loss of {phase} is {loss.value.item()}"
+                assert loss.value.requires_grad, f"the loss of {phase} has no graph"
+                for name, value in loss.logs.items():
+                    assert value.shape == () and not value.requires_grad, f"log {name!r} of {phase} must be a detached scalar"
+                loss.value.backward()
+            _check_gradients(trainer, phase, own)
+            trainer.zero_grad(set_to_none=True)
+
+
+def _check_gradients(trainer: Trainer, phase: str, own: set[int]) -> None:
+    for name, parameter in trainer.named_parameters():
+        if id(parameter) in own:
+            assert parameter.grad is not None, f"phase {phase} gives {name} no gradient"
+            assert bool(torch.isfinite(parameter.grad).all()), f"phase {phase} gives {name} a gradient that is not finite"
+        else:
+            assert parameter.grad is None, f"phase {phase} gives a gradient to {name}, which is not its own"
+
+
+def check_trainer_draws_from_its_rng(subject: Subject) -> None:
+    """In eval mode, and so without dropout, the loss of a phase does not depend on the global generator."""
+    trainer = subject.trainer().eval()
+    batch = subject.batch(trainer.model)
+    for phase in trainer.phases(0):
+        values = []
+        for seed in (1, 2):
+            with isolated(seed, stream=Stream.STEP):
+                values.append(trainer(phase, batch, StepRng(0, 0, ROWS)).value.item())
+        assert values[0] == values[1], f"the loss of {phase} depends on the global generator: draw from the rng argument"

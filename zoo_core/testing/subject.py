@@ -1,0 +1,117 @@
+"""What a conformance check is given: a family with a config, and what its models compute."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from zoo_core.interfaces import Decoder, Denoiser, Density, Encoder, Event, ModelConfig, Sampler, TrainerConfig
+from zoo_core.registry import Plugin, registry, resolve
+from zoo_core.rng import ImageRng, StepRng, Stream, isolated
+from zoo_core.specs import ModelSpec, SamplerSpec, TrainerSpec
+from zoo_core.training.trainer import Batch, Trainer
+
+__all__ = ["ROWS", "TOLERANCE", "Subject", "assert_same", "assert_shaped", "gradients_for", "outputs_of"]
+
+ROWS = 5
+TOLERANCE = 1e-4  # of promise 3: another batch size sums in another order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A family with a config, and what its model must be able to do with that config."""
+
+    spec: ModelSpec
+    plugin: Plugin
+    config: ModelConfig
+    capabilities: frozenset[str]
+    training: TrainerConfig | None = None
+
+    def model(self, seed: int = 0) -> nn.Module:
+        """A model in eval mode. Its initial weights are disturbed, so that a layer that starts at zero hides nothing."""
+        with isolated(seed, stream=Stream.INIT), torch.no_grad():
+            model: nn.Module = resolve(self.spec.target)(self.config)
+            for parameter in model.parameters():
+                if parameter.is_floating_point():
+                    parameter.add_(0.05 * torch.randn(parameter.shape, dtype=parameter.dtype))
+        return model.eval()
+
+    def labels(self, model: nn.Module, images: Sequence[int] = range(ROWS)) -> Tensor | None:
+        """A label for each image, by its number; None for a model without labels."""
+        return torch.tensor(list(images)) % cast(Any, model).num_classes if "labels" in self.capabilities else None
+
+    def trainer(self) -> Trainer:
+        """The family's own trainer around a fresh model, in train mode."""
+        spec = registry().spec(TrainerSpec, self.spec.trainer)
+        config = resolve(spec.config)() if self.training is None else self.training
+        model = self.model()
+        with isolated(1, stream=Stream.INIT):
+            trainer: Trainer = resolve(spec.target)(model, config)
+        return trainer.train()
+
+    def batch(self, model: nn.Module) -> Batch:
+        """Random rows like those of a data set."""
+        event: Event = cast(Any, model).event
+        x = 0.5 * StepRng(0, 0, ROWS, stream=Stream.DATA).normal(*event.shape)
+        return Batch(x=x.clamp(*event.range) if event.range else x, labels=self.labels(model), index=torch.arange(ROWS))
+
+
+def outputs_of(subject: Subject, model: nn.Module, images: Sequence[int] = range(ROWS), labels: Tensor | None = None) -> dict[str, Tensor]:
+    """All that the model can compute for some images of seed 0, by name, each with ``len(images)`` rows; row i is of images[i] alone."""
+    able, outputs = subject.capabilities, {}
+    labels = subject.labels(model, images) if labels is None else labels
+    x = 0.5 * ImageRng(1, images).normal(*cast(Decoder, model).event.shape)
+    with torch.no_grad():
+        if "denoise" in able:
+            denoiser = cast(Denoiser, model)
+            sigma = math.sqrt(math.prod(denoiser.sigma_range))
+            outputs["start"] = start = denoiser.start(ImageRng(0, images), sigma)
+            outputs["denoise"] = denoiser.denoise(start, torch.full((len(images),), sigma, dtype=torch.float64), labels)
+        if "decode" in able:
+            outputs["prior"] = z = cast(Decoder, model).prior(ImageRng(0, images))
+            outputs["decode"] = x = cast(Decoder, model).decode(z, labels)
+        if "encode" in able:
+            outputs["encode"] = cast(Encoder, model).encode(x, labels)
+        if "density" in able:
+            outputs["log_prob"] = cast(Density, model).log_prob(x, labels, rng=ImageRng(2, images)).value
+        if subject.spec.sampler:
+            outputs["sample"] = _sample(subject.spec.sampler, model, images, labels)
+    return outputs
+
+
+def _sample(name: str, model: nn.Module, images: Sequence[int], labels: Tensor | None) -> Tensor:
+    spec = registry().spec(SamplerSpec, name)
+    cls = resolve(spec.target)
+    few = {"steps": 4} if "steps" in {item.name for item in fields(cls)} else {}
+    sampler: Sampler = cls(**{**spec.defaults, **few})
+    return sampler(model, ImageRng(0, images), sigmas=sampler.noise_levels(model, None), labels=labels)
+
+
+def assert_same(one: Mapping[str, Tensor], other: Mapping[str, Tensor], when: str) -> None:
+    """Raises AssertionError for the first of two sets of outputs that is not bit-identical."""
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), f"{name} changes {when}"
+
+
+def assert_shaped(x: Tensor, shape: tuple[int, ...], what: str) -> None:
+    """Raises AssertionError unless ``x`` is finite float32 of that shape."""
+    assert tuple(x.shape) == shape, f"{what} gives the shape {tuple(x.shape)}, not {shape}"
+    assert x.dtype == torch.float32, f"{what} gives {x.dtype} for float32"
+    assert bool(torch.isfinite(x).all()), f"{what} gives values that are not finite"
+
+
+@contextmanager
+def gradients_for(trainer: Trainer, own: set[int]) -> Iterator[None]:
+    """Inside a ``with`` block only the parameters with these ids want gradients, as in the training loop."""
+    others = [parameter for parameter in trainer.parameters() if parameter.requires_grad and id(parameter) not in own]
+    for parameter in others:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in others:
+            parameter.requires_grad_(True)

@@ -1,0 +1,33 @@
+"""A sheet of samples from a model in training, always of the same noise."""
+
+import json
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import nn
+
+from zoo_core.config import encode
+from zoo_core.images import save_samples
+from zoo_core.interfaces import Sampler
+from zoo_core.rng import ImageRng
+
+__all__ = ["save_sheet"]
+
+COUNT, SEED = 64, 0
+
+
+def save_sheet(path: Path, model: nn.Module, sampler: Sampler, device: torch.device) -> None:
+    """Draws images 0 ... 63 of seed 0, one class after the other where the model has labels, and writes them as a PNG.
+
+    Raises:
+        ResourceError: the disk is full or the folder cannot be written.
+    """
+    was_training = model.training
+    model.eval()
+    classes = cast(int, getattr(model, "num_classes", 0))
+    labels = torch.arange(COUNT, device=device) % classes if classes else None
+    with torch.no_grad():
+        x = sampler(model, ImageRng(SEED, range(COUNT), device), sigmas=sampler.noise_levels(model, None), labels=labels)
+    model.train(was_training)
+    save_samples(path, x.float().cpu(), {"sampler": json.dumps(encode(sampler)), "seed": str(SEED)})
