@@ -4,7 +4,7 @@ import os
 
 from hypothesis import settings
 
-# Beside another process, such as a training run, OpenMP's threads wait busily for ten times as long as they work. Set before torch is loaded.
+# Beside another process, such as a training run, OpenMP's threads wait busily for ten times as long as they work. torch reads this once.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # No deadline a test case: the first one pays for imports.

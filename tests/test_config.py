@@ -70,6 +70,7 @@ REFUSED = {
     "one for a bool": ({"count": 1, "on": 1}, "config.on must be true or false, not 1"),
     "a number for text": ({"count": 1, "text": 1}, "config.text must be a string, not 1"),
     "neither": ({"count": 1, "either": 1.5}, "config.either must be int or str, not 1.5"),
+    "null for neither": ({"count": 1, "either": None}, "config.either must be int or str, not None"),
     "wrong optional": ({"count": 1, "maybe": "1"}, "config.maybe must be a whole number, not '1'"),
     "no such choice": ({"count": 1, "choice": "c"}, "config.choice must be one of a, b, 3, not 'c'"),
     "a choice of another type": ({"count": 1, "choice": 3.0}, "config.choice must be one of a, b, 3, not 3.0"),
@@ -133,6 +134,8 @@ def test_ranges_are_closed_and_let_none_pass() -> None:
     check_range(Outer(count=100, sizes=(1, 10)), count=(1, 100), maybe=(5, 6))
     with pytest.raises(ConfigError, match=r"rate must be in \[0, 0.4\], not 0.5"):
         check_range(Outer(count=1), rate=(0, 0.4))
+    with pytest.raises(ConfigError, match="not True"):
+        Outer(count=True)
     with pytest.raises(ConfigError, match="not nan"):
         check_range(Outer(count=1, rate=math.nan), rate=(0, 1))
 

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load, save
 
 import zoo_core
+from zoo_core.catalogue import CheckpointConfig, as_sampler, as_scheduler
 from zoo_core.errors import CapabilityError, ConfigError, IncompatibleCheckpoint, PluginLoadError, UnknownNameError, UsageError
 from zoo_core.hub import Files
-from zoo_core.loading import CheckpointConfig, as_sampler, as_scheduler
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
 from zoo_core.samplers import Ancestral, Latent

@@ -212,6 +212,24 @@ def test_one_step_is_the_estimate_of_the_clean_sample() -> None:
     torch.testing.assert_close(sample(Ancestral(steps=1), model), expected)
 
 
+class Counted(ImageRng):
+    """Counts the draws."""
+
+    draws = 0
+
+    def normal(self, *shape: int) -> Tensor:
+        self.draws += 1
+        return super().normal(*shape)
+
+
+@pytest.mark.parametrize(("eta", "draws"), [(0.0, 1), (1.0, 7)])
+def test_noise_is_drawn_once_at_the_start_and_once_between_levels(eta: float, draws: int) -> None:
+    """What is drawn for an image is part of its seed's meaning: a draw that is not used would change nothing now and everything later."""
+    rng = Counted(0, range(4))
+    Ancestral(steps=7, eta=eta)(Gaussian(), rng)
+    assert rng.draws == draws
+
+
 def test_eta_0_draws_no_noise_after_the_start() -> None:
     model = Gaussian()
     x = model.start(ImageRng(0, range(4)), model.sigma_range[1])

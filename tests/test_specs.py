@@ -39,7 +39,13 @@ def test_kinds_are_unique_and_every_spec_has_one() -> None:
 
 
 def test_capabilities_become_a_frozen_set() -> None:
-    assert ModelSpec(name="it", capabilities={"decode"}).capabilities == frozenset({"decode"})  # type: ignore[arg-type]
+    capabilities = ModelSpec(name="it", capabilities={"decode"}).capabilities  # type: ignore[arg-type]
+    assert (type(capabilities), capabilities) == (frozenset, {"decode"})
+
+
+def test_capabilities_in_one_string_are_refused_and_not_taken_for_letters() -> None:
+    with pytest.raises(TypeError, match="set of names"):
+        ModelSpec(name="it", capabilities="decode")  # type: ignore[arg-type]
 
 
 def test_a_recipe_is_filed_under_its_family() -> None:

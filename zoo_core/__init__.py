@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo_core import errors, interfaces, specs
+    from zoo_core.catalogue import checkpoints, info
     from zoo_core.hookspecs import hookimpl
     from zoo_core.hub import pull
-    from zoo_core.loading import checkpoints, info, load
+    from zoo_core.loading import load
     from zoo_core.pretrained import Pretrained
 
 __version__ = "0.1.0"
@@ -22,10 +23,10 @@ __all__ = ["Pretrained", "checkpoints", "errors", "hookimpl", "info", "interface
 
 _HOMES = {
     "Pretrained": "zoo_core.pretrained",
-    "checkpoints": "zoo_core.loading",
+    "checkpoints": "zoo_core.catalogue",
     "errors": "",
     "hookimpl": "zoo_core.hookspecs",
-    "info": "zoo_core.loading",
+    "info": "zoo_core.catalogue",
     "interfaces": "",
     "load": "zoo_core.loading",
     "pull": "zoo_core.hub",

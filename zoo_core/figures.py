@@ -11,10 +11,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from zoo_core.catalogue import incapable
 from zoo_core.errors import UsageError
 from zoo_core.images import is_image
 from zoo_core.interfaces import Denoiser, DiscreteScheduler, Sampler
-from zoo_core.loading import incapable
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
 

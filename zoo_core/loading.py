@@ -1,123 +1,16 @@
-"""What is known of a checkpoint without its weights, and ``load``, which brings them.
+"""``load``: from a reference to a model that is ready to use."""
 
-Everything that a config can get wrong is found here, before torch is imported.
-"""
+from typing import TYPE_CHECKING
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from zoo_core.config import check_range, decode, encode
-from zoo_core.errors import CapabilityError, ConfigError
-from zoo_core.hub import CARD, CONFIG, TRAINING, Files, fetch
-from zoo_core.interfaces import ModelConfig, Sampler, Scheduler
-from zoo_core.registry import registry
-from zoo_core.specs import CheckpointSpec, ModelSpec, SamplerSpec
+from zoo_core.catalogue import read_config
+from zoo_core.hub import fetch
 
 if TYPE_CHECKING:
     import torch
 
     from zoo_core.pretrained import Pretrained
 
-__all__ = [
-    "FORMAT",
-    "CheckpointConfig",
-    "as_sampler",
-    "as_scheduler",
-    "checkpoints",
-    "default_sampler",
-    "family_of",
-    "incapable",
-    "info",
-    "load",
-    "read_config",
-]
-
-FORMAT = 1
-_METRICS = "metrics.json"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CheckpointConfig:
-    """config.json: the versions of its format and of the family's weights, the model's config, and the default sampler."""
-
-    format: int
-    weights_version: int
-    model: ModelConfig
-    sampler: Sampler | None = None
-
-    def __post_init__(self) -> None:
-        check_range(self, format=(FORMAT, FORMAT), weights_version=(1, 10**6))
-
-
-def read_config(files: Files) -> CheckpointConfig:
-    """The config of a checkpoint, read and checked.
-
-    Raises:
-        ConfigError: it is wrong, with the path of the field.
-        UnknownNameError: no installed plugin has its family.
-    """
-    data = files.json(CONFIG)
-    if type(data.get("format")) is int and data["format"] > FORMAT:
-        raise ConfigError(
-            f"{files.reference} has format {data['format']}, and this zoo-core reads {FORMAT}", "pip install --upgrade zoo-core"
-        )
-    return decode(CheckpointConfig, data, CONFIG)
-
-
-def family_of(config: CheckpointConfig) -> ModelSpec:
-    """The family whose config this is."""
-    return registry().spec(ModelSpec, registry().name_of(ModelSpec.kind, type(config.model)))
-
-
-def default_sampler(config: CheckpointConfig, family: ModelSpec) -> Sampler:
-    """The checkpoint's own sampler, or its family's, or the first registered one that the family can be sampled by.
-
-    Raises:
-        CapabilityError: nothing can sample it.
-    """
-    if config.sampler is not None:
-        return config.sampler
-    able = (claims[0].spec for claims in registry().claims(SamplerSpec).values())
-    names = [spec.name for spec in able if isinstance(spec, SamplerSpec) and spec.requires in family.capabilities]
-    if not (family.sampler or names):
-        raise CapabilityError(
-            f"no installed sampler can sample the family {family.name}", "`zoo list samplers` shows what each of them requires"
-        )
-    return as_sampler(family.sampler or names[0])
-
-
-def as_sampler(choice: "str | Mapping[str, Any] | Sampler", default: Sampler | None = None) -> Sampler:
-    """A sampler from its name, with that name's own defaults, or from plain values; without a ``name``, those change ``default``.
-
-    Raises:
-        ConfigError: there is no such sampler, or an option is wrong.
-    """
-    if isinstance(choice, Sampler):
-        return choice
-    values = {"name": choice} if isinstance(choice, str) else dict(choice)
-    if "name" not in values and default is not None:
-        values = {**encode(default), **values}
-    return decode(Sampler, values, "sampler")  # type: ignore[type-abstract]  # decode finds the class that the name means
-
-
-def as_scheduler(choice: "str | Mapping[str, Any] | Scheduler") -> Scheduler:
-    """A scheduler from its name, or from plain values with a ``name``.
-
-    Raises:
-        ConfigError: there is no such scheduler, or an option is wrong.
-    """
-    if isinstance(choice, Scheduler):
-        return choice
-    values = {"name": choice} if isinstance(choice, str) else choice
-    return decode(Scheduler, values, "scheduler")  # type: ignore[type-abstract]  # decode finds the class that the name means
-
-
-def incapable(what: str, capability: str, hint: str = "") -> CapabilityError:
-    """The error for a model that lacks ``capability``; it names the families that have it."""
-    specs = {spec.name: spec for claims in registry().claims(ModelSpec).values() for spec in (claim.spec for claim in claims)}
-    able = [name for name, spec in specs.items() if isinstance(spec, ModelSpec) and capability in spec.capabilities]
-    return CapabilityError(what, hint or (f"families that can: {', '.join(able)}" if able else "no installed family can"))
+__all__ = ["load"]
 
 
 def load(reference: str, *, device: "torch.device | str | None" = None, dtype: "torch.dtype | str | None" = None) -> "Pretrained":
@@ -141,47 +34,3 @@ def load(reference: str, *, device: "torch.device | str | None" = None, dtype: "
     from zoo_core.pretrained import assemble
 
     return assemble(files, config, device=device, dtype=dtype)
-
-
-def checkpoints() -> tuple[str, ...]:
-    """The installed checkpoints, as references; where two plugins claim a name, each of theirs with its distribution."""
-    claims = registry().claims(CheckpointSpec)
-    return tuple(name if len(found) == 1 else f"{claim.plugin.dist}:{name}" for name, found in claims.items() for claim in found)
-
-
-def info(reference: str) -> dict[str, Any]:
-    """Everything that is known of a checkpoint, as plain values: what ``zoo show --json`` prints. Reads no weights but their header.
-
-    Raises:
-        ZooError: as :func:`load` does; CardError when the card cannot be read.
-    """
-    from zoo_core import cards
-
-    files = fetch(reference)
-    config = read_config(files)
-    family, names = family_of(config), files.names
-    card = cards.parse(files.read(CARD)) if CARD in names else None
-    training = files.json(TRAINING) if TRAINING in names else {}
-    spec = files.spec
-    return {
-        "name": files.name,
-        "reference": str(files.reference),
-        "summary": (spec.summary if spec else "") or (card.summary if card else ""),
-        "family": family.name,
-        "paper": family.paper,
-        "capabilities": sorted(family.capabilities),
-        "parameters": sum(tensor.elements for tensor in files.tensors().values()),
-        "config": encode(config),
-        "sampler": encode(default_sampler(config, family)),
-        "license": (spec.license if spec else "") or (card.license if card else ""),
-        "datasets": list(card.datasets) if card else [],
-        "card": dict(card.metadata) if card else {},
-        "readme": card.body if card else "",
-        "metrics": files.json(_METRICS) if _METRICS in names else {},
-        "training": {key: value for key, value in training.items() if key != "curve"},
-        "source": files.source,
-        "folder": str(files.folder),
-        "pinned": files.pins is not None,
-        "files": {name: {"size": files.size(name), "sha256": files.digest(name) if files.pins is not None else None} for name in names},
-        "hub": {"repo": spec.hub.repo, "commit": spec.hub.commit} if spec and spec.hub else None,
-    }

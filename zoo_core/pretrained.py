@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from zoo_core.cards import ModelCard, parse
+from zoo_core.catalogue import CheckpointConfig, as_sampler, as_scheduler, default_sampler, family_of, incapable
 from zoo_core.errors import ConfigError, IncompatibleCheckpoint, PluginLoadError, UnsafeContentError, UsageError
 from zoo_core.hub import CARD, WEIGHTS, Files
 from zoo_core.interfaces import CAPABILITIES, Decoder, Denoiser, Density, Encoder, Event, Labelled, LogProb, OnStep, Sampler, Scheduler
-from zoo_core.loading import CheckpointConfig, as_sampler, as_scheduler, default_sampler, family_of, incapable
 from zoo_core.registry import resolve
 from zoo_core.rng import ImageRng
 from zoo_core.samplers import Guided

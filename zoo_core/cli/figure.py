@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core import __version__
+from zoo_core.catalogue import read_config
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.sample import check_folder
 from zoo_core.config import encode
 from zoo_core.errors import UsageError
 from zoo_core.hub import TRAINING, WEIGHTS, fetch
-from zoo_core.loading import read_config
 
 if TYPE_CHECKING:
     from torch import Tensor

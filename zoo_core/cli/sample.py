@@ -13,12 +13,12 @@ import click
 
 from zoo_core import __version__
 from zoo_core.cards import describe
+from zoo_core.catalogue import CheckpointConfig, as_sampler, as_scheduler, default_sampler, family_of, read_config
 from zoo_core.cli.console import inert, say
 from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import UsageError
 from zoo_core.hub import WEIGHTS, fetch
 from zoo_core.interfaces import OnStep, Sampler, Scheduler
-from zoo_core.loading import CheckpointConfig, as_sampler, as_scheduler, default_sampler, family_of, read_config
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -23,7 +23,7 @@ def show(reference: str, as_json: bool) -> None:
       zoo show ddpm-afhq-cat --json
       zoo show local:runs/cat
     """
-    from zoo_core.loading import info
+    from zoo_core.catalogue import info
 
     facts = info(reference)
     if as_json:

@@ -31,7 +31,12 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
     folder = out / "export"
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().to("cpu").clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
-    config = {"format": 1, "weights_version": getattr(type(model), "weights_version", 1), "model": encode(recipe.model), "sampler": encode(recipe.sampler)}
+    config = {
+        "format": 1,
+        "weights_version": getattr(type(model), "weights_version", 1),
+        "model": encode(recipe.model),
+        "sampler": encode(recipe.sampler),
+    }
     training = {
         "recipe": recipe.to_dict(),
         **record,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 import zoo_core
 from zoo_core.interfaces import OnStep
-from zoo_core.loading import Pretrained
+from zoo_core.pretrained import Pretrained
 from zoo_core.registry import parse_reference
 
 NAME = "ddpm-afhq-cat"
