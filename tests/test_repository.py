@@ -48,7 +48,7 @@ def test_every_link_of_a_document_leads_somewhere(document: Path) -> None:
 def commands(document: Path) -> list[list[str]]:
     """The ``zoo`` commands in the indented blocks and ``sh`` fences of a document."""
     text = document.read_text().replace("\\\n", " ")
-    lines = [line.strip() for line in text.splitlines() if line.startswith("    ") or line.startswith("zoo ")]
+    lines = [line.strip() for line in text.splitlines() if line.startswith(("    ", "zoo "))]
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("zoo ")]
 
 

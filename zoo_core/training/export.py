@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import nn
 
 from zoo_core import cards
+from zoo_core.catalogue import FORMAT, CheckpointConfig
 from zoo_core.config import dump_json, encode
 from zoo_core.files import write_file
 from zoo_core.recipes import Recipe
@@ -31,12 +32,8 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
     folder = out / "export"
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().to("cpu").clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
-    config = {
-        "format": 1,
-        "weights_version": getattr(type(model), "weights_version", 1),
-        "model": encode(recipe.model),
-        "sampler": encode(recipe.sampler),
-    }
+    weights_version = getattr(type(model), "weights_version", 1)
+    config = encode(CheckpointConfig(format=FORMAT, weights_version=weights_version, model=recipe.model, sampler=recipe.sampler))
     training = {
         "recipe": recipe.to_dict(),
         **record,
@@ -75,7 +72,8 @@ def _processor(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     name = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor())
-    return f"{name or platform.machine()}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{name or platform.machine()}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def _cpuinfo() -> list[str]:
