@@ -98,6 +98,25 @@ def test_predicting_the_image_returns_the_nets_output() -> None:
     torch.testing.assert_close(net.denoise(x, sigma), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+def test_a_perfect_prediction_denoises_to_the_image(prediction: str) -> None:
+    net = model(decode(DDPMConfig, {**encode(TINY), "name": "ddpm", "prediction": prediction})).double()
+    x0, eps = (torch.randn(3, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(i)) for i in (0, 1))
+    sigma = torch.tensor([net.levels[0], net.levels[24], net.levels[49]], dtype=torch.float64)
+    abar = 1 / (1 + sigma.view(-1, 1, 1, 1) ** 2)
+    targets = {"eps": eps, "x0": x0, "v": abar.sqrt() * eps - (1 - abar).sqrt() * x0}
+
+    class Oracle(nn.Module):
+        conv_in = net.net.conv_in
+
+        def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+            torch.testing.assert_close(x_t, abar.sqrt() * x0 + (1 - abar).sqrt() * eps)
+            return targets[prediction]
+
+    net.net = Oracle()  # type: ignore[assignment]
+    torch.testing.assert_close(net.denoise(x0 + sigma.view(-1, 1, 1, 1) * eps, sigma), x0, rtol=1e-9, atol=1e-9)
+
+
 def test_start_is_standard_normal_in_the_papers_coordinate() -> None:
     net = model()
     sigma = net.levels[-1]
@@ -141,7 +160,7 @@ def test_time_embedding_is_the_sinusoids_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize(("loss", "power"), [("l1", 1), ("mse", 2)])
-@pytest.mark.parametrize("prediction", ["eps", "x0"])
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
 def test_the_loss_is_the_mean_error_of_the_prediction(loss: str, power: int, prediction: str) -> None:
     net = model(decode(DDPMConfig, {**encode(TINY), "name": "ddpm", "prediction": prediction}))
     trainer = DDPMTrainer(net, DDPMTrainerConfig(loss=loss))  # type: ignore[arg-type]
@@ -152,7 +171,7 @@ def test_the_loss_is_the_mean_error_of_the_prediction(loss: str, power: int, pre
     t, eps = rng.integers(1, 51), rng.normal(3, 8, 8)
     abar = torch.tensor([net.config.scheduler.alpha_bars[i - 1] for i in t.tolist()]).view(-1, 1, 1, 1)  # type: ignore[attr-defined]
     out = net.net(abar.sqrt() * x + (1 - abar).sqrt() * eps, t)
-    target = eps if prediction == "eps" else x
+    target = {"eps": eps, "x0": x, "v": abar.sqrt() * eps - (1 - abar).sqrt() * x}[prediction]
     torch.testing.assert_close(value, ((out - target).abs() ** power).mean(), rtol=1e-5, atol=1e-6)
 
 

@@ -26,7 +26,8 @@ class DDPMConfig(ModelConfig):
         resample_conv: whether a 3x3 convolution goes with each change of resolution, or average pooling and repetition alone.
         dropout: in the residual blocks.
         scheduler: the noise levels of training; part of what the weights mean.
-        prediction: what the net's output is: the noise, or the clean image.
+        prediction: what the net's output is: the noise eps, the clean image x_0, or v = sqrt(abar) eps - sqrt(1 - abar) x_0 (Salimans & Ho
+            2022, arXiv:2202.00512, section 4), from which x_0 is found equally well at every level: an error of eps counts sigma times.
         num_classes: 0 for a model without labels.
     """
 
@@ -41,7 +42,7 @@ class DDPMConfig(ModelConfig):
     resample_conv: bool = False
     dropout: float = 0.0
     scheduler: DiscreteScheduler = Cosine(T=50)
-    prediction: Literal["eps", "x0"] = "eps"
+    prediction: Literal["eps", "x0", "v"] = "eps"
     num_classes: int = 0
 
     def __post_init__(self) -> None:

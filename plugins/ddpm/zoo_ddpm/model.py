@@ -12,10 +12,12 @@ __all__ = ["DDPM"]
 
 
 class DDPM(nn.Module):
-    """A U-Net eps_theta(x_t, t), or one that predicts x_0, with the noise levels that it was trained on.
+    """A U-Net that predicts the noise, the image or a mixture of both, with the noise levels that it was trained on.
 
-    x_t = x_sigma / sqrt(1 + sigma^2) with sigma_t = sqrt((1 - abar_t) / abar_t), t = 1 ... T, so that
-    D(x, sigma) = x - sigma * eps_theta(x_t, t). A sigma between two levels is a fractional t, linear in log sigma.
+    x_t = x_sigma / sqrt(1 + sigma^2) with sigma_t = sqrt((1 - abar_t) / abar_t), t = 1 ... T. A sigma between two levels is a fractional
+    t, linear in log sigma. From the net's output at (x_t, t),
+
+        D(x, sigma) = x - sigma * eps,   D = x_0,   or   D = x / (1 + sigma^2) - sigma / sqrt(1 + sigma^2) * v
     """
 
     def __init__(self, config: DDPMConfig) -> None:
@@ -52,4 +54,11 @@ class DDPM(nn.Module):
         sigma_ = sigma.view(-1, 1, 1, 1)
         x_t = x * (1 + sigma_**2).rsqrt().to(x.dtype)
         out = self.net(x_t.to(self.net.conv_in.weight.dtype), self.time(sigma), labels).to(x.dtype)
-        return x - sigma_.to(x.dtype) * out if self.config.prediction == "eps" else out
+        match self.config.prediction:
+            case "eps":
+                return x - sigma_.to(x.dtype) * out
+            case "x0":
+                return out
+            case "v":
+                scale = (1 + sigma_**2).rsqrt()
+                return (scale**2).to(x.dtype) * x - (sigma_ * scale).to(x.dtype) * out

@@ -8,12 +8,12 @@ from zoo_ddpm.config import DDPMConfig, DDPMTrainerConfig
 __all__ = ["COURSE", "PAPER"]
 
 COURSE = Recipe(
-    model=DDPMConfig(dim=16, multipliers=(1, 2, 4, 8), scheduler=Cosine(T=50)),
+    model=DDPMConfig(dim=16, multipliers=(1, 2, 4, 8), scheduler=Cosine(T=50), prediction="v"),
     trainer=DDPMTrainerConfig(loss="l1"),
     fit=FitConfig(
         steps=10_000,
         batch_size=32,
-        optimizer=OptimizerConfig(name="adam", lr=1e-3),
+        optimizer=OptimizerConfig(name="adam", lr=1e-3, options={"fused": True}),
         ema=EMAConfig(decay=0.999, warmup=True),
         precision="bf16",
         channels_last=True,
@@ -21,7 +21,11 @@ COURSE = Recipe(
     data=FolderConfig(path="$AFHQ/train", classes=("cat",), size=32, flip=True),
     sampler=Ancestral(steps=50),
 )
-"""A narrow U-Net for 32x32 photographs that trains in about an hour on two CPU cores."""
+"""A narrow U-Net for 32x32 photographs that trains in about an hour on two CPU cores.
+
+It predicts v, and not the noise: with 50 cosine levels the largest sigma is 1015, where a guess of the image from predicted noise is off by a
+thousand times the net's error. Ancestral sampling forgets that, DDIM does not.
+"""
 
 PAPER = Recipe(
     model=DDPMConfig(

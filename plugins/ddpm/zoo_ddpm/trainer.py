@@ -1,4 +1,4 @@
-"""Training a DDPM: predict the noise, or the image, at a random level."""
+"""Training a DDPM: predict what was mixed, at a random level."""
 
 import torch
 import torch.nn.functional as F
@@ -28,10 +28,10 @@ class DDPMTrainer(Trainer):
         t = rng.integers(1, len(self.levels) + 1)
         sigma = self.levels[t - 1].view(-1, 1, 1, 1)
         eps = rng.normal(*batch.x.shape[1:])
-        # sqrt(abar) x_0 + sqrt(1 - abar) eps
-        x_t = (1 + sigma**2).rsqrt().float() * batch.x + (sigma * (1 + sigma**2).rsqrt()).float() * eps
-        out = self.model.net(x_t, t, self._labels(batch, rng)).float()
-        return Loss(value=self.error(out, eps if self.model.config.prediction == "eps" else batch.x))
+        signal, noise = (1 + sigma**2).rsqrt().float(), (sigma * (1 + sigma**2).rsqrt()).float()  # sqrt(abar), sqrt(1 - abar)
+        out = self.model.net(signal * batch.x + noise * eps, t, self._labels(batch, rng)).float()
+        target = {"eps": eps, "x0": batch.x, "v": signal * eps - noise * batch.x}[self.model.config.prediction]
+        return Loss(value=self.error(out, target))
 
     def _labels(self, batch: Batch, rng: Rng) -> Tensor | None:
         if not self.model.num_classes or batch.labels is None:
