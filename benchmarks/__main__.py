@@ -1,10 +1,13 @@
 """``python -m benchmarks [NAME...]``: prints each budget's ratio; exit code 1 if one is over its budget."""
 
+import os
 import platform
 import sys
 from importlib import import_module
 
-import torch
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `zoo` does; read when torch is imported
+
+import torch  # see above
 
 NAMES = ("listing", "loading", "sampling", "training")
 

@@ -12,14 +12,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from zoo_core.config import dump_json
-from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, LockTimeout, UsageError, ZooError
+from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, LockTimeout, ResourceError, UsageError, ZooError
+from zoo_core.interfaces import Rng
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
 from zoo_core.rng import StepRng
 from zoo_core.testing import fake_zoo
+from zoo_core.testing.fake import FakeTrainer
 from zoo_core.testing.fake_config import IMAGES, NOISE, TINY
 from zoo_core.training.checkpoint import locked, newest
 from zoo_core.training.data import load_data
 from zoo_core.training.fit import Report, build, fit, learning_rate
+from zoo_core.training.trainer import Batch, Loss
 
 TWO_PHASES, ONE_PHASE = TINY, NOISE
 
@@ -190,9 +193,39 @@ def test_a_recipe_without_data_is_refused(tmp_path: Path) -> None:
         fit(replace(TWO_PHASES, data=None), tmp_path)
 
 
-def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match=r"loss\.model became (nan|inf) by step"):
-        fit(with_fit(ONE_PHASE, optimizer=OptimizerConfig(name="sgd", lr=99.0), steps=200), tmp_path)
+def test_a_loss_that_is_not_finite_ends_the_run_naming_step_phase_and_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = FakeTrainer.forward
+
+    def broken(self: FakeTrainer, phase: str, batch: Batch, rng: Rng) -> Loss:
+        loss = original(self, phase, batch, rng)
+        broken.calls[phase] = broken.calls.get(phase, 0) + 1
+        return replace(loss, value=loss.value * math.nan) if phase == "generator" and broken.calls[phase] == 4 else loss
+
+    broken.calls = {}  # type: ignore[attr-defined]
+    monkeypatch.setattr(FakeTrainer, "forward", broken)
+    # Generator phases are those of steps 1, 3, 5 and 7; the line of the log that would show it comes at step 10.
+    recipe = with_fit(TWO_PHASES, save_every=6, log_every=10)
+    with pytest.raises(ZooError, match=r"phase 'generator' is not finite at step 7 -- the last good checkpoint is that of step 6"):
+        fit(recipe, tmp_path)
+    monkeypatch.undo()
+    fit(recipe, tmp_path)
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    recipe = with_fit(ONE_PHASE, ema=None, optimizer=OptimizerConfig(name="sgd", lr=99.0), save_every=1)
+    with pytest.raises(ZooError, match=r"(weights are|loss of phase 'model' is) not finite"):
+        fit(with_fit(recipe, steps=200), tmp_path)
+    for path in tmp_path.glob("steps/step-*/model.safetensors"):
+        assert all(value.isfinite().all() for value in load_file(path).values())
+
+
+def test_running_out_of_memory_names_the_batch_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def greedy(self: FakeTrainer, phase: str, batch: Batch, rng: Rng) -> Loss:
+        return Loss(value=torch.empty(2**60).sum())
+
+    monkeypatch.setattr(FakeTrainer, "forward", greedy)
+    with pytest.raises(ResourceError, match=r"batches of 16 -- try --batch-size 8"):
+        fit(TWO_PHASES, tmp_path)
 
 
 def test_reports_come_every_so_many_steps_and_at_the_end(tmp_path: Path) -> None:

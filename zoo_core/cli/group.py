@@ -144,6 +144,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     import signal
 
     args, debug = _without_debug(sys.argv[1:] if argv is None else argv)
+    # OpenMP's threads wait by spinning unless told otherwise before torch is imported: on a machine where anything else runs, the one that
+    # does not get a core holds up all others, and sampling takes thirty times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, _on_sigterm)
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # the shell may have closed it; open until the end
     for stream in (sys.stdout, sys.stderr):

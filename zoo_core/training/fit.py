@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.config import dump_json, load_json
-from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, UsageError, ZooError
+from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, ResourceError, UsageError, ZooError
 from zoo_core.files import write_file
 from zoo_core.recipes import FitConfig, OptimizerConfig, Recipe
 from zoo_core.registry import registry, resolve
@@ -73,6 +73,7 @@ class _Loop:
     ema: Any = None
     optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
     _recent: dict[str, list[Tensor]] = field(default_factory=dict)
+    _bad: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         from timm.optim import create_optimizer_v2
@@ -128,26 +129,38 @@ class _Loop:
         self.trainer.after(phase)
         if self.ema is not None and self._trains_model(parameters):
             self.ema.update(self.trainer.model, step=self.step + 1)
+        self._watch(phase, loss.value.detach())
         for name, value in {f"loss.{phase}": loss.value.detach(), **loss.logs}.items():
             self._recent.setdefault(name, []).append(value)
+
+    def _watch(self, phase: str, loss: Tensor) -> None:
+        """Notes the first step whose loss is not finite, on the device: to look at it at every step would be to wait for the device."""
+        step = torch.where(torch.isfinite(loss), -1, self.step + 1)
+        first = self._bad.get(phase)
+        self._bad[phase] = step if first is None else torch.where(first < 0, step, first)
+
+    def check_finite(self, saved: int, *, weights: bool = False) -> None:
+        """Stops a run that has gone wrong, naming the step of the last checkpoint, ``saved``.
+
+        Raises:
+            ZooError: a loss was not finite, or, if they are asked for too, the weights are not.
+        """
+        good = f"the last good checkpoint is that of step {saved}" if saved else "there is no checkpoint yet"
+        hint = f"{good}; lower the learning rate, or clip gradients with -o fit.clip_norm=1"
+        bad = sorted((int(first), phase) for phase, first in self._bad.items() if first >= 0)
+        if bad:
+            raise ZooError(f"the loss of phase {bad[0][1]!r} is not finite at step {bad[0][0]}", hint)
+        if weights and not all(bool(torch.isfinite(parameter).all()) for parameter in self.trainer.parameters()):
+            raise ZooError(f"the weights are not finite after step {self.step}", hint)
 
     def _trains_model(self, parameters: Sequence[nn.Parameter]) -> bool:
         published = {id(parameter) for parameter in self.trainer.model.parameters()}
         return any(id(parameter) in published for parameter in parameters)
 
     def logs(self) -> dict[str, float]:
-        """The means of what was logged since the last call.
-
-        Raises:
-            ZooError: one of them is not finite.
-        """
+        """The means of what was logged since the last call."""
         means = {name: float(torch.stack(values).mean()) for name, values in self._recent.items()}
         self._recent.clear()
-        for name, value in means.items():
-            if not math.isfinite(value):
-                raise ZooError(
-                    f"{name} became {value} by step {self.step}", "lower the learning rate, or clip gradients with -o fit.clip_norm=1"
-                )
         return means
 
     def snapshot(self, facts: Mapping[str, Any]) -> Snapshot:
@@ -231,6 +244,8 @@ def fit(
         UsageError: ``resume`` is False and the folder holds a run.
         IncompatibleCheckpoint: the folder holds a run of another recipe or other data.
         LockTimeout: another process trains in the folder.
+        ResourceError: memory ran out, or the disk is full; the last checkpoint still resumes.
+        ZooError: a loss is not finite.
         Interrupted: ``stop`` asked for it; the state was saved.
     """
     if recipe.data is None:
@@ -245,7 +260,8 @@ def fit(
         facts = _restore(loop, out, {"data_digest": data.digest, "commit": source_commit()})
         write_file(out / "recipe.json", dump_json(recipe.to_dict()).encode())
         _trim_metrics(out / "metrics.jsonl", loop.step)
-        _run(loop, out, facts, on_report, stop)
+        with _memory(recipe.fit.batch_size):
+            _run(loop, out, facts, on_report, stop)
         record = {"command": command, "commit": facts["commit"], "steps": loop.step, "hours": round(loop.seconds / 3600, 3)}
         return export(recipe, loop.published, data, out, record=record, device=where)
 
@@ -295,6 +311,18 @@ def _step_of(line: str) -> float:
         return math.inf
 
 
+@contextmanager
+def _memory(batch_size: int) -> Iterator[None]:
+    """Names the batch size where memory runs out, on whatever device."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        what = f"out of memory with batches of {batch_size}"
+        raise ResourceError(what, f"try --batch-size {max(batch_size // 2, 1)}, or -o fit.precision=bf16") from error
+
+
 def _run(loop: _Loop, out: Path, facts: Mapping[str, Any], on_report: OnReport | None, stop: Callable[[], int]) -> None:
     fit = loop.recipe.fit
     saved = loop.step
@@ -302,6 +330,7 @@ def _run(loop: _Loop, out: Path, facts: Mapping[str, Any], on_report: OnReport |
         while loop.step < fit.steps:
             loop.advance()
             if loop.step % fit.log_every == 0 or loop.step == fit.steps:
+                loop.check_finite(saved)
                 logs = loop.logs()
                 line = {"step": loop.step, **logs, "seconds": round(loop.seconds, 3)}
                 metrics.write(json.dumps(line) + "\n")
@@ -312,6 +341,7 @@ def _run(loop: _Loop, out: Path, facts: Mapping[str, Any], on_report: OnReport |
                 save_sheet(out / "samples" / f"step-{loop.step}.png", loop.published, loop.recipe.sampler, loop.device)
             signum = stop()
             if loop.step % fit.save_every == 0 or loop.step == fit.steps or signum:
+                loop.check_finite(saved, weights=True)
                 os.fsync(metrics.fileno())
                 save_snapshot(out / "steps", loop.snapshot(facts), keep=fit.keep)
                 saved = loop.step

@@ -1,6 +1,7 @@
 """The named recipes of the ddpm family."""
 
-from zoo_core.recipes import EMAConfig, FitConfig, FolderConfig, OptimizerConfig, Recipe
+from zoo_core.datasets import CIFAR10Config, FolderConfig
+from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
 from zoo_core.samplers import Ancestral
 from zoo_core.schedulers import Cosine, Linear
 from zoo_ddpm.config import DDPMConfig, DDPMTrainerConfig
@@ -23,8 +24,8 @@ COURSE = Recipe(
 )
 """A narrow U-Net for 32x32 photographs that trains in about an hour on two CPU cores.
 
-It predicts v, and not the noise: with 50 cosine levels the largest sigma is 1015, where a guess of the image from predicted noise is off by a
-thousand times the net's error. Ancestral sampling forgets that, DDIM does not.
+It predicts v, and not the noise: with 50 cosine levels the largest sigma is 1015, where a guess of the image from predicted noise is off
+by a thousand times the error of the net. Ancestral sampling forgets that, DDIM does not.
 """
 
 PAPER = Recipe(
@@ -50,7 +51,7 @@ PAPER = Recipe(
         save_every=5000,
         sample_every=10_000,
     ),
-    data=FolderConfig(path="$CIFAR10/train", size=32, flip=True),
+    data=CIFAR10Config(flip=True),
     sampler=Ancestral(steps=1000),
 )
 """CIFAR-10 of Ho et al. 2020, appendix B: 35.7 M parameters."""
