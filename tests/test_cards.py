@@ -162,3 +162,8 @@ def test_dates_stay_text_and_only_the_first_closing_line_counts() -> None:
     found = cards.parse("---\ndate: 2024-01-01\n---\nbody\n---\nmore: text\n---\n")
     assert found.metadata == {"date": "2024-01-01"}
     assert found.body == "body\n---\nmore: text\n---\n"
+
+
+@pytest.mark.parametrize("datasets", ["5", "[1, 2]", "mnist", "{a: b}"])
+def test_data_sets_that_are_no_list_of_names_are_none(datasets: str) -> None:
+    assert cards.parse(f"---\ndatasets: {datasets}\n---\n").datasets == ()

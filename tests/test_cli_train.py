@@ -1,6 +1,7 @@
 """Theorems about ``zoo train``, in a process of its own."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -9,8 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from zoo_core.testing import environment, write_fake_plugin
+from zoo_core.cli.train import train
+from zoo_core.testing import environment, fake_zoo, write_fake_plugin
 
 TRAIN = (sys.executable, "-m", "zoo_core.cli", "train")
 
@@ -59,6 +62,52 @@ def test_the_recipe_file_of_a_run_is_a_recipe(env: dict[str, str], tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--data", "moons"], {"name": "moons", "count": 10_000, "noise": 0.05, "seed": 0}),
+        (["--data", "fake-data"], {"name": "fake-data", "count": 256}),
+        (["--data", "gaussian-mixture", "-o", "data.means=[[0],[1]]"], {"weights": [0.2, 0.8], "means": [[0.0], [1.0]]}),
+        (["--data", "mnist"], {"name": "mnist", "root": "$ZOO_DATA", "size": None}),
+        (["--data", "mnist:digits"], {"name": "mnist", "root": "digits"}),
+        (["--data", "cifar10", "--data-root", "$HERE"], {"name": "cifar10", "root": "$HERE"}),
+        (["--recipe", "digits.json"], {"root": "a", "size": 32, "classes": ["3", "8"]}),
+        (["--recipe", "digits.json", "--data", "mnist"], {"root": "a", "size": 32, "classes": ["3", "8"]}),
+        (["--recipe", "digits.json", "--data", "mnist:b"], {"root": "b", "size": 32, "classes": ["3", "8"]}),
+        (["--recipe", "digits.json", "--data-root", "b"], {"root": "b", "size": 32, "classes": ["3", "8"]}),
+        (["--recipe", "digits.json", "--data", "fashion-mnist"], {"root": "$ZOO_DATA", "size": None, "classes": []}),
+        (["--recipe", "photos.json", "--data", "folder:b"], {"path": "b", "size": 64, "classes": [], "flip": True}),
+    ],
+)
+def test_data_is_chosen_by_name_and_keeps_what_the_recipe_says_of_the_same_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: dict[str, object]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain = {"model": {"name": "fake"}, "trainer": {"name": "fake"}, "fit": {}}
+    digits = {"name": "mnist", "root": "a", "size": 32, "classes": ["3", "8"]}
+    photos = {"name": "folder", "path": "a", "size": 64, "classes": ["cat"], "flip": True}
+    for name, data in {"digits": digits, "photos": photos}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({**plain, "data": data}))
+    with fake_zoo():
+        done = CliRunner().invoke(train, ["fake", "--dry-run", *arguments], catch_exceptions=False)
+    data = json.loads(done.stdout)["data"]
+    assert {key: data[key] for key in expected} == expected
+
+
+def test_a_run_on_mnist_records_the_root_as_it_was_written(env: dict[str, str], tmp_path: Path) -> None:
+    for name, sides in {"images-idx3": (9, 28, 28), "labels-idx1": (9,)}.items():
+        head = bytes([0, 0, 8, len(sides)]) + b"".join(side.to_bytes(4, "big") for side in sides)
+        (tmp_path / f"train-{name}-ubyte").write_bytes(head + bytes(math.prod(sides)))
+    shape = ["-o", "model.shape=[1,28,28]", "-o", "model.bounded=true", "-o", "fit.batch_size=4"]
+    arguments = ["fake", *shape, "--steps", "2", "--data", "mnist", "--data-root", "$DIGITS", "--out", "run"]
+    done = zoo_train(*arguments, env={**env, "DIGITS": str(tmp_path)}, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "run" / "export" / "training.json").read_text())
+    assert record["recipe"]["data"]["root"] == "$DIGITS"
+    assert record["data"]["count"] == 9
+    assert len(record["data"]["classes"]) == 10
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (["fake", "-o", "model.clases=4"], 3, "did you mean classes?"),
@@ -71,7 +120,13 @@ def test_the_recipe_file_of_a_run_is_a_recipe(env: dict[str, str], tmp_path: Pat
         (["fak"], 9, "did you mean fake"),
         (["fake", "--recipe", "tinny"], 9, "did you mean"),
         (["fake", "--recipe", "none.json"], 3, "none.json"),
-        (["fake", "--data", "mnits"], 3, "mnits"),
+        (["fake", "--data", "mnits"], 3, "unknown dataset 'mnits' -- did you mean mnist"),
+        (["fake", "--data", "moons:here"], 2, "takes no path"),
+        (["fake", "--data", "folder"], 3, "missing path"),
+        (["fake", "--data", "folder:x", "--data-root", "y"], 2, "folder has no root"),
+        (["fake", "--data-root", "y"], 2, "fake-data has no root"),
+        (["fake", "--data", "mnist", "-o", "data.classes=[3]"], 3, "data.classes[0] must be a string"),
+        (["fake", "--data", "gaussian-mixture", "-o", "data.weights=[1]"], 3, "data.means"),
         (["fake", "--stpes", "3"], 2, "--steps"),
     ],
 )

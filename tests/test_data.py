@@ -8,9 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from zoo_core.datasets import FolderConfig, expand
 from zoo_core.errors import ConfigError
-from zoo_core.recipes import FolderConfig, expand
-from zoo_core.training.data import Data, folder, load_data
+from zoo_core.training.data import Data, load_data
+from zoo_core.training.datasets import folder
 
 
 def numbers(count: int) -> Data:

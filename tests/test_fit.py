@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +13,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from zoo_core.config import dump_json
+from zoo_core.curves import curve, read_metrics
 from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, LockTimeout, ResourceError, UsageError, ZooError
 from zoo_core.interfaces import Rng
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
 from zoo_core.rng import StepRng
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake import FakeTrainer
-from zoo_core.testing.fake_config import IMAGES, NOISE, TINY
-from zoo_core.training.checkpoint import locked, newest
+from zoo_core.testing.fake_config import IMAGES, NOISE, TINY, FakeConfig, FakeDataConfig, FakeTrainerConfig
+from zoo_core.training.checkpoint import locked, newest, save_snapshot
 from zoo_core.training.data import load_data
 from zoo_core.training.fit import Report, build, fit, learning_rate
 from zoo_core.training.trainer import Batch, Loss
@@ -57,7 +59,7 @@ def test_thirty_steps_equal_fifteen_and_fifteen_to_the_bit(tmp_path: Path, recip
     whole = fit(recipe, tmp_path / "whole")
     stops = iter([0] * 14 + [15])
     with pytest.raises(Interrupted) as stopped:
-        fit(recipe, tmp_path / "parts", stop=lambda: next(stops))
+        fit(recipe, tmp_path / "parts", stopping=lambda: nullcontext(lambda: next(stops)))
     assert stopped.value.exit_code == 143
     snapshot = newest(tmp_path / "parts" / "steps")
     assert snapshot is not None
@@ -172,7 +174,9 @@ def test_another_recipe_in_the_folder_is_refused_with_the_difference(tmp_path: P
 
 def test_other_data_under_the_same_recipe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fit(with_fit(TWO_PHASES, steps=3), tmp_path)
-    monkeypatch.setattr("zoo_core.training.fit.load_data", lambda config: replace(load_data(config), labels=None))
+    monkeypatch.setattr(
+        "zoo_core.training.fit.load_data", lambda config: replace(load_data(config), labels=load_data(config).labels.flip(0))
+    )
     with pytest.raises(IncompatibleCheckpoint, match="data"):
         fit(TWO_PHASES, tmp_path)
 
@@ -250,3 +254,115 @@ def test_bf16_and_channels_last_train_like_float32(tmp_path: Path) -> None:
     assert all(value.dtype == torch.float32 for value in coarse.values())
     for name, value in plain.items():
         torch.testing.assert_close(coarse[name], value, rtol=0.2, atol=0.05)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd", "lion", "radam", "adafactor", "adan", "lamb", "adabelief", "lookahead_adam", "mars"])
+def test_every_optimizer_resumes_to_the_bit(tmp_path: Path, name: str) -> None:
+    recipe = with_fit(TWO_PHASES, steps=12, save_every=7, optimizer=OptimizerConfig(name=name, lr=1e-2))
+    whole = weights(fit(recipe, tmp_path / "whole"))
+    fit(with_fit(recipe, steps=7), tmp_path / "parts")
+    assert same(whole, weights(fit(recipe, tmp_path / "parts")))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "words"),
+    [
+        (OptimizerConfig(name="nothing"), "no optimizer 'nothing'"),
+        (OptimizerConfig(name="adam", options={"colour": 1}), "colour"),
+        (OptimizerConfig(name="kron"), "cannot hold the state"),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+@pytest.mark.filterwarnings("ignore:It is highly recommended:UserWarning")
+def test_an_optimizer_that_cannot_be_made_or_saved_is_refused(tmp_path: Path, optimizer: OptimizerConfig, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        fit(with_fit(ONE_PHASE, steps=2, optimizer=optimizer), tmp_path)
+
+
+def test_an_optimizer_for_a_phase_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"fit\.optimizers\.generator: the trainer has no such phase -- it has model"):
+        fit(with_fit(ONE_PHASE, optimizers={"generator": OptimizerConfig()}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "words"),
+    [
+        (FakeConfig(shape=(3,)), FakeDataConfig(shape=(2,)), r"samples of \[2\], the model of \[3\]"),
+        (FakeConfig(classes=2), FakeDataConfig(classes=3), "the data has 3 classes, and model.num_classes is 2"),
+    ],
+)
+def test_data_that_does_not_fit_the_model_is_refused_and_nothing_is_written(
+    tmp_path: Path, model: FakeConfig, data: FakeDataConfig, words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        fit(replace(TWO_PHASES, model=model, data=data), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_preparing_a_model_draws_from_its_own_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prepare(self: FakeTrainer, batch: Batch, rng: Rng) -> None:
+        assert not torch.is_grad_enabled()
+        self.model.shift.copy_(rng.normal(2).mean(dim=0) + torch.randn(2))
+
+    monkeypatch.setattr(FakeTrainer, "prepare", prepare)
+    results = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        results.append(weights(fit(with_fit(TWO_PHASES, steps=2), tmp_path / str(seed))))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert same(*results)
+    monkeypatch.undo()
+    assert not same(results[0], weights(fit(with_fit(TWO_PHASES, steps=2), tmp_path / "unprepared")))
+
+
+def test_the_recorded_curve_is_of_the_steps_at_which_a_phase_ran(tmp_path: Path) -> None:
+    recipe = replace(TWO_PHASES, trainer=FakeTrainerConfig(every=3), fit=replace(TWO_PHASES.fit, steps=6, log_every=1))
+    record = json.loads((fit(recipe, tmp_path) / "training.json").read_text())["curve"]
+    assert record["step"] == [1, 2, 3, 4, 5, 6]
+    assert [value is None for value in record["loss.generator"]] == [False, True, True, False, True, True]
+    assert None not in record["loss.critic"]
+
+
+def test_a_mean_over_steps_leaves_out_those_that_did_not_log() -> None:
+    rows = [{"step": step, "a": float(step), **({"b": 4.0} if step == 3 else {})} for step in range(1, 7)]
+    assert curve(rows, points=2) == {"step": [3, 6], "a": [2.0, 5.0], "b": [4.0, None]}
+
+
+def test_broken_lines_of_metrics_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1, "a": 2}\n[1]\n\xff\n{"a": 3}\n{"step": NaN}\n{"step": 2, "a"')
+    assert read_metrics(path) == [{"step": 1, "a": 2}]
+
+
+def test_a_card_that_somebody_edited_survives_another_export(tmp_path: Path) -> None:
+    card = fit(with_fit(TWO_PHASES, steps=2), tmp_path) / "README.md"
+    first = card.read_text()
+    fit(with_fit(TWO_PHASES, steps=3), tmp_path)
+    assert "3 steps" in card.read_text() != first
+    card.write_text(card.read_text() + "\nMine.\n")
+    fit(with_fit(TWO_PHASES, steps=4), tmp_path)
+    assert card.read_text().endswith("Mine.\n")
+
+
+def test_samples_that_are_no_pictures_are_written_as_numbers(tmp_path: Path) -> None:
+    recipe = replace(
+        TWO_PHASES, model=FakeConfig(shape=(5,)), data=FakeDataConfig(shape=(5,)), fit=replace(TWO_PHASES.fit, steps=2, sample_every=1)
+    )
+    export = fit(recipe, tmp_path)
+    assert (export / "samples.npz").exists()
+    assert (tmp_path / "samples" / "step-1.npz").exists()
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot use the device blah"):
+        fit(TWO_PHASES, tmp_path, device="blah")
+
+
+def test_a_checkpoint_of_another_version_is_incompatible(tmp_path: Path) -> None:
+    fit(with_fit(TWO_PHASES, steps=15), tmp_path)
+    snapshot = newest(tmp_path / "steps")
+    assert snapshot is not None
+    save_snapshot(tmp_path / "steps", replace(snapshot, step=16, facts={"data_digest": snapshot.facts["data_digest"]}), keep=1)
+    with pytest.raises(IncompatibleCheckpoint, match="another version"):
+        fit(TWO_PHASES, tmp_path)

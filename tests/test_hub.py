@@ -14,6 +14,7 @@ from safetensors.torch import save
 from zoo_core import pins
 from zoo_core.errors import (
     CardError,
+    ConfigError,
     HubError,
     IntegrityError,
     NameConflictError,
@@ -317,3 +318,28 @@ def test_pinning_where_there_is_no_plugin_is_a_usage_error(tmp_path: Path, capsy
     assert pins.main([str(tmp_path)]) == 2
     assert pins.main([]) == 2
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_folder_without_config_or_weights_is_not_pulled(name: str, local: Path) -> None:
+    (local / name).unlink()
+    with pytest.raises(NotFoundError, match=name):
+        pull(f"local:{local}")
+
+
+def test_pull_reads_config_and_card(local: Path) -> None:
+    (local / "config.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"config\.json"):
+        pull(f"local:{local}")
+    (local / "config.json").write_text("{}")
+    (local / "README.md").write_text("no front matter")
+    with pytest.raises(CardError, match="front matter"):
+        pull(f"local:{local}")
+
+
+@pytest.mark.parametrize("notes", [3, [], {"a": 1}, None])
+def test_metadata_of_weights_must_be_strings(notes: object) -> None:
+    header = json.dumps({"__metadata__": notes}).encode()
+    data = struct.pack("<Q", len(header)) + header
+    with pytest.raises(UnsafeContentError, match="__metadata__"):
+        read_header(data, len(data))

@@ -132,3 +132,25 @@ def test_plots_are_the_same_bytes_for_the_same_values() -> None:
     assert curves([1, 2, 3], values) == curves([1, 2, 3], values)
     points = torch.randn(20, 2)
     assert scatter(points, labels=torch.arange(20)) == scatter(points, labels=torch.arange(20))
+
+
+def test_a_picture_is_read_as_people_see_it(tmp_path: Path) -> None:
+    levels = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(levels).save(tmp_path / "deep.png")
+    assert np.array_equal(np.asarray(images.open_image(tmp_path / "deep.png", 1)).ravel(), np.arange(256))
+    assert images.open_image(tmp_path / "deep.png", 3).mode == "RGB"
+
+    Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert np.asarray(images.open_image(tmp_path / "clear.png", 3)).min() == 255
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("L", (20, 10)).save(tmp_path / "turned.jpg", exif=exif)
+    assert images.open_image(tmp_path / "turned.jpg", 1).size == (10, 20)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n" + b"\xff" * 40, b"II*\0" + b"\xff" * 40])
+def test_what_is_no_picture_is_named(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(data)
+    with pytest.raises(UsageError, match=r"cannot read .*x\.png as a picture"):
+        images.open_image(tmp_path / "x.png", 3)

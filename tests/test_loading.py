@@ -1,5 +1,6 @@
 """A loaded model draws what its seed says, does what its family can, and refuses weights that are not its own."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,9 +13,18 @@ import torch
 from safetensors.torch import load, save
 
 import zoo_core
-from zoo_core.catalogue import CheckpointConfig, as_sampler, as_scheduler
-from zoo_core.errors import CapabilityError, ConfigError, IncompatibleCheckpoint, PluginLoadError, UnknownNameError, UsageError
-from zoo_core.hub import Files
+from zoo_core.catalogue import CheckpointConfig, as_sampler, as_scheduler, default_sampler, family_of, read_config
+from zoo_core.config import encode
+from zoo_core.errors import (
+    CapabilityError,
+    ConfigError,
+    IncompatibleCheckpoint,
+    NameConflictError,
+    PluginLoadError,
+    UnknownNameError,
+    UsageError,
+)
+from zoo_core.hub import Files, fetch
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
 from zoo_core.samplers import Ancestral, Latent
@@ -416,3 +426,48 @@ def test_info_tells_config_capabilities_size_and_pins_without_torch(tmp_path: Pa
 def test_the_version_range_of_a_config_is_checked() -> None:
     with pytest.raises(ConfigError, match="weights_version"):
         CheckpointConfig(format=1, weights_version=0, model=FakeConfig())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"seed": 0.7}, {"seed": "1"}, {"seed": -1}, {"seed": 2**64}, {"n": 2.5}, {"n": 0}, {"batch_size": 1.0}, {"first": -1}],
+    ids=str,
+)
+def test_counts_and_seeds_are_whole_numbers(options: dict[str, Any], flow: Pretrained) -> None:
+    with pytest.raises(UsageError, match=next(iter(options))):
+        flow.sample(**{"n": 1, **options})
+
+
+@pytest.mark.parametrize("sigma", [-1.0, float("nan"), torch.ones(3), torch.ones(2, 1), "x"], ids=str)
+def test_noise_levels_that_do_not_fit_are_refused(sigma: Any, denoiser: Pretrained) -> None:
+    with pytest.raises(UsageError, match="sigma"):
+        denoiser.denoise(denoiser.sample(2), sigma)
+
+
+def test_a_reference_that_is_no_string_is_refused() -> None:
+    with pytest.raises(UsageError, match="5 is no checkpoint reference"):
+        zoo_core.load(5)  # type: ignore[arg-type]
+
+
+def test_a_checkpoint_that_was_trained_without_labels_says_so(tmp_path: Path) -> None:
+    config = FakeDenoiserConfig(classes=0)
+    model = zoo_core.load(f"local:{write_checkpoint(tmp_path / 'free', FakeDenoiser(config), config, Ancestral(steps=2))}")
+    with pytest.raises(CapabilityError, match="trained without labels"):
+        model.sample(1, labels=0)
+
+
+def test_names_in_a_checkpoint_mean_those_of_its_own_plugin(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "it", Fake(FakeConfig()), FakeConfig())
+    write_fake_plugin(tmp_path / "site")
+    source = "from zoo_core.hookspecs import hookimpl\nfrom zoo_core.specs import *\n\n@hookimpl\ndef zoo_specs():\n    return "
+    write_plugin(
+        tmp_path / "sly", "zoo-sly", source + "[ModelSpec(name='fake', config='sly:C'), SamplerSpec(name='latent', target='sly:S')]"
+    )
+    with installed(tmp_path / "site", tmp_path / "sly", names=["zoo-fake", "zoo-sly"]):
+        files = fetch(f"local:{folder}")
+        config = read_config(dataclasses.replace(files, dist="zoo-fake"))
+        assert config.model == FakeConfig()
+        assert default_sampler(config, family_of(config)) == Latent()
+        assert encode(config)["model"]["name"] == "zoo-fake:fake"
+        with pytest.raises(NameConflictError):
+            read_config(files)

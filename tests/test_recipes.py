@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from zoo_core.config import dump_json
+from zoo_core.datasets import FolderConfig, expand
 from zoo_core.errors import ConfigError, UnknownNameError
-from zoo_core.recipes import EMAConfig, FitConfig, FolderConfig, OptimizerConfig, Recipe, expand
+from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
 from zoo_core.registry import registry, resolve
 from zoo_core.specs import RecipeSpec
 from zoo_core.testing import fake_zoo

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zoo_core.config import decode, encode
 from zoo_core.errors import NameConflictError, PluginLoadError, UnknownNameError, UsageError, ZooError
+from zoo_core.interfaces import ModelConfig
 from zoo_core.registry import Plugin, Reference, Registry, discover, parse_reference, registry, resolve, using
 from zoo_core.samplers import Ancestral, Latent
 from zoo_core.schedulers import Cosine
@@ -29,6 +31,8 @@ BROKEN = {
     "import error": ("import nothing_like_that", "import", "nothing_like_that"),
     "syntax error": ("def (", "import", "SyntaxError"),
     "exit at import": ("import sys\nsys.exit(3)", "import", "SystemExit: 3"),
+    "an interrupt of its own": ("raise KeyboardInterrupt", "import", "KeyboardInterrupt"),
+    "a BaseException of its own": ("class Mine(BaseException): pass\nraise Mine('no')", "import", "Mine: no"),
     "error without a text": ("class E(Exception):\n    def __str__(self): return 1 / 0\nraise E", "import", "E"),
     "misspelt hook": (HEAD + "@hookimpl\ndef zoo_spec():\n    return []", "register", "zoo_spec"),
     "wrong signature": (HEAD + "@hookimpl\ndef zoo_specs(registry):\n    return []", "register", "registry"),
@@ -50,6 +54,16 @@ BROKEN = {
     "the same name twice": (returning("[ModelSpec(name='a'), ModelSpec(name='a')]"), "specs", "offered twice"),
     "a summary that is no string": (returning("[ModelSpec(name='a', summary=None)]"), "specs", "summary must be a string"),
     "capabilities in one string": (returning("[ModelSpec(name='a', capabilities='decode')]"), "hook", "capabilities"),
+    "capabilities that are no names": (returning("[ModelSpec(name='a', capabilities={1, 'a'})]"), "hook", "capabilities"),
+    "capabilities that are no set": (returning("[ModelSpec(name='a', capabilities=3)]"), "hook", "capabilities"),
+    "defaults that are no mapping": (returning("[SamplerSpec(name='a', defaults=3)]"), "hook", "defaults"),
+    "defaults that are no JSON": (returning("[SamplerSpec(name='a', defaults={'a': object()})]"), "hook", "defaults"),
+    "a folder that is none": (returning("[CheckpointSpec(name='a', folder=3)]"), "hook", "folder"),
+    "pins that are no mapping": (returning("[CheckpointSpec(name='a', files=['x'])]"), "hook", "files"),
+    "a pin of one part": (returning("[CheckpointSpec(name='a', files={'x': ('y',)})]"), "hook", "files"),
+    "a pin whose size is text": (returning("[CheckpointSpec(name='a', files={'x': ('y', '1')})]"), "hook", "size"),
+    "a pin whose sha256 is a number": (returning("[CheckpointSpec(name='a', files={'x': Pin(sha256=1, size=1)})]"), "hook", "sha256"),
+    "a hub that is none": (returning("[CheckpointSpec(name='a', hub='x/y')]"), "hook", "hub"),
     "pins that are not there": (returning("checkpoints(__name__)"), "hook", "checkpoints.json"),
 }
 
@@ -96,7 +110,7 @@ def test_other_slips_are_not_blamed_on_the_version(source: str, tmp_path: Path) 
 
 
 def test_ctrl_c_in_a_plugin_stops_the_zoo(tmp_path: Path) -> None:
-    write_plugin(tmp_path, "zoo-stop", "raise KeyboardInterrupt")
+    write_plugin(tmp_path, "zoo-stop", "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nfor _ in range(10**6): pass")
     with pytest.raises(KeyboardInterrupt), installed(tmp_path, names=["zoo-stop"]):
         pass
 
@@ -119,6 +133,20 @@ def test_what_a_plugin_prints_never_reaches_stdout(tmp_path: Path) -> None:
     )
     assert done.stdout == "mine\n"
     assert done.stderr == "at import\nin the hook\nin the target\n"
+
+
+def test_what_a_plugins_children_write_never_reaches_stdout_and_a_warning_is_a_line(tmp_path: Path) -> None:
+    source = "import os, warnings\nos.system('echo child')\nos.write(1, b'raw\\n')\nwarnings.warn('odd\\nmatter')\n"
+    write_plugin(tmp_path, "zoo-loud", source + returning("os.system('echo hook') and []"))
+    env = {**environment(tmp_path), "ZOO_PLUGINS": "zoo-loud"}
+    script = f"exec {sys.executable} -c 'from zoo_core.registry import registry; registry(); import os; os.write(1, b\"mine\")'"
+    done = subprocess.run(["sh", "-c", script], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "mine"
+    assert "child\nraw\nhook\n" in done.stderr
+    assert "zoo: warning: plugin zoo_loud: UserWarning: odd matter\n" in done.stderr
+    assert "warnings.warn" not in done.stderr
+    closed = subprocess.run(["sh", "-c", script.replace('b"mine"', 'b""') + " >&- 2>&-"], env=env, check=False)
+    assert closed.returncode in (0, 1)  # 1 is this test's own write
 
 
 def test_damaged_metadata_hides_nothing_but_its_own_distribution(tmp_path: Path) -> None:
@@ -170,6 +198,16 @@ def test_the_environment_selects_plugins(two: Path, monkeypatch: pytest.MonkeyPa
     assert registry() is registry()
 
 
+def test_a_name_that_the_environment_selects_in_vain_fails_when_something_is_claimed(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo_core.registry._current", [])
+    monkeypatch.setenv("ZOO_PLUGINS", "zoo-aa,zoo-b")
+    monkeypatch.syspath_prepend(two)
+    assert list(registry().claims(ModelSpec)) == ["b", "both"]
+    assert [plugin.dist for plugin in registry().failures] == ["zoo-aa"]
+    with pytest.raises(UnknownNameError, match=r"ZOO_PLUGINS: unknown plugin 'zoo-aa' -- did you mean zoo-a"):
+        registry().spec(ModelSpec, "b")
+
+
 def test_a_temporary_registry_ends_with_its_block() -> None:
     before = registry()
     with using(Registry(())) as temporary:
@@ -198,12 +236,28 @@ def test_two_claims_on_a_name_are_both_listed_and_the_error_names_both(two: Path
         assert found.spec(ModelSpec, "a")
 
 
-def test_a_plugin_cannot_take_a_name_of_the_core_silently(tmp_path: Path) -> None:
-    write_plugin(tmp_path, "zoo-sly", returning("[SamplerSpec(name='ancestral', target='sly:Sampler')]"))
+def test_a_plugin_cannot_take_a_name_of_the_core(tmp_path: Path) -> None:
+    own = "[SamplerSpec(name='ancestral', target='sly:Sampler'), SamplerSpec(name='a', target='zoo_core.samplers:Ancestral')]"
+    write_plugin(tmp_path, "zoo-sly", returning(own))
     with installed(tmp_path, names=["zoo-sly"]) as found:
-        with pytest.raises(NameConflictError, match="zoo-core and zoo-sly"):
-            found.spec(SamplerSpec, "ancestral")
+        assert found.spec(SamplerSpec, "ancestral").target == "zoo_core.samplers:Ancestral"
         assert found.spec(SamplerSpec, "zoo-core:ancestral").target == "zoo_core.samplers:Ancestral"
+        assert found.spec(SamplerSpec, "zoo-sly:ancestral").target == "sly:Sampler"
+        assert found.claim(SamplerSpec, "ancestral", "zoo-sly").plugin.dist == "zoo-sly"
+        assert found.name_of("sampler", Ancestral) == "ancestral"
+        assert found.meant(SamplerSpec, "ancestral") == found.claim(SamplerSpec, "zoo-core:ancestral")
+
+
+def test_what_is_encoded_where_a_name_is_ambiguous_names_the_distribution(tmp_path: Path) -> None:
+    write_fake_plugin(tmp_path)
+    write_plugin(tmp_path, "zoo-sly", returning("[ModelSpec(name='fake', config='sly:Config')]"))
+    with installed(tmp_path, names=["zoo-fake", "zoo-sly"]) as found:
+        assert encode(FakeConfig())["name"] == "zoo-fake:fake"
+        assert decode(ModelConfig, encode(FakeConfig())) == FakeConfig()
+        assert decode(ModelConfig, {**encode(FakeConfig()), "name": "fake"}, prefer="zoo-fake") == FakeConfig()
+        with pytest.raises(NameConflictError):
+            decode(ModelConfig, {**encode(FakeConfig()), "name": "fake"})
+        assert found.claim_of("family", FakeConfig).plugin.dist == "zoo-fake"
 
 
 def test_an_unknown_name_is_told_with_the_nearest_one() -> None:

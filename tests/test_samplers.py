@@ -330,3 +330,11 @@ def test_the_latent_sampler_has_no_noise_levels() -> None:
     assert Latent().noise_levels(model, None) == ()
     with pytest.raises(UsageError, match="no noise levels"):
         Latent().noise_levels(model, Karras())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_two_levels_make_a_negative_variance_by_rounding(seed: int) -> None:
+    model, draw = Fake.__new__, random.Random(seed)
+    for _ in range(50):
+        low, high = sorted(10 ** draw.uniform(-8, 8) for _ in range(2))
+        Ancestral(eta=1.0)(Still(), ImageRng(0, [0]), sigmas=(high, low, 0.0), x=torch.zeros(1, 1))

@@ -108,3 +108,9 @@ def test_pins_that_are_not_what_the_zoo_writes_are_refused(package: Path, text: 
 def test_pins_of_a_package_that_is_not_imported_are_refused() -> None:
     with pytest.raises(PluginLoadError, match="not imported"):
         checkpoints("zoo_nowhere")
+
+
+def test_pins_and_folders_may_be_written_plainly() -> None:
+    spec = CheckpointSpec(name="cat", folder="/tmp", files={"a": ("x", 1)})  # type: ignore[arg-type,dict-item]  # as a plugin may write it
+    assert spec.files == {"a": Pin(sha256="x", size=1)}
+    assert spec.folder == Path("/tmp")

@@ -10,6 +10,22 @@ __all__ = ["zoo_specs"]
 DDPM, DDIM, IDDPM, EDM = "arXiv:2006.11239", "arXiv:2010.02502", "arXiv:2102.09672", "arXiv:2206.00364"
 
 
+def _dataset(name: str, loader: str, config: str, summary: str, license: str = "") -> DatasetSpec:
+    return DatasetSpec(
+        name=name, target=f"zoo_core.training.datasets:{loader}", config=f"zoo_core.datasets:{config}", summary=summary, license=license
+    )
+
+
+_DATASETS = [
+    _dataset("cifar10", "cifar10", "CIFAR10Config", "small photographs of 10 kinds, 32x32 in colour; 50,000 and 10,000", "unknown"),
+    _dataset("fashion-mnist", "fashion_mnist", "FashionMNISTConfig", "articles of clothing, 28x28 grey; 60,000 and 10,000", "mit"),
+    _dataset("folder", "folder", "FolderConfig", "images in a folder; subfolders are classes"),
+    _dataset("gaussian-mixture", "gaussian_mixture", "GaussianMixtureConfig", "points from a mixture of Gaussians; two in the plane"),
+    _dataset("mnist", "mnist", "MNISTConfig", "handwritten digits, 28x28 grey; 60,000 and 10,000", "unknown"),
+    _dataset("moons", "moons", "MoonsConfig", "points on two half circles in the plane"),
+]
+
+
 @hookimpl
 def zoo_specs() -> Iterable[Spec]:
     ancestral = "zoo_core.samplers:Ancestral"
@@ -23,7 +39,7 @@ def zoo_specs() -> Iterable[Spec]:
             requires="denoise",
             defaults={"eta": 0.0},
             paper=DDIM,
-            summary="deterministic; good from 20 steps",
+            summary="deterministic: the same noise gives the same image",
         ),
         SamplerSpec(
             name="euler",
@@ -39,10 +55,5 @@ def zoo_specs() -> Iterable[Spec]:
         SchedulerSpec(
             name="karras", target="zoo_core.schedulers:Karras", paper=EDM, summary="even in sigma^(1/rho), between any two levels"
         ),
-        DatasetSpec(
-            name="folder",
-            target="zoo_core.training.data:folder",
-            config="zoo_core.recipes:FolderConfig",
-            summary="images in a folder; subfolders are classes",
-        ),
+        *_DATASETS,
     ]

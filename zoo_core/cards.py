@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from zoo_core.errors import CardError
 
@@ -53,7 +53,8 @@ class ModelCard:
     @property
     def datasets(self) -> tuple[str, ...]:
         """The data sets, as the front matter names them."""
-        return tuple(map(str, self.metadata.get("datasets") or ()))
+        datasets = self.metadata.get("datasets")
+        return tuple(datasets) if _strings(datasets) else ()
 
     def validate(self) -> None:
         """Checks what the Hub and the zoo ask of a card.
@@ -80,7 +81,7 @@ def _demand(condition: bool, what: str) -> None:
         raise CardError(f"model card: {what}", "edit the front matter of README.md")
 
 
-def _strings(value: object) -> bool:
+def _strings(value: object) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
@@ -270,14 +271,16 @@ def _training(training: Mapping[str, Any]) -> str:
     return "\n\n".join(filter(None, ["## Training", command, told, table, "All of it, with the curve of the loss, is in training.json."]))
 
 
-def _curve(curve: Mapping[str, Sequence[float]]) -> str:
+def _curve(curve: Mapping[str, Sequence[float | None]]) -> str:
     steps = curve.get("step", ())
     losses = [name for name in curve if name == "loss" or name.startswith("loss.")]
-    told = [
-        f"`{name}` went from {curve[name][0]:.3g} (by step {steps[0]:,}) to {curve[name][-1]:.3g} (by step {steps[-1]:,})"
-        for name in losses
-        if steps
-    ]
+    told = []
+    for name in losses:
+        # A phase that does not run at every step has gaps.
+        points = [(step, value) for step, value in zip(steps, curve[name], strict=True) if value is not None]
+        if points:
+            (first, high), (last, low) = points[0], points[-1]
+            told.append(f"`{name}` went from {high:.3g} (by step {first:,}) to {low:.3g} (by step {last:,})")
     return "; ".join(told) + "." if told else ""
 
 

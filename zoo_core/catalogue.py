@@ -56,12 +56,14 @@ def read_config(files: Files) -> CheckpointConfig:
         raise ConfigError(
             f"{files.reference} has format {data['format']}, and this zoo-core reads {FORMAT}", "pip install --upgrade zoo-core"
         )
-    return decode(CheckpointConfig, data, CONFIG)
+    return decode(CheckpointConfig, data, CONFIG, prefer=files.dist)
 
 
 def family_of(config: CheckpointConfig) -> ModelSpec:
     """The family whose config this is."""
-    return registry().spec(ModelSpec, registry().name_of(ModelSpec.kind, type(config.model)))
+    spec = registry().claim_of(ModelSpec.kind, type(config.model)).spec
+    assert isinstance(spec, ModelSpec)
+    return spec
 
 
 def default_sampler(config: CheckpointConfig, family: ModelSpec) -> Sampler:
@@ -72,16 +74,16 @@ def default_sampler(config: CheckpointConfig, family: ModelSpec) -> Sampler:
     """
     if config.sampler is not None:
         return config.sampler
-    able = (claims[0].spec for claims in registry().claims(SamplerSpec).values())
-    names = [spec.name for spec in able if isinstance(spec, SamplerSpec) and spec.requires in family.capabilities]
+    claims = [claim for named in registry().claims(SamplerSpec).values() for claim in named]
+    names = [claim.name for claim in claims if isinstance(claim.spec, SamplerSpec) and claim.spec.requires in family.capabilities]
     if not (family.sampler or names):
         raise CapabilityError(
             f"no installed sampler can sample the family {family.name}", "`zoo list samplers` shows what each of them requires"
         )
-    return as_sampler(family.sampler or names[0])
+    return as_sampler(family.sampler or names[0], prefer=registry().claim_of(ModelSpec.kind, type(config.model)).plugin.dist)
 
 
-def as_sampler(choice: "str | Mapping[str, Any] | Sampler", default: Sampler | None = None) -> Sampler:
+def as_sampler(choice: "str | Mapping[str, Any] | Sampler", default: Sampler | None = None, *, prefer: str = "") -> Sampler:
     """A sampler from its name, with that name's own defaults, or from plain values; without a ``name``, those change ``default``.
 
     Raises:
@@ -92,7 +94,7 @@ def as_sampler(choice: "str | Mapping[str, Any] | Sampler", default: Sampler | N
     values = {"name": choice} if isinstance(choice, str) else dict(choice)
     if "name" not in values and default is not None:
         values = {**encode(default), **values}
-    return decode(Sampler, values, "sampler")  # type: ignore[type-abstract]  # decode finds the class that the name means
+    return decode(Sampler, values, "sampler", prefer=prefer)  # type: ignore[type-abstract]  # decode finds the class that the name means
 
 
 def as_scheduler(choice: "str | Mapping[str, Any] | Scheduler") -> Scheduler:

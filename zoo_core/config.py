@@ -46,34 +46,36 @@ def _hints(cls: type) -> Mapping[str, Any]:
     return get_type_hints(cls)
 
 
-def decode(cls: type[T], data: object, where: str = "config") -> T:
+def decode(cls: type[T], data: object, where: str = "config", *, prefer: str = "") -> T:
     """A ``cls`` from plain JSON values; ``where`` is the path that errors begin with.
+
+    Where several plugins claim a name, it means that of the distribution ``prefer``, or of zoo-core.
 
     Raises:
         ConfigError: the data does not fit, with the path of the field.
         UnknownNameError: the data names a family that no installed plugin offers.
     """
-    return cast(T, _value(cls, data, where))
+    return cast(T, _value(cls, data, where, prefer))
 
 
-def _value(hint: Any, data: object, where: str) -> object:
+def _value(hint: Any, data: object, where: str, prefer: str) -> object:
     origin = get_origin(hint)
     if isinstance(hint, type) and issubclass(hint, Tagged):
-        return _tagged(hint, data, where)
+        return _tagged(hint, data, where, prefer)
     if isinstance(hint, type) and is_dataclass(hint):
-        return _dataclass(hint, data, where)
+        return _dataclass(hint, data, where, prefer)
     if origin in (Union, UnionType):
-        return _union(get_args(hint), data, where)
+        return _union(get_args(hint), data, where, prefer)
     if origin is Literal:
         if not any(type(data) is type(choice) and data == choice for choice in get_args(hint)):
             raise _wrong(where, f"one of {', '.join(map(str, get_args(hint)))}", data)
         return data
     if origin is tuple:
-        return _tuple(get_args(hint), data, where)
+        return _tuple(get_args(hint), data, where, prefer)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(data, Mapping):
             raise _wrong(where, "an object", data)
-        return {key: _value(get_args(hint)[1], item, f"{where}.{key}") for key, item in data.items()}
+        return {key: _value(get_args(hint)[1], item, f"{where}.{key}", prefer) for key, item in data.items()}
     return _scalar(hint, data, where)
 
 
@@ -113,37 +115,37 @@ def _as_float(number: float) -> float:
         return math.inf
 
 
-def _union(choices: Sequence[Any], data: object, where: str) -> object:
+def _union(choices: Sequence[Any], data: object, where: str, prefer: str) -> object:
     if data is None and NoneType in choices:
         return None
     rest = [choice for choice in choices if choice is not NoneType]
     if len(rest) == 1:
-        return _value(rest[0], data, where)
+        return _value(rest[0], data, where, prefer)
     for choice in rest:
         try:
-            return _value(choice, data, where)
+            return _value(choice, data, where, prefer)
         except ConfigError:
             continue
     raise _wrong(where, " or ".join(getattr(choice, "__name__", str(choice)) for choice in choices), data)
 
 
-def _tuple(items: Sequence[Any], data: object, where: str) -> object:
+def _tuple(items: Sequence[Any], data: object, where: str, prefer: str) -> object:
     if not isinstance(data, list | tuple):
         raise _wrong(where, "a list", data)
     if len(items) == 2 and items[1] is Ellipsis:
         items = [items[0]] * len(data)
     if len(items) != len(data):
         raise _wrong(where, f"a list of {len(items)}", data)
-    return tuple(_value(hint, item, f"{where}[{index}]") for index, (hint, item) in enumerate(zip(items, data, strict=True)))
+    return tuple(_value(hint, item, f"{where}[{index}]", prefer) for index, (hint, item) in enumerate(zip(items, data, strict=True)))
 
 
-def _tagged(hint: type[Tagged], data: object, where: str) -> object:
+def _tagged(hint: type[Tagged], data: object, where: str, prefer: str) -> object:
     from zoo_core.registry import registry, resolve
 
     if not isinstance(data, Mapping) or type(data.get("name")) is not str:
         raise _wrong(where, f'an object with the "name" of a {hint.kind}', data)
     try:
-        spec: Any = registry().claim(hint.kind, data["name"]).spec
+        spec: Any = registry().claim(hint.kind, data["name"], prefer).spec
     except UnknownNameError as error:
         if hint.kind == "family":
             raise
@@ -152,10 +154,10 @@ def _tagged(hint: type[Tagged], data: object, where: str) -> object:
     if not (isinstance(cls, type) and issubclass(cls, hint)):
         raise ConfigError(f"{where}: {hint.kind} {data['name']!r} is no {hint.__name__}", "choose another")
     values = {**getattr(spec, "defaults", {}), **{key: value for key, value in data.items() if key != "name"}}
-    return _dataclass(cls, values, where)
+    return _dataclass(cls, values, where, prefer)
 
 
-def _dataclass(cls: Any, data: object, where: str) -> object:
+def _dataclass(cls: Any, data: object, where: str, prefer: str) -> object:
     if not isinstance(data, Mapping):
         raise _wrong(where, "an object", data)
     known = {item.name: item for item in fields(cls) if item.init}
@@ -166,7 +168,7 @@ def _dataclass(cls: Any, data: object, where: str) -> object:
     missing = [name for name, item in known.items() if name not in data and item.default is MISSING and item.default_factory is MISSING]
     if missing:
         raise ConfigError(f"{where}: missing {', '.join(missing)}")
-    values = {key: _value(_hints(cls)[key], value, f"{where}.{key}") for key, value in data.items()}
+    values = {key: _value(_hints(cls)[key], value, f"{where}.{key}", prefer) for key, value in data.items()}
     try:
         return cls(**values)
     except ConfigError as error:

@@ -14,6 +14,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from zoo_core.cards import parse as parse_card
 from zoo_core.config import parse_json
 from zoo_core.errors import HubError, IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError
 from zoo_core.registry import Reference, parse_reference, registry
@@ -44,6 +45,7 @@ class Files:
         source: what put them there, for people: a distribution and its version, or ``local folder``.
         spec: of a registered checkpoint.
         pins: what each file must be; None for a local folder, which nothing pins.
+        dist: the distribution that carries it; empty for a local folder. A name in its config means that distribution's first.
     """
 
     reference: Reference
@@ -52,6 +54,7 @@ class Files:
     source: str
     spec: CheckpointSpec | None = None
     pins: Mapping[str, Pin] | None = None
+    dist: str = ""
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -213,7 +216,13 @@ def _carried(reference: Reference) -> Files:
         )
     _check_names(spec)
     return Files(
-        reference=reference, name=spec.name, folder=spec.folder, source=f"{dist} {claim.plugin.version}", spec=spec, pins=spec.files
+        reference=reference,
+        name=spec.name,
+        folder=spec.folder,
+        source=f"{dist} {claim.plugin.version}",
+        spec=spec,
+        pins=spec.files,
+        dist=dist,
     )
 
 
@@ -224,22 +233,35 @@ def _check_names(spec: CheckpointSpec) -> None:
         raise UnsafeContentError(f"{spec.name} pins two files whose names differ in case alone", "rename one of them")
 
 
+def _check_content(name: str, data: bytes) -> None:
+    if name.endswith(".safetensors"):
+        check_finite(data, read_header(data, len(data), name), name)
+    elif name.endswith(".json"):
+        parse_json(data, name)
+    elif name == CARD:
+        parse_card(data)
+
+
 def pull(*references: str, on_file: OnFile | None = None) -> list[Files]:
-    """Fetches checkpoints and verifies every file: size and sha256, the header of the weights, and that all weights are finite.
+    """Fetches checkpoints and verifies every file: size and sha256, config, card, the header of the weights, and that these are finite.
 
     Raises:
         IntegrityError: a file is not what is pinned.
+        NotFoundError: it has no config or no weights.
         UnsafeContentError: weights that are malformed, NaN or infinite.
+        ConfigError, CardError: a JSON file or the card cannot be read.
         ZooError: as :func:`fetch` does.
     """
     if not references:
         raise UsageError("no checkpoint given", "`zoo list` shows what there is")
     fetched = [fetch(reference) for reference in references]
     for files in fetched:
+        for name in (CONFIG, WEIGHTS):
+            if name not in files.names:
+                raise NotFoundError(f"{files.reference} is no checkpoint: it has no {name}", files._mend())
         for name in files.names:
             data = files.read(name)
-            if name.endswith(".safetensors"):
-                check_finite(data, read_header(data, len(data), name), name)
+            _check_content(name, data)
             if on_file:
                 on_file(files, name, len(data))
     return fetched

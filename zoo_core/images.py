@@ -21,6 +21,7 @@ __all__ = [
     "grid",
     "is_image",
     "labelled_grid",
+    "open_image",
     "png",
     "read_image",
     "save_folder",
@@ -29,6 +30,8 @@ __all__ = [
     "save_samples",
     "to_uint8",
 ]
+
+_FORMATS = ("BMP", "JPEG", "PNG", "WEBP")
 
 GAP = 2
 WIDTH = 800
@@ -186,6 +189,37 @@ def save_samples(path: Path, samples: Tensor, metadata: Mapping[str, str] | None
         save_png(path, samples, metadata)
 
 
+def open_image(path: Path, channels: int, size: tuple[int, int] | None = None) -> "Image.Image":
+    """A picture as people see it, in 8 bits: turned as its EXIF says, over white where it is transparent, 16-bit levels scaled down.
+
+    Args:
+        path: of a file.
+        channels: 1 for grey (mode L), 3 for colour (mode RGB).
+        size: (width, height) that is needed at least, by which a JPEG is decoded smaller and faster.
+
+    Raises:
+        UsageError: the file cannot be read as a picture.
+    """
+    from PIL import Image, ImageOps
+
+    mode = "RGB" if channels == 3 else "L"
+    try:
+        # The formats by name: Pillow would otherwise try all that it knows, and run Ghostscript for one of them.
+        with Image.open(path, formats=_FORMATS) as image:
+            if size:
+                image.draft("RGB", (max(size), max(size)))  # the EXIF may still turn it
+            shown = ImageOps.exif_transpose(image)
+            if shown.mode.startswith("I"):  # 16-bit levels, some of which PIL opens as 32-bit
+                levels = np.asarray(shown).astype(np.int64).clip(0, 0xFFFF)
+                shown = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
+            if shown.has_transparency_data:
+                shown = shown.convert("RGBA")
+                shown = Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown)
+            return shown.convert(mode)
+    except Exception as error:  # not all of PIL's errors are its own: SyntaxError, struct.error, zlib.error, DecompressionBombError, ...
+        raise UsageError(f"cannot read {path} as a picture: {error}", "choose a PNG or JPEG file") from error
+
+
 def read_image(path: Path, shape: Sequence[int]) -> Tensor:
     """A picture as a sample: resized until it covers (h, w), cropped at the centre; float32 (c, h, w) in [-1, 1].
 
@@ -195,11 +229,6 @@ def read_image(path: Path, shape: Sequence[int]) -> Tensor:
     from PIL import Image, ImageOps
 
     c, h, w = shape
-    try:
-        with Image.open(path) as image:
-            image.draft("RGB", (4 * w, 4 * h))
-            pixels = ImageOps.fit(image.convert("RGB" if c == 3 else "L"), (w, h), Image.Resampling.LANCZOS)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UsageError(f"cannot read {path} as a picture: {error}", "choose a PNG or JPEG file") from error
+    pixels = ImageOps.fit(open_image(path, c, (4 * w, 4 * h)), (w, h), Image.Resampling.LANCZOS)
     array = torch.from_numpy(np.array(pixels)).view(h, w, c).permute(2, 0, 1)
     return from_uint8(array)

@@ -1,6 +1,7 @@
 """Plots as PNG bytes: scatter plots of 2-D samples, and curves over training steps."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -42,14 +43,22 @@ def scatter(points: "Tensor", metadata: Mapping[str, str] | None = None, labels:
 
 
 def curves(
-    steps: Sequence[float], values: Mapping[str, Sequence[float]], metadata: Mapping[str, str] | None = None, title: str = ""
+    steps: Sequence[float], values: Mapping[str, Sequence[float | None]], metadata: Mapping[str, str] | None = None, title: str = ""
 ) -> bytes:
-    """Each curve over the steps: its points faint, their running mean on top; the axis is logarithmic where all values are positive."""
+    """Each curve over the steps: its points faint, their running mean on top; the axis is logarithmic where all values are positive.
+
+    None is a step at which there was no value.
+    """
     figure, axes = _figure(7, 4)
-    for i, (name, points) in enumerate(values.items()):
-        axes.plot(steps, points, color=f"C{i}", alpha=0.25, linewidth=1)
-        axes.plot(steps, _smooth(points), color=f"C{i}", linewidth=1.8, label=name)
-    if all(point > 0 for points in values.values() for point in points):
+    least = math.inf
+    for i, (name, column) in enumerate(values.items()):
+        known = [(step, value) for step, value in zip(steps, column, strict=True) if value is not None]
+        at, points = [step for step, _ in known], [value for _, value in known]
+        axes.plot(at, points, color=f"C{i}", alpha=0.25, linewidth=1)
+        axes.plot(at, _smooth(points), color=f"C{i}", linewidth=1.8, label=name)
+        least = min([least, *points])
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    if least > 0:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("{x:g}")

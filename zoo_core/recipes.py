@@ -1,16 +1,13 @@
 """A recipe: everything that makes a training run repeatable."""
 
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from zoo_core.config import check_range, decode, encode
-from zoo_core.errors import ConfigError
 from zoo_core.interfaces import DatasetConfig, ModelConfig, Sampler, TrainerConfig
 
-__all__ = ["EMAConfig", "FitConfig", "FolderConfig", "OptimizerConfig", "Recipe", "expand"]
+__all__ = ["EMAConfig", "FitConfig", "OptimizerConfig", "Recipe"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,30 +79,6 @@ class FitConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FolderConfig(DatasetConfig):
-    """Images in a folder. Subfolders are classes, numbered in alphabetical order.
-
-    Args:
-        path: the folder; ``$VARIABLE`` is taken from the environment, and stays as written in records.
-        classes: the subfolders to use, in this order; empty means all.
-        size: images are resized until their shorter side is this long, then cropped at the centre to size x size.
-        resize: the filter, by Pillow's name.
-        flip: mirrors images left to right at random, while training.
-        channels: 3 for colour, 1 for grey.
-    """
-
-    path: str
-    classes: tuple[str, ...] = ()
-    size: int = 32
-    resize: Literal["box", "bilinear", "bicubic", "lanczos"] = "lanczos"
-    flip: bool = False
-    channels: Literal[1, 3] = 3
-
-    def __post_init__(self) -> None:
-        check_range(self, size=(1, 4096))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
     """Model, trainer, loop, data and sampler: the one noun for how something was made. The model's tag is the family."""
 
@@ -124,15 +97,3 @@ class Recipe:
         """Plain JSON values, every default written out."""
         plain: dict[str, Any] = encode(self)
         return plain
-
-
-def expand(path: str) -> str:
-    """``path`` with ``~`` and ``$VARIABLE`` expanded.
-
-    Raises:
-        ConfigError: a variable is not set.
-    """
-    for plain, braced in re.findall(r"\$(?:(\w+)|\{(\w+)\})", path, re.ASCII):
-        if (name := plain or braced) not in os.environ:
-            raise ConfigError(f"{path} needs the environment variable {name}", f"set it: export {name}=...")
-    return os.path.expanduser(os.path.expandvars(path))

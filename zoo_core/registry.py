@@ -6,7 +6,10 @@ Discovery is a loop of our own: pluggy's ``load_setuptools_entrypoints`` stops a
 
 import os
 import re
+import signal
 import sys
+import threading
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, fields
@@ -38,6 +41,8 @@ __all__ = [
 ]
 
 GROUP = "zoo"
+_CORE = "zoo_core.builtin"
+_SELECTION = "selection"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,94}[a-z0-9])?")
 _REPO = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(?:@(?P<revision>[\w./-]{1,200}))?", re.ASCII)
 _NEWER = re.compile(
@@ -52,7 +57,7 @@ S = TypeVar("S", bound=Spec)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """What went wrong in a plugin: the step (``import``, ``register``, ``hook``, ``specs``), and why in one line."""
+    """What went wrong in a plugin: the step (``import``, ``register``, ``hook``, ``specs``, ``selection``), and why in one line."""
 
     step: str
     why: str
@@ -81,6 +86,11 @@ class Claim:
     spec: Spec
     plugin: Plugin
 
+    @property
+    def name(self) -> str:
+        """The name that means this claim whatever else is installed."""
+        return f"{self.plugin.dist}:{self.spec.key}"
+
 
 @dataclass(frozen=True)
 class Registry:
@@ -107,13 +117,18 @@ class Registry:
         named = self._claims[kind if isinstance(kind, str) else kind.kind]
         return dict(sorted(named.items()))
 
-    def claim(self, kind: type[Spec] | str, name: str) -> Claim:
+    def claim(self, kind: type[Spec] | str, name: str, prefer: str = "") -> Claim:
         """The one claim on ``name`` or ``DIST:name``.
+
+        Of several claims on a bare name, that of the distribution ``prefer`` counts, or else that of zoo-core: no plugin takes its names.
 
         Raises:
             UnknownNameError: no plugin offers it.
             NameConflictError: several do, and ``name`` does not say which.
         """
+        for plugin in self.failures:
+            if plugin.failure and plugin.failure.step == _SELECTION:
+                raise UnknownNameError(f"ZOO_PLUGINS: {plugin.failure.why}", "`zoo plugins` with ZOO_PLUGINS unset shows what is installed")
         kind = kind if isinstance(kind, str) else kind.kind
         dist, _, bare = name.rpartition(":")
         named = self._claims[kind]
@@ -122,32 +137,61 @@ class Registry:
             raise UnknownNameError.of(
                 kind, name, named, f"`zoo list` shows what is installed; a plugin that offers this {kind} has to be installed first"
             )
-        if len(found) > 1:
+        chosen = _chosen(found, prefer)
+        if chosen is None:
             dists = [claim.plugin.dist for claim in found]
             raise NameConflictError(f"{kind} {bare!r} is claimed by {' and '.join(dists)}", f"say which: {dists[0]}:{bare}")
-        return found[0]
+        return chosen
+
+    def meant(self, kind: type[Spec] | str, name: str) -> Claim | None:
+        """The claim that a bare name means, or None where nothing or a conflict does; all others are written DIST:name."""
+        return _chosen(self._claims[kind if isinstance(kind, str) else kind.kind].get(name, ()), "")
 
     def spec(self, kind: type[S], name: str) -> S:
         """The spec of that kind and name; raises as :meth:`claim` does."""
         return cast(S, self.claim(kind, name).spec)
 
     def name_of(self, kind: str, cls: type) -> str:
-        """The name under which a config, sampler or scheduler class is registered.
+        """The name under which a config, sampler or scheduler class is registered; DIST:name where the bare name does not mean it.
+
+        Raises:
+            UnknownNameError: no plugin registers that class.
+        """
+        claim = self.claim_of(kind, cls)
+        return claim.spec.key if self.meant(kind, claim.spec.key) == claim else claim.name
+
+    def claim_of(self, kind: str, cls: type) -> Claim:
+        """The claim that registers a config, sampler or scheduler class.
 
         Raises:
             UnknownNameError: no plugin registers that class.
         """
         target = f"{cls.__module__}:{cls.__qualname__}"
         found = [
-            spec
+            claim
             for claims in self._claims[kind].values()
-            for spec in (claim.spec for claim in claims)
-            if (getattr(spec, "config", "") or getattr(spec, "target", "")) == target
+            for claim in claims
+            if (getattr(claim.spec, "config", "") or getattr(claim.spec, "target", "")) == target
         ]
         if not found:
             raise UnknownNameError(f"{target} is not registered as a {kind}", "return a spec for it from the plugin's zoo_specs hook")
-        # A class with several names is written under the one that adds no defaults of its own.
-        return min(found, key=lambda spec: (len(getattr(spec, "defaults", ())), spec.name)).name
+        # A class with several names is written under that of its own package, and the one that adds no defaults.
+        package = cls.__module__.partition(".")[0]
+        return min(
+            found,
+            key=lambda claim: (
+                claim.plugin.module.partition(".")[0] != package,
+                len(getattr(claim.spec, "defaults", ())),
+                claim.spec.name,
+            ),
+        )
+
+
+def _chosen(found: Sequence[Claim], prefer: str) -> Claim | None:
+    """The claim of ``prefer``, of zoo-core, or the only one, where there is exactly one of these."""
+    own = [claim for claim in found if prefer and _normal(claim.plugin.dist) == _normal(prefer)]
+    core = [claim for claim in found if claim.plugin.module == _CORE]
+    return next((claims[0] for claims in (own, core, found) if len(claims) == 1), None)
 
 
 def resolve(target: str) -> Any:
@@ -158,13 +202,80 @@ def resolve(target: str) -> Any:
     """
     module, _, name = target.partition(":")
     try:
-        with redirect_stdout(sys.stderr):
+        with _signals() as came, _stdout_on_stderr(module):
             found: Any = import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (Exception, SystemExit) as error:
+            for part in name.split("."):
+                found = getattr(found, part)
+    except BaseException as error:
+        if came:
+            raise
         raise PluginLoadError(f"cannot load {target}: {_why(error)}", "`zoo plugins --check` shows what is broken") from error
     return found
+
+
+@contextmanager
+def _stdout_on_stderr(module: str) -> Iterator[None]:
+    """Sends to stderr what a module writes to stdout; what a plugin's C code and child processes write, too."""
+    with redirect_stdout(sys.stderr):
+        saved = None if module.partition(".")[0] == "zoo_core" else _duplicate(1)
+        try:
+            if saved is not None:
+                os.dup2(2 if _is_open(2) else os.open(os.devnull, os.O_WRONLY), 1)
+            yield
+        finally:
+            if saved is not None:
+                os.dup2(saved, 1)
+                os.close(saved)
+
+
+def _duplicate(handle: int) -> int | None:
+    try:
+        return os.dup(handle)
+    except OSError:  # the shell has closed it
+        return None
+
+
+def _is_open(handle: int) -> bool:
+    try:
+        os.fstat(handle)
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """The SIGINT and SIGTERM that arrive in the block, which are handled as ever: a KeyboardInterrupt without one is a plugin's own."""
+    came: list[int] = []
+    main = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in ((signal.SIGINT, signal.SIGTERM) if main else ())}
+
+    def note(number: int, frame: Any) -> None:
+        came.append(number)
+        handler = handlers[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    try:
+        for number, handler in handlers.items():
+            if callable(handler):
+                signal.signal(number, note)
+        yield came
+    finally:
+        for number, handler in handlers.items():
+            if callable(handler):
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _warnings_in_a_line(name: str) -> Iterator[None]:
+    found: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as found:
+            yield
+    finally:
+        for warning in found if sys.stderr else ():
+            sys.stderr.write(f"zoo: warning: plugin {name}: {_why(cast(Warning, warning.message))}\n")
 
 
 def _normal(name: str) -> str:
@@ -206,27 +317,28 @@ def _checked(specs: Iterable[Spec]) -> tuple[Spec, ...]:
 
 
 def load_plugin(name: str, module: str, dist: str, version: str) -> Plugin:
-    """Imports one plugin and calls its hook; any exception, and SystemExit, becomes the record's ``failure``."""
+    """Imports one plugin and calls its hook; whatever it raises becomes the record's ``failure``."""
     specs: tuple[Spec, ...] = ()
     step, failure = "import", None
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(ZooHooks)
-    try:
-        with redirect_stdout(sys.stderr):
-            plugin = import_module(module)
-            step = "register"
-            manager.register(plugin)
-            manager.check_pending()
-            step = "hook"
-            results = manager.hook.zoo_specs()
-            if not results:
-                raise LookupError("it has no function zoo_specs marked @zoo_core.hookimpl, or that returned None")
-            step = "specs"
-            specs = _checked(spec for result in results for spec in result)
-    except (Exception, SystemExit) as error:
-        if os.environ.get("ZOO_STRICT") == "1":
-            raise
-        failure = _failure(step, error)
+    with _signals() as came:
+        try:
+            with _warnings_in_a_line(name), _stdout_on_stderr(module):
+                plugin = import_module(module)
+                step = "register"
+                manager.register(plugin)
+                manager.check_pending()
+                step = "hook"
+                results = manager.hook.zoo_specs()
+                if not results:
+                    raise LookupError("it has no function zoo_specs marked @zoo_core.hookimpl, or that returned None")
+                step = "specs"
+                specs = _checked(spec for result in results for spec in result)
+        except BaseException as error:
+            if came or os.environ.get("ZOO_STRICT") == "1":
+                raise
+            failure = _failure(step, error)
     return Plugin(name=name, module=module, dist=dist, version=version, specs=specs, failure=failure)
 
 
@@ -264,27 +376,37 @@ def _points_of(dist: Distribution) -> Iterable[EntryPoint]:
         return ()
 
 
-def _selected(names: Sequence[str] | None, found: Sequence[_Point]) -> Iterator[_Point]:
+def _unknown(names: Sequence[str] | None, found: Sequence[_Point]) -> Iterator[tuple[str, UnknownNameError]]:
     known = {point.name for point in found} | {point.dist for point in found}
     for name in names or ():
         if _normal(name) not in map(_normal, known):
-            raise UnknownNameError.of("plugin", name, known)
+            yield name, UnknownNameError.of("plugin", name, known)
+
+
+def _selected(names: Sequence[str] | None, found: Sequence[_Point]) -> Iterator[_Point]:
     chosen = {_normal(name) for name in names or ()}
     for point in found:
         if names is None or not chosen.isdisjoint({_normal(point.name), _normal(point.dist)}):
             yield point
 
 
-def discover(names: Sequence[str] | None = None) -> Registry:
+def discover(names: Sequence[str] | None = None, *, record_unknown: bool = False) -> Registry:
     """Loads zoo-core's own plugin and every installed one, or those of ``names`` (entry points or distributions) alone.
+
+    With ``record_unknown``, a name that is not installed becomes a broken plugin, and an error only when something is claimed.
 
     Raises:
         UnknownNameError: one of ``names`` is not installed.
     """
     from zoo_core import __version__
 
-    plugins = [load_plugin("core", "zoo_core.builtin", "zoo-core", __version__)]
-    plugins += [load_plugin(point.name, point.module, point.dist, point.version) for point in _selected(names, _points())]
+    points = _points()
+    plugins = [load_plugin("core", _CORE, "zoo-core", __version__)]
+    for name, error in _unknown(names, points):
+        if not record_unknown:
+            raise error
+        plugins.append(Plugin(name=name, module="?", dist=name, version="?", failure=Failure(step=_SELECTION, why=str(error))))
+    plugins += [load_plugin(point.name, point.module, point.dist, point.version) for point in _selected(names, points)]
     return Registry(tuple(plugins))
 
 
@@ -295,7 +417,8 @@ def registry() -> Registry:
     """The registry of this process; found at the first call. ``ZOO_PLUGINS=a,b`` selects plugins, an empty value none."""
     if not _current:
         chosen = os.environ.get("ZOO_PLUGINS")
-        _current.append(discover(None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]))
+        names = None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
+        _current.append(discover(names, record_unknown=True))
     return _current[-1]
 
 

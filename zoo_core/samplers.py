@@ -94,7 +94,7 @@ class Ancestral(Sampler):
             if on_step:
                 on_step(i, sigma, x, x0)
             sigma_up = self.eta * sigma_next * sqrt(sigma**2 - sigma_next**2) / sigma
-            sigma_down = sqrt(sigma_next**2 - sigma_up**2)
+            sigma_down = sqrt(max(sigma_next**2 - sigma_up**2, 0.0))  # by rounding it may be negative
             x = x0 + (x - x0) * (sigma_down / sigma)
             if sigma_up > 0:
                 x = x + rng.normal(*model.event.shape).to(x) * sigma_up

@@ -5,8 +5,9 @@ a field that a later zoo-core adds never breaks an older plugin.
 """
 
 import json
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -47,6 +48,15 @@ class Spec:
         return self.name
 
 
+def _check_defaults(name: str, defaults: object) -> None:
+    if not isinstance(defaults, Mapping) or not all(isinstance(key, str) for key in defaults):
+        raise TypeError(f"{name}: defaults must be a mapping of names to values, not {defaults!r}")
+    try:
+        json.dumps(dict(defaults), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}: defaults must be JSON values: {error}") from error
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSpec(Spec):
     """A family: an ``nn.Module`` built as ``target(config)``.
@@ -64,8 +74,9 @@ class ModelSpec(Spec):
     paper: str = ""
 
     def __post_init__(self) -> None:
-        if isinstance(cast(object, self.capabilities), str):
-            raise TypeError(f"capabilities must be a set of names, not {self.capabilities!r}")
+        given = cast(object, self.capabilities)
+        if not isinstance(given, Collection) or isinstance(given, str) or not all(isinstance(name, str) for name in given):
+            raise TypeError(f"{self.name}: capabilities must be a set of names, not {given!r}")
         object.__setattr__(self, "capabilities", frozenset(self.capabilities))
 
 
@@ -80,6 +91,9 @@ class SamplerSpec(Spec):
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     paper: str = ""
 
+    def __post_init__(self) -> None:
+        _check_defaults(self.name, self.defaults)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SchedulerSpec(Spec):
@@ -90,6 +104,9 @@ class SchedulerSpec(Spec):
     target: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     paper: str = ""
+
+    def __post_init__(self) -> None:
+        _check_defaults(self.name, self.defaults)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,6 +172,12 @@ class Pin:
     sha256: str
     size: int
 
+    def __post_init__(self) -> None:
+        if not isinstance(cast(object, self.sha256), str):
+            raise TypeError(f"the sha256 of a pin must be a string, not {self.sha256!r}")
+        if type(self.size) is not int or self.size < 0:
+            raise TypeError(f"the size of a pin must be a whole number, not {self.size!r}")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hub:
@@ -166,7 +189,7 @@ class Hub:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckpointSpec(Spec):
-    """Trained weights with their config and card: files in ``folder``, each of them pinned."""
+    """Trained weights with their config and card: files in ``folder``, each of them pinned, by a Pin or ``(sha256, size)``."""
 
     kind: ClassVar[str] = "checkpoint"
 
@@ -176,6 +199,26 @@ class CheckpointSpec(Spec):
     hub: Hub | None = None
     license: str = ""
     dataset: str = ""
+
+    def __post_init__(self) -> None:
+        if self.folder is not None:
+            if not isinstance(self.folder, str | os.PathLike):
+                raise TypeError(f"{self.name}: folder must be a path, not {self.folder!r}")
+            object.__setattr__(self, "folder", Path(self.folder))
+        if self.hub is not None and not isinstance(cast(object, self.hub), Hub):
+            raise TypeError(f"{self.name}: hub must be a Hub, not {self.hub!r}")
+        given = cast(object, self.files)
+        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+            raise TypeError(f"{self.name}: files must be a mapping of names to pins, not {given!r}")
+        object.__setattr__(self, "files", {name: _pin(name, pin) for name, pin in given.items()})
+
+
+def _pin(name: str, given: object) -> Pin:
+    if isinstance(given, Pin):
+        return given
+    if not isinstance(given, tuple) or len(given) != 2:
+        raise TypeError(f"files: the pin of {name!r} must be a Pin or (sha256, size), not {given!r}")
+    return Pin(sha256=given[0], size=given[1])
 
 
 KINDS: Mapping[str, type[Spec]] = MappingProxyType(

@@ -47,7 +47,9 @@ def read_header(data: bytes, size: int, name: str = "model.safetensors") -> Mapp
     _demand(len(data) >= 8 and 0 < length <= size - 8, name, "is cut short")
     _demand(length <= MAX_HEADER_BYTES, name, f"has a header of {length} bytes, more than {MAX_HEADER_BYTES}")
     header = _json(data[8 : 8 + length], name)
-    header.pop("__metadata__", None)
+    notes = header.pop("__metadata__", {})
+    plain = isinstance(notes, dict) and all(isinstance(value, str) for value in notes.values())
+    _demand(plain, name, "has a __metadata__ that holds more than strings")
     _demand(len(header) <= MAX_TENSORS, name, f"holds {len(header)} tensors, more than {MAX_TENSORS}")
     tensors = {key: _tensor(key, entry, 8 + length, name) for key, entry in header.items()}
     place = 8 + length

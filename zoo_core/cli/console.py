@@ -95,4 +95,8 @@ def report_failures(found: Registry | None = None) -> None:
         for name, claims in found.claims(kind).items():
             if len(claims) > 1:
                 dists = [claim.plugin.dist for claim in claims]
+                if meant := found.meant(kind, name):
+                    others = ", ".join(claim.name for claim in claims if claim is not meant)
+                    say(error_line(f"{kind} {name} is that of {meant.plugin.dist}", f"the other is written {others}", "zoo: ! "))
+                    continue
                 say(error_line(f"{kind} {name} is claimed by {' and '.join(dists)}", f"say which: {dists[0]}:{name}", "zoo: ! "))

@@ -2,9 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +13,7 @@ from zoo_core.catalogue import read_config
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.sample import check_folder
 from zoo_core.config import encode
+from zoo_core.curves import Curve, curve, read_metrics
 from zoo_core.errors import UsageError
 from zoo_core.hub import TRAINING, WEIGHTS, fetch
 
@@ -137,36 +138,24 @@ def _loss(target: str, out: Path | None) -> None:
     from zoo_core.files import write_file
     from zoo_core.plots import curves
 
-    name, curve = _curve(target)
+    name, found = _curve(target)
     path = _checked(out or Path(f"{name}-loss.png"))
-    losses = {key: values for key, values in curve.items() if key == "loss" or key.startswith("loss.")}
-    if not losses or not curve.get("step"):
+    losses = {key: values for key, values in found.items() if key == "loss" or key.startswith("loss.")}
+    if not losses or not found.get("step"):
         raise UsageError(f"{target} has no record of a loss", f"it is in a run's {_METRICS}, and in a checkpoint's {TRAINING}")
-    write_file(path, curves(curve["step"], losses, {"reference": target}, title=name))
-    say(inert(f"{path}: {', '.join(losses)} over {curve['step'][-1]:,} steps"))
+    steps = [step for step in found["step"] if step is not None]
+    write_file(path, curves(steps, losses, {"reference": target}, title=name))
+    say(inert(f"{path}: {', '.join(losses)} over {steps[-1]:,} steps"))
 
 
-def _curve(target: str) -> tuple[str, Mapping[str, list[float]]]:
+def _curve(target: str) -> tuple[str, Curve]:
     """A name, and the steps and losses of a run folder or a checkpoint."""
     folder = Path(target.removeprefix("local:")).expanduser()
     for run in (folder, folder.parent if folder.name == "export" else folder):
         if (run / _METRICS).is_file():
-            return run.resolve().name, _columns((run / _METRICS).read_text().splitlines())
+            return run.resolve().name, curve(read_metrics(run / _METRICS))
     if folder.is_dir() and not target.startswith("local:"):
         raise UsageError(f"{folder} is no run folder: it has no {_METRICS}", "a checkpoint in a folder is written local:PATH")
     files = fetch(target)
-    curve: Mapping[str, list[float]] = files.json(TRAINING).get("curve", {}) if TRAINING in files.names else {}
-    return files.name, curve
-
-
-def _columns(lines: Sequence[str]) -> dict[str, list[float]]:
-    """The lines of metrics.jsonl by key; one that was cut short by a crash is left out."""
-    rows: list[dict[str, Any]] = []
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        rows.append(row)
-    names = [name for name in (rows[0] if rows else {}) if all(math.isfinite(row.get(name, math.nan)) for row in rows)]
-    return {name: [row[name] for row in rows] for name in names}
+    recorded: Curve = files.json(TRAINING).get("curve", {}) if TRAINING in files.names else {}
+    return files.name, recorded

@@ -67,7 +67,7 @@ def list_(kind: str, as_json: bool) -> None:
 
     KIND is checkpoints (unless another is given), families, samplers, schedulers, datasets, metrics, recipes or trainers.
 
-    A name with a ! is claimed by two plugins; write it as DIST:NAME to say whose is meant.
+    A name with a ! is claimed by two plugins; write it as DIST:NAME to say whose is meant. The names of zoo-core stay its own.
 
     \b
     Examples:
@@ -76,12 +76,13 @@ def list_(kind: str, as_json: bool) -> None:
       zoo list samplers --json
     """
     claims = registry().claims(_KINDS[kind])
+    meant = [registry().meant(_KINDS[kind], name) for name in claims]
     if as_json:
-        echo_json([_record(claim, len(found) > 1) for found in claims.values() for claim in found])
+        echo_json([_record(claim, claim not in meant) for found in claims.values() for claim in found])
     elif claims:
         columns = _COLUMNS[kind]
         rows = [
-            [_name(claim, len(found) > 1), *(get(claim.spec) for _, get in columns), claim.spec.summary]
+            [_name(claim, claim not in meant), *(get(claim.spec) for _, get in columns), claim.spec.summary]
             for found in claims.values()
             for claim in found
         ]
@@ -94,7 +95,7 @@ def list_(kind: str, as_json: bool) -> None:
 
 
 def _name(claim: Claim, conflict: bool) -> str:
-    return f"{claim.plugin.dist}:{claim.spec.key} !" if conflict else claim.spec.key
+    return f"{claim.name} !" if conflict else claim.spec.key
 
 
 def _record(claim: Claim, conflict: bool) -> dict[str, Any]:

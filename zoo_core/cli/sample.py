@@ -73,7 +73,7 @@ def sample(
     \b
     Examples:
       zoo sample ddpm-afhq-cat -n 16 --seed 0 --out cats.png
-      zoo sample ddpm-afhq-cat --sampler ddim --steps 20 -o clip=false
+      zoo sample ddpm-afhq-cat --steps 25 -o eta=0.7
       zoo sample ddpm-afhq-cat -n 1000 --out cats/        one file each
       zoo sample local:runs/cat --out cats.npz            without loss
     """

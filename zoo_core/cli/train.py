@@ -7,16 +7,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo_core.config import apply_overrides, dump_json, load_json
-from zoo_core.errors import UsageError
+from zoo_core.errors import ConfigError, UnknownNameError, UsageError
 from zoo_core.recipes import Recipe
 from zoo_core.registry import registry, resolve
-from zoo_core.specs import ModelSpec, RecipeSpec
+from zoo_core.specs import DatasetSpec, ModelSpec, RecipeSpec
 
 if TYPE_CHECKING:
     from zoo_core.training.fit import Report
@@ -25,6 +26,7 @@ EXAMPLES = """\b
 Examples:
   zoo train ddpm --recipe course --data folder:photos --out runs/mine
   zoo train ddpm --recipe course -o 'data.path=$AFHQ/train' --out runs/cat
+  zoo train ddpm --recipe paper --data-root data --out runs/cifar10
   zoo train ddpm --recipe course --data folder:photos --dry-run
   zoo train ddpm --recipe runs/cat/recipe.json --out runs/cat-again
 """
@@ -33,7 +35,8 @@ Examples:
 @click.command("train", epilog=EXAMPLES, short_help="Train a family, or go on with a run.")
 @click.argument("family")
 @click.option("--recipe", "recipe_name", metavar="NAME|FILE", help="A preset of the family (default: its first), or a file.")
-@click.option("--data", metavar="NAME[:PATH]", help="The data set, such as folder:PATH.")
+@click.option("--data", metavar="NAME[:PATH]", help="The data set, such as folder:PATH, mnist or moons.")
+@click.option("--data-root", metavar="DIR", help="Where the files of mnist, cifar10, ... are (data.root). Default: $ZOO_DATA.")
 @click.option("--steps", type=int, help="Training steps (fit.steps).")
 @click.option("--batch-size", type=int, help="Rows of a batch (fit.batch_size).")
 @click.option("--lr", type=float, help="Learning rate of every phase (fit.optimizer.lr).")
@@ -42,11 +45,12 @@ Examples:
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder. Default: runs/FAMILY-RECIPE.")
 @click.option("--resume/--no-resume", default=True, help="Go on with a run that the folder holds, or refuse to.")
 @click.option("--device", help="cpu, cuda, mps. Default: the first accelerator, or the CPU.")
-@click.option("--dry-run", is_flag=True, help="Print the resolved recipe and stop.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved recipe, and what a step costs, and stop.")
 def train(
     family: str,
     recipe_name: str | None,
     data: str | None,
+    data_root: str | None,
     out: Path | None,
     resume: bool,
     device: str | None,
@@ -59,17 +63,30 @@ def train(
     folder, OUT/export: `zoo sample local:OUT` uses it.
     """
     recipe_name = recipe_name or _first_preset(family)
-    recipe = _recipe(family, recipe_name, data, given)
+    recipe = _recipe(family, recipe_name, data, data_root, given)
     if dry_run:
         click.echo(dump_json(recipe.to_dict()), nl=False)
+        _tell_cost(recipe)
         return
     from zoo_core.training.fit import fit
 
     out = out or Path("runs") / f"{family}-{Path(recipe_name).stem}"
     command = f"zoo {shlex.join(sys.argv[1:])}"
-    with _signals() as stop, _Progress(recipe.fit.steps) as progress:
-        folder = fit(recipe, out, resume=resume, device=device, command=command, on_report=progress, stop=stop)
+    with _Progress(recipe.fit.steps) as progress:
+        folder = fit(recipe, out, resume=resume, device=device, command=command, on_report=progress, stopping=_signals)
     click.echo(f"trained; the checkpoint is {folder} (zoo sample local:{out})", err=True)
+
+
+def _tell_cost(recipe: Recipe) -> None:
+    from zoo_core.training.estimate import estimate
+
+    cost = estimate(recipe)
+    phases = ", ".join(f"{name} {count:,}" for name, count in cost.trained.items())
+    click.echo(f"parameters   {cost.published:,} published; trained by phase: {phases}", err=True)
+    click.echo(f"a step       {cost.flops / 1e9:,.1f} GFLOP, forward and backward", err=True)
+    click.echo(
+        f"memory       {cost.weights / 1e6:,.0f} MB of weights and optimizer, {cost.activations / 1e6:,.0f} MB of activations", err=True
+    )
 
 
 def _first_preset(family: str) -> str:
@@ -80,10 +97,12 @@ def _first_preset(family: str) -> str:
     return presets[0].removeprefix(f"{family}/")
 
 
-def _recipe(family: str, name: str, data: str | None, given: dict[str, Any]) -> Recipe:
+def _recipe(family: str, name: str, data: str | None, data_root: str | None, given: dict[str, Any]) -> Recipe:
     registry().spec(ModelSpec, family)
     plain = _preset(family, name)
-    made_for = plain.get("model", {}).get("name")
+    made_for = plain.get("model", {}).get("name") if isinstance(plain.get("model"), dict) else None
+    if made_for is None:
+        raise ConfigError(f"{name} is no recipe: it names no model", "a run's recipe.json is one, and so is an export's training.json")
     if made_for != family:
         raise UsageError(f"{name} is a recipe of {made_for}, not of {family}", f"zoo train {made_for} --recipe {name}")
     short = {"steps": "fit.steps", "batch_size": "fit.batch_size", "lr": "fit.optimizer.lr", "seed": "fit.seed"}
@@ -91,27 +110,55 @@ def _recipe(family: str, name: str, data: str | None, given: dict[str, Any]) -> 
     if given["lr"] is not None:
         overrides += [f"fit.optimizers.{phase}.lr={given['lr']}" for phase in plain["fit"].get("optimizers", {})]
     if data is not None:
-        plain["data"] = _data(data, plain.get("data") or {})
+        plain["data"] = _data(data, plain.get("data"))
+    if data_root is not None:
+        plain["data"] = _rooted(plain.get("data"), data_root)
     return Recipe.from_dict(apply_overrides(plain, [*overrides, *given["options"]]))
 
 
 def _preset(family: str, name: str) -> dict[str, Any]:
     if name.endswith(".json") or "/" in name:
-        return load_json(Path(name))
+        plain = load_json(Path(name))
+        # training.json is a recipe and the record of a run by it.
+        recorded = plain.get("recipe")
+        return recorded if isinstance(recorded, dict) else plain
     recipe: Recipe = resolve(registry().spec(RecipeSpec, f"{family}/{name}").target)
     return recipe.to_dict()
 
 
-def _data(text: str, preset: dict[str, Any]) -> dict[str, Any]:
+def _data(text: str, preset: object) -> dict[str, Any]:
     name, _, path = text.partition(":")
+    place = _place(name)
+    if path and not place:
+        raise UsageError(f"{name} is made, not read: it takes no path", f"--data {name}")
     # The preset's other choices (size, flips) hold for the user's own folder too; its class names do not.
-    kept = {key: value for key, value in preset.items() if key not in ("path", "classes")} if preset.get("name") == name else {"name": name}
-    return {**kept, "path": path} if path else kept
+    dropped = ("path", "classes") if place == "path" else ()
+    kept: dict[str, Any] = {"name": name}
+    if isinstance(preset, dict) and preset.get("name") == name:
+        kept = {key: value for key, value in preset.items() if key not in dropped}
+    return {**kept, place: path} if path else kept
+
+
+def _place(name: str) -> str:
+    """The field that says where a data set is: ``path`` (the user's own files), ``root`` (a well-known set), or none."""
+    try:
+        config = resolve(registry().spec(DatasetSpec, name).config)
+    except UnknownNameError as error:
+        raise ConfigError(error.what, error.hint) from error
+    return next((key for key in ("path", "root") if key in {item.name for item in fields(config)}), "")
+
+
+def _rooted(data: object, root: str) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise UsageError("--data-root: the recipe names no data", "add --data NAME")
+    if _place(name := str(data.get("name"))) != "root":
+        raise UsageError(f"--data-root: {name} has no root", "leave it out, or choose another --data")
+    return {**data, "root": root}
 
 
 @contextmanager
 def _signals() -> Iterator[Callable[[], int]]:
-    """While inside, SIGINT and SIGTERM are remembered for the loop to stop at the end of its step; a second SIGINT stops at once."""
+    """While inside, SIGINT, SIGTERM and SIGHUP are remembered for the loop to stop after its step; a second SIGINT stops at once."""
     seen: list[int] = []
 
     def remember(signum: int, frame: object) -> None:
@@ -120,7 +167,7 @@ def _signals() -> Iterator[Callable[[], int]]:
         seen.append(signum)
         click.echo("zoo: saving a checkpoint before stopping", err=True)
 
-    before = {signum: signal.signal(signum, remember) for signum in (signal.SIGINT, signal.SIGTERM)}
+    before = {signum: signal.signal(signum, remember) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield lambda: seen[0] if seen else 0
     finally:

@@ -394,7 +394,8 @@ def check_trainer_gives_gradients(subject: Subject) -> None:
     trainer = subject.trainer()
     batch = subject.batch(trainer.model)
     with isolated(0, stream=Stream.STEP):
-        trainer.prepare(batch)
+        with torch.no_grad():
+            trainer.prepare(batch, StepRng(0, 0, len(batch.x), stream=Stream.INIT))
         for phase in trainer.phases(0):
             own = {id(parameter) for parameter in trainer.parameters_of(phase)}
             with gradients_for(trainer, own):

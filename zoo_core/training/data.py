@@ -1,26 +1,19 @@
 """Data sets that fit into memory, and the order in which training sees them: a function of the seed and the step, with no state to save."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from zoo_core.errors import ConfigError
 from zoo_core.interfaces import DatasetConfig, Event
-from zoo_core.recipes import FolderConfig, expand
 from zoo_core.registry import registry, resolve
 from zoo_core.rng import StepRng, Stream, permutation
 from zoo_core.specs import DatasetSpec
 from zoo_core.training.trainer import Batch
 
-__all__ = ["Data", "folder", "load_data"]
-
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+__all__ = ["Data", "load_data"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,44 +98,3 @@ def load_data(config: DatasetConfig) -> Data:
     spec = registry().spec(DatasetSpec, registry().name_of("dataset", type(config)))
     data: Data = resolve(spec.target)(config)
     return data
-
-
-def folder(config: FolderConfig) -> Data:
-    """Images below a folder, resized and cropped; see :class:`zoo_core.recipes.FolderConfig`.
-
-    Raises:
-        ConfigError: there is no such folder or class, or no image in it, or a file cannot be read as an image.
-    """
-    root = Path(expand(config.path))
-    if not root.is_dir():
-        raise ConfigError(f"there is no folder {root}", "--data folder:PATH names a folder of images")
-    classes = config.classes or tuple(sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")))
-    for name in classes:
-        if not (root / name).is_dir():
-            raise ConfigError(f"there is no class folder {name!r} in {root}")
-    found = [(path, label) for label, name in enumerate(classes) for path in _images(root / name)] or [(path, 0) for path in _images(root)]
-    if not found:
-        raise ConfigError(f"no image ({', '.join(sorted(_SUFFIXES))}) in {root}")
-    x = np.stack([_pixels(path, config) for path, _ in found])
-    labels = torch.tensor([label for _, label in found]) if classes else None
-    return Data(x=torch.from_numpy(x), labels=labels, classes=classes, flip=config.flip)
-
-
-def _images(path: Path) -> Sequence[Path]:
-    return sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
-
-
-def _pixels(path: Path, config: FolderConfig) -> "np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]":
-    from PIL import Image
-
-    try:
-        with Image.open(path) as file:
-            image = file.convert("RGB" if config.channels == 3 else "L")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ConfigError(f"{path} cannot be read as an image: {error}", "remove it, or mend it") from error
-    scale = config.size / min(image.size)
-    width, height = (max(round(side * scale), config.size) for side in image.size)
-    image = image.resize((width, height), Image.Resampling[config.resize.upper()])
-    left, top = (width - config.size) // 2, (height - config.size) // 2
-    image = image.crop((left, top, left + config.size, top + config.size))
-    return np.asarray(image, dtype=np.uint8).reshape(config.size, config.size, config.channels).transpose(2, 0, 1)

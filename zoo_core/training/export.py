@@ -1,6 +1,5 @@
 """From a finished run to a checkpoint folder: weights, config, the record of the training, a sheet of samples and a draft card."""
 
-import json
 import platform
 import shutil
 import subprocess
@@ -15,7 +14,9 @@ from torch import nn
 
 from zoo_core import cards
 from zoo_core.catalogue import FORMAT, CheckpointConfig
-from zoo_core.config import dump_json, encode
+from zoo_core.config import dump_json, encode, load_json
+from zoo_core.curves import curve, read_metrics
+from zoo_core.errors import ZooError
 from zoo_core.files import write_file
 from zoo_core.recipes import Recipe
 from zoo_core.training.data import Data
@@ -40,15 +41,25 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "processor": _processor(device),
         "data": {"count": len(data), "digest": data.digest, "classes": list(data.classes)},
-        "curve": _curve(out / "metrics.jsonl"),
+        "curve": curve(read_metrics(out / "metrics.jsonl"), CURVE_POINTS),
     }
+    card, draft = folder / "README.md", cards.draft(out.name, config, training)
+    if not card.exists() or card.read_text() == _draft_in(folder, out.name):
+        write_file(card, draft.encode())
     write_file(folder / "model.safetensors", save(state, metadata={"format": "pt"}))
     write_file(folder / "config.json", dump_json(config).encode())
     write_file(folder / "training.json", dump_json(training).encode())
     if recipe.sampler is not None:
         save_sheet(folder / "samples.png", model, recipe.sampler, device)
-    write_file(folder / "README.md", cards.draft(out.name, config, training).encode())
     return folder
+
+
+def _draft_in(folder: Path, name: str) -> str:
+    """The draft that an earlier export wrote: a card that differs from it is somebody's work."""
+    try:
+        return cards.draft(name, load_json(folder / "config.json"), load_json(folder / "training.json"))
+    except (ZooError, KeyError, TypeError):
+        return ""
 
 
 def _version(name: str) -> str:
@@ -59,13 +70,16 @@ def _version(name: str) -> str:
 
 
 def source_commit() -> str:
-    """The commit of the source tree that runs, or an empty string when it is installed from a wheel."""
+    """The commit of the source tree that runs, ``+changes`` where files differ from it; empty when it is installed from a wheel."""
     git = shutil.which("git")
     here = Path(__file__).parent
     if git is None or not (here.parents[1] / ".git").exists():
         return ""
-    done = subprocess.run([git, "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    commit, changed = (
+        subprocess.run([git, *words], cwd=here, capture_output=True, text=True, check=False).stdout.strip()
+        for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no", "--", here.parent))
+    )
+    return f"{commit}+changes" if commit and changed else commit
 
 
 def _processor(device: torch.device) -> str:
@@ -79,13 +93,3 @@ def _processor(device: torch.device) -> str:
 def _cpuinfo() -> list[str]:
     path = Path("/proc/cpuinfo")
     return path.read_text().splitlines() if path.exists() else []
-
-
-def _curve(path: Path) -> dict[str, Any]:
-    """The losses of metrics.jsonl, averaged down to at most 200 points: ``{"step": [...], "loss.model": [...]}``."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    stride = max(1, -(-len(rows) // CURVE_POINTS))
-    chunks = [rows[i : i + stride] for i in range(0, len(rows), stride)]
-    names = [name for name in (rows[0] if rows else {}) if name not in ("step", "seconds")]
-    means = {name: [round(sum(row.get(name, 0.0) for row in chunk) / len(chunk), 6) for chunk in chunks] for name in names}
-    return {"step": [chunk[-1]["step"] for chunk in chunks], **means}

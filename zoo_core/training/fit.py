@@ -5,7 +5,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -14,24 +14,29 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.config import dump_json, load_json
+from zoo_core.curves import read_metrics
 from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, ResourceError, UsageError, ZooError
 from zoo_core.files import write_file
+from zoo_core.interfaces import Decoder, Denoiser
 from zoo_core.recipes import FitConfig, OptimizerConfig, Recipe
 from zoo_core.registry import registry, resolve
 from zoo_core.rng import StepRng, Stream, isolated
 from zoo_core.specs import ModelSpec, TrainerSpec
+from zoo_core.training import optimizers
 from zoo_core.training.checkpoint import Snapshot, locked, newest, save_snapshot
 from zoo_core.training.data import Data, load_data
 from zoo_core.training.export import export, source_commit
 from zoo_core.training.sheet import save_sheet
-from zoo_core.training.trainer import Trainer
+from zoo_core.training.trainer import Batch, Trainer
 
-__all__ = ["Report", "build", "fit", "learning_rate"]
+__all__ = ["Report", "build", "fit", "learning_rate", "only"]
 
+FORMAT = 1  # of state.json
 # Changing these does not change what the steps compute, so a resumed run may.
 _FREE = ("steps", "save_every", "keep", "sample_every", "log_every")
 
 OnReport = Callable[["Report"], None]
+Stopping = Callable[[], AbstractContextManager[Callable[[], int]]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,16 +81,17 @@ class _Loop:
     _bad: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        from timm.optim import create_optimizer_v2
         from timm.utils import ModelEmaV3
 
         fit = self.recipe.fit
         self.trainer.to(self.device)
-        for phase in self.trainer.phases(0):
-            config = self._optimizer_config(phase)
-            options: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in config.options.items()}
-            options.update(opt=config.name, lr=config.lr, weight_decay=config.weight_decay)
-            self.optimizers[phase] = create_optimizer_v2(self._parameters(phase), **options)
+        phases = self.trainer.phases(0)
+        for phase in fit.optimizers:
+            if phase not in phases:
+                raise ConfigError(f"fit.optimizers.{phase}: the trainer has no such phase", f"it has {', '.join(phases)}")
+        for phase in phases:
+            where = f"fit.optimizers.{phase}" if phase in fit.optimizers else "fit.optimizer"
+            self.optimizers[phase] = optimizers.create(self._optimizer_config(phase), self._parameters(phase), where)
         if fit.ema:
             self.ema = ModelEmaV3(self.trainer.model, decay=fit.ema.decay, use_warmup=fit.ema.warmup)
             self.ema.requires_grad_(False)
@@ -106,7 +112,7 @@ class _Loop:
         fit, started = self.recipe.fit, time.perf_counter()
         batch = self.data.batch(fit.seed, self.step, fit.batch_size, device=self.device)
         if self.step == 0:
-            self.trainer.prepare(batch)
+            self._prepare(batch)
         rng = StepRng(fit.seed, self.step, fit.batch_size, device=self.device)
         with isolated(fit.seed, self.step, stream=Stream.STEP, devices=[self.device]):
             for phase in self.trainer.phases(self.step):
@@ -114,9 +120,15 @@ class _Loop:
         self.step += 1
         self.seconds += time.perf_counter() - started
 
-    def _phase(self, phase: str, batch: Any, rng: StepRng) -> None:
+    def _prepare(self, batch: Batch) -> None:
+        fit = self.recipe.fit
+        rng = StepRng(fit.seed, 0, fit.batch_size, device=self.device, stream=Stream.INIT)
+        with isolated(fit.seed, 1, stream=Stream.INIT, devices=[self.device]), torch.no_grad():
+            self.trainer.prepare(batch, rng)
+
+    def _phase(self, phase: str, batch: Batch, rng: StepRng) -> None:
         fit, optimizer, parameters = self.recipe.fit, self.optimizers[phase], self._parameters(phase)
-        with _only(self.trainer, parameters):
+        with only(self.trainer, parameters):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=fit.precision == "bf16"):
                 loss = self.trainer(phase, batch, rng)
             loss.value.backward()
@@ -146,7 +158,7 @@ class _Loop:
             ZooError: a loss was not finite, or, if they are asked for too, the weights are not.
         """
         good = f"the last good checkpoint is that of step {saved}" if saved else "there is no checkpoint yet"
-        hint = f"{good}; lower the learning rate, or clip gradients with -o fit.clip_norm=1"
+        hint = f"{good}; in a new --out, lower the learning rate or clip gradients with -o fit.clip_norm=1"
         bad = sorted((int(first), phase) for phase, first in self._bad.items() if first >= 0)
         if bad:
             raise ZooError(f"the loss of phase {bad[0][1]!r} is not finite at step {bad[0][0]}", hint)
@@ -172,13 +184,12 @@ class _Loop:
         }
         if self.ema is not None:
             parts["ema"] = self.ema.module.state_dict()
+        numbers = {}
         for phase, optimizer in self.optimizers.items():
-            for index, moments in optimizer.state_dict()["state"].items():
-                for name, value in moments.items():
-                    parts.setdefault(f"optimizer-{phase}-{name}", {})[str(index)] = torch.as_tensor(value)
-        return Snapshot(
-            step=self.step, parts={name: part for name, part in parts.items() if part}, facts={"seconds": self.seconds, **facts}
-        )
+            moments, numbers[phase] = optimizers.state_of(optimizer)
+            parts.update({f"optimizer-{phase}-{name}": values for name, values in moments.items()})
+        kept = {"format": FORMAT, "seconds": self.seconds, "optimizers": numbers, **facts}
+        return Snapshot(step=self.step, parts={name: part for name, part in parts.items() if part}, facts=kept)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Puts the run back to a snapshot."""
@@ -187,22 +198,13 @@ class _Loop:
         if self.ema is not None:
             self.ema.module.load_state_dict(snapshot.parts["ema"])
         for phase, optimizer in self.optimizers.items():
-            self._restore_optimizer(phase, optimizer, snapshot)
-
-    def _restore_optimizer(self, phase: str, optimizer: torch.optim.Optimizer, snapshot: Snapshot) -> None:
-        parameters, state = self._parameters(phase), cast(dict[int, dict[str, Any]], {})
-        for part, values in snapshot.parts.items():
-            if part.startswith(prefix := f"optimizer-{phase}-"):
-                for index, value in values.items():
-                    parameter = parameters[int(index)]
-                    # In the parameter's own memory layout, as the optimizer made it: the same kernels run after a resume.
-                    like = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
-                    state.setdefault(int(index), {})[part.removeprefix(prefix)] = like
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+            prefix = f"optimizer-{phase}-"
+            moments = {name.removeprefix(prefix): part for name, part in snapshot.parts.items() if name.startswith(prefix)}
+            optimizers.restore(optimizer, self._parameters(phase), moments, snapshot.facts["optimizers"][phase])
 
 
 @contextmanager
-def _only(trainer: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+def only(trainer: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
     """Gradients for ``parameters`` alone: a generator's phase runs through the critic without training it."""
     wanted = {id(parameter) for parameter in parameters}
     others = [parameter for parameter in trainer.parameters() if parameter.requires_grad and id(parameter) not in wanted]
@@ -223,7 +225,7 @@ def fit(
     device: str | None = None,
     command: str = "",
     on_report: OnReport | None = None,
-    stop: Callable[[], int] = lambda: 0,
+    stopping: Stopping = lambda: nullcontext(lambda: 0),
 ) -> Path:
     """Trains a recipe in the folder ``out``, from its newest checkpoint if it holds one, and exports the result.
 
@@ -234,50 +236,76 @@ def fit(
         device: such as ``cuda``; the first accelerator, or the CPU, when None.
         command: the command line, for the record.
         on_report: sees the logs every ``fit.log_every`` steps.
-        stop: asked after each step; a signal's number ends the run after a checkpoint.
+        stopping: a context that the loop runs in, which gives what is asked after each step: a signal's number ends the run after a
+            checkpoint.
 
     Returns:
         ``out/export``, a checkpoint folder.
 
     Raises:
-        ConfigError: the recipe names no data, or data that is not there.
-        UsageError: ``resume`` is False and the folder holds a run.
+        ConfigError: the recipe names no data, or data that is not there or does not fit the model.
+        UsageError: ``resume`` is False and the folder holds a run, or there is no such device.
         IncompatibleCheckpoint: the folder holds a run of another recipe or other data.
         LockTimeout: another process trains in the folder.
         ResourceError: memory ran out, or the disk is full; the last checkpoint still resumes.
         ZooError: a loss is not finite.
-        Interrupted: ``stop`` asked for it; the state was saved.
+        Interrupted: ``stopping`` asked for it; the state was saved.
     """
     if recipe.data is None:
         raise ConfigError("the recipe names no data", "--data folder:PATH")
-    where = torch.device(device) if device else (torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu"))
+    if not resume and (out / "recipe.json").exists():
+        raise UsageError(f"{out} holds a run already", "choose another --out, or leave --no-resume out to go on with it")
+    # What may be refused comes first, so that a refused run leaves no folder behind.
+    where, data = _device(device), load_data(recipe.data)
+    loop = _Loop(recipe=recipe, trainer=build(recipe), data=data, device=where)
+    _check_fits(loop.trainer.model, data)
     with locked(out):
-        if not resume and (out / "recipe.json").exists():
-            raise UsageError(f"{out} holds a run already", "choose another --out, or leave --no-resume out to go on with it")
         _same_recipe(out / "recipe.json", recipe)
-        data = load_data(recipe.data)
-        loop = _Loop(recipe=recipe, trainer=build(recipe), data=data, device=where)
         facts = _restore(loop, out, {"data_digest": data.digest, "commit": source_commit()})
         write_file(out / "recipe.json", dump_json(recipe.to_dict()).encode())
         _trim_metrics(out / "metrics.jsonl", loop.step)
-        with _memory(recipe.fit.batch_size):
+        with _memory(recipe.fit.batch_size), stopping() as stop:
             _run(loop, out, facts, on_report, stop)
         record = {"command": command, "commit": facts["commit"], "steps": loop.step, "hours": round(loop.seconds / 3600, 3)}
         return export(recipe, loop.published, data, out, record=record, device=where)
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(f"cannot use the device {name}: {str(error).splitlines()[0][:120]}", "leave --device out, or use cpu") from error
+
+
+def _check_fits(model: nn.Module, data: Data) -> None:
+    shape = cast(Denoiser | Decoder, model).event.shape
+    if shape != data.event.shape:
+        hint = "the sizes and channels of data.* and model.* must agree"
+        raise ConfigError(f"the data has samples of {list(data.event.shape)}, the model of {list(shape)}", hint)
+    classes = cast(int, getattr(model, "num_classes", 0))
+    if classes and (data.labels is None or int(data.labels.max()) >= classes):
+        found = 0 if data.labels is None else int(data.labels.max()) + 1
+        raise ConfigError(f"the data has {found} classes, and model.num_classes is {classes}", "they must agree")
 
 
 def _restore(loop: _Loop, out: Path, facts: Mapping[str, Any]) -> Mapping[str, Any]:
     snapshot = newest(out / "steps")
     if snapshot is None:
         return facts
-    if snapshot.facts["data_digest"] != facts["data_digest"]:
+    if snapshot.facts.get("data_digest") != facts["data_digest"]:
         raise IncompatibleCheckpoint(
             f"the data is not what the run in {out} was trained on", "choose another --out, or bring the data back"
         )
     if snapshot.step > loop.recipe.fit.steps:
         raise IncompatibleCheckpoint(f"the run in {out} is at step {snapshot.step}, past {loop.recipe.fit.steps}", "choose another --out")
-    loop.restore(snapshot)
-    return {name: snapshot.facts[name] for name in facts}
+    try:
+        loop.restore(snapshot)
+        return {name: snapshot.facts[name] for name in facts}
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        what = f"the checkpoint of step {snapshot.step} in {out} is of another version or family"
+        raise IncompatibleCheckpoint(f"{what}: {' '.join(str(error).split())[:80]}", "choose another --out") from error
 
 
 def _same_recipe(path: Path, recipe: Recipe) -> None:
@@ -300,15 +328,8 @@ def _flat(data: Any, prefix: str = "") -> dict[str, Any]:
 def _trim_metrics(path: Path, step: int) -> None:
     """Drops the lines of steps after the checkpoint that the run goes on from: they come again."""
     if path.exists():
-        lines = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
-        write_file(path, "".join(f"{line}\n" for line in lines).encode())
-
-
-def _step_of(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf
+        rows = [row for row in read_metrics(path) if row["step"] <= step]
+        write_file(path, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A sheet of samples from a model in training, always of the same noise."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from zoo_core.config import encode
-from zoo_core.images import save_samples
+from zoo_core.images import is_image, save_npz, save_samples
 from zoo_core.interfaces import Sampler
 from zoo_core.rng import ImageRng
 
@@ -20,6 +21,8 @@ COUNT, SEED = 64, 0
 def save_sheet(path: Path, model: nn.Module, sampler: Sampler, device: torch.device) -> None:
     """Draws images 0 ... 63 of seed 0, one class after the other where the model has labels, and writes them as a PNG.
 
+    What cannot be drawn, such as a vector of five numbers, is written as an .npz beside it.
+
     Raises:
         ResourceError: the disk is full or the folder cannot be written.
     """
@@ -30,4 +33,9 @@ def save_sheet(path: Path, model: nn.Module, sampler: Sampler, device: torch.dev
     with torch.no_grad():
         x = sampler(model, ImageRng(SEED, range(COUNT), device), sigmas=sampler.noise_levels(model, None), labels=labels)
     model.train(was_training)
-    save_samples(path, x.float().cpu(), {"sampler": json.dumps(encode(sampler)), "seed": str(SEED)})
+    facts = {"sampler": json.dumps(encode(sampler)), "seed": str(SEED)}
+    shape = tuple(x.shape[1:])
+    if is_image(shape) or (shape == (2,) and find_spec("matplotlib")):
+        save_samples(path, x.float().cpu(), facts)
+    else:
+        save_npz(path.with_suffix(".npz"), x.float().cpu(), facts)

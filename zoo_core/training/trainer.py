@@ -58,8 +58,8 @@ class Trainer(nn.Module, ABC):
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
         """The loss of a phase. All randomness but dropout comes from ``rng``, whose rows are the batch's."""
 
-    def prepare(self, batch: Batch) -> None:
-        """Called once, before the first step of a new run: the place of data-dependent initialisation."""
+    def prepare(self, batch: Batch, rng: Rng) -> None:
+        """Called once with the first batch, before the first step of a new run and without gradients: data-dependent initialisation."""
 
     def after(self, phase: str) -> None:
         """Called after each optimizer step of a phase: the place of weight clipping."""

@@ -1,0 +1,85 @@
+"""What a training step will cost, found without doing it: no memory is taken and nothing is computed."""
+
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from zoo_core.interfaces import Decoder, Denoiser
+from zoo_core.recipes import Recipe
+from zoo_core.rng import StepRng
+from zoo_core.training.fit import build, only
+from zoo_core.training.trainer import Batch, Trainer
+
+__all__ = ["Estimate", "estimate"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """Numbers of a step, every phase once.
+
+    Args:
+        published: parameters of the model.
+        trained: parameters that each phase trains.
+        flops: floating-point operations of matrix products and convolutions, forward and backward, counting a multiply-add as two.
+        weights: bytes of weights, gradients, two moments a weight, and the moving average.
+        activations: bytes that the largest phase keeps for its backward pass.
+    """
+
+    published: int
+    trained: dict[str, int]
+    flops: int
+    weights: int
+    activations: int
+
+
+def estimate(recipe: Recipe) -> Estimate:
+    """Traces a step of a recipe with tensors that have shapes and no values."""
+    plain = replace(recipe, fit=replace(recipe.fit, channels_last=False))  # a layout costs nothing, and fake tensors cannot change theirs
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        trainer = build(plain)
+        batch, phases = _batch(recipe, trainer), trainer.phases(0)
+        trained = {phase: _count(trainer.parameters_of(phase)) for phase in phases}
+        flops, kept = 0, 0
+        for phase in phases:
+            with FlopCounterMode(display=False) as counter:
+                kept = max(kept, _phase(recipe, trainer, phase, batch))
+            flops += counter.get_total_flops()
+    published = _count(trainer.model.parameters())
+    bytes_of_weights = 4 * (_count(trainer.parameters()) + 3 * sum(trained.values()) + (published if recipe.fit.ema else 0))
+    return Estimate(published=published, trained=trained, flops=flops, weights=bytes_of_weights, activations=kept)
+
+
+def _count(parameters: Any) -> int:
+    return sum(parameter.numel() for parameter in parameters)
+
+
+def _batch(recipe: Recipe, trainer: Trainer) -> Batch:
+    n, model = recipe.fit.batch_size, cast(Denoiser | Decoder, trainer.model)
+    labels = torch.zeros(n, dtype=torch.int64) if getattr(model, "num_classes", 0) else None
+    return Batch(x=torch.zeros(n, *model.event.shape), labels=labels, index=torch.arange(n))
+
+
+def _phase(recipe: Recipe, trainer: Trainer, phase: str, batch: Batch) -> int:
+    """One phase forward and backward; returns the bytes that autograd kept in between, each memory counted once."""
+    weights = {parameter.untyped_storage()._cdata for parameter in trainer.parameters()}
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        place = tensor.untyped_storage()._cdata
+        if place not in weights:
+            kept[place] = tensor
+        return tensor
+
+    rng = StepRng(recipe.fit.seed, 0, recipe.fit.batch_size)
+    with (
+        only(trainer, list(trainer.parameters_of(phase))),
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        torch.autocast("cpu", torch.bfloat16, enabled=recipe.fit.precision == "bf16"),
+    ):
+        loss = trainer(phase, batch, rng)
+        loss.value.backward()
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
