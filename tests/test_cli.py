@@ -248,7 +248,16 @@ BAD_USE: dict[str, tuple[int, tuple[str, ...]]] = {
     "unknown command": (2, ("smaple",)),
     "unknown option": (2, ("sample", "fake-images", "--sed", "1")),
     "missing argument": (2, ("sample",)),
-    "seed out of range": (3, ("sample", "fake-images", "--seed", "-1")),
+    "seed out of range": (2, ("sample", "fake-images", "--seed", "-1")),
+    "too many images": (2, ("sample", "fake-images", "-n", str(10**20))),
+    "no name to write": (2, ("sample", "fake-images", "--out", "")),
+    "a suffix alone": (2, ("sample", "fake-images", "--out", ".png")),
+    "a figure without a name": (2, ("figure", "fake-images", "forward", "--out", "")),
+    "a file for a folder": (2, ("sample", "fake-images", "--out", f"{__file__}/x.png")),
+    "the sampler's name as an option": (2, ("sample", "fake-images", "-o", "name=ddim")),
+    "the scheduler's name as an option": (2, ("sample", "fake-images", "--scheduler", "karras", "-o", "scheduler.name=cosine")),
+    "options of no scheduler": (2, ("sample", "fake-images", "-o", "scheduler.rho=3")),
+    "unknown scheduler option": (3, ("sample", "fake-images", "--scheduler", "karras", "-o", "scheduler.roh=3")),
     "bad number": (2, ("sample", "fake-images", "-n", "none")),
     "no images": (2, ("sample", "fake-images", "-n", "0")),
     "unknown kind": (2, ("list", "cats")),
@@ -290,6 +299,66 @@ def test_suggestions_name_the_nearest(zoo: Zoo, fakes: Path) -> None:
     assert "did you mean fake-images" in zoo("show", "fake-image").err
     assert "did you mean ddim?" in zoo("sample", "fake-images", "--sampler", "dimm").err
     assert "did you mean steps?" in zoo("sample", "fake-images", "-o", "stepz=3").err
+    assert "did you mean fake-images?" in zoo("show", "Fake-Images").err
+    assert "use --sampler NAME" in zoo("sample", "fake-images", "-o", "name=ddim").err
+    assert "labels must be in 0 ... 2, not 9" in zoo("sample", "fake-images", "--labels", "9").err
+    assert "-- correct that value" in zoo("sample", "fake-images", "-o", "eta=2").err
+
+
+def test_options_of_the_scheduler_change_the_noise_levels(zoo: Zoo, fakes: Path) -> None:
+    for rho, name in ((3, "a.png"), (7, "b.png")):
+        assert zoo("sample", "fake-images", "-n", 1, "--scheduler", "karras", "-o", f"scheduler.rho={rho}", "--out", name).code == 0
+    with Image.open("a.png") as a, Image.open("b.png") as b:
+        assert json.loads(a.info["scheduler"])["rho"] == 3
+        assert a.tobytes() != b.tobytes()
+
+
+def test_what_must_not_be_written_is_exit_code_8(zoo: Zoo, fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    result = zoo("sample", "fake-images", "--out", "x.png")
+    assert result.code == 8
+    assert "no permission" in one_error_line(result)
+
+
+def test_too_little_memory_is_exit_code_8_and_names_the_options(zoo: Zoo, fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **options: object) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+
+    monkeypatch.setattr("zoo_core.pretrained.Pretrained.sample", full)
+    result = zoo("sample", "fake-images", "--out", "x.png")
+    assert result.code == 8
+    assert "-n or --batch-size" in one_error_line(result)
+
+
+def test_a_plugin_that_claims_the_names_of_others_breaks_no_checkpoint(zoo: Zoo, fakes: Path, tmp_path: Path) -> None:
+    sly = "[SamplerSpec(name='ancestral', target='sly:S', requires='denoise'), SchedulerSpec(name='linear', target='sly:S')]"
+    write_plugin(tmp_path / "sly", "zoo-sly", HEAD + sly)
+    with installed(tmp_path / "site", tmp_path / "sly", names=["zoo-fake", "zoo-blobs", "zoo-sly"]):
+        assert zoo("sample", "fake-images", "-n", 1, "--out", "x.png").code == 0
+        assert zoo("sample", "fake-images", "-n", 1, "--sampler", "ancestral", "--scheduler", "linear", "--out", "x.png").code == 0
+        _, out, err = zoo("list", "samplers")
+        names = [re.split("  +", line)[0] for line in out.splitlines()[1:]]
+        assert {"ancestral", "zoo-sly:ancestral !"} <= set(names)
+        assert "zoo: ! sampler ancestral is that of zoo-core -- the other is written zoo-sly:ancestral\n" in err
+
+
+def test_a_closed_stderr_and_a_folder_that_is_gone_are_borne(fakes: Path, tmp_path: Path) -> None:
+    env = environment(tmp_path / "site")
+    shell = f"{' '.join(ZOO)} show nothing-like-that 2>&-"
+    done = subprocess.run(["sh", "-c", shell], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (9, "")
+    shell = f"mkdir gone && cd gone && rmdir ../gone && {' '.join(ZOO)} sample fake-images"
+    done = subprocess.run(["sh", "-c", shell], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 8
+    assert "the current folder is gone -- cd" in one_error_line(done)
+
+
+def test_a_plugin_selected_in_vain_leaves_help_and_plugins(tmp_path: Path) -> None:
+    for args in (("--help",), ("--version",), ("plugins",), ("list", "samplers")):
+        assert run(*args, env={"ZOO_PLUGINS": "typo"}).returncode == 0
+    done = run("show", "cat", env={"ZOO_PLUGINS": "typo"})
+    assert done.returncode == 9
+    assert "unknown plugin 'typo'" in one_error_line(done)
 
 
 def test_damaged_weights_end_with_their_own_exit_codes(zoo: Zoo, fakes: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_parameters_are_counted_by_phase() -> None:
 
 
 def test_flops_are_those_of_the_matrix_products() -> None:
-    # The critic: (n, 195) x (195, w) and (n, w) x (w, 1), a multiply-add counting two. Its own phase runs it on real and on made samples, the
+    # The critic: (n, 195) x (195, w) and (n, w) x (w, 1), a multiply-add being two. Its own phase runs it on real and on made samples, the
     # generator's on made ones. Backward, a layer costs one product for its weights and one for its input, as far as each is wanted.
     n, inputs, w = 16, 195, 10
     first, last = 2 * n * inputs * w, 2 * n * w

@@ -229,7 +229,7 @@ def test_bad_counts_and_seeds_are_refused(flow: Pretrained) -> None:
     for options in ({"n": 0}, {"n": 1, "first": -1}, {"n": 1, "batch_size": 0}):
         with pytest.raises(UsageError):
             flow.sample(**options)
-    with pytest.raises(ConfigError, match="seed"):
+    with pytest.raises(UsageError, match="seed"):
         flow.sample(1, seed=-1)
     with pytest.raises(UsageError, match="steps"):
         flow.interpolate(0, 1, steps=1)

@@ -1,6 +1,7 @@
 """Samplers against the papers' own algorithms, and against the closed forms that a Gaussian has."""
 
 import math
+import random
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -332,9 +333,9 @@ def test_the_latent_sampler_has_no_noise_levels() -> None:
         Latent().noise_levels(model, Karras())
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_no_two_levels_make_a_negative_variance_by_rounding(seed: int) -> None:
-    model, draw = Fake.__new__, random.Random(seed)
-    for _ in range(50):
+def test_no_two_levels_have_a_negative_variance_by_rounding() -> None:
+    draw = random.Random(0)
+    for _ in range(200):
         low, high = sorted(10 ** draw.uniform(-8, 8) for _ in range(2))
-        Ancestral(eta=1.0)(Still(), ImageRng(0, [0]), sigmas=(high, low, 0.0), x=torch.zeros(1, 1))
+        x = Ancestral()(Gaussian(), ImageRng(0, [0]), sigmas=(high, low, 0.0))
+        assert x.isfinite().all()

@@ -55,7 +55,10 @@ def decode(cls: type[T], data: object, where: str = "config", *, prefer: str = "
         ConfigError: the data does not fit, with the path of the field.
         UnknownNameError: the data names a family that no installed plugin offers.
     """
-    return cast(T, _value(cls, data, where, prefer))
+    try:
+        return cast(T, _value(cls, data, where, prefer))
+    except ConfigError as error:
+        raise ConfigError(error.what, error.hint or "correct that value") from error
 
 
 def _value(hint: Any, data: object, where: str, prefer: str) -> object:

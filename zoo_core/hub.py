@@ -187,7 +187,7 @@ def fetch(reference: str | Reference) -> Files:
         NotFoundError: there is no such folder.
         HubError: the checkpoint is on the Hub alone.
     """
-    reference = parse_reference(reference) if isinstance(reference, str) else reference
+    reference = reference if isinstance(reference, Reference) else parse_reference(reference)
     if reference.kind == "hub":
         hint = f"for the folder, write local:{reference}" if Path(str(reference)).is_dir() else "`zoo list` shows what is installed"
         raise HubError(f"cannot fetch {reference}: this zoo-core reads no checkpoints from the Hub yet", hint)

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import Any, Self, cast
+from operator import index
+from typing import Any, Self, SupportsIndex, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from zoo_core.cards import ModelCard, parse
 from zoo_core.catalogue import CheckpointConfig, as_sampler, as_scheduler, default_sampler, family_of, incapable
-from zoo_core.errors import ConfigError, IncompatibleCheckpoint, PluginLoadError, UnsafeContentError, UsageError
+from zoo_core.errors import CapabilityError, ConfigError, IncompatibleCheckpoint, PluginLoadError, UnsafeContentError, UsageError
 from zoo_core.hub import CARD, WEIGHTS, Files
 from zoo_core.interfaces import CAPABILITIES, Decoder, Denoiser, Density, Encoder, Event, Labelled, LogProb, OnStep, Sampler, Scheduler
 from zoo_core.registry import resolve
@@ -123,8 +124,8 @@ class Pretrained:
             ConfigError: there is no such sampler or scheduler, or one of its options is wrong.
             CapabilityError: the model cannot do what the sampler, the labels or guidance need.
         """
-        if n < 1 or first < 0 or batch_size < 1:
-            raise UsageError(f"n and batch_size must be at least 1 and first at least 0, not {n}, {batch_size} and {first}")
+        n, batch_size, first = _whole("n", n, 1), _whole("batch_size", batch_size, 1), _whole("first", first)
+        seed = _whole("seed", seed)
         chosen = self.sampler if sampler is None else as_sampler(sampler, self.sampler)
         self._require(chosen.requires, "be sampled so")
         sigmas = chosen.noise_levels(self.model, None if scheduler is None else as_scheduler(scheduler))
@@ -161,8 +162,7 @@ class Pretrained:
             labels: one class for all.
             sampler: for models that denoise; ``ddim`` when None, so that nothing but the start differs along the path.
         """
-        if steps < 2:
-            raise UsageError(f"steps must be at least 2, not {steps}")
+        steps, seed = _whole("steps", steps, 2), _whole("seed", seed)
         weights = torch.linspace(0, 1, steps, device=self.device)
         classes = self._labels(labels, steps)
         if "denoise" not in self.capabilities:
@@ -220,9 +220,10 @@ class Pretrained:
     def denoise(self, x: Tensor, sigma: "float | Tensor", labels: "int | Sequence[int] | Tensor | None" = None) -> Tensor:
         """E[x_0 | x_sigma = x], estimated: ``x`` (n, *event.shape) at noise level ``sigma``, one for all or (n,)."""
         self._require("denoise", "denoise")
-        level = torch.as_tensor(sigma, dtype=torch.float64, device=self.device).expand(len(x))
+        x = self._samples(x)
+        level = _level(sigma, len(x)).to(self.device)
         denoise = cast(Denoiser, self.model).denoise
-        return self._run(lambda x, y: denoise(x, level, y), self._samples(x), self._labels(labels, len(x)))
+        return self._run(lambda x, y: denoise(x, level, y), x, self._labels(labels, len(x)))
 
     def _run(self, function: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
         with self._inference():
@@ -243,21 +244,28 @@ class Pretrained:
         if capability not in self.capabilities:
             raise incapable(f"{self.name} cannot {what}: its model lacks {capability}", capability)
 
+    def _require_labels(self, what: str) -> None:
+        if "labels" in self.family.capabilities and "labels" not in self.capabilities:
+            raise CapabilityError(f"{self.name} cannot {what}: this checkpoint was trained without labels", "leave the labels out")
+        self._require("labels", what)
+
     def _labels(self, labels: "int | Sequence[int] | Tensor | None", n: int) -> Tensor | None:
         """int64 (n,) on the model's device."""
         if labels is None:
             return None
-        self._require("labels", "draw a chosen class")
+        self._require_labels("draw a chosen class")
         classes = cast(Labelled, self.model).num_classes
         values = [labels] * n if isinstance(labels, int) else [int(label) for label in labels]
-        if len(values) != n or not all(0 <= value < classes for value in values):
-            raise UsageError(f"labels must be one class in 0 ... {classes - 1}, or {n} of them, not {str(labels)[:40]}")
+        if len(values) != n:
+            raise UsageError(f"labels must be one class, or {n} of them, not {len(values)}")
+        if wrong := next((str(value)[:40] for value in values if not 0 <= value < classes), ""):
+            raise UsageError(f"labels must be in 0 ... {classes - 1}, not {wrong}")
         return torch.tensor(values, dtype=torch.int64, device=self.device)
 
     def _guided(self, scale: float, labels: Tensor | None) -> Guided:
         self._require("denoise", "be guided")
         if labels is None:
-            self._require("labels", "be guided")
+            self._require_labels("be guided")
             raise UsageError("guidance needs labels", "pass labels=, or --labels on the command line")
         if not -1e6 < scale < 1e6:
             raise ConfigError(f"guidance must be a finite number, not {scale}")
@@ -278,6 +286,29 @@ class Pretrained:
                 # TensorFloat-32 convolutions, torch's default, are good to 1e-3 only.
                 stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
             yield
+
+
+def _whole(name: str, value: object, low: int = 0, high: int = 2**64 - 1) -> int:
+    try:
+        number = index(cast(SupportsIndex, value))
+    except TypeError:
+        raise UsageError(f"{name} must be a whole number, not {str(value)[:40]!r}") from None
+    if not low <= number <= high:
+        raise UsageError(f"{name} must be in [{low}, {high}], not {str(number)[:40]}")
+    return number
+
+
+def _level(sigma: object, n: int) -> Tensor:
+    """float64 (n,) of one noise level for all, or of (n,)."""
+    try:
+        level = torch.as_tensor(sigma, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise UsageError(f"sigma must be a number or a tensor, not {str(sigma)[:40]!r}") from None
+    if level.shape not in ((), (n,)):
+        raise UsageError(f"sigma must be one number, or have the shape ({n},), not {tuple(level.shape)}")
+    if not bool((level.isfinite() & (level >= 0)).all()):
+        raise UsageError("sigma must be finite and at least 0")
+    return level.expand(n)
 
 
 def _mix(a: Tensor, b: Tensor, weights: Tensor, spherical: bool) -> Tensor:

@@ -463,6 +463,8 @@ def parse_reference(text: str) -> Reference:
     Raises:
         UsageError: ``text`` has none of the four forms.
     """
+    if not isinstance(cast(object, text), str):
+        raise UsageError(f"{text!r} is no checkpoint reference", "pass it as a string")
     if text.startswith("local:") and len(text) > len("local:") and "\0" not in text:
         return Reference(kind="local", name=text.removeprefix("local:"))
     if match := _REPO.fullmatch(text):
@@ -470,4 +472,6 @@ def parse_reference(text: str) -> Reference:
             return Reference(kind="hub", name=match["repo"], revision=match["revision"])
     elif _NAME.fullmatch(text.rpartition(":")[2]) and (":" not in text or _NAME.fullmatch(text.rpartition(":")[0].lower())):
         return Reference(kind="name", name=text)
+    if text.lower() in registry().claims(CheckpointSpec):
+        raise UsageError(f"{text!r} is no checkpoint reference", f"did you mean {text.lower()}?")
     raise UsageError(f"{text!r} is no checkpoint reference", "write NAME, DIST:NAME, ORG/REPO[@REVISION] or local:PATH")

@@ -11,7 +11,7 @@ import click
 from zoo_core import __version__
 from zoo_core.catalogue import read_config
 from zoo_core.cli.console import inert, say
-from zoo_core.cli.sample import check_folder
+from zoo_core.cli.sample import SEED, OutPath, check_folder
 from zoo_core.config import encode
 from zoo_core.curves import Curve, curve, read_metrics
 from zoo_core.errors import UsageError
@@ -39,8 +39,8 @@ _METRICS = "metrics.jsonl"
     help="forward: a picture to start from; repeatable.  [default: samples]",
 )
 @click.option("-n", "--number", "n", type=click.IntRange(1, 64), metavar="N", default=4, show_default=True, help="How many images.")
-@click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="Of the images and the noise.")
-@click.option("--out", type=click.Path(path_type=Path), help="A .png.  [default: NAME-KIND.png]")
+@click.option("--seed", type=SEED, metavar="N", default=0, show_default=True, help="Of the images and the noise.")
+@click.option("--out", type=OutPath(), help="A .png.  [default: NAME-KIND.png]")
 def figure(target: str, kind: str, at: str, images: tuple[Path, ...], n: int, seed: int, out: Path | None) -> None:
     """Draw the KIND of figure for a checkpoint: forward, reverse or loss.
 

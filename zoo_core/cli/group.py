@@ -10,7 +10,7 @@ import click
 
 from zoo_core import __version__
 from zoo_core.cli.console import error_line, inert, redact, say
-from zoo_core.errors import PluginLoadError, UnknownNameError, UsageError, ZooError
+from zoo_core.errors import PluginLoadError, ResourceError, UnknownNameError, UsageError, ZooError
 from zoo_core.registry import registry, resolve
 from zoo_core.specs import CommandSpec
 
@@ -82,6 +82,11 @@ def zoo(ctx: click.Context, debug: bool) -> None:
     """A registry of deep generative models."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+        return
+    try:
+        os.getcwd()
+    except OSError:
+        raise ResourceError("the current folder is gone", "cd to one that exists") from None
 
 
 class _Terminated(BaseException):
@@ -121,7 +126,9 @@ def _outcome(error: BaseException) -> tuple[int, str]:
             where = f" {error.filename}" if error.filename else ""
             return 8, error_line(f"{error.strerror or error}{where}", "check the disk and the permissions")
         case MemoryError():
-            return 8, error_line("out of memory", "try a smaller --batch-size")
+            return 8, error_line("out of memory", "try a smaller -n or --batch-size")
+        case RuntimeError() if "can't allocate memory" in str(error):  # torch's, on the CPU
+            return 8, error_line("out of memory", "try a smaller -n or --batch-size")
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
         return 8, error_line("out of memory on the device", "try a smaller --batch-size")
     return 1, error_line(f"a bug: {type(error).__name__}: {error}", "run it again with --debug, and report what that prints")
@@ -148,7 +155,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     # does not get a core holds up all others, and sampling takes thirty times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, _on_sigterm)
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # the shell may have closed it; open until the end
+    # The shell may have closed them; open until the end.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # so that a terminal that is not UTF-8 shows escapes instead of failing
             stream.reconfigure(errors="backslashreplace")

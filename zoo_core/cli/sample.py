@@ -4,7 +4,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from zoo_core.cards import describe
 from zoo_core.catalogue import CheckpointConfig, as_sampler, as_scheduler, default_sampler, family_of, read_config
 from zoo_core.cli.console import inert, say
 from zoo_core.config import apply_overrides, encode
-from zoo_core.errors import UsageError
+from zoo_core.errors import ResourceError, UsageError
 from zoo_core.hub import WEIGHTS, fetch
 from zoo_core.interfaces import OnStep, Sampler, Scheduler
 
@@ -25,24 +25,43 @@ if TYPE_CHECKING:
 
     from zoo_core.pretrained import Pretrained
 
-__all__ = ["check_folder", "choose_device", "progress", "sample"]
+__all__ = ["SEED", "OutPath", "check_folder", "choose_device", "progress", "sample"]
 
+SEED = click.IntRange(0, 2**64 - 1)
 _SUFFIXES = (".png", ".npz")
+_MOST = 10_000_000
+
+
+class OutPath(click.Path):
+    """The path of a file or folder to write, which has a name."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if str(value) in ("", *_SUFFIXES):
+            raise UsageError(f"--out {str(value)!r} has no name", "write it as --out NAME.png")
+        return super().convert(value, param, ctx)
 
 
 @click.command()
 @click.argument("reference")
-@click.option("-n", "--number", "n", type=click.IntRange(min=1), metavar="N", default=16, show_default=True, help="How many.")
-@click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="Image i of a seed is always the same.")
+@click.option("-n", "--number", "n", type=click.IntRange(1, _MOST), metavar="N", default=16, show_default=True, help="How many.")
+@click.option("--seed", type=SEED, metavar="N", default=0, show_default=True, help="Image i of a seed is always the same.")
 @click.option("--labels", metavar="CLASS,...", help="A class, or several such as 0,1,2, which repeat.")
 @click.option("--guidance", type=float, metavar="SCALE", help="Classifier-free guidance; 1 is none. Needs --labels.")
 @click.option("--sampler", metavar="NAME", help="See `zoo list samplers`.  [default: the checkpoint's]")
 @click.option("--scheduler", metavar="NAME", help="See `zoo list schedulers`.  [default: the trained noise levels]")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Short for -o steps=N.")
 @click.option(
-    "-o", "--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the sampler, such as eta=0.5; repeatable."
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of the sampler, such as eta=0.5, or of --scheduler, such as scheduler.rho=3; repeatable.",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), metavar="N", default=64, show_default=True, help="How many at once.")
+@click.option("--batch-size", type=click.IntRange(1, _MOST), metavar="N", default=64, show_default=True, help="How many at once.")
 @click.option("--device", metavar="NAME", default="auto", show_default=True, help="cpu, cuda, ...; auto takes a GPU where there is one.")
 @click.option(
     "--dtype",
@@ -52,7 +71,7 @@ _SUFFIXES = (".png", ".npz")
     show_default=True,
     help="What the net computes in: float32, bfloat16, float16.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="A .png (grid or plot), an .npz, or a folder of PNGs.  [default: NAME.png]")
+@click.option("--out", type=OutPath(), help="A .png (grid or plot), an .npz, or a folder of PNGs.  [default: NAME.png]")
 def sample(
     reference: str,
     n: int,
@@ -74,13 +93,14 @@ def sample(
     Examples:
       zoo sample ddpm-afhq-cat -n 16 --seed 0 --out cats.png
       zoo sample ddpm-afhq-cat --steps 25 -o eta=0.7
+      zoo sample ddpm-afhq-cat --scheduler karras -o scheduler.rho=3
       zoo sample ddpm-afhq-cat -n 1000 --out cats/        one file each
       zoo sample local:runs/cat --out cats.npz            without loss
     """
     files = fetch(reference)
     config = read_config(files)
-    chosen = _sampler(config, sampler, steps, options)
-    schedule = as_scheduler(scheduler) if scheduler else None
+    chosen = _sampler(config, sampler, steps, [text for text in options if not text.strip().startswith(_OF_SCHEDULER)])
+    schedule = _scheduler(scheduler, [text.strip() for text in options if text.strip().startswith(_OF_SCHEDULER)])
     classes = _labels(labels, n)
     path = _checked(out or Path(f"{files.name}.png"))
     from zoo_core.pretrained import assemble
@@ -103,8 +123,28 @@ def sample(
     say(inert(f"{path}: {n} from {files.name}, seed {seed}, {describe(encode(chosen))}; {time.perf_counter() - started:.1f} s"))
 
 
-def _sampler(config: CheckpointConfig, name: str | None, steps: int | None, options: tuple[str, ...]) -> Sampler:
+_OF_SCHEDULER = "scheduler."
+
+
+def _scheduler(name: str | None, options: Sequence[str]) -> Scheduler | None:
+    if not name:
+        if options:
+            raise UsageError(f"-o {options[0]!r} needs a --scheduler", "`zoo list schedulers` shows what there is")
+        return None
+    own = [text.removeprefix(_OF_SCHEDULER) for text in options]
+    _refuse_name(own, "--scheduler")
+    return as_scheduler(apply_overrides({"name": name}, own))
+
+
+def _refuse_name(options: Sequence[str], option: str) -> None:
+    for text in options:
+        if text.partition("=")[0].strip() == "name":
+            raise UsageError(f"-o {text!r} is no option", f"use {option} NAME")
+
+
+def _sampler(config: CheckpointConfig, name: str | None, steps: int | None, options: Sequence[str]) -> Sampler:
     """The checkpoint's own sampler with options changed, or the one that is named, with its own defaults."""
+    _refuse_name(options, "--sampler")
     base = {"name": name} if name else encode(default_sampler(config, family_of(config)))
     values = apply_overrides(base, ([f"steps={steps}"] if steps else []) + list(options))
     return as_sampler(values)
@@ -133,12 +173,15 @@ def check_folder(path: Path) -> Path:
     """``path``, if the nearest folder above it that exists can be written to.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: it is no folder.
+        ResourceError: it must not be written to.
     """
     above = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
     folder = above.parent if above.is_file() and above == path.absolute() else above
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UsageError(f"cannot write to {folder}", "choose another --out")
+    if not folder.is_dir():
+        raise UsageError(f"cannot write to {folder}: it is no folder", "choose another --out")
+    if not os.access(folder, os.W_OK):
+        raise ResourceError(f"cannot write to {folder}: no permission", "choose another --out")
     return path
 
 

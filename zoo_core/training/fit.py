@@ -313,6 +313,7 @@ def _same_recipe(path: Path, recipe: Recipe) -> None:
         return
     before, now = _flat(load_json(path)), _flat(recipe.to_dict())
     free = {f"fit.{name}" for name in _FREE if name != "steps" or recipe.fit.lr_schedule == "constant"}
+    free |= {"data.path", "data.root", "data.download"}  # what was read is compared by its digest
     changed = [key for key in {**before, **now} if key not in free and before.get(key) != now.get(key)]
     if changed:
         shown = ", ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed[:3])
