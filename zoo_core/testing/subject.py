@@ -1,8 +1,7 @@
 """What a conformance check is given: a family with a config, and what its models compute."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
@@ -15,7 +14,7 @@ from zoo_core.rng import ImageRng, StepRng, Stream, isolated
 from zoo_core.specs import ModelSpec, SamplerSpec, TrainerSpec
 from zoo_core.training.trainer import Batch, Trainer
 
-__all__ = ["ROWS", "TOLERANCE", "Subject", "assert_same", "assert_shaped", "gradients_for", "outputs_of"]
+__all__ = ["ROWS", "TOLERANCE", "Subject", "assert_same", "assert_shaped", "outputs_of"]
 
 ROWS = 5
 TOLERANCE = 1e-4  # of promise 3: another batch size sums in another order
@@ -102,16 +101,3 @@ def assert_shaped(x: Tensor, shape: tuple[int, ...], what: str) -> None:
     assert tuple(x.shape) == shape, f"{what} gives the shape {tuple(x.shape)}, not {shape}"
     assert x.dtype == torch.float32, f"{what} gives {x.dtype} for float32"
     assert bool(torch.isfinite(x).all()), f"{what} gives values that are not finite"
-
-
-@contextmanager
-def gradients_for(trainer: Trainer, own: set[int]) -> Iterator[None]:
-    """Inside a ``with`` block only the parameters with these ids want gradients, as in the training loop."""
-    others = [parameter for parameter in trainer.parameters() if parameter.requires_grad and id(parameter) not in own]
-    for parameter in others:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in others:
-            parameter.requires_grad_(True)

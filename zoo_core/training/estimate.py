@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from zoo_core.interfaces import Decoder, Denoiser
 from zoo_core.recipes import Recipe
 from zoo_core.rng import StepRng
-from zoo_core.training.fit import build, only
-from zoo_core.training.trainer import Batch, Trainer
+from zoo_core.training.fit import build
+from zoo_core.training.trainer import Batch, Trainer, only
 
 __all__ = ["Estimate", "estimate"]
 

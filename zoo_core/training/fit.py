@@ -27,9 +27,9 @@ from zoo_core.training.checkpoint import Snapshot, locked, newest, save_snapshot
 from zoo_core.training.data import Data, load_data
 from zoo_core.training.export import export, source_commit
 from zoo_core.training.sheet import save_sheet
-from zoo_core.training.trainer import Batch, Trainer
+from zoo_core.training.trainer import Batch, Trainer, only
 
-__all__ = ["Report", "build", "fit", "learning_rate", "only"]
+__all__ = ["Report", "build", "fit", "learning_rate"]
 
 FORMAT = 1  # of state.json
 # Changing these does not change what the steps compute, so a resumed run may.
@@ -201,20 +201,6 @@ class _Loop:
             prefix = f"optimizer-{phase}-"
             moments = {name.removeprefix(prefix): part for name, part in snapshot.parts.items() if name.startswith(prefix)}
             optimizers.restore(optimizer, self._parameters(phase), moments, snapshot.facts["optimizers"][phase])
-
-
-@contextmanager
-def only(trainer: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Gradients for ``parameters`` alone: a generator's phase runs through the critic without training it."""
-    wanted = {id(parameter) for parameter in parameters}
-    others = [parameter for parameter in trainer.parameters() if parameter.requires_grad and id(parameter) not in wanted]
-    for parameter in others:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in others:
-            parameter.requires_grad_(True)
 
 
 def fit(

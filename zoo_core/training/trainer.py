@@ -1,14 +1,15 @@
 """The Trainer interface: what a family says about its own training, and nothing about loops, optimizers or devices."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
 from zoo_core.interfaces import Rng, TrainerConfig
 
-__all__ = ["Batch", "Loss", "Trainer"]
+__all__ = ["Batch", "Loss", "Trainer", "only"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,3 +64,17 @@ class Trainer(nn.Module, ABC):
 
     def after(self, phase: str) -> None:
         """Called after each optimizer step of a phase: the place of weight clipping."""
+
+
+@contextmanager
+def only(trainer: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Gradients for ``parameters`` alone: a generator's phase runs through the critic without training it."""
+    wanted = {id(parameter) for parameter in parameters}
+    others = [parameter for parameter in trainer.parameters() if parameter.requires_grad and id(parameter) not in wanted]
+    for parameter in others:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in others:
+            parameter.requires_grad_(True)
