@@ -9,6 +9,7 @@ from torch import Tensor
 import zoo_core
 from zoo_core.interfaces import OnStep
 from zoo_core.pretrained import Pretrained
+from zoo_core.recipes import Recipe
 from zoo_core.registry import parse_reference
 from zoo_ddpm.recipes import COURSE
 
@@ -88,7 +89,7 @@ def test_the_checkpoint_is_small_and_its_record_complete() -> None:
     record = json.loads((folder / "training.json").read_text())
     assert record["steps"] == record["recipe"]["fit"]["steps"] == 10_000
     assert record["command"].startswith("zoo train ddpm --recipe course")
-    assert record["recipe"] == COURSE.to_dict()
+    assert Recipe.from_dict(record["recipe"]) == COURSE
     assert record["recipe"]["data"]["path"] == "$AFHQ/train"
     assert record["data"]["count"] == 4656
     assert len(record["commit"]) == 40

@@ -21,7 +21,7 @@ def timestep_embedding(t: Tensor, dim: int) -> Tensor:
 
 
 class Norm(nn.GroupNorm):
-    """GroupNorm with at most 32 groups of at least 4 channels, computed in float32: in bfloat16 it is slow on CPUs, and coarse."""
+    """GroupNorm with at most 32 groups of at least 4 channels, added up in float32 whatever the type of its input."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(math.gcd(channels, min(32, max(channels // 4, 1))), channels, eps=1e-6)
@@ -29,6 +29,9 @@ class Norm(nn.GroupNorm):
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             wide = torch.promote_types(x.dtype, torch.float32)
+            if x.device.type == "cpu" and self.weight.dtype == wide and x.is_contiguous():
+                # This kernel takes bfloat16 beside float32 weights and accumulates in float32: a third of the time, and no copies.
+                return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
             return F.group_norm(x.to(wide), self.num_groups, self.weight.to(wide), self.bias.to(wide), self.eps).to(x.dtype)
 
 
