@@ -1,0 +1,165 @@
+"""The sockets: two addresses on 127.0.0.1, a thread a connection, and nothing left of them afterwards."""
+
+import socket
+import struct
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
+from threading import Event, Lock, Thread
+from typing import Any, Literal
+from urllib.parse import parse_qs, unquote
+
+from zoo_core.testing.hub.api import Call
+from zoo_core.testing.hub.faults import Answer, Fault, Log, Request
+
+__all__ = ["Server"]
+
+Host = Literal["hub", "content"]
+
+
+class Server(ThreadingTCPServer):
+    """One address.
+
+    Args:
+        host: which of the two it is, for the log.
+        log: where requests are noted and faults come from.
+        users: the name behind each token.
+        answer: of a request that no fault keeps away.
+    """
+
+    daemon_threads = False  # so that server_close waits for them
+    request_queue_size = 128
+
+    def __init__(self, host: Host, log: Log, users: Mapping[str, str], answer: Callable[[Call], Answer]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.host, self.log, self.users, self.answer = host, log, users, answer
+        self.stopping = Event()
+        self._lock = Lock()
+        self._open: set[socket.socket] = set()
+        self._thread = Thread(target=self.serve_forever, args=(0.02,), name=f"loopback-{host}", daemon=True)
+
+    @property
+    def address(self) -> str:
+        """``http://127.0.0.1:PORT``."""
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def start(self) -> None:
+        """Begins to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends all connections, those that wait for a delayed answer too, and waits for their threads."""
+        self.stopping.set()
+        self.shutdown()
+        with self._lock:
+            for connection in self._open:
+                with suppress(OSError):  # it may have ended just now
+                    connection.shutdown(socket.SHUT_RDWR)
+        self.server_close()
+        self._thread.join()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Remembers a connection, so that the server can end it."""
+        with self._lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forgets a connection that has ended."""
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Keeps what a hook of a test raised. A client that goes away is no error."""
+        error = sys.exception()
+        if isinstance(error, Exception) and not isinstance(error, OSError):
+            self.log.errors.append(error)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes
+
+    def log_message(self, format: str, *args: object) -> None:
+        """The log of requests is :class:`Log`."""
+
+    def serve(self) -> None:
+        """Answers one request, with what goes wrong with it."""
+        call = self._call()
+        request = self._request(call)
+        fault = self.server.log.add(request)
+        fault.before(request, self.server.stopping)
+        if fault.drops:
+            self._reset()
+        else:
+            self._send(request, fault, fault.spoiled(fault.replaced() or self._answer(call)))
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = serve
+
+    def _call(self) -> Call:
+        path, _, query = self.path.partition("?")
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        return Call(
+            method=self.command,
+            path=path,
+            query=parse_qs(query, keep_blank_values=True),
+            body=self._body(),
+            range=self.headers.get("Range"),
+            user=self.server.users.get(token, "" if token else None),
+        )
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self._read(int(self.headers.get("Content-Length", "0")))
+        parts = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self._read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def _read(self, size: int) -> bytes:
+        """Exactly ``size`` bytes: what a killed client has sent of an upload is no upload."""
+        data = self.rfile.read(size)
+        if len(data) != size:
+            raise ConnectionResetError("the client went away")
+        return data
+
+    def _request(self, call: Call) -> Request:
+        return Request(
+            method=call.method,
+            path=unquote(call.path),
+            query=call.query,
+            host=self.server.host,
+            authorized="Authorization" in self.headers,
+            range=call.range,
+            received=len(call.body),
+        )
+
+    def _answer(self, call: Call) -> Answer:
+        try:
+            return self.server.answer(call)
+        except Exception as error:  # 501, because the client tries again after a 500
+            return Answer(status=501, headers={"Content-Type": "text/plain"}, body=f"a bug of the loopback Hub: {error!r}".encode())
+
+    def _send(self, request: Request, fault: Fault, answer: Answer) -> None:
+        body = b"" if self.command == "HEAD" else answer.body[: fault.truncate]
+        request.status, request.sent = answer.status, len(body)
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+        if fault.reset:
+            self._reset()
+        self.close_connection |= fault.truncate is not None or "Content-Length" not in answer.headers
+
+    def _reset(self) -> None:
+        """Closes at once with a RST, and without the FIN by which a server says that it is done."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        socket.close(self.connection.detach())
+        self.close_connection = True

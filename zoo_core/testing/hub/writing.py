@@ -1,0 +1,183 @@
+"""What changes a Hub: repositories, tags, uploads and commits."""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from zoo_core.testing.hub.api import OWNER, Api, Call, as_json, check_owner
+from zoo_core.testing.hub.faults import Answer
+from zoo_core.testing.hub.reading import front_matter
+from zoo_core.testing.hub.store import LFS_PATTERNS, Blob, Commit, Refusal, Repo, Store, is_lfs, make_blob
+
+__all__ = [
+    "commit",
+    "create_repo",
+    "create_tag",
+    "delete_repo",
+    "delete_tag",
+    "lfs_batch",
+    "lfs_put",
+    "lfs_verify",
+    "preupload",
+    "validate_yaml",
+    "whoami",
+]
+
+
+def whoami(api: Api, call: Call) -> Answer:
+    """The account behind a token."""
+    if call.user is None:
+        raise Refusal(401, "Invalid username or password.")
+    token = {"displayName": "loopback", "role": "write" if call.user == OWNER else "read"}
+    return as_json({"type": "user", "id": call.user, "name": call.user, "orgs": [], "auth": {"type": "access_token", "accessToken": token}})
+
+
+def validate_yaml(api: Api, call: Call) -> Answer:
+    """Whether the metadata of a card can be read. The client asks before it uploads a README.md."""
+    try:
+        card = front_matter(call.json()["content"])
+    except ValueError as error:
+        return as_json({"errors": [{"message": str(error)}], "warnings": []}, 400)
+    warnings = [] if card else [{"message": "empty or missing yaml metadata in repo card"}]
+    return as_json({"errors": [], "warnings": warnings})
+
+
+def _named(call: Call) -> str:
+    """The repository that the body of a call names."""
+    asked = call.json()
+    if asked.get("type", "model") != "model":
+        raise Refusal(400, "the loopback Hub serves models only")
+    return f"{asked.get('organization') or OWNER}/{asked['name']}"
+
+
+def create_repo(api: Api, call: Call) -> Answer:
+    """A new repository, with the commit of ``.gitattributes`` that a Hub begins with."""
+    check_owner(call)
+    name, asked = _named(call), call.json()
+    url = f"{api.endpoint}/{name}"
+    attributes = "".join(f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in LFS_PATTERNS)
+    repo = Repo(id=name, private=asked.get("visibility") == "private")
+    try:
+        api.store.create(repo, {".gitattributes": make_blob(attributes.encode(), lfs=False)}, "initial commit")
+    except Refusal as refusal:
+        # With exist_ok the client reads the address from the refusal.
+        return as_json({"error": refusal.message, "url": url}, refusal.status)
+    return as_json({"url": url, "name": name, "id": name})
+
+
+def delete_repo(api: Api, call: Call) -> Answer:
+    """Removes a repository. Its large files stay."""
+    name = _named(call)
+    api.own_repo(call, name)
+    del api.store.repos[name]
+    return as_json({})
+
+
+def create_tag(api: Api, call: Call, repo_id: str, revision: str) -> Answer:
+    """Names a commit, once."""
+    repo, name = api.own_repo(call, repo_id), call.json()["tag"]
+    target = repo.at(revision)
+    if name in repo.refs:
+        raise Refusal(409, f"Reference already exists: {name}")
+    repo.refs[name] = target.id
+    return as_json({})
+
+
+def delete_tag(api: Api, call: Call, repo_id: str, name: str) -> Answer:
+    """Forgets a tag."""
+    if api.own_repo(call, repo_id).refs.pop(name, None) is None:
+        raise Refusal(404, f"Invalid rev id: {name}", "RevisionNotFound")
+    return as_json({})
+
+
+# Uploads
+
+
+def preupload(api: Api, call: Call, repo_id: str, revision: str) -> Answer:
+    """Which files are to be uploaded by LFS, and what is there now: the client leaves out what would not change."""
+    files = api.own_repo(call, repo_id).at(revision).files
+    return as_json({"files": [_upload_mode(asked["path"], asked["size"], files.get(asked["path"])) for asked in call.json()["files"]]})
+
+
+def _upload_mode(path: str, size: int, there: Blob | None) -> dict[str, Any]:
+    mode = "lfs" if is_lfs(path, size) else "regular"
+    return {"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": there.etag if there else None}
+
+
+def lfs_batch(api: Api, call: Call, repo_id: str) -> Answer:
+    """Where to upload large files. Those that are here already need no upload."""
+    api.own_repo(call, repo_id)
+    objects = []
+    for asked in call.json()["objects"]:
+        entry = {"oid": asked["oid"], "size": asked["size"]}
+        if asked["oid"] not in api.store.objects:
+            verify = {"href": f"{api.endpoint}/{repo_id}.git/info/lfs/objects/verify"}
+            entry["actions"] = {"upload": {"href": f"{api.content}/lfs/{asked['oid']}"}, "verify": verify}
+        objects.append(entry)
+    return as_json({"transfer": "basic", "objects": objects}, headers={"Content-Type": "application/vnd.git-lfs+json"})
+
+
+def lfs_put(api: Api, call: Call, oid: str) -> Answer:
+    """Takes a large file, if its content is what its address says."""
+    if hashlib.sha256(call.body).hexdigest() != oid:
+        raise Refusal(400, "the sha256 of the content is another")
+    api.store.objects[oid] = call.body
+    return Answer()
+
+
+def lfs_verify(api: Api, call: Call, repo_id: str) -> Answer:
+    """Whether a large file has arrived."""
+    api.own_repo(call, repo_id)
+    asked = call.json()
+    if len(api.store.objects.get(asked["oid"], b"")) != asked["size"]:
+        raise Refusal(404, "there is no such object of that size")
+    return as_json({})
+
+
+def commit(api: Api, call: Call, repo_id: str, revision: str) -> Answer:
+    """Makes a commit from a header and one line a file, unless ``main`` has moved on from the parent that the header names."""
+    repo = api.own_repo(call, repo_id)
+    if call.flag("create_pr"):
+        raise Refusal(400, "the loopback Hub has no pull requests")
+    if revision != "main":
+        raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+    lines = [Call(method="", path="", query={}, body=line).json() for line in call.body.split(b"\n") if line]
+    header = next(line["value"] for line in lines if line["key"] == "header")
+    if not repo.head.id.startswith(header.get("parentCommit", "")):
+        raise Refusal(412, "A commit has happened since. Please refresh and try again.")
+    files = dict(repo.head.files)
+    for line in lines:
+        _apply(api.store, files, repo.head, line["key"], line["value"])
+    made = api.store.commit(repo, files, header["summary"], header.get("description", ""))
+    return as_json({"success": True, "commitOid": made.id, "commitUrl": f"{api.endpoint}/{repo_id}/commit/{made.id}", "hookOutput": ""})
+
+
+def _apply(store: Store, files: dict[str, Blob], before: Commit, key: str, value: Mapping[str, Any]) -> None:
+    """Applies one line of a commit to ``files``."""
+    if key == "header":
+        return
+    path = value["path"]
+    if key == "file":
+        files[path] = make_blob(_decoded(value["content"]), lfs=False)
+    elif key == "lfsFile":
+        if value["oid"] not in store.objects:
+            raise Refusal(400, f"{path} points to an LFS object that was not uploaded")
+        files[path] = make_blob(store.objects[value["oid"]], lfs=True)
+    elif key == "deletedFile":
+        if path not in before.files:
+            raise Refusal(404, "A file with this name doesn't exist", "EntryNotFound")
+        files.pop(path, None)
+    elif key == "deletedFolder":
+        for name in [name for name in files if name.startswith(path.rstrip("/") + "/")]:
+            del files[name]
+    else:
+        raise Refusal(400, f"the loopback Hub knows no {key} in a commit")
+
+
+def _decoded(content: str) -> bytes:
+    try:
+        return base64.b64decode(content, validate=True)
+    except binascii.Error as error:
+        raise Refusal(400, f"the content is no base64: {error}") from error
