@@ -7,7 +7,8 @@ import torch
 
 from benchmarks.timing import Ratio, compare
 from zoo_core.training.data import Data
-from zoo_core.training.fit import _Loop, build
+from zoo_core.training.loop import Loop, build
+from zoo_core.training.processes import Processes
 from zoo_ddpm.recipes import COURSE
 
 STEPS = 4
@@ -16,7 +17,8 @@ STEPS = 4
 def measure() -> Iterator[Ratio]:
     """Several steps at a time, on noise in the place of cats."""
     images = torch.randint(256, (1024, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    loop = _Loop(recipe=COURSE, trainer=build(COURSE), data=Data(x=images, flip=True), device=torch.device("cpu"))
+    loop = Loop(COURSE, build(COURSE), Data(x=images, flip=True), Processes("cpu"))
+    loop.start()
     yield compare(
         f"{STEPS} training steps, ddpm course",
         lambda: [loop.advance() for _ in range(STEPS)],

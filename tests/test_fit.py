@@ -23,7 +23,9 @@ from zoo_core.testing.fake import FakeTrainer
 from zoo_core.testing.fake_config import IMAGES, NOISE, TINY, FakeConfig, FakeDataConfig, FakeTrainerConfig
 from zoo_core.training.checkpoint import locked, newest, save_snapshot
 from zoo_core.training.data import load_data
-from zoo_core.training.fit import Report, build, fit, learning_rate
+from zoo_core.training.fit import Report, fit
+from zoo_core.training.loop import Loop, build, learning_rate
+from zoo_core.training.processes import Processes
 from zoo_core.training.trainer import Batch, Loss
 
 TWO_PHASES, ONE_PHASE = TINY, NOISE
@@ -89,9 +91,8 @@ def test_training_leaves_the_global_rng_alone(tmp_path: Path) -> None:
 
 
 def test_a_phase_trains_its_own_parameters_and_no_others() -> None:
-    from zoo_core.training.fit import _Loop
-
-    loop = _Loop(recipe=TWO_PHASES, trainer=build(TWO_PHASES), data=load_data(TWO_PHASES.data), device=torch.device("cpu"))  # type: ignore[arg-type]
+    loop = Loop(TWO_PHASES, build(TWO_PHASES), load_data(TWO_PHASES.data), Processes("cpu"))  # type: ignore[arg-type]
+    loop.start()
     loop.step = 1  # the second step has a critic's phase alone
     before = {name: value.clone() for name, value in loop.trainer.state_dict().items()}
     loop.advance()
@@ -236,7 +237,7 @@ def test_reports_come_every_so_many_steps_and_at_the_end(tmp_path: Path) -> None
     reports: list[Report] = []
     fit(with_fit(TWO_PHASES, steps=12), tmp_path, on_report=reports.append)
     assert [report.step for report in reports] == [5, 10, 12]
-    assert reports[0].logs.keys() == {"loss.critic", "loss.generator", "accuracy"}
+    assert reports[0].logs.keys() == {"loss.critic", "loss.generator", "gradient.critic", "gradient.generator", "accuracy"}
 
 
 def test_a_run_is_repeated_by_its_recipe_file(tmp_path: Path) -> None:

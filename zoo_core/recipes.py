@@ -49,7 +49,9 @@ class FitConfig:
         warmup: steps over which the learning rate rises linearly from 0.
         clip_norm: the largest norm of a phase's gradient; None leaves it alone.
         ema: None publishes the raw weights.
-        precision: ``no`` is float32; ``bf16`` runs the forward pass under autocast.
+        precision: ``no`` is float32; ``bf16`` and ``fp16`` run the forward pass under autocast, fp16 with a loss that is scaled up.
+        accumulate: parts of a batch that are computed one after the other and whose gradients add up: less memory, the same step.
+        compile: compiles the nets that the family allows it for.
         channels_last: memory layout of the nets' 4-D tensors; changes speed alone.
         seed: of initialisation, data order, augmentation and noise.
         save_every: steps between checkpoints, of which the newest ``keep`` stay.
@@ -65,7 +67,9 @@ class FitConfig:
     warmup: int = 0
     clip_norm: float | None = None
     ema: EMAConfig | None = EMAConfig()
-    precision: Literal["no", "bf16"] = "no"
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    accumulate: int = 1
+    compile: bool = False
     channels_last: bool = False
     seed: int = 0
     save_every: int = 1000
@@ -75,18 +79,22 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         check_range(self, steps=(1, 10**9), batch_size=(1, 10**6), warmup=(0, 10**9), clip_norm=(1e-12, 1e12), seed=(0, 2**64 - 1))
-        check_range(self, save_every=(1, 10**9), keep=(1, 10**6), sample_every=(0, 10**9), log_every=(1, 10**9))
+        check_range(self, accumulate=(1, 10**6), save_every=(1, 10**9), keep=(1, 10**6), sample_every=(0, 10**9), log_every=(1, 10**9))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """Model, trainer, loop, data and sampler: the one noun for how something was made. The model's tag is the family."""
+    """Model, trainer, loop, data and sampler: the one noun for how something was made. The model's tag is the family.
+
+    ``start_from`` is the reference of a checkpoint whose weights the model begins with; None initialises it from the seed.
+    """
 
     model: ModelConfig
     trainer: TrainerConfig
     fit: FitConfig = FitConfig()
     data: DatasetConfig | None = None
     sampler: Sampler | None = None
+    start_from: str | None = None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "recipe") -> "Recipe":

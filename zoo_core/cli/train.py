@@ -1,6 +1,7 @@
 """``zoo train``."""
 
 import json
+import os
 import shlex
 import signal
 import sys
@@ -13,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.config import apply_overrides, dump_json, load_json
+from zoo_core.catalogue import read_config
+from zoo_core.cli.console import human_size, say
+from zoo_core.config import apply_overrides, dump_json, encode, load_json
 from zoo_core.errors import ConfigError, UnknownNameError, UsageError
+from zoo_core.hub import fetch
 from zoo_core.recipes import Recipe
 from zoo_core.registry import registry, resolve
 from zoo_core.specs import DatasetSpec, ModelSpec, RecipeSpec
@@ -29,6 +33,8 @@ Examples:
   zoo train ddpm --recipe paper --data-root data --out runs/cifar10
   zoo train ddpm --recipe course --data folder:photos --dry-run
   zoo train ddpm --recipe runs/cat/recipe.json --out runs/cat-again
+  zoo train ddpm --from ddpm-afhq-cat --data folder:photos --lr 1e-4 --out runs/tuned
+  torchrun --nproc-per-node 2 -m zoo_core.cli train ddpm --recipe paper --data-root data --out runs/cifar10
 """
 
 
@@ -41,10 +47,15 @@ Examples:
 @click.option("--batch-size", type=int, help="Rows of a batch (fit.batch_size).")
 @click.option("--lr", type=float, help="Learning rate of every phase (fit.optimizer.lr).")
 @click.option("--seed", type=int, help="Seed of everything random (fit.seed).")
+@click.option("--keep", type=int, help="How many checkpoints stay (fit.keep).")
+@click.option("--compile", "compile_", is_flag=True, default=None, help="Compile the nets that the family allows it for (fit.compile).")
+@click.option("--from", "start_from", metavar="REF", help="Begin with the weights of a checkpoint, and its model unless --recipe is given.")
 @click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE", help="Changes one value of the recipe; may be repeated.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder. Default: runs/FAMILY-RECIPE.")
 @click.option("--resume/--no-resume", default=True, help="Go on with a run that the folder holds, or refuse to.")
+@click.option("--fork", is_flag=True, help="Go on with the run in the folder under a changed recipe or on other data; its record tells.")
 @click.option("--device", help="cpu, cuda, mps. Default: the first accelerator, or the CPU.")
+@click.option("--tracker", type=click.Choice(["tensorboard", "wandb", "trackio"]), help="Also send the metrics there.")
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe, and what a step costs, and stop.")
 def train(
     family: str,
@@ -53,7 +64,9 @@ def train(
     data_root: str | None,
     out: Path | None,
     resume: bool,
+    fork: bool,
     device: str | None,
+    tracker: str | None,
     dry_run: bool,
     **given: Any,
 ) -> None:
@@ -61,7 +74,11 @@ def train(
 
     A folder that holds a run is gone on with from its newest checkpoint; Ctrl-C saves one before it stops. The result is a checkpoint
     folder, OUT/export: `zoo sample local:OUT` uses it.
+
+    Under torchrun or accelerate launch, the processes share each batch: the batch size is that of all of them together.
     """
+    if given["start_from"] and not recipe_name:
+        given["model"] = _model_of(given["start_from"], family)
     recipe_name = recipe_name or _first_preset(family)
     recipe = _recipe(family, recipe_name, data, data_root, given)
     if dry_run:
@@ -72,9 +89,19 @@ def train(
 
     out = out or Path("runs") / f"{family}-{Path(recipe_name).stem}"
     command = f"zoo {shlex.join(sys.argv[1:])}"
-    with _Progress(recipe.fit.steps) as progress:
-        folder = fit(recipe, out, resume=resume, device=device, command=command, on_report=progress, stopping=_signals)
-    click.echo(f"trained; the checkpoint is {folder} (zoo sample local:{out})", err=True)
+    with _Progress() as progress:
+        folder = fit(
+            recipe,
+            out,
+            resume=resume,
+            fork=fork,
+            device=device,
+            tracker=tracker,
+            command=command,
+            on_report=progress,
+            stopping=_signals,
+        )
+    _say_once(f"trained; the checkpoint is {folder} (zoo sample local:{out})")
 
 
 def _tell_cost(recipe: Recipe) -> None:
@@ -87,6 +114,16 @@ def _tell_cost(recipe: Recipe) -> None:
     click.echo(
         f"memory       {cost.weights / 1e6:,.0f} MB of weights and optimizer, {cost.activations / 1e6:,.0f} MB of activations", err=True
     )
+
+
+def _model_of(reference: str, family: str) -> dict[str, Any]:
+    """The model of a checkpoint, as a recipe has it."""
+    model: dict[str, Any] = encode(read_config(fetch(reference)).model)
+    if model["name"] != family:
+        raise UsageError(
+            f"{reference} is a checkpoint of {model['name']}, not of {family}", f"zoo train {model['name']} --from {reference}"
+        )
+    return model
 
 
 def _first_preset(family: str) -> str:
@@ -105,10 +142,13 @@ def _recipe(family: str, name: str, data: str | None, data_root: str | None, giv
         raise ConfigError(f"{name} is no recipe: it names no model", "a run's recipe.json is one, and so is an export's training.json")
     if made_for != family:
         raise UsageError(f"{name} is a recipe of {made_for}, not of {family}", f"zoo train {made_for} --recipe {name}")
-    short = {"steps": "fit.steps", "batch_size": "fit.batch_size", "lr": "fit.optimizer.lr", "seed": "fit.seed"}
+    short = {"lr": "fit.optimizer.lr", "compile_": "fit.compile", "start_from": "start_from"}
+    short |= {name: f"fit.{name}" for name in ("steps", "batch_size", "seed", "keep")}
     overrides = [f"{key}={json.dumps(given[option])}" for option, key in short.items() if given[option] is not None]
     if given["lr"] is not None:
         overrides += [f"fit.optimizers.{phase}.lr={given['lr']}" for phase in plain["fit"].get("optimizers", {})]
+    if "model" in given:
+        plain["model"] = given["model"]
     if data is not None:
         plain["data"] = _data(data, plain.get("data"))
     if data_root is not None:
@@ -165,7 +205,7 @@ def _signals() -> Iterator[Callable[[], int]]:
         if seen and signum == signal.SIGINT:
             raise KeyboardInterrupt
         seen.append(signum)
-        click.echo("zoo: saving a checkpoint before stopping", err=True)
+        _say_once("zoo: saving a checkpoint before stopping")
 
     before = {signum: signal.signal(signum, remember) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
@@ -175,11 +215,16 @@ def _signals() -> Iterator[Callable[[], int]]:
             signal.signal(signum, handler)
 
 
+def _say_once(text: str) -> None:
+    """A message, from the first of the processes that a launcher started."""
+    if os.environ.get("RANK", "0") == "0":
+        say(text)
+
+
 class _Progress:
     """A bar on a terminal; in a pipe, a line every half minute."""
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
+    def __init__(self) -> None:
         self.terminal = sys.stderr.isatty()
         self.shown = time.monotonic()
         self.bar: Any = None
@@ -192,14 +237,22 @@ class _Progress:
             self.bar.close()
 
     def __call__(self, report: "Report") -> None:
-        text = "  ".join(f"{name.removeprefix('loss.')} {value:.4g}" for name, value in report.logs.items())
+        losses = "  ".join(f"{name.removeprefix('loss.')} {value:.4g}" for name, value in report.logs.items() if name.startswith("loss."))
+        speed, left, memory = f"{report.speed:,.0f} img/s", _duration(report.seconds_left), human_size(report.memory)
         if self.terminal:
             from tqdm import tqdm
 
             if self.bar is None:
-                self.bar = tqdm(total=report.steps, initial=report.step, unit="step", dynamic_ncols=True)
-            self.bar.set_postfix_str(text, refresh=False)
+                layout = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}  {desc}"
+                self.bar = tqdm(total=report.steps, initial=report.step, bar_format=layout, dynamic_ncols=True)
+            self.bar.set_description_str(f"{losses}  {speed}  {left} left  {memory}", refresh=False)
             self.bar.update(report.step - self.bar.n)
         elif time.monotonic() - self.shown > 30 or report.step == report.steps:
             self.shown = time.monotonic()
-            click.echo(f"step {report.step}/{report.steps}  {text}", err=True)
+            say(f"step {report.step}/{report.steps}  {losses}  {speed}  {left} left  {memory}")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -66,7 +66,7 @@ class Fake(nn.Module):
 class FakeTrainer(Trainer):
     """The non-saturating GAN loss (Goodfellow et al. 2014, arXiv:1406.2661, section 3) on the fake flow.
 
-    The critic is the trainer's own.
+    The critic is the trainer's own. Its gradient penalty is that of Gulrajani et al. 2017 (arXiv:1704.00028, eq. 3).
     """
 
     model: Fake
@@ -76,7 +76,8 @@ class FakeTrainer(Trainer):
         super().__init__(model, config)
         self.num_classes = getattr(model, "num_classes", 0)
         inputs = math.prod(model.event.shape) + self.num_classes
-        self.critic = nn.Sequential(nn.Linear(inputs, config.width), nn.LeakyReLU(0.2), nn.Linear(config.width, 1))
+        norm = [nn.BatchNorm1d(config.width)] if config.batch_norm else []
+        self.critic = nn.Sequential(nn.Linear(inputs, config.width), *norm, nn.LeakyReLU(0.2), nn.Linear(config.width, 1))
 
     def phases(self, step: int) -> tuple[str, ...]:
         return ("critic", "generator") if step % self.config.every == 0 else ("critic",)
@@ -93,11 +94,21 @@ class FakeTrainer(Trainer):
 
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
         labels = batch.labels if self.num_classes else None
-        made = self._logits(self.model.decode(self.model.prior(rng), labels), labels)
+        x = self.model.decode(self.model.prior(rng), labels)
+        made = self._logits(x, labels)
         if phase == "generator":
             return Loss(value=F.softplus(-made).mean())
         real = self._logits(batch.x, labels)
-        return Loss(value=(F.softplus(-real) + F.softplus(made)).mean(), logs={"accuracy": (real > 0).float().mean().detach()})
+        value = (F.softplus(-real) + F.softplus(made)).mean()
+        if self.config.penalty:
+            value = value + self.config.penalty * self._penalty(batch.x, x.detach(), labels, rng)
+        return Loss(value=value, logs={"accuracy": (real > 0).float().mean().detach()})
+
+    def _penalty(self, real: Tensor, made: Tensor, labels: Tensor | None, rng: Rng) -> Tensor:
+        mix = rng.uniform().view(-1, *[1] * (real.ndim - 1))
+        x = (mix * real + (1 - mix) * made).requires_grad_(True)
+        (slope,) = torch.autograd.grad(self._logits(x, labels).sum(), x, create_graph=True)
+        return ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
 
 
 class FakeDenoiser(nn.Module):

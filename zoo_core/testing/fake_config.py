@@ -53,13 +53,17 @@ class FakeTrainerConfig(TrainerConfig):
     Args:
         width: hidden units of the critic.
         every: the generator is trained at every so many-th step, the critic at each.
+        penalty: weight of the gradient penalty; 0 for none.
+        batch_norm: whether the critic has a batch norm, and so statistics to keep.
     """
 
     width: int = 16
     every: int = 2
+    penalty: float = 0.0
+    batch_norm: bool = False
 
     def __post_init__(self) -> None:
-        check_range(self, width=(1, 4096), every=(1, 1000))
+        check_range(self, width=(1, 4096), every=(1, 1000), penalty=(0.0, 1000.0))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

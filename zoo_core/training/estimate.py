@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from zoo_core.interfaces import Decoder, Denoiser
 from zoo_core.recipes import Recipe
 from zoo_core.rng import StepRng
-from zoo_core.training.fit import build
+from zoo_core.training.loop import AUTOCAST, build
 from zoo_core.training.trainer import Batch, Trainer, only
 
 __all__ = ["Estimate", "estimate"]
@@ -26,7 +26,7 @@ class Estimate:
         trained: parameters that each phase trains.
         flops: floating-point operations of matrix products and convolutions, forward and backward, counting a multiply-add as two.
         weights: bytes of weights, gradients, two moments a weight, and the moving average.
-        activations: bytes that the largest phase keeps for its backward pass.
+        activations: bytes that the largest phase keeps for its backward pass, of the part of a batch that is computed at once.
     """
 
     published: int
@@ -47,7 +47,7 @@ def estimate(recipe: Recipe) -> Estimate:
         for phase in phases:
             with FlopCounterMode(display=False) as counter:
                 kept = max(kept, _phase(recipe, trainer, phase, batch))
-            flops += counter.get_total_flops()
+            flops += recipe.fit.accumulate * counter.get_total_flops()
     published = _count(trainer.model.parameters())
     bytes_of_weights = 4 * (_count(trainer.parameters()) + 3 * sum(trained.values()) + (published if recipe.fit.ema else 0))
     return Estimate(published=published, trained=trained, flops=flops, weights=bytes_of_weights, activations=kept)
@@ -58,7 +58,7 @@ def _count(parameters: Any) -> int:
 
 
 def _batch(recipe: Recipe, trainer: Trainer) -> Batch:
-    n, model = recipe.fit.batch_size, cast(Denoiser | Decoder, trainer.model)
+    n, model = max(recipe.fit.batch_size // recipe.fit.accumulate, 1), cast(Denoiser | Decoder, trainer.model)
     labels = torch.zeros(n, dtype=torch.int64) if getattr(model, "num_classes", 0) else None
     return Batch(x=torch.zeros(n, *model.event.shape), labels=labels, index=torch.arange(n))
 
@@ -74,11 +74,11 @@ def _phase(recipe: Recipe, trainer: Trainer, phase: str, batch: Batch) -> int:
             kept[place] = tensor
         return tensor
 
-    rng = StepRng(recipe.fit.seed, 0, recipe.fit.batch_size)
+    rng = StepRng(recipe.fit.seed, 0, len(batch.x))
     with (
         only(trainer, list(trainer.parameters_of(phase))),
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
-        torch.autocast("cpu", torch.bfloat16, enabled=recipe.fit.precision == "bf16"),
+        torch.autocast("cpu", AUTOCAST[recipe.fit.precision], enabled=recipe.fit.precision != "no"),
     ):
         loss = trainer(phase, batch, rng)
         loss.value.backward()

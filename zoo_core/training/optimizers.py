@@ -68,12 +68,14 @@ def restore(
     parameters: Sequence[nn.Parameter],
     moments: Mapping[str, Mapping[str, Tensor]],
     numbers: Mapping[str, Any],
+    *,
+    options: bool = True,
 ) -> None:
-    """Puts back what :func:`state_of` gave."""
+    """Puts back what :func:`state_of` gave; without ``options``, the groups keep the options that the optimizer was made with."""
     state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in numbers["state"].items()}
     groups = optimizer.state_dict()["param_groups"]
     for number, (group, kept) in enumerate(zip(groups, numbers["groups"], strict=True)):
-        group.update(kept)
+        group.update(kept if options else {})
         group.update(moments.get(f"{_GROUP}{number}", {}))
     for name, values in moments.items():
         if name.startswith(_GROUP):

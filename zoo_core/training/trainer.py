@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -39,7 +40,15 @@ class Trainer(nn.Module, ABC):
     """Turns batches into losses. A plain ``nn.Module``: ``self.model`` is what gets published; a critic, say, is the trainer's own.
 
     A step is one batch. Each of its phases has an optimizer of its own, which the loop owns: it calls ``forward(phase, batch, rng)``, goes
-    backward into ``parameters_of(phase)`` and steps.
+    backward into ``parameters_of(phase)`` and steps. The loss is a mean over the batch's rows, which may be a part of the whole batch where
+    processes share it, or where its gradient is accumulated.
+    """
+
+    average_buffers: ClassVar[bool] = False
+    """Whether the moving average of the weights averages the model's floating-point buffers too, or takes them as they are.
+
+    As they are is right for the vectors of spectral norm and for whatever is computed once; a family that wants the running statistics of
+    batch norm averaged says so.
     """
 
     def __init__(self, model: nn.Module, config: TrainerConfig) -> None:
@@ -61,6 +70,10 @@ class Trainer(nn.Module, ABC):
 
     def prepare(self, batch: Batch, rng: Rng) -> None:
         """Called once with the first batch, before the first step of a new run and without gradients: data-dependent initialisation."""
+
+    def compilable(self) -> Iterable[nn.Module]:
+        """The nets that ``fit.compile`` may compile: none that is differentiated twice, as by a gradient penalty. None by default."""
+        return ()
 
     def after(self, phase: str) -> None:
         """Called after each optimizer step of a phase: the place of weight clipping."""

@@ -27,7 +27,7 @@ COURSE = Recipe(
 
 It predicts v, with the squared error. With 50 cosine levels the largest sigma is 1015, where an image guessed from predicted noise is off
 by a thousand times the error of that noise: ancestral sampling forgets it, DDIM and the ODE solvers do not. And the squared error's optimum
-is the mean that the score needs, the absolute error's is a median. ``-o model.prediction=eps -o trainer.loss=l1`` is the course's first way.
+is the mean that the score needs, the absolute error's is a median. ``-o model.prediction=eps -o trainer.loss=l1`` is how the course has it.
 """
 
 PAPER = Recipe(

@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo_core.interfaces import Rng
 from zoo_core.training.trainer import Batch, Loss, Trainer
@@ -32,6 +32,9 @@ class DDPMTrainer(Trainer):
         out = self.model.net(signal * batch.x + noise * eps, t, self._labels(batch, rng)).float()
         target = {"eps": eps, "x0": batch.x, "v": signal * eps - noise * batch.x}[self.model.config.prediction]
         return Loss(value=self.error(out, target))
+
+    def compilable(self) -> tuple[nn.Module, ...]:
+        return (self.model.net,)
 
     def _labels(self, batch: Batch, rng: Rng) -> Tensor | None:
         if not self.model.num_classes or batch.labels is None:

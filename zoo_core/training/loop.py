@@ -1,0 +1,254 @@
+"""The state of a training run, and one step of it. It knows phases, not families: a family's own ideas are all in its Trainer."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from zoo_core.errors import ConfigError, ZooError
+from zoo_core.recipes import FitConfig, OptimizerConfig, Recipe
+from zoo_core.registry import registry, resolve
+from zoo_core.rng import StepRng, Stream, isolated
+from zoo_core.specs import ModelSpec, TrainerSpec
+from zoo_core.training import optimizers
+from zoo_core.training.checkpoint import Snapshot
+from zoo_core.training.data import Data
+from zoo_core.training.processes import Processes
+from zoo_core.training.trainer import Batch, Trainer, only
+
+__all__ = ["AUTOCAST", "Loop", "build", "learning_rate"]
+
+FORMAT = 1  # of state.json
+AUTOCAST = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def build(recipe: Recipe) -> Trainer:
+    """The trainer of a recipe with its model, initialised from the recipe's seed; the global RNG is left alone."""
+    model_spec = registry().spec(ModelSpec, registry().name_of("family", type(recipe.model)))
+    trainer_spec = registry().spec(TrainerSpec, registry().name_of("trainer", type(recipe.trainer)))
+    with isolated(recipe.fit.seed, stream=Stream.INIT):
+        trainer: Trainer = resolve(trainer_spec.target)(resolve(model_spec.target)(recipe.model), recipe.trainer)
+    return trainer.to(memory_format=torch.channels_last) if recipe.fit.channels_last else trainer
+
+
+def learning_rate(fit: FitConfig, base: float, step: int) -> float:
+    """The learning rate of step ``step`` (from 0): warm-up, then ``fit.lr_schedule``."""
+    warm = min(1.0, (step + 1) / fit.warmup) if fit.warmup else 1.0
+    progress = min(step / fit.steps, 1.0)
+    decay = {"constant": 1.0, "linear": 1 - progress, "cosine": 0.5 * (1 + math.cos(math.pi * progress))}[fit.lr_schedule]
+    return base * warm * decay
+
+
+class Loop:
+    """Trainer, moving average, and one optimizer and loss scaler a phase.
+
+    ``start`` or ``restore`` comes first, in every process; then ``advance`` is one step.
+
+    Raises:
+        ConfigError: the recipe names phases, optimizers or a split of the batch that there cannot be.
+    """
+
+    def __init__(self, recipe: Recipe, trainer: Trainer, data: Data, processes: Processes) -> None:
+        self.recipe = recipe
+        self.trainer = trainer.to(processes.device)
+        self.data = data
+        self.processes = processes
+        self.device = processes.device
+        self.step = 0
+        self.seconds = 0.0
+        self.ema: Any = None
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self._scalers: dict[str, torch.amp.GradScaler] = {}
+        self._wrapped: nn.Module = trainer
+        self._recent: dict[str, list[Tensor]] = {}
+        self._bad: dict[str, Tensor] = {}
+        self._rows = processes.rows(recipe.fit.batch_size, recipe.fit.accumulate)
+        phases = trainer.phases(0)
+        for phase in recipe.fit.optimizers:
+            if phase not in phases:
+                raise ConfigError(f"fit.optimizers.{phase}: the trainer has no such phase", f"it has {', '.join(phases)}")
+        for phase in phases:
+            where = f"fit.optimizers.{phase}" if phase in recipe.fit.optimizers else "fit.optimizer"
+            self.optimizers[phase] = optimizers.create(self._optimizer_config(phase), self._parameters(phase), where)
+            self._scalers[phase] = torch.amp.GradScaler(self.device.type, enabled=recipe.fit.precision == "fp16")
+
+    def _optimizer_config(self, phase: str) -> OptimizerConfig:
+        return self.recipe.fit.optimizers.get(phase, self.recipe.fit.optimizer)
+
+    def _parameters(self, phase: str) -> list[nn.Parameter]:
+        return list(self.trainer.parameters_of(phase))
+
+    @property
+    def published(self) -> nn.Module:
+        """The model whose weights are the run's result: the average, or the raw one where there is no EMA."""
+        return cast(nn.Module, self.ema.module) if self.ema is not None else self.trainer.model
+
+    def start(self, weights: Mapping[str, Tensor] | None = None) -> None:
+        """Begins a new run, from the ``weights`` of a model where they are given.
+
+        Raises:
+            RuntimeError: the weights are of another model.
+        """
+        if weights is not None:
+            self.trainer.model.load_state_dict(weights)
+        fit, data = self.recipe.fit, self.data
+        batch = data.batch(fit.seed, 0, fit.batch_size, device=self.device)
+        rng = StepRng(fit.seed, 0, fit.batch_size, device=self.device, stream=Stream.INIT)
+        # With the whole batch in every process, so that what it finds does not depend on their number.
+        with isolated(fit.seed, 1, stream=Stream.INIT, devices=[self.device]), torch.no_grad():
+            self.trainer.prepare(batch, rng)
+        self._ready()
+
+    def _ready(self) -> None:
+        from timm.utils import ModelEmaV3
+
+        fit, trainer = self.recipe.fit, self.trainer
+        self._wrapped = self.processes.wrap(trainer, phases=len(self.optimizers))
+        if fit.ema:
+            average = ModelEmaV3(trainer.model, fit.ema.decay, use_warmup=fit.ema.warmup, exclude_buffers=not trainer.average_buffers)
+            self.ema = average.requires_grad_(False)
+        if fit.compile:
+            self._compile()
+
+    def _compile(self) -> None:
+        nets = list(self.trainer.compilable())
+        if not nets:
+            raise ConfigError("fit.compile: the family allows it for none of its nets", "leave --compile out")
+        for net in nets:
+            net.compile(dynamic=False)
+
+    def advance(self) -> None:
+        """One step: every phase forward, backward, optimizer, hook, EMA."""
+        fit, started = self.recipe.fit, time.perf_counter()
+        parts = [
+            (
+                self.data.batch(fit.seed, self.step, fit.batch_size, rows, self.device),
+                StepRng(fit.seed, self.step, fit.batch_size, rows, self.device),
+            )
+            for rows in self._rows
+        ]
+        with isolated(fit.seed, self.step, self.processes.index, stream=Stream.STEP, devices=[self.device]):
+            for phase in self.trainer.phases(self.step):
+                self._phase(phase, parts)
+        self.step += 1
+        self.seconds += time.perf_counter() - started
+
+    def _phase(self, phase: str, parts: Sequence[tuple[Batch, StepRng]]) -> None:
+        fit, optimizer, scaler, parameters = self.recipe.fit, self.optimizers[phase], self._scalers[phase], self._parameters(phase)
+        with only(self.trainer, parameters):
+            for batch, rng in parts[:-1]:
+                with self.processes.without_sync(self._wrapped):
+                    self._backward(phase, batch, rng, scaler)
+            self._backward(phase, *parts[-1], scaler)
+        self.processes.share_buffers(self.trainer)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(fit, self._optimizer_config(phase).lr, self.step)
+        scaler.unscale_(optimizer)
+        self._clip(phase, parameters)
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+        self.trainer.after(phase)
+        if self.ema is not None and self._trains_model(parameters):
+            self.ema.update(self.trainer.model, step=self.step + 1)
+
+    def _backward(self, phase: str, batch: Batch, rng: StepRng, scaler: torch.amp.GradScaler) -> None:
+        precision = self.recipe.fit.precision
+        with torch.autocast(self.device.type, AUTOCAST[precision], enabled=precision != "no"):
+            loss = self._wrapped(phase, batch, rng)
+        scaler.scale(loss.value / self.recipe.fit.accumulate).backward()
+        self._watch(phase, loss.value.detach())
+        self._log({f"loss.{phase}": loss.value.detach(), **loss.logs})
+
+    def _clip(self, phase: str, parameters: Sequence[nn.Parameter]) -> None:
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        if self.recipe.fit.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(parameters, self.recipe.fit.clip_norm, norm)
+        self._log({f"gradient.{phase}": norm})
+
+    def _log(self, values: Mapping[str, Tensor]) -> None:
+        for name, value in values.items():
+            self._recent.setdefault(name, []).append(value)
+
+    def _watch(self, phase: str, loss: Tensor) -> None:
+        """Notes the first step whose loss is not finite, on the device: to look at it at every step would be to wait for the device."""
+        step = torch.where(torch.isfinite(loss), -1, self.step + 1)
+        first = self._bad.get(phase)
+        self._bad[phase] = step if first is None else torch.where(first < 0, step, first)
+
+    def check_finite(self, saved: int, *, weights: bool = False) -> None:
+        """Stops a run that has gone wrong, naming the step of the last checkpoint, ``saved``.
+
+        Raises:
+            ZooError: a loss was not finite in one of the processes, or, if they are asked for too, the weights are not.
+        """
+        good = f"the last good checkpoint is that of step {saved}" if saved else "there is no checkpoint yet"
+        hint = f"{good}; in a new --out, lower the learning rate or clip gradients with -o fit.clip_norm=1"
+        found = self.processes.largest(*(int(self._bad.get(phase, -1)) for phase in self.optimizers))
+        bad = sorted((first, phase) for first, phase in zip(found, self.optimizers, strict=True) if first >= 0)
+        if bad:
+            raise ZooError(f"the loss of phase {bad[0][1]!r} is not finite at step {bad[0][0]}", hint)
+        if weights and not all(bool(torch.isfinite(parameter).all()) for parameter in self.trainer.parameters()):
+            raise ZooError(f"the weights are not finite after step {self.step}", hint)
+
+    def _trains_model(self, parameters: Sequence[nn.Parameter]) -> bool:
+        published = {id(parameter) for parameter in self.trainer.model.parameters()}
+        return any(id(parameter) in published for parameter in parameters)
+
+    def logs(self) -> dict[str, float]:
+        """The means of what was logged since the last call, over steps and processes. Call it in every process."""
+        means = self._means()
+        self._recent.clear()
+        # A scaled fp16 gradient overflows now and then: that step was left out, and so is its norm.
+        return {name: value for name, value in means.items() if math.isfinite(value) or not name.startswith("gradient.")}
+
+    def _means(self) -> dict[str, float]:
+        if not self._recent:
+            return {}
+        means = torch.stack([torch.stack([value.float().to(self.device) for value in values]).mean() for values in self._recent.values()])
+        return dict(zip(self._recent, self.processes.mean(means).tolist(), strict=True))
+
+    def snapshot(self, facts: Mapping[str, Any]) -> Snapshot:
+        """Everything that the next step depends on, and what was logged since the last line of metrics."""
+        state = self.trainer.state_dict()
+        parts = {
+            "model": {name: value for name, value in state.items() if name.startswith("model.")},
+            "trainer": {name: value for name, value in state.items() if not name.startswith("model.")},
+        }
+        if self.ema is not None:
+            parts["ema"] = self.ema.module.state_dict()
+        numbers = {}
+        for phase, optimizer in self.optimizers.items():
+            moments, numbers[phase] = optimizers.state_of(optimizer)
+            parts.update({f"optimizer-{phase}-{name}": values for name, values in moments.items()})
+        kept = {
+            "format": FORMAT,
+            "seconds": self.seconds,
+            "optimizers": numbers,
+            "scalers": {phase: scaler.state_dict() for phase, scaler in self._scalers.items()},
+            "recent": {name: [item for item in map(float, values) if math.isfinite(item)] for name, values in self._recent.items()},
+            **facts,
+        }
+        return Snapshot(step=self.step, parts={name: part for name, part in parts.items() if part}, facts=kept)
+
+    def restore(self, snapshot: Snapshot, *, options: bool = True) -> None:
+        """Puts the run back to a snapshot; without ``options``, optimizers keep those of the recipe.
+
+        Raises:
+            KeyError, ValueError, TypeError, RuntimeError: it is a snapshot of something else.
+        """
+        self.step, self.seconds = snapshot.step, snapshot.facts["seconds"]
+        self.trainer.load_state_dict({**snapshot.parts["model"], **snapshot.parts.get("trainer", {})})
+        self._ready()
+        if self.ema is not None:
+            self.ema.module.load_state_dict(snapshot.parts["ema"])
+        for phase, optimizer in self.optimizers.items():
+            prefix = f"optimizer-{phase}-"
+            moments = {name.removeprefix(prefix): part for name, part in snapshot.parts.items() if name.startswith(prefix)}
+            optimizers.restore(optimizer, self._parameters(phase), moments, snapshot.facts["optimizers"][phase], options=options)
+            if self._scalers[phase].is_enabled() and snapshot.facts["scalers"][phase]:
+                self._scalers[phase].load_state_dict(snapshot.facts["scalers"][phase])
+        self._recent = {name: [torch.tensor(value) for value in values] for name, values in snapshot.facts["recent"].items() if values}
