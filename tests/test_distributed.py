@@ -1,8 +1,10 @@
 """Theorems about several processes, on one machine's CPU: they share each batch, and come to where one process comes."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from zoo_core.errors import ConfigError
 from zoo_core.recipes import Recipe
 from zoo_core.testing import environment, installed, write_fake_plugin
 from zoo_core.testing.fake_config import TINY, FakeTrainerConfig
+from zoo_core.training.checkpoint import newest
 from zoo_core.training.processes import Processes
 from zoo_ddpm.config import DDPMConfig, DDPMTrainerConfig
 
@@ -157,3 +160,25 @@ def test_a_run_of_two_processes_goes_on_in_one(tmp_path: Path) -> None:
     assert [row["step"] for row in shared] == list(range(1, 21))
     for here, there in zip(shared, alone, strict=True):
         assert here["loss.critic"] == pytest.approx(there["loss.critic"], rel=1e-5)
+
+
+def test_sigterm_ends_all_processes_after_a_checkpoint(tmp_path: Path) -> None:
+    env = {**environment(write_fake_plugin(tmp_path / "site")), "ZOO_PLUGINS": "zoo-fake"}
+    words = ["-m", "zoo_core.cli", "train", "fake", "--device", "cpu", "--steps", "1000000", "-o", "fit.save_every=1000000", "--out", "run"]
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    with subprocess.Popen([*LAUNCH, *words], env=env, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            deadline = time.monotonic() + 120
+            while not (metrics.exists() and read_metrics(metrics)):
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)  # asks again; the deadline decides
+            process.send_signal(signal.SIGTERM)
+            _, told = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert told.count("zoo: saving a checkpoint before stopping") == 1
+    snapshot = newest(tmp_path / "run" / "steps")
+    assert snapshot is not None
+    assert snapshot.step % TINY.fit.log_every == 0  # where the processes agree
+    assert f"stopped at step {snapshot.step} of 1000000" in told

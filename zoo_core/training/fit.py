@@ -101,15 +101,14 @@ def fit(
     processes, data = Processes(device, tracker, out), load_data(recipe.data)
     loop = Loop(recipe, build(recipe), data, processes)
     _check_fits(loop.trainer.model, data)
-    with locked(out) if processes.main else nullcontext():
+    with locked(out) if processes.main else nullcontext(), _told(recipe.fit, out):
         origin = processes.on_main(lambda: open_run(out, recipe, digest=data.digest, commit=source_commit(), fork=fork))
         _begin(loop, origin, out)
-        with _told(recipe.fit, out), processes.tracking(out.name, flat(recipe.to_dict())), stopping() as stop:
+        with processes.tracking(out.name, flat(recipe.to_dict())), stopping() as stop:
             _Run(loop, out, origin.facts, on_report, stop).go()
         facts = {name: value for name, value in origin.facts.items() if name != "data_digest" and value != []}
         record = {"command": command, **facts, "steps": loop.step, "hours": round(loop.seconds / 3600, 3), "processes": processes.count}
-        with _told(recipe.fit, out):
-            return processes.on_main(lambda: export(recipe, loop.published, data, out, record=record, device=loop.device))
+        return processes.on_main(lambda: export(recipe, loop.published, data, out, record=record, device=loop.device))
 
 
 def _check_fits(model: nn.Module, data: Data) -> None:

@@ -1,0 +1,253 @@
+"""Theorems about what the training engine offers beside the plain step: precisions, forks, other beginnings, averages, trackers."""
+
+import gc
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+import zoo_core.training.processes
+from zoo_core.cli.train import _Progress
+from zoo_core.curves import read_metrics
+from zoo_core.errors import ConfigError, IncompatibleCheckpoint, ResourceError, UsageError
+from zoo_core.interfaces import Rng
+from zoo_core.recipes import EMAConfig, OptimizerConfig, Recipe
+from zoo_core.testing import fake_zoo
+from zoo_core.testing.fake import Fake, FakeDenoiser, FakeDenoiserTrainer, FakeTrainer
+from zoo_core.testing.fake_config import NOISE, TINY, FakeDenoiserConfig
+from zoo_core.training.checkpoint import newest
+from zoo_core.training.fit import Report, fit
+from zoo_core.training.loop import build
+from zoo_core.training.trainer import Batch, Loss
+
+
+@pytest.fixture(autouse=True)
+def _zoo() -> Iterator[None]:
+    with fake_zoo():
+        yield
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def with_fit(recipe: Recipe, **changes: object) -> Recipe:
+    return replace(recipe, fit=replace(recipe.fit, **changes))  # type: ignore[arg-type]  # names of fields, by hand
+
+
+# Half precision
+
+
+def test_a_run_in_fp16_goes_on_exactly_scale_included(tmp_path: Path) -> None:
+    recipe = with_fit(TINY, precision="fp16")
+    whole = fit(recipe, tmp_path / "whole")
+    fit(with_fit(recipe, steps=15), tmp_path / "parts")
+    assert same(weights(whole), weights(fit(recipe, tmp_path / "parts")))
+    snapshots = [newest(tmp_path / name / "steps") for name in ("whole", "parts")]
+    scalers = [snapshot.facts["scalers"] for snapshot in snapshots if snapshot]
+    assert scalers[0] == scalers[1]
+    assert scalers[0]["critic"]["_growth_tracker"] > 20
+
+
+def test_a_step_whose_scaled_gradient_overflows_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = FakeDenoiserTrainer.forward
+
+    def steep(self: FakeDenoiserTrainer, phase: str, batch: Batch, rng: Rng) -> Loss:
+        loss = forward(self, phase, batch, rng)
+        return replace(loss, value=loss.value * 1e34)  # times the first scale, 65536, this is past float32
+
+    monkeypatch.setattr(FakeDenoiserTrainer, "forward", steep)
+    recipe = with_fit(NOISE, precision="fp16", ema=None, steps=1)
+    before = build(recipe).model.state_dict()
+    assert same(weights(fit(recipe, tmp_path)), before)
+    snapshot = newest(tmp_path / "steps")
+    assert snapshot is not None
+    assert snapshot.facts["scalers"]["model"]["scale"] == 32768.0
+    assert "gradient.model" not in json.loads((tmp_path / "metrics.jsonl").read_text())
+
+
+def test_a_family_that_allows_no_net_to_be_compiled_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"fit.compile: the family allows it for none of its nets"):
+        fit(with_fit(TINY, compile=True), tmp_path)
+
+
+# Averages
+
+
+def test_the_average_begins_with_what_prepare_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(self: FakeTrainer, batch: Batch, rng: Rng) -> None:
+        self.model.shift.fill_(5.0)
+
+    monkeypatch.setattr(FakeTrainer, "prepare", fill)
+    published = weights(fit(with_fit(TINY, ema=EMAConfig(decay=0.999999, warmup=False), steps=3), tmp_path))
+    torch.testing.assert_close(published["shift"], torch.full((2,), 5.0), rtol=0, atol=0.1)
+
+
+@pytest.mark.parametrize(("average", "expected"), [(False, 3.0), (True, 2.25)])
+def test_buffers_are_taken_as_they_are_unless_the_family_averages_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, average: bool, expected: float
+) -> None:
+    made, forward = FakeDenoiser.__init__, FakeDenoiserTrainer.forward
+
+    def with_buffer(self: FakeDenoiser, config: FakeDenoiserConfig) -> None:
+        made(self, config)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def count(self: FakeDenoiserTrainer, phase: str, batch: Batch, rng: Rng) -> Loss:
+        self.model.get_buffer("seen").add_(1)
+        return forward(self, phase, batch, rng)
+
+    monkeypatch.setattr(FakeDenoiser, "__init__", with_buffer)
+    monkeypatch.setattr(FakeDenoiserTrainer, "forward", count)
+    monkeypatch.setattr(FakeDenoiserTrainer, "average_buffers", average)
+    # From 1 at the first step: half of it and half of 2 is 1.5; half of that and half of 3 is 2.25.
+    published = weights(fit(with_fit(NOISE, ema=EMAConfig(decay=0.5, warmup=False), steps=3), tmp_path))
+    assert published["seen"].item() == expected
+
+
+# Going on, otherwise
+
+
+def test_a_changed_recipe_goes_on_by_a_fork_that_the_record_tells(tmp_path: Path) -> None:
+    fit(with_fit(TINY, steps=15), tmp_path / "run")
+    changed = with_fit(TINY, optimizer=OptimizerConfig(lr=1e-4, weight_decay=0.5))
+    with pytest.raises(IncompatibleCheckpoint, match=r"fit.optimizer.lr: 0.01 -> 0.0001, fit.optimizer.weight_decay: 0.0 -> 0.5.*--fork"):
+        fit(changed, tmp_path / "run")
+    folder = fit(changed, tmp_path / "run", fork=True)
+    record = json.loads((folder / "training.json").read_text())
+    assert record["forks"] == [{"step": 15, "changed": {"fit.optimizer.lr": [0.01, 0.0001], "fit.optimizer.weight_decay": [0.0, 0.5]}}]
+    snapshot = newest(tmp_path / "run" / "steps")
+    assert snapshot is not None
+    assert snapshot.facts["optimizers"]["critic"]["groups"][0]["weight_decay"] == 0.5
+    assert not same(weights(folder), weights(fit(TINY, tmp_path / "other")))
+    again = fit(changed, tmp_path / "run")  # the folder is now one of the changed recipe
+    assert json.loads((again / "training.json").read_text())["forks"] == record["forks"]
+
+
+def test_a_run_that_was_never_forked_has_no_word_of_it(tmp_path: Path) -> None:
+    assert "forks" not in json.loads((fit(with_fit(TINY, steps=2), tmp_path) / "training.json").read_text())
+
+
+def test_a_fork_to_a_model_that_the_checkpoint_does_not_fit_is_refused(tmp_path: Path) -> None:
+    fit(with_fit(NOISE, steps=2), tmp_path)
+    with pytest.raises(IncompatibleCheckpoint, match=r"step 2 .* is of another version or family"):
+        fit(replace(NOISE, model=FakeDenoiserConfig(classes=3)), tmp_path, fork=True)
+
+
+def test_a_run_starts_from_published_weights(tmp_path: Path) -> None:
+    first = fit(with_fit(NOISE, steps=20), tmp_path / "first")
+    still = with_fit(NOISE, steps=1, ema=None, optimizer=OptimizerConfig(name="sgd", lr=0.0))
+    second = fit(replace(still, start_from=f"local:{first}"), tmp_path / "second")
+    assert same(weights(first), weights(second))
+    assert not same(weights(first), weights(fit(still, tmp_path / "third")))
+    recipe = Recipe.from_dict(json.loads((tmp_path / "second" / "recipe.json").read_text()))
+    assert recipe.start_from == f"local:{first}"
+
+
+def test_weights_of_another_model_are_no_beginning(tmp_path: Path) -> None:
+    first = fit(with_fit(NOISE, steps=1), tmp_path / "first")
+    other = replace(NOISE, model=FakeDenoiserConfig(classes=3), start_from=f"local:{first}")
+    with pytest.raises(IncompatibleCheckpoint, match=r"the weights of local:.* are of another model"):
+        fit(other, tmp_path / "second")
+
+
+def test_metrics_between_two_lines_survive_a_stop(tmp_path: Path) -> None:
+    recipe = with_fit(TINY, log_every=10, save_every=4)
+    fit(recipe, tmp_path / "whole")
+    fit(with_fit(recipe, steps=16, log_every=20), tmp_path / "parts")  # stops at 16, six steps into a window
+    (tmp_path / "parts" / "metrics.jsonl").unlink()
+    fit(with_fit(recipe, log_every=10), tmp_path / "parts")
+    whole, parts = (
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()] for name in ("whole", "parts")
+    )
+    assert parts[-1]["loss.critic"] == whole[-1]["loss.critic"]
+
+
+def test_what_a_killed_process_left_half_written_is_swept(tmp_path: Path) -> None:
+    fit(with_fit(TINY, steps=2), tmp_path)
+    for name in (".tmp-recipe.json-1", "export/.tmp-model.safetensors-2", "steps/.tmp-step-9-x/model.safetensors"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"half")
+    fit(with_fit(TINY, steps=3), tmp_path)
+    assert list(tmp_path.glob("**/.tmp-*")) == []
+
+
+# Watching
+
+
+def test_a_tracker_sees_the_metrics(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    fit(with_fit(TINY, steps=10), tmp_path / "run", tracker="tensorboard")
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    for name in ("loss.critic", "gradient.generator", "accuracy"):
+        seen = [(event.step, event.value) for event in events.Scalars(name)]
+        assert seen == [(row["step"], pytest.approx(row[name])) for row in rows]
+
+
+def test_a_tracker_that_is_not_installed_is_named_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo_core.training.processes, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"the tracker wandb is not installed -- pip install wandb"):
+        fit(TINY, tmp_path / "run", tracker="wandb")
+    with pytest.raises(UsageError, match=r"no tracker 'paper' -- choose tensorboard, wandb, trackio"):
+        fit(TINY, tmp_path / "run", tracker="paper")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_report_tells_speed_time_left_and_memory(tmp_path: Path) -> None:
+    reports: list[Report] = []
+    fit(with_fit(TINY, log_every=10, steps=30), tmp_path, on_report=reports.append)
+    for report in reports:
+        assert report.seconds_left == pytest.approx((30 - report.step) * TINY.fit.batch_size / report.speed)
+        assert 10**7 < report.memory < 10**11
+
+
+def test_in_a_pipe_the_last_step_is_a_line_with_losses_speed_time_left_and_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    with _Progress() as progress:
+        logs = {"loss.critic": 0.5, "loss.generator": 1.25, "gradient.critic": 3.0}
+        progress(Report(step=10, steps=20, logs=logs, speed=1234.5, seconds_left=3725.0, memory=1_500_000_000))
+        progress(Report(step=20, steps=20, logs=logs, speed=1234.5, seconds_left=0.0, memory=1_500_000_000))
+    assert capsys.readouterr().err == "step 20/20  critic 0.5  generator 1.25  1,234 img/s  0:00 left  1.5 GB\n"
+
+
+def test_memory_does_not_grow_over_two_thousand_steps(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def look(report: Report) -> None:
+        gc.collect()
+        pages = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
+        seen.append((sum(issubclass(type(thing), Tensor) for thing in gc.get_objects()), 4096 * pages))
+
+    fit(with_fit(TINY, steps=2000, log_every=250, save_every=500), tmp_path, on_report=look)
+    tensors, memory = zip(*seen, strict=True)
+    assert len(set(tensors[2:])) == 1
+    assert memory[-1] - memory[2] < 6 << 20
+
+
+@pytest.mark.parametrize("where", ["metrics.jsonl", "export"])
+def test_a_run_folder_that_cannot_be_written_is_a_resource_error(tmp_path: Path, where: str) -> None:
+    if where == "export":
+        (tmp_path / where).write_text("in the way")
+    else:
+        (tmp_path / where).mkdir()
+    with pytest.raises(ResourceError):
+        fit(with_fit(TINY, steps=2), tmp_path)
+
+
+def test_only_the_nets_that_a_trainer_names_are_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **options: compiled.append(self))
+    monkeypatch.setattr(FakeTrainer, "compilable", lambda self: (self.model,))
+    fit(with_fit(TINY, compile=True, steps=2), tmp_path)
+    assert [type(net) for net in compiled] == [Fake]
