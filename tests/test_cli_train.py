@@ -166,3 +166,35 @@ def test_a_signal_ends_training_after_a_checkpoint_from_which_it_goes_on(
     assert done.returncode == 0, done.stderr
     steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
     assert steps == list(range(1, step + 2))
+
+
+def test_a_changed_recipe_is_refused_with_the_difference_and_goes_on_by_fork(env: dict[str, str], tmp_path: Path) -> None:
+    zoo_train("fake", "--steps", "3", "--out", "run", env=env, cwd=tmp_path)
+    refused = zoo_train("fake", "--steps", "5", "--lr", "0.5", "--out", "run", env=env, cwd=tmp_path)
+    assert refused.returncode == 11
+    assert "fit.optimizer.lr: 0.01 -> 0.5" in refused.stderr
+    assert "--fork" in refused.stderr
+    forked = zoo_train("fake", "--steps", "5", "--lr", "0.5", "--out", "run", "--fork", env=env, cwd=tmp_path)
+    assert forked.returncode == 0, forked.stderr
+    record = json.loads((tmp_path / "run" / "export" / "training.json").read_text())
+    assert record["forks"] == [{"step": 3, "changed": {"fit.optimizer.lr": [0.01, 0.5]}}]
+
+
+def test_a_run_from_published_weights_has_their_model(env: dict[str, str], tmp_path: Path) -> None:
+    zoo_train("fake", "--steps", "2", "-o", "model.classes=3", "--out", "a", env=env, cwd=tmp_path)
+    done = zoo_train("fake", "--from", "local:a", "--steps", "2", "--keep", "1", "--out", "b", env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    recipe = json.loads((tmp_path / "b" / "recipe.json").read_text())
+    assert (recipe["model"]["classes"], recipe["start_from"], recipe["fit"]["keep"]) == (3, "local:a", 1)
+    other = zoo_train("fake-denoiser", "--from", "local:a", "--out", "c", env=env, cwd=tmp_path)
+    assert (other.returncode, "local:a is a checkpoint of fake, not of fake-denoiser" in other.stderr) == (2, True)
+    unfit = zoo_train("fake", "--recipe", "tiny", "--from", "local:a", "--out", "d", env=env, cwd=tmp_path)
+    assert (unfit.returncode, "are of another model" in unfit.stderr) == (11, True)
+
+
+def test_a_tracker_is_one_of_three(env: dict[str, str], tmp_path: Path) -> None:
+    done = zoo_train("fake", "--tracker", "notebook", env=env, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "'tensorboard', 'wandb', 'trackio'" in done.stderr
+    assert zoo_train("fake", "--steps", "5", "--tracker", "tensorboard", "--out", "run", env=env, cwd=tmp_path).returncode == 0
+    assert list((tmp_path / "run" / "tensorboard").glob("events.*"))

@@ -153,6 +153,15 @@ def test_a_run_starts_from_published_weights(tmp_path: Path) -> None:
     assert recipe.start_from == f"local:{first}"
 
 
+def test_a_run_that_never_saved_may_begin_again_otherwise(tmp_path: Path) -> None:
+    with pytest.raises(IncompatibleCheckpoint):
+        fit(replace(with_fit(NOISE, steps=1), start_from=f"local:{fit(TINY, tmp_path / 'other')}"), tmp_path / "run")
+    fit(with_fit(NOISE, steps=2), tmp_path / "run")
+    (tmp_path / "run" / "steps").rename(tmp_path / "steps")  # an export alone is still somebody's result
+    with pytest.raises(IncompatibleCheckpoint, match=r"fit.seed: 0 -> 1"):
+        fit(with_fit(NOISE, steps=2, seed=1), tmp_path / "run")
+
+
 def test_weights_of_another_model_are_no_beginning(tmp_path: Path) -> None:
     first = fit(with_fit(NOISE, steps=1), tmp_path / "first")
     other = replace(NOISE, model=FakeDenoiserConfig(classes=3), start_from=f"local:{first}")

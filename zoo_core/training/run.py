@@ -48,7 +48,8 @@ def open_run(out: Path, recipe: Recipe, *, digest: str, commit: str, fork: bool)
     snapshot = newest(out / "steps")
     if snapshot is not None and snapshot.step > recipe.fit.steps:
         raise IncompatibleCheckpoint(f"the run in {out} is at step {snapshot.step}, past {recipe.fit.steps}", "choose another --out")
-    changed = _changes(out / "recipe.json", recipe)
+    begun = snapshot is not None or (out / "export" / "model.safetensors").exists()
+    changed = _changes(out / "recipe.json", recipe) if begun else {}  # a run that never saved anything has nothing to lose
     if snapshot is not None and snapshot.facts.get("data_digest") != digest:
         changed["data"] = [snapshot.facts.get("data_digest"), digest]
     if changed and not fork:
