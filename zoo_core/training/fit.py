@@ -6,15 +6,15 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, ResourceError, UsageError
+from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, ResourceError
 from zoo_core.interfaces import Decoder, Denoiser
 from zoo_core.loading import load
 from zoo_core.recipes import FitConfig, Recipe
@@ -95,14 +95,13 @@ def fit(
     """
     if recipe.data is None:
         raise ConfigError("the recipe names no data", "--data folder:PATH")
-    if not resume and (out / "recipe.json").exists():
-        raise UsageError(f"{out} holds a run already", "choose another --out, or leave --no-resume out to go on with it")
     # What may be refused comes first, so that a refused run leaves no folder behind.
     processes, data = Processes(device, tracker, out), load_data(recipe.data)
     loop = Loop(recipe, build(recipe), data, processes)
     _check_fits(loop.trainer.model, data)
-    with locked(out) if processes.main else nullcontext(), _told(recipe.fit, out):
-        origin = processes.on_main(lambda: open_run(out, recipe, digest=data.digest, commit=source_commit(), fork=fork))
+    with ExitStack() as held, _told(recipe.fit, out):
+        processes.on_main(lambda: held.enter_context(locked(out)))
+        origin = processes.on_main(lambda: open_run(out, recipe, digest=data.digest, commit=source_commit(), resume=resume, fork=fork))
         _begin(loop, origin, out)
         with processes.tracking(out.name, flat(recipe.to_dict())), stopping() as stop:
             _Run(loop, out, origin.facts, on_report, stop).go()
@@ -123,23 +122,25 @@ def _check_fits(model: nn.Module, data: Data) -> None:
 
 
 def _begin(loop: Loop, origin: Origin, out: Path) -> None:
-    recipe, snapshot = loop.recipe, origin.snapshot
-    if snapshot is None:
-        weights = loop.processes.on_main(lambda: _weights(recipe.start_from))
-        what, hint = f"the weights of {recipe.start_from} are of another model", "train with its model: leave --recipe out"
-    else:
+    snapshot, reference = origin.snapshot, loop.recipe.start_from
+    if snapshot is not None:
         what, hint = f"the checkpoint of step {snapshot.step} in {out} is of another version or family", "choose another --out"
-    try:
-        if snapshot is None:
-            loop.start(weights)
-        else:
+        with _fitting(what, hint):
             loop.restore(snapshot, options=not origin.forked)
+        return
+    if reference is not None:
+        weights = loop.processes.on_main(lambda: load(reference).model.state_dict())
+        with _fitting(f"the weights of {reference} are of another model", "train with its model: leave --recipe out"):
+            loop.trainer.model.load_state_dict(weights)
+    loop.start()
+
+
+@contextmanager
+def _fitting(what: str, hint: str) -> Iterator[None]:
+    try:
+        yield
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise IncompatibleCheckpoint(f"{what}: {' '.join(str(error).split())[:80]}", hint) from error
-
-
-def _weights(reference: str | None) -> dict[str, Tensor] | None:
-    return load(reference).model.state_dict() if reference is not None else None
 
 
 @contextmanager

@@ -86,14 +86,8 @@ class Loop:
         """The model whose weights are the run's result: the average, or the raw one where there is no EMA."""
         return cast(nn.Module, self.ema.module) if self.ema is not None else self.trainer.model
 
-    def start(self, weights: Mapping[str, Tensor] | None = None) -> None:
-        """Begins a new run, from the ``weights`` of a model where they are given.
-
-        Raises:
-            RuntimeError: the weights are of another model.
-        """
-        if weights is not None:
-            self.trainer.model.load_state_dict(weights)
+    def start(self) -> None:
+        """Begins a new run with the weights that the model has."""
         fit, data = self.recipe.fit, self.data
         batch = data.batch(fit.seed, 0, fit.batch_size, device=self.device)
         rng = StepRng(fit.seed, 0, fit.batch_size, device=self.device, stream=Stream.INIT)

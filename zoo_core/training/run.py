@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo_core.config import dump_json, load_json
 from zoo_core.curves import read_metrics
-from zoo_core.errors import IncompatibleCheckpoint
+from zoo_core.errors import IncompatibleCheckpoint, UsageError
 from zoo_core.files import write_file
 from zoo_core.recipes import Recipe
 from zoo_core.training.checkpoint import Snapshot, newest
@@ -36,12 +36,15 @@ class Origin:
     forked: bool = False
 
 
-def open_run(out: Path, recipe: Recipe, *, digest: str, commit: str, fork: bool) -> Origin:
+def open_run(out: Path, recipe: Recipe, *, digest: str, commit: str, resume: bool, fork: bool) -> Origin:
     """Looks into the folder for a run of this recipe on this data, and writes recipe.json. The folder's lock is held.
 
     Raises:
+        UsageError: it holds a run and ``resume`` is False.
         IncompatibleCheckpoint: it holds a run of another recipe or other data and ``fork`` is False, or of more steps.
     """
+    if not resume and (out / "recipe.json").exists():
+        raise UsageError(f"{out} holds a run already", "choose another --out, or leave --no-resume out to go on with it")
     for leftover in out.glob("**/.tmp-*"):  # of a process that was killed while it wrote
         leftover.unlink(missing_ok=True) if leftover.is_file() else shutil.rmtree(leftover, ignore_errors=True)
     facts: dict[str, Any] = {"data_digest": digest, "commit": commit, "forks": []}
