@@ -33,8 +33,9 @@ Examples:
   zoo train ddpm --recipe paper --data-root data --out runs/cifar10
   zoo train ddpm --recipe course --data folder:photos --dry-run
   zoo train ddpm --recipe runs/cat/recipe.json --out runs/cat-again
-  zoo train ddpm --from ddpm-afhq-cat --data folder:photos --lr 1e-4 --out runs/tuned
-  torchrun --nproc-per-node 2 -m zoo_core.cli train ddpm --recipe paper --data-root data --out runs/cifar10
+  zoo train ddpm --from ddpm-afhq-cat --data folder:photos --out runs/tuned
+  torchrun --nproc-per-node 2 -m zoo_core.cli train ddpm --recipe course \\
+      --data folder:photos --out runs/two-gpus
 """
 
 
@@ -101,7 +102,8 @@ def train(
             on_report=progress,
             stopping=_signals,
         )
-    _say_once(f"trained; the checkpoint is {folder} (zoo sample local:{out})")
+    verb = "sample" if recipe.sampler else "show"
+    _say_once(f"trained; the checkpoint is {folder} (zoo {verb} local:{out})")
 
 
 def _tell_cost(recipe: Recipe) -> None:
