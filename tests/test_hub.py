@@ -19,6 +19,7 @@ from zoo_core.errors import (
     IntegrityError,
     NameConflictError,
     NotFoundError,
+    OfflineError,
     ResourceError,
     UnknownNameError,
     UnsafeContentError,
@@ -156,14 +157,16 @@ def test_names_that_differ_in_case_alone_are_unsafe(tmp_path: Path) -> None:
         fetch("x")
 
 
-def test_what_is_not_here_says_so_and_what_is_on_the_hub_alone_does_not_pretend(tmp_path: Path) -> None:
+def test_what_is_not_here_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     spec = CheckpointSpec(name="far", files={"a.json": Pin(sha256="0" * 64, size=1)})
     twins = [Plugin(name=dist, module="p", dist=dist, version="1", specs=(spec,)) for dist in ("zoo-p", "zoo-q")]
     cases: list[tuple[str, type[ZooError]]] = [
         (f"local:{tmp_path / 'nowhere'}", NotFoundError),
         (f"local:{tmp_path}", NotFoundError),
-        ("ORG/NAME@main", HubError),
-        ("zoo-p:far", HubError),
+        ("ORG/NAME@main", OfflineError),
+        ("zoo-p:far", NotFoundError),
         ("far", NameConflictError),
         ("fra", UnknownNameError),
         ("no reference", UsageError),
@@ -179,6 +182,8 @@ def test_what_is_not_here_says_so_and_what_is_on_the_hub_alone_does_not_pretend(
 
 def test_a_folder_without_local_before_it_is_told_how_to_write_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     (tmp_path / "runs" / "cat").mkdir(parents=True)
     with pytest.raises(HubError, match="write local:runs/cat"):
         fetch("runs/cat")

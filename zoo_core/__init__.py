@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from zoo_core.hub import pull
     from zoo_core.loading import load
     from zoo_core.pretrained import Pretrained
+    from zoo_core.publishing import publish
+    from zoo_core.verifying import verify
 
 __version__ = "0.1.0"
-__all__ = ["Pretrained", "checkpoints", "errors", "hookimpl", "info", "interfaces", "load", "pull", "specs"]
+__all__ = ["Pretrained", "checkpoints", "errors", "hookimpl", "info", "interfaces", "load", "publish", "pull", "specs", "verify"]
 
 _HOMES = {
     "Pretrained": "zoo_core.pretrained",
@@ -29,8 +31,10 @@ _HOMES = {
     "info": "zoo_core.catalogue",
     "interfaces": "",
     "load": "zoo_core.loading",
+    "publish": "zoo_core.publishing",
     "pull": "zoo_core.hub",
     "specs": "",
+    "verify": "zoo_core.verifying",
 }
 
 

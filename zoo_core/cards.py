@@ -1,23 +1,44 @@
 """Model cards: a README.md whose front matter a machine reads and whose body a person reads.
 
 Reading is strict, since a card may come from anywhere: pure-Python YAML without aliases, at most 64 KiB of it, plain values only. Writing
-takes its numbers from training.json alone.
+takes its numbers from training.json and metrics.json alone.
+
+The key ``zoo`` of the front matter says which family a checkpoint is of, and which package to install for it. It is told to people and
+never acted upon: what a checkpoint is made of is in its config.json.
 """
 
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from zoo_core.errors import CardError
+from zoo_core.numbers import METRICS, model_index
 
-__all__ = ["MAX_FRONT_MATTER_BYTES", "ModelCard", "Words", "describe", "draft", "load", "parse", "render"]
+__all__ = [
+    "CLASSIFICATION",
+    "DRAFT_LICENSE",
+    "MAX_FRONT_MATTER_BYTES",
+    "PIPELINE",
+    "ModelCard",
+    "Words",
+    "complete",
+    "describe",
+    "draft",
+    "load",
+    "parse",
+    "render",
+]
 
 LIBRARY, PIPELINE = "zoo-core", "unconditional-image-generation"
+CLASSIFICATION = "image-classification"
+"""The Hub's tag of a model that judges images and draws none; its card says how to ask it."""
+DRAFT_LICENSE = "unknown"
+"""What a draft says in the place of a licence."""
 MAX_FRONT_MATTER_BYTES = 64 << 10
 _MAX_CARD_BYTES = 4 << 20
 _FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(?P<yaml>.*?)^---[ \t]*(?:\r?\n|\Z)(?P<body>.*)", re.DOTALL | re.MULTILINE)
@@ -44,6 +65,12 @@ class ModelCard:
         """The first paragraph below the heading, in one line."""
         paragraphs = (" ".join(part.split()) for part in re.split(r"\n\s*\n", self.body))
         return next((text for text in paragraphs if text and not text.startswith(("#", "!", "<", "|", "```"))), "")
+
+    @property
+    def title(self) -> str:
+        """The first heading."""
+        found = re.search(r"^# +(.+?) *$", self.body, re.MULTILINE)
+        return found[1] if found else ""
 
     @property
     def license(self) -> str:
@@ -174,7 +201,7 @@ class Words:
         datasets: names for the front matter, such as ``mnist``.
         data: the data set in words, such as "AFHQ cat, 4,656 images".
         paper: such as ``arXiv:2006.11239``.
-        pipeline: the Hub's tag of what it does; empty for what is no image.
+        pipeline: the Hub's tag of what it does; empty for what is no image, :data:`CLASSIFICATION` for what draws nothing.
         limits: what it cannot do.
     """
 
@@ -188,30 +215,47 @@ class Words:
     limits: tuple[str, ...] = ()
 
 
-def render(name: str, config: Mapping[str, Any], training: Mapping[str, Any], words: Words) -> ModelCard:
+def render(
+    name: str,
+    config: Mapping[str, Any],
+    training: Mapping[str, Any],
+    words: Words,
+    *,
+    plugin: str = "",
+    metrics: Mapping[str, Any] | None = None,
+) -> ModelCard:
     """The card of a trained checkpoint.
 
     Args:
         name: of the checkpoint.
         config: its config.json.
         training: its training.json: ``recipe``, ``command``, ``steps``, ``hours``, ``processor``, ``commit``, ``versions``, ``data``,
-            ``curve``; what is missing is left out. Every number on the card comes from here.
+            ``curve``; what is missing is left out. Every number on the card comes from here and from ``metrics``.
         words: the rest.
+        plugin: the distribution that has its family.
+        metrics: its metrics.json, see :mod:`zoo_core.numbers`.
+
+    Raises:
+        ConfigError: metrics.json is wrong.
     """
-    family = str(config["model"]["name"])
+    family = _family(config)
     front: dict[str, Any] = {"license": words.license, "library_name": LIBRARY}
     front |= {"pipeline_tag": words.pipeline} if words.pipeline else {}
     front |= {"datasets": list(words.datasets)} if words.datasets else {}
     front["tags"] = [LIBRARY, family]
-    drawn = "![64 samples in a grid](samples.png)\n\nImages 0 to 63 of seed 0, not chosen."
+    front |= {"zoo": {"family": family, "plugin": plugin}} if plugin else {}
+    front |= {"model-index": model_index(name, metrics, words.pipeline)} if metrics is not None else {}
+    draws = words.pipeline != CLASSIFICATION
+    grid = "![64 samples in a grid](samples.png)\n\nImages 0 to 63 of seed 0, not chosen."
+    drawn = grid if words.pipeline else "![samples](samples.png)"
     body = [
         f"# {name}\n\n{words.summary}",
-        drawn if words.pipeline else "![samples](samples.png)",
-        _use(name, config),
+        drawn if draws else "",
+        _use(name, config, plugin, words.pipeline),
         _training(training),
         _data(training, words.data),
         f"## Licence\n\n{words.license}{f': {words.license_note}' if words.license_note else ''}",
-        "## Limits\n\n" + "\n".join(f"- {text}" for text in (*words.limits, *_LIMITS)),
+        "## Limits\n\n" + "\n".join(f"- {text}" for text in (*words.limits, *(_LIMITS if draws else _LIMITS[1:]))),
         _citation(family, words.paper),
     ]
     return ModelCard(front, "\n\n".join(part for part in body if part) + "\n")
@@ -223,18 +267,29 @@ _LIMITS = (
 )
 
 
-def draft(name: str, config: Mapping[str, Any], training: Mapping[str, Any]) -> str:
+_DRAFT = "This card is a draft: say what it is, where its data comes from and under which licence it may be used."
+_UNDESCRIBED = "Nobody has described it beyond what is written here, which `zoo` put together from the files of its training."
+
+
+def draft(name: str, config: Mapping[str, Any], training: Mapping[str, Any], pipeline: str = PIPELINE) -> str:
     """The text of a card for a run that nobody has described yet: valid, with the licence and the data to be filled in."""
-    family = str(config["model"]["name"])
-    limits = ("This card is a draft: say what it is, where its data comes from and under which licence it may be used.",)
-    return str(render(name, config, training, Words(summary=f"A {family} model.", license="unknown", limits=limits)))
+    words = Words(summary=f"A {_family(config)} model.", license=DRAFT_LICENSE, pipeline=pipeline, limits=(_DRAFT,))
+    return str(render(name, config, training, words))
 
 
-def _use(name: str, config: Mapping[str, Any]) -> str:
+def _family(config: Mapping[str, Any]) -> str:
+    """The name of the family, without the distribution by which a config tells it from another of that name."""
+    return str(config["model"]["name"]).rpartition(":")[2]
+
+
+def _use(name: str, config: Mapping[str, Any], plugin: str, pipeline: str = PIPELINE) -> str:
+    if pipeline == CLASSIFICATION:
+        return _use_of_a_judge(name, plugin)
     sampler = config.get("sampler")
     own = f"\nUnless told otherwise it is sampled by {_code(describe(sampler))}.\n" if sampler else ""
+    needs = f"\n{_needs(plugin)}\n" if plugin else ""
     return f"""## Use
-
+{needs}
 ```sh
 zoo pull {name}
 zoo sample {name} -n 16 --seed 0 --out samples.png
@@ -243,11 +298,105 @@ zoo sample {name} -n 16 --seed 0 --out samples.png
 ```python
 import zoo_core
 
-model = zoo_core.load("{name}")
+model = {_load(name)}
 samples = model.sample(16, seed=0)
 ```
 {own}
 Image i of a seed is always drawn from the same noise, whatever the batch size and device.""".strip()
+
+
+def _use_of_a_judge(name: str, plugin: str) -> str:
+    needs = f"\n{_needs(plugin)}\n" if plugin else ""
+    return f"""## Use
+{needs}
+```sh
+zoo pull {name}
+```
+
+```python
+import zoo_core
+
+model = {_load(name)}
+features = model.features(images)  # (n, d), for images (n, *model.event.shape) in [-1, 1]
+log_probabilities = model.classify(images)  # (n, num_classes)
+```"""
+
+
+def _needs(plugin: str) -> str:
+    return f"It needs the package `{plugin}`, a plugin of {LIBRARY}."
+
+
+def _load(reference: str) -> str:
+    return f'zoo_core.load("{reference}")'
+
+
+_NAMED = re.compile(r"""(?P<use>\bzoo (?:pull|sample|show|evaluate|verify) |\bzoo_core\.load\(["'])(?P<name>[^\s"'`),;]+)""")
+
+
+def complete(
+    card: ModelCard,
+    config: Mapping[str, Any],
+    *,
+    reference: str,
+    names: Collection[str] = (),
+    plugin: str,
+    license: str = "",
+    image: bool = True,
+    metrics: Mapping[str, Any] | None = None,
+) -> ModelCard:
+    """The card as it is published: with all that the Hub and ``zoo pull`` look for, and a snippet that loads ``reference``.
+
+    What a person wrote stays. A complete card comes back as it is.
+
+    Args:
+        card: what there is.
+        config: its config.json.
+        reference: what others load it by, such as ``ORG/NAME``.
+        names: what the card calls it so far; ``local:PATH`` is always among them.
+        plugin: the distribution that has its family.
+        license: in the place of a draft's.
+        image: whether it draws images.
+        metrics: its metrics.json, see :mod:`zoo_core.numbers`.
+
+    Raises:
+        CardError: its model-index says something else than metrics.json.
+        ConfigError: metrics.json is wrong.
+    """
+    front, family = dict(card.metadata), _family(config)
+    front |= {"license": license} if license else {}
+    front.setdefault("library_name", LIBRARY)
+    if image:
+        front.setdefault("pipeline_tag", PIPELINE)
+    elif card.license == DRAFT_LICENSE and front.get("pipeline_tag") == PIPELINE:
+        del front["pipeline_tag"]
+    tags = front.get("tags", [])
+    front["tags"] = [*tags, *(tag for tag in (LIBRARY, family) if tag not in tags)] if _strings(tags) else tags
+    front["zoo"] = {"family": family, "plugin": plugin}
+    if metrics is not None:
+        index = model_index(reference.rpartition("/")[2], metrics, front.get("pipeline_tag", ""))
+        _demand(_results(front.get("model-index", index)) == _results(index), f"its model-index differs from {METRICS}")
+        front.setdefault("model-index", index)
+    return ModelCard(front, _completed_body(ModelCard(front, card.body), config, reference, names, plugin, license))
+
+
+def _completed_body(card: ModelCard, config: Mapping[str, Any], reference: str, names: Collection[str], plugin: str, license: str) -> str:
+    def named(match: re.Match[str]) -> str:
+        ours = match["name"] in names or match["name"].startswith("local:")
+        return match["use"] + (reference if ours else match["name"])
+
+    body = _NAMED.sub(named, card.body)
+    if _load(reference) not in body:
+        return f"{body.rstrip()}\n\n{_use(reference, config, plugin, card.metadata.get('pipeline_tag', ''))}\n"
+    if _needs(plugin) not in body:
+        body = body.replace("\n## Use\n", f"\n## Use\n\n{_needs(plugin)}\n", 1)
+    if license:
+        body = body.replace(f"\n## Licence\n\n{DRAFT_LICENSE}\n", f"\n## Licence\n\n{license}\n")
+    return body.replace(f"- {_DRAFT}\n", f"- {_UNDESCRIBED}\n")
+
+
+def _results(index: object) -> object:
+    """A model-index without the name that it gives the model."""
+    return [entry.get("results") if isinstance(entry, dict) else entry for entry in index] if isinstance(index, list) else index
 
 
 def _training(training: Mapping[str, Any]) -> str:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo_core.config import check_range, decode, encode
-from zoo_core.errors import CapabilityError, ConfigError
+from zoo_core.errors import CapabilityError, CardError, ConfigError, UnknownNameError
 from zoo_core.hub import CARD, CONFIG, TRAINING, Files, fetch
 from zoo_core.interfaces import ModelConfig, Sampler, Scheduler
 from zoo_core.registry import registry
+from zoo_core.remote import wanted
 from zoo_core.specs import CheckpointSpec, ModelSpec, SamplerSpec
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "incapable",
     "info",
     "read_config",
+    "wanted_plugin",
 ]
 
 FORMAT = 1
@@ -56,7 +58,21 @@ def read_config(files: Files) -> CheckpointConfig:
         raise ConfigError(
             f"{files.reference} has format {data['format']}, and this zoo-core reads {FORMAT}", "pip install --upgrade zoo-core"
         )
-    return decode(CheckpointConfig, data, CONFIG, prefer=files.dist)
+    try:
+        return decode(CheckpointConfig, data, CONFIG, prefer=files.dist)
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{files.reference}: {error.what}", wanted_plugin(files) or error.hint) from error
+
+
+def wanted_plugin(files: Files) -> str:
+    """What a card says of the distribution that its family comes with, as a hint for people. Nobody vouches for it; nothing acts on it."""
+    from zoo_core import cards
+
+    try:
+        plugin = wanted(cards.parse(files.read(CARD)).metadata)[1] if CARD in files.names else ""
+    except CardError:
+        plugin = ""
+    return f"its card (unverified) says: pip install {plugin}" if plugin else ""
 
 
 def family_of(config: CheckpointConfig) -> ModelSpec:
@@ -81,6 +97,15 @@ def default_sampler(config: CheckpointConfig, family: ModelSpec) -> Sampler:
             f"no installed sampler can sample the family {family.name}", "`zoo list samplers` shows what each of them requires"
         )
     return as_sampler(family.sampler or names[0], prefer=registry().claim_of(ModelSpec.kind, type(config.model)).plugin.dist)
+
+
+def _sampler(config: CheckpointConfig, family: ModelSpec) -> dict[str, Any] | None:
+    """The default sampler as plain values; None for what nothing can sample, such as a classifier."""
+    try:
+        plain: dict[str, Any] = encode(default_sampler(config, family))
+    except CapabilityError:
+        return None
+    return plain
 
 
 def as_sampler(choice: "str | Mapping[str, Any] | Sampler", default: Sampler | None = None, *, prefer: str = "") -> Sampler:
@@ -136,6 +161,7 @@ def info(reference: str) -> dict[str, Any]:
     card = cards.parse(files.read(CARD)) if CARD in names else None
     training = files.json(TRAINING) if TRAINING in names else {}
     spec = files.spec
+    hub = files.hub or (spec.hub if spec else None)
     return {
         "name": files.name,
         "reference": str(files.reference),
@@ -145,7 +171,7 @@ def info(reference: str) -> dict[str, Any]:
         "capabilities": sorted(family.capabilities),
         "parameters": sum(tensor.elements for tensor in files.tensors().values()),
         "config": encode(config),
-        "sampler": encode(default_sampler(config, family)),
+        "sampler": _sampler(config, family),
         "license": (spec.license if spec else "") or (card.license if card else ""),
         "datasets": list(card.datasets) if card else [],
         "card": dict(card.metadata) if card else {},
@@ -156,5 +182,5 @@ def info(reference: str) -> dict[str, Any]:
         "folder": str(files.folder),
         "pinned": files.pins is not None,
         "files": {name: {"size": files.size(name), "sha256": files.digest(name) if files.pins is not None else None} for name in names},
-        "hub": {"repo": spec.hub.repo, "commit": spec.hub.commit} if spec and spec.hub else None,
+        "hub": {"repo": hub.repo, "commit": hub.commit} if hub else None,
     }

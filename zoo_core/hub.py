@@ -1,197 +1,76 @@
-"""From a reference to verified bytes.
+"""From a reference to verified files.
 
-A checkpoint is found in the package that carries it, or in a local folder. Each file is read once, its size and sha256 are compared with
-the pin, and those very bytes are what gets parsed. What no package carries lies on the Hub, which this version does not fetch from.
+A checkpoint is found in a local folder, in the package that carries it, in the Hugging Face cache, or on the Hub, in this order. Its files
+must be what is pinned. What nothing pins, a repository that was named by ORG/NAME, must be what the Hub says by the ids of its files, which
+stay in the cache as the names of the blobs.
+
+A revision is resolved to a commit once; from there on everything is asked of that commit. A commit that is cached needs no request. The
+weights are fetched last, so a commit whose weights are in the cache is whole.
 """
 
-import hashlib
-import os
+import logging
 import re
-import stat
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from io import FileIO
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
+from zoo_core import remote
+from zoo_core.cache import COMMIT, RepoCache, cache_folder, is_true
 from zoo_core.cards import parse as parse_card
 from zoo_core.config import parse_json
-from zoo_core.errors import HubError, IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError
-from zoo_core.registry import Reference, parse_reference, registry
-from zoo_core.specs import CheckpointSpec, Pin
-from zoo_core.weights import MAX_HEADER_BYTES, TensorInfo, check_finite, read_header
+from zoo_core.contents import CARD, CONFIG, TRAINING, WEIGHTS, Files, OnFile, check_name, is_data
+from zoo_core.errors import GatedError, HubError, IntegrityError, NotFoundError, UnsafeContentError, UsageError, ZooError
+from zoo_core.registry import REPO, Claim, Reference, parse_reference, registry
+from zoo_core.specs import CheckpointSpec, Hub, Pin
+from zoo_core.weights import check_finite, read_header
+from zoo_core.wire import host
 
-__all__ = ["CARD", "CONFIG", "TRAINING", "WEIGHTS", "Files", "OnFile", "check_name", "fetch", "is_data", "pull"]
+__all__ = [
+    "CARD",
+    "CONFIG",
+    "TRAINING",
+    "WEIGHTS",
+    "Files",
+    "OnFile",
+    "cached",
+    "carried",
+    "carries",
+    "check_content",
+    "check_name",
+    "fetch",
+    "is_data",
+    "places",
+    "pull",
+]
 
-CARD, CONFIG, WEIGHTS, TRAINING = "README.md", "config.json", "model.safetensors", "training.json"
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){0,3}", re.ASCII)
-_SUFFIXES = {".md", ".json", ".safetensors", ".png", ".txt", ""}
-_MAX_UNPINNED = 16 << 30
-_CHUNK = 1 << 30
-
-OnFile = Callable[["Files", str, int], None]
-"""``on_file(files, name, size)``: called after each verified file."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Files:
-    """The files of one checkpoint.
-
-    Args:
-        reference: as it was asked for.
-        name: of the checkpoint, or of its folder.
-        folder: where the files lie.
-        source: what put them there, for people: a distribution and its version, or ``local folder``.
-        spec: of a registered checkpoint.
-        pins: what each file must be; None for a local folder, which nothing pins.
-        dist: the distribution that carries it; empty for a local folder. A name in its config means that distribution's first.
-    """
-
-    reference: Reference
-    name: str
-    folder: Path
-    source: str
-    spec: CheckpointSpec | None = None
-    pins: Mapping[str, Pin] | None = None
-    dist: str = ""
-    _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The files: those that are pinned, or those of a local folder that a checkpoint may have."""
-        if self.pins is not None:
-            return tuple(sorted(self.pins))
-        return tuple(sorted(path.name for path in self.folder.iterdir() if path.is_file() and is_data(path.name)))
-
-    def read(self, name: str) -> bytes:
-        """The bytes of a file, read once and verified.
-
-        Raises:
-            IntegrityError: they are not what is pinned.
-            NotFoundError: there is no such file.
-            UnsafeContentError: the name or a link leads out of the folder, or to something that is no file.
-            ResourceError: the file cannot be read.
-        """
-        pin = self._pin(name)
-        data = self._bytes(name, pin.size if pin else _MAX_UNPINNED)
-        if pin and len(data) != pin.size:
-            raise self._tampered(f"{name} is {'longer' if len(data) > pin.size else 'shorter'} than the pinned {pin.size} bytes")
-        digest = hashlib.sha256(data).hexdigest()
-        if pin and digest != pin.sha256:
-            raise self._tampered(f"the sha256 of {name} is {digest[:12]}..., pinned is {pin.sha256[:12]}...")
-        self._digests[name] = digest
-        return data
-
-    def digest(self, name: str) -> str:
-        """The sha256 of a file in hex: the pinned one, or that of a local file."""
-        pin = self._pin(name)
-        if pin is None and name not in self._digests:
-            self.read(name)
-        return pin.sha256 if pin else self._digests[name]
-
-    def size(self, name: str) -> int:
-        """The size of a file in bytes: the pinned one, or that of a local file."""
-        pin = self._pin(name)
-        return pin.size if pin else self._place(name).stat().st_size
-
-    def json(self, name: str) -> dict[str, Any]:
-        """A JSON object from a verified file; raises as :meth:`read` does, and ConfigError."""
-        return parse_json(self.read(name), name)
-
-    def tensors(self) -> Mapping[str, TensorInfo]:
-        """What the header of the weights says, without reading or verifying the rest: for showing, never for loading."""
-        with self._open(WEIGHTS) as file:
-            start = file.read(8)
-            start += file.read(min(int.from_bytes(start, "little"), MAX_HEADER_BYTES + 1))
-            return read_header(start, os.fstat(file.fileno()).st_size, WEIGHTS)
-
-    def _pin(self, name: str) -> Pin | None:
-        check_name(name)
-        if self.pins is None:
-            return None
-        if name not in self.pins:
-            raise NotFoundError(f"{self.reference} has no file {name!r}", f"it has {', '.join(self.names)}")
-        return self.pins[name]
-
-    def _place(self, name: str) -> Path:
-        try:
-            path = (self.folder / name).resolve(strict=True)
-        except FileNotFoundError as error:
-            raise NotFoundError(f"{self.source} has no {name} for {self.reference}", self._mend()) from error
-        except (OSError, RuntimeError) as error:
-            raise ResourceError(f"cannot read {name} of {self.reference}: {_why(error)}") from error
-        if not path.is_relative_to(self.folder.resolve()):
-            raise UnsafeContentError(f"{name} of {self.reference} is a link out of its folder", "put the file itself there")
-        return path
-
-    def _open(self, name: str) -> FileIO:
-        path = self._place(name)
-        try:
-            # Non-blocking, so that a pipe in the place of a file does not hold us for ever.
-            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-        except OSError as error:
-            raise ResourceError(f"cannot read {path}: {_why(error)}") from error
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            os.close(handle)
-            raise UnsafeContentError(f"{name} of {self.reference} is no regular file", "put a regular file there")
-        return FileIO(handle)
-
-    def _bytes(self, name: str, limit: int) -> bytes:
-        """The file's bytes, of which no more than ``limit`` + 1 are read."""
-        parts = []
-        with self._open(name) as file:
-            try:
-                left = min(os.fstat(file.fileno()).st_size, limit) + 1
-                while left and (part := file.read(min(left, _CHUNK))):
-                    parts.append(part)
-                    left -= len(part)
-            except (OSError, MemoryError) as error:
-                raise ResourceError(f"cannot read {name} of {self.reference}: {_why(error)}") from error
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def _tampered(self, what: str) -> IntegrityError:
-        return IntegrityError(f"{self.reference}: {what}", self._mend())
-
-    def _mend(self) -> str:
-        if self.spec is None:
-            return "look into the folder"
-        return f"install {self.source.split()[0]} again; `python -m zoo_core.pins` if the change is yours"
-
-
-def _why(error: BaseException) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-
-
-def check_name(name: str) -> None:
-    """Refuses names that could lead out of a folder, hide, or be taken for another: each part begins with a letter or digit.
-
-    Raises:
-        UnsafeContentError: it is such a name, or holds more than letters, digits, ``.``, ``_``, ``-`` and ``/``.
-    """
-    if not _NAME.fullmatch(name):
-        raise UnsafeContentError(f"{name!r} is no name for a file of a checkpoint", "use letters, digits, '.', '_' and '-'")
-
-
-def is_data(name: str) -> bool:
-    """Whether a file of that name belongs into a checkpoint: weights, JSON, text and pictures."""
-    return bool(_NAME.fullmatch(name)) and Path(name).suffix.lower() in _SUFFIXES
+_REPO = re.compile(REPO)
+_MAX_FILES = 100
+_SHOWN = 3
+_log = logging.getLogger(__name__)
 
 
 def fetch(reference: str | Reference) -> Files:
-    """Finds the files of a checkpoint. Nothing is read yet.
+    """Finds the files of a checkpoint, and fetches those that are neither in a package nor in the cache. Nothing is read yet.
 
     Raises:
         UsageError: ``reference`` is none.
         UnknownNameError, NameConflictError: no installed plugin, or several, have a checkpoint of that name.
-        NotFoundError: there is no such folder.
-        HubError: the checkpoint is on the Hub alone.
+        NotFoundError: there is no such folder, repository or revision.
+        OfflineError: it is on the Hub alone, and there is no network.
+        HubError: the Hub does not give it.
+        IntegrityError: the Hub gives something else than what is pinned, or than it says itself.
+        TrustError: the Hub is to be asked by plain HTTP over a network.
+        UnsafeContentError: it says what could lead out of the cache.
+        ResourceError: the cache cannot be written.
     """
     reference = reference if isinstance(reference, Reference) else parse_reference(reference)
-    if reference.kind == "hub":
-        hint = f"for the folder, write local:{reference}" if Path(str(reference)).is_dir() else "`zoo list` shows what is installed"
-        raise HubError(f"cannot fetch {reference}: this zoo-core reads no checkpoints from the Hub yet", hint)
-    return _local(reference) if reference.kind == "local" else _carried(reference)
+    if reference.kind == "local":
+        return _local(reference)
+    return _hosted(reference) if reference.kind == "hub" else _registered(reference)
 
 
 def _local(reference: Reference) -> Files:
@@ -206,24 +85,190 @@ def _local(reference: Reference) -> Files:
     return Files(reference=reference, name=named.name, folder=folder, source="local folder")
 
 
-def _carried(reference: Reference) -> Files:
+def _registered(reference: Reference) -> Files:
     claim = registry().claim(CheckpointSpec, reference.name)
-    spec, dist = claim.spec, claim.plugin.dist
+    spec = claim.spec
+    assert isinstance(spec, CheckpointSpec)
+    _check_names(spec)
+    if spec.hub is None or carries(spec):
+        return carried(reference, claim)
+    return cached(reference, claim) or _published(reference, claim, spec.hub)
+
+
+def carries(spec: CheckpointSpec) -> bool:
+    """Whether the package that pins a checkpoint has all of its files."""
+    return spec.folder is not None and bool(spec.files) and all((spec.folder / name).is_file() for name in spec.files)
+
+
+def carried(reference: Reference, claim: Claim) -> Files:
+    """The files of a registered checkpoint in its package.
+
+    Raises:
+        NotFoundError: the package does not carry them.
+    """
+    spec = claim.spec
     assert isinstance(spec, CheckpointSpec)
     if spec.folder is None or not spec.folder.is_dir():
-        raise HubError(
-            f"{dist} does not carry the files of {spec.name}, and this zoo-core fetches none from the Hub yet", f"install {dist} again"
-        )
+        raise NotFoundError(f"{claim.plugin.dist} does not carry the files of {spec.name}", f"install {claim.plugin.dist} again")
+    source = f"{claim.plugin.dist} {claim.plugin.version}"
+    dist = claim.plugin.dist
+    return Files(reference=reference, name=spec.name, folder=spec.folder, source=source, spec=spec, pins=spec.files, dist=dist)
+
+
+def cached(reference: Reference, claim: Claim | None = None, commit: str = "") -> Files | None:
+    """The files of a registered checkpoint, or of a commit of a repository, in the Hugging Face cache, if they are all there.
+
+    No request is made, and nothing is read.
+    """
+    if claim:
+        files = _pinned_in_cache(reference, claim)
+        return files if files and all((files.folder / name).is_file() for name in files.names) else None
+    cache = _cache(reference.name)
+    held = {name: oid for name, oid in cache.held(commit).items() if _is_wanted(name)}
+    if not {CONFIG, WEIGHTS} <= set(held):
+        return None
+    return _in_cache(reference, reference.name.partition("/")[2], Hub(repo=cache.repo, commit=commit), oids=held)
+
+
+def places(reference: Reference, claim: Claim) -> list[Files]:
+    """A registered checkpoint in every place here that has any file of it: its package, and the cache."""
+    spec = claim.spec
+    assert isinstance(spec, CheckpointSpec)
     _check_names(spec)
+    inside = carried(reference, claim) if spec.folder is not None and spec.folder.is_dir() else None
+    found = [inside, _pinned_in_cache(reference, claim)]
+    return [files for files in found if files and any((files.folder / name).is_file() for name in files.names)]
+
+
+def _pinned_in_cache(reference: Reference, claim: Claim) -> Files | None:
+    spec = claim.spec
+    assert isinstance(spec, CheckpointSpec)
+    if spec.hub is None or not (_REPO.fullmatch(spec.hub.repo) and COMMIT.fullmatch(spec.hub.commit)):
+        return None
+    return _in_cache(reference, spec.name, spec.hub, spec=spec, pins=spec.files, dist=claim.plugin.dist)
+
+
+def _cache(repo: str) -> RepoCache:
+    return RepoCache(repo, cache_folder())
+
+
+def _in_cache(reference: Reference, name: str, hub: Hub, **more: Any) -> Files:
+    cache = _cache(hub.repo)
     return Files(
         reference=reference,
-        name=spec.name,
-        folder=spec.folder,
-        source=f"{dist} {claim.plugin.version}",
-        spec=spec,
-        pins=spec.files,
-        dist=dist,
+        name=name,
+        folder=cache.snapshot(hub.commit),
+        source=f"the cache, {hub.repo} at {hub.commit[:12]}",
+        hub=hub,
+        root=cache.root,
+        again=_fetch_again,
+        **more,
     )
+
+
+def _published(reference: Reference, claim: Claim, hub: Hub) -> Files:
+    """Fetches a pinned checkpoint."""
+    files, dist = _pinned_in_cache(reference, claim), claim.plugin.dist
+    if files is None or files.pins is None:
+        raise UnsafeContentError(f"{dist} pins {claim.spec.name} to no repository and commit", "`zoo publish --pin` writes such pins")
+    there = remote.listing(hub.repo, hub.commit, files.pins.__contains__)
+    if missing := sorted(set(files.pins) - set(there.files)):
+        raise NotFoundError(f"{hub.repo} at {hub.commit[:12]} on {host()} has no {missing[0]}", f"update {dist}")
+    return replace(files, source=_on_hub(hub.repo, hub.commit), fresh=_download(_cache(hub.repo), there, files.pins))
+
+
+def _on_hub(repo: str, commit: str) -> str:
+    return f"{host()}, {repo} at {commit[:12]}"
+
+
+def _hosted(reference: Reference) -> Files:
+    """Finds or fetches what nothing pins."""
+    cache, revision = _cache(reference.name), reference.revision or "main"
+    known = revision if COMMIT.fullmatch(revision) else cache.ref(revision)
+    here = cached(reference, commit=known) if known else None
+    if here and known == revision:
+        return here
+    try:
+        there = remote.listing(cache.repo, revision, _is_wanted)
+    except (NotFoundError, GatedError):
+        raise
+    except HubError as error:
+        if here is None:
+            raise _hinted(reference, error) from None
+        _log.warning("zoo: warning: %s is what it was when it was last fetched, %s: %s", reference, here.source, error.what)
+        return here
+    here, oids = cached(reference, commit=there.commit), {name: entry.oid for name, entry in there.files.items()}
+    if here is None or here.oids != oids:
+        _check_listing(reference, there)
+        fresh = _download(cache, there, {})
+        hub = Hub(repo=cache.repo, commit=there.commit)
+        here = _in_cache(reference, reference.name.partition("/")[2], hub, oids=oids, fresh=fresh)
+        here = replace(here, source=_on_hub(cache.repo, there.commit))
+    cache.note_ref(revision, there.commit)
+    return here
+
+
+def _is_wanted(name: str) -> bool:
+    return is_data(name) and "/" not in name
+
+
+def _hinted(reference: Reference, error: HubError) -> HubError:
+    """The error, with a better hint where a folder of that name is here."""
+    return type(error)(error.what, f"for the folder, write local:{reference}") if Path(str(reference)).is_dir() else error
+
+
+def _check_listing(reference: Reference, there: remote.Listing) -> None:
+    """Refuses what is no checkpoint before anything is fetched, and names what is left out."""
+    for name in (CONFIG, WEIGHTS):
+        if name not in there.files:
+            raise NotFoundError(f"{reference} is no checkpoint of the zoo: it has no {name}", "`zoo list --remote` shows those that are")
+    if len(there.files) > _MAX_FILES:
+        raise UnsafeContentError(f"{reference} holds {len(there.files)} files, and a checkpoint at most {_MAX_FILES}", "do not use it")
+    skipped = [name for name in there.skipped if name != ".gitattributes"]
+    if skipped:
+        more = f" and {len(skipped) - _SHOWN} more" if len(skipped) > _SHOWN else ""
+        named = ", ".join(repr(name[:60]) for name in skipped[:_SHOWN])
+        _log.warning("zoo: warning: not fetched from %s, since no checkpoint needs it: %s%s", reference, named, more)
+
+
+def _download(cache: RepoCache, there: remote.Listing, pins: Mapping[str, Pin]) -> frozenset[str]:
+    """Fetches all files of a commit that are not in the cache, the weights last; returns the names of those."""
+    cache.sweep()
+    with _progress(cache.repo, sum(entry.size for entry in there.files.values())) as on_bytes:
+        return frozenset(
+            name
+            for name in sorted(there.files, key=lambda name: (name == WEIGHTS, name))
+            if remote.download(cache, there.commit, name, there.files[name], pin=pins.get(name), on_bytes=on_bytes)
+        )
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[int], object]]:
+    """A bar on stderr, if that is a terminal."""
+    if not (sys.stderr and sys.stderr.isatty()) or is_true("HF_HUB_DISABLE_PROGRESS_BARS"):
+        yield lambda count: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=what, total=total, unit="B", unit_scale=True, leave=False) as bar:
+        yield bar.update
+
+
+def _fetch_again(files: Files, name: str, error: IntegrityError) -> None:
+    """Replaces a file of the cache that is wrong.
+
+    Raises:
+        IntegrityError: nothing better came.
+    """
+    assert files.hub
+    cache = _cache(files.hub.repo)
+    try:
+        entry = remote.listing(cache.repo, files.hub.commit, name.__eq__).files.get(name)
+        if entry is None or (files.oids is not None and entry.oid != files.oids[name]):
+            raise IntegrityError(f"{host()} has another {name} at {files.hub.commit[:12]} now")
+        remote.download(cache, files.hub.commit, name, entry, pin=(files.pins or {}).get(name), doubted=True)
+    except ZooError as again:
+        raise IntegrityError(error.what, f"the cache is wrong, and it could not be fetched again: {again.what}") from None
 
 
 def _check_names(spec: CheckpointSpec) -> None:
@@ -233,13 +278,19 @@ def _check_names(spec: CheckpointSpec) -> None:
         raise UnsafeContentError(f"{spec.name} pins two files whose names differ in case alone", "rename one of them")
 
 
-def _check_content(name: str, data: bytes) -> None:
+def check_content(name: str, data: bytes | mmap) -> None:
+    """Looks into a file of a checkpoint, by its name, for what must not be there.
+
+    Raises:
+        UnsafeContentError: weights that are malformed, NaN or infinite.
+        ConfigError, CardError: a JSON file or the card cannot be read.
+    """
     if name.endswith(".safetensors"):
         check_finite(data, read_header(data, len(data), name), name)
     elif name.endswith(".json"):
-        parse_json(data, name)
+        parse_json(data[:], name)
     elif name == CARD:
-        parse_card(data)
+        parse_card(data[:])
 
 
 def pull(*references: str, on_file: OnFile | None = None) -> list[Files]:
@@ -260,8 +311,8 @@ def pull(*references: str, on_file: OnFile | None = None) -> list[Files]:
             if name not in files.names:
                 raise NotFoundError(f"{files.reference} is no checkpoint: it has no {name}", files._mend())
         for name in files.names:
-            data = files.read(name)
-            _check_content(name, data)
+            data = files.mapped(name) if name in files.fresh else files.read(name)
+            check_content(name, data)
             if on_file:
                 on_file(files, name, len(data))
     return fetched

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CAPABILITIES",
+    "Classify",
     "DatasetConfig",
     "Decoder",
     "Denoiser",
@@ -26,6 +27,7 @@ __all__ = [
     "DiscreteScheduler",
     "Encoder",
     "Event",
+    "Features",
     "Labelled",
     "LogProb",
     "ModelConfig",
@@ -163,7 +165,48 @@ class Labelled(Protocol):
         ...
 
 
-CAPABILITIES: dict[str, type] = {"denoise": Denoiser, "decode": Decoder, "encode": Encoder, "density": Density, "labels": Labelled}
+@runtime_checkable
+class Features(Protocol):
+    """Capability ``features``: a vector that says what is in a sample; distances between sets of samples are taken there."""
+
+    @property
+    def event(self) -> Event:
+        """What one sample is."""
+        ...
+
+    def features(self, x: "Tensor") -> "Tensor":
+        """Features (n, d) of ``x`` (n, *event.shape), of its dtype."""
+        ...
+
+
+@runtime_checkable
+class Classify(Protocol):
+    """Capability ``classify``: tells the class of a sample. It draws none, and so has not the capability ``labels``."""
+
+    @property
+    def event(self) -> Event:
+        """What one sample is."""
+        ...
+
+    @property
+    def num_classes(self) -> int:
+        """Classes are 0 ... num_classes - 1."""
+        ...
+
+    def classify(self, x: "Tensor") -> "Tensor":
+        """Log-probabilities of the classes, (n, num_classes), for ``x`` (n, *event.shape), of its dtype."""
+        ...
+
+
+CAPABILITIES: dict[str, type] = {
+    "denoise": Denoiser,
+    "decode": Decoder,
+    "encode": Encoder,
+    "density": Density,
+    "labels": Labelled,
+    "features": Features,
+    "classify": Classify,
+}
 
 OnStep = Callable[[int, float, "Tensor", "Tensor"], None]
 """``on_step(step, sigma, x, x0)``: called before step ``step`` (from 0) with the state, and once more at the end with sigma 0."""

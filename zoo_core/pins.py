@@ -1,6 +1,7 @@
 """``python -m zoo_core.pins plugins/ddpm``: renders the model cards of a plugin's package, and writes its checkpoints.json.
 
-A card is rendered from its config.json and training.json, and from what a person says about it in the package's cards.toml.
+A card is rendered from its config.json, training.json and metrics.json, and from what a person says about it in the package's cards.toml;
+it is complete, so that what the package carries can be published byte for byte. The plugin has to be installed.
 An entry says what a card's front matter and config.json say, and the sha256 and size of every file. Where a checkpoint is published
 (``hub``) is kept as long as its files are unchanged; only ``zoo publish`` can know it.
 """
@@ -17,6 +18,9 @@ from zoo_core.config import decode, dump_json, load_json
 from zoo_core.errors import ConfigError, UnsafeContentError, UsageError, ZooError
 from zoo_core.files import write_file
 from zoo_core.hub import CARD, CONFIG, TRAINING, WEIGHTS, check_name, is_data
+from zoo_core.numbers import METRICS
+from zoo_core.registry import registry
+from zoo_core.specs import ModelSpec
 from zoo_core.weights import check_finite, read_header
 
 __all__ = ["main", "pin", "rendered_cards", "write_pins"]
@@ -33,11 +37,7 @@ def pin(folder: Path) -> dict[str, Any]:
     """
     card = cards.load(folder / CARD)
     card.validate()
-    config = load_json(folder / CONFIG)
-    try:
-        family = str(config["model"]["name"])
-    except (KeyError, TypeError) as error:
-        raise ConfigError(f"{folder / CONFIG} names no family", 'it must hold {"model": {"name": ...}}') from error
+    family = _family(load_json(folder / CONFIG), folder)
     files = {path.relative_to(folder).as_posix(): _bytes(path) for path in sorted(folder.rglob("*")) if not path.is_dir()}
     _check(folder, files)
     return {
@@ -73,6 +73,7 @@ def rendered_cards(package: Path) -> Mapping[Path, str]:
 
     Raises:
         ConfigError: the words, or the files of a checkpoint that they name, are missing or wrong.
+        UnknownNameError: no installed plugin has its family.
     """
     path = package / WORDS
     if not path.exists():
@@ -84,9 +85,22 @@ def rendered_cards(package: Path) -> Mapping[Path, str]:
     cards_at = {}
     for name, words in told.items():
         folder = package / "model_cards" / name
-        card = cards.render(name, load_json(folder / CONFIG), load_json(folder / TRAINING), decode(cards.Words, words, f"{WORDS}: {name}"))
-        cards_at[folder / CARD] = str(card)
+        cards_at[folder / CARD] = str(_rendered(name, folder, decode(cards.Words, words, f"{WORDS}: {name}")))
     return cards_at
+
+
+def _rendered(name: str, folder: Path, words: cards.Words) -> cards.ModelCard:
+    config = load_json(folder / CONFIG)
+    metrics = load_json(folder / METRICS) if (folder / METRICS).exists() else None
+    plugin = registry().claim(ModelSpec, _family(config, folder)).plugin.dist
+    return cards.render(name, config, load_json(folder / TRAINING), words, plugin=plugin, metrics=metrics)
+
+
+def _family(config: Mapping[str, Any], folder: Path) -> str:
+    try:
+        return str(config["model"]["name"])
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"{folder / CONFIG} names no family", 'it must hold {"model": {"name": ...}}') from error
 
 
 def write_pins(package: Path) -> Sequence[str]:

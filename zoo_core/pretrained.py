@@ -14,16 +14,43 @@ from zoo_core.cards import ModelCard, parse
 from zoo_core.catalogue import CheckpointConfig, as_sampler, as_scheduler, default_sampler, family_of, incapable
 from zoo_core.errors import CapabilityError, ConfigError, IncompatibleCheckpoint, PluginLoadError, UnsafeContentError, UsageError
 from zoo_core.hub import CARD, WEIGHTS, Files
-from zoo_core.interfaces import CAPABILITIES, Decoder, Denoiser, Density, Encoder, Event, Labelled, LogProb, OnStep, Sampler, Scheduler
+from zoo_core.interfaces import (
+    CAPABILITIES,
+    Classify,
+    Decoder,
+    Denoiser,
+    Density,
+    Encoder,
+    Event,
+    Features,
+    Labelled,
+    LogProb,
+    OnStep,
+    Sampler,
+    Scheduler,
+)
 from zoo_core.registry import resolve
 from zoo_core.rng import ImageRng
 from zoo_core.samplers import Guided
 from zoo_core.specs import ModelSpec
-from zoo_core.weights import read_header
+from zoo_core.weights import TensorInfo, read_header
 
-__all__ = ["Pretrained", "assemble"]
+__all__ = ["Pretrained", "assemble", "check_fit"]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# By their names in a safetensors header.
+_STORED = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
 _SHOWN = 3
 
 
@@ -37,7 +64,6 @@ class Pretrained:
         model: the ``nn.Module`` of the family, in eval mode.
         config: the family's config.
         family: the family's spec.
-        sampler: what ``sample`` uses unless told otherwise.
         files: where it came from.
     """
 
@@ -45,7 +71,7 @@ class Pretrained:
         self.model = model
         self.config = config.model
         self.family = family
-        self.sampler = default_sampler(config, family)
+        self._config = config
         self.files = files
         self.device = torch.device("cpu")
         self.dtype = torch.float32
@@ -71,6 +97,15 @@ class Pretrained:
         if "labels" in able and cast(Labelled, self.model).num_classes < 1:
             able.discard("labels")
         return frozenset(able)
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        """What ``sample`` uses unless told otherwise.
+
+        Raises:
+            CapabilityError: nothing can sample the model, such as a classifier.
+        """
+        return default_sampler(self._config, self.family)
 
     @property
     def event(self) -> Event:
@@ -225,6 +260,21 @@ class Pretrained:
         denoise = cast(Denoiser, self.model).denoise
         return self._run(lambda x, y: denoise(x, level, y), x, self._labels(labels, len(x)))
 
+    def features(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Features of samples ``x`` (n, *event.shape), float32 (n, d); ``batch_size`` changes speed and memory."""
+        self._require("features", "give features")
+        return self._rows(cast(Features, self.model).features, x, batch_size)
+
+    def classify(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Log-probabilities of the classes of samples ``x`` (n, *event.shape), float32 (n, num_classes); ``batch_size`` as above."""
+        self._require("classify", "tell classes")
+        return self._rows(cast(Classify, self.model).classify, x, batch_size)
+
+    def _rows(self, function: Callable[[Tensor], Tensor], x: Tensor, batch_size: int) -> Tensor:
+        size = _whole("batch_size", batch_size, 1)
+        parts = [x[first : first + size] for first in range(0, max(len(x), 1), size)]
+        return torch.cat([self._run(lambda rows, _: function(rows), self._samples(part), None) for part in parts])
+
     def _run(self, function: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
         with self._inference():
             return function(x, labels).float().cpu()
@@ -341,13 +391,8 @@ def assemble(
     files: Files, config: CheckpointConfig, *, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None
 ) -> Pretrained:
     """Builds the model on ``meta`` and assigns it the verified weights; raises as :func:`zoo_core.loading.load` does."""
-    family = family_of(config)
-    cls = resolve(family.target)
-    with torch.device("meta"), _Uninitialised():
-        model = cls(config.model)
-    if not isinstance(model, nn.Module):
-        raise PluginLoadError(f"{family.target} is no nn.Module", "`zoo plugins --check` shows what is broken")
-    state = _upgraded(cls, _state(files), config.weights_version, files)
+    family, model = family_of(config), _unfilled(config)
+    state = _upgraded(type(model), _state(files), config.weights_version, files)
     _check(model.state_dict(), state, files)
     model.load_state_dict(state, strict=True, assign=True)
     stranded = next((name for name, value in (*model.named_parameters(), *model.named_buffers()) if value.is_meta), None)
@@ -357,6 +402,28 @@ def assemble(
         )
     model.eval().requires_grad_(False)
     return Pretrained(model=model, config=config, family=family, files=files).to(device, dtype)
+
+
+def check_fit(files: Files, config: CheckpointConfig, tensors: Mapping[str, TensorInfo]) -> nn.Module:
+    """Checks that weights with that header fit the config, without reading them; raises as :func:`zoo_core.loading.load` does.
+
+    Returns:
+        The model, without weights.
+    """
+    model = _unfilled(config)
+    state = {name: torch.empty(info.shape, dtype=_STORED[info.dtype], device="meta") for name, info in tensors.items()}
+    _check(model.state_dict(), _upgraded(type(model), state, config.weights_version, files), files)
+    return model
+
+
+def _unfilled(config: CheckpointConfig) -> nn.Module:
+    """The model on ``meta``."""
+    target = family_of(config).target
+    with torch.device("meta"), _Uninitialised():
+        model = resolve(target)(config.model)
+    if not isinstance(model, nn.Module):
+        raise PluginLoadError(f"{target} is no nn.Module", "`zoo plugins --check` shows what is broken")
+    return model
 
 
 _INITIALISERS = {function for name, function in vars(nn.init).items() if name.endswith("_") and not name.startswith("_")}

@@ -27,6 +27,7 @@ from zoo_core.hookspecs import ZooHooks
 from zoo_core.specs import KINDS, CheckpointSpec, RecipeSpec, Spec
 
 __all__ = [
+    "REPO",
     "Claim",
     "Failure",
     "Plugin",
@@ -44,7 +45,10 @@ GROUP = "zoo"
 _CORE = "zoo_core.builtin"
 _SELECTION = "selection"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,94}[a-z0-9])?")
-_REPO = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(?:@(?P<revision>[\w./-]{1,200}))?", re.ASCII)
+# As on the Hub: no `--`, `..` or `.git`, which would make two repositories one folder of its cache; a revision is a safe path below `refs`.
+REPO = r"(?![^@]*(?:--|\.\.))[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?/[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?(?<!\.git)"
+_REVISION = r"(?=.{1,200}\Z)(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
+_REPO = re.compile(rf"(?P<repo>{REPO})(?:@(?P<revision>{_REVISION}))?")
 _NEWER = re.compile(
     r"(?P<spec>\w+Spec)(?:\.__init__)?\(\) got an unexpected keyword argument '(?P<field>\w+)'"
     r"|cannot import name '(?P<name>\w+)' from 'zoo_core"
@@ -468,9 +472,8 @@ def parse_reference(text: str) -> Reference:
     if text.startswith("local:") and len(text) > len("local:") and "\0" not in text:
         return Reference(kind="local", name=text.removeprefix("local:"))
     if match := _REPO.fullmatch(text):
-        if ".." not in text:
-            return Reference(kind="hub", name=match["repo"], revision=match["revision"])
-    elif _NAME.fullmatch(text.rpartition(":")[2]) and (":" not in text or _NAME.fullmatch(text.rpartition(":")[0].lower())):
+        return Reference(kind="hub", name=match["repo"], revision=match["revision"])
+    if _NAME.fullmatch(text.rpartition(":")[2]) and (":" not in text or _NAME.fullmatch(text.rpartition(":")[0].lower())):
         return Reference(kind="name", name=text)
     if text.lower() in registry().claims(CheckpointSpec):
         raise UsageError(f"{text!r} is no checkpoint reference", f"did you mean {text.lower()}?")

@@ -21,9 +21,12 @@ _BUILT_IN = {
     "list": ("zoo_core.cli.list:list_", "What is installed: checkpoints, families, samplers, ..."),
     "show": ("zoo_core.cli.show:show", "A checkpoint's card, config, numbers and pins."),
     "pull": ("zoo_core.cli.pull:pull", "Fetch checkpoints and verify every file."),
+    "verify": ("zoo_core.cli.verify:verify", "Compare what lies here with its pins."),
     "sample": ("zoo_core.cli.sample:sample", "Draw images, or points, from a checkpoint."),
+    "evaluate": ("zoo_core.cli.evaluate:evaluate", "Measure samples against real ones."),
     "figure": ("zoo_core.cli.figure:figure", "The forward or reverse process, or the loss, as a picture."),
     "train": ("zoo_core.cli.train:train", "Train a family, or go on with a run."),
+    "publish": ("zoo_core.cli.publish:publish", "Put a checkpoint on the Hugging Face Hub, in one commit."),
     "plugins": ("zoo_core.cli.plugins:plugins", "Which plugins are installed, and what is broken."),
 }
 

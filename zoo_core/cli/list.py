@@ -1,14 +1,15 @@
 """``zoo list``."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo_core.cli.console import echo_json, human_size, report_failures, say, table
-from zoo_core.registry import Claim, registry
+from zoo_core.errors import UsageError
+from zoo_core.registry import Claim, Reference, registry
 from zoo_core.specs import (
     CheckpointSpec,
     DatasetSpec,
@@ -20,6 +21,9 @@ from zoo_core.specs import (
     Spec,
     TrainerSpec,
 )
+
+if TYPE_CHECKING:
+    from zoo_core.remote import Found
 
 __all__ = ["list_"]
 
@@ -56,14 +60,19 @@ _COLUMNS: Mapping[str, list[_Column]] = {
     "recipes": [],
     "trainers": [_PAPER],
 }
+_LIMIT = 50
 _EMPTY = "none installed -- they come with plugins; `zoo plugins` shows those that are there"
 
 
 @click.command("list")
 @click.argument("kind", type=click.Choice(list(_KINDS)), default="checkpoints", metavar="[KIND]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_(kind: str, as_json: bool) -> None:
-    """What is installed.
+@click.option("--remote", is_flag=True, help="Checkpoints on the Hugging Face Hub instead.")
+@click.option("--search", metavar="TEXT", default="", help="With --remote: what their names hold.")
+@click.option("--author", metavar="NAME", default="", help="With --remote: whose they are.")
+@click.option("--limit", type=click.IntRange(1, 1000), metavar="N", help="With --remote: how many at most.  [default: 50]")
+def list_(kind: str, as_json: bool, remote: bool, search: str, author: str, limit: int | None) -> None:
+    """What is installed, or with --remote what is on the Hub.
 
     KIND is checkpoints (unless another is given), families, samplers, schedulers, datasets, metrics, recipes or trainers.
 
@@ -74,7 +83,15 @@ def list_(kind: str, as_json: bool) -> None:
       zoo list
       zoo list families
       zoo list samplers --json
+      zoo list --remote --search cat
     """
+    if remote and kind != "checkpoints":
+        raise UsageError(f"the Hub has checkpoints, and no {kind}", "leave one of them out")
+    if (search or author or limit) and not remote:
+        raise UsageError("--search, --author and --limit ask the Hub", "add --remote")
+    if remote:
+        _list_remote(search, author, limit or _LIMIT, as_json)
+        return
     claims = registry().claims(_KINDS[kind])
     meant = [registry().meant(_KINDS[kind], name) for name in claims]
     if as_json:
@@ -92,6 +109,33 @@ def list_(kind: str, as_json: bool) -> None:
     else:
         say(f"zoo: {kind}: {_EMPTY}")
     report_failures()
+
+
+def _list_remote(search: str, author: str, limit: int, as_json: bool) -> None:
+    from zoo_core.remote import search as find
+    from zoo_core.wire import host
+
+    found = find(search, author=author, limit=limit, families=registry().claims(ModelSpec))
+    if as_json:
+        echo_json([{**asdict(model), "state": _state(model)} for model in found])
+    elif found:
+        rows = [(model.repo, model.family or "?", _state(model), model.license, model.updated) for model in found]
+        table(("NAME", "FAMILY", "STATE", "LICENSE", "UPDATED"), rows)
+    else:
+        say(f"zoo: {host()} has none that match -- a checkpoint of the zoo has the tag zoo-core there")
+
+
+def _state(model: "Found") -> str:
+    """Whether it is here, can be pulled and used, or needs a plugin first. What plugin, is its author's word."""
+    from zoo_core.hub import cached, carries
+
+    pinned = [claim.spec for claims in registry().claims(CheckpointSpec).values() for claim in claims]
+    here = any(isinstance(spec, CheckpointSpec) and spec.hub and spec.hub.repo == model.repo and carries(spec) for spec in pinned)
+    if here or (model.commit and cached(Reference(kind="hub", name=model.repo), commit=model.commit)):
+        return "here"
+    if model.family in registry().claims(ModelSpec):
+        return "pullable"
+    return f"needs a plugin, by its card {model.plugin}" if model.plugin else "needs a plugin"
 
 
 def _name(claim: Claim, conflict: bool) -> str:

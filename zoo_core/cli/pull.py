@@ -2,8 +2,12 @@
 
 import click
 
-from zoo_core.cli.console import human_size, inert, say
+from zoo_core.catalogue import wanted_plugin
+from zoo_core.cli.console import error_line, human_size, inert, say
+from zoo_core.hub import CONFIG, Files
 from zoo_core.hub import pull as pull_files
+from zoo_core.registry import registry
+from zoo_core.specs import ModelSpec
 
 __all__ = ["pull"]
 
@@ -13,17 +17,39 @@ __all__ = ["pull"]
 def pull(references: tuple[str, ...]) -> None:
     """Fetch checkpoints and verify them: every file against its pin, the weights down to the last number.
 
-    Prints the folder of each.
+    What a plugin carries is taken from there, what is cached from the Hugging Face cache, and the rest from the Hub. Prints the
+    folder of each. HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE are respected.
 
     \b
     Examples:
       zoo pull ddpm-afhq-cat
       ls "$(zoo pull ddpm-afhq-cat)"
+      zoo pull ORG/NAME@v1.0
       zoo pull local:runs/cat
     """
     for reference in references:
         [files] = pull_files(reference)
         size = human_size(sum(map(files.size, files.names)))
-        against = "match their pins" if files.pins is not None else "read; nothing pins them"
-        say(inert(f"{reference}: {len(files.names)} files, {size}, {against}; from {files.source}"))
+        say(inert(f"{reference}: {len(files.names)} files, {size}, {_against(files)}; from {files.source}"))
+        _say_unknown(files)
         click.echo(inert(str(files.folder)))
+
+
+def _against(files: Files) -> str:
+    if files.pins is not None:
+        return "match their pins"
+    return "are what the Hub says, and nothing pins them" if files.oids is not None else "read; nothing pins them"
+
+
+def _say_unknown(files: Files) -> None:
+    """A line where nothing installed can use what was fetched."""
+    model = files.json(CONFIG).get("model")
+    family = model.get("name") if isinstance(model, dict) else None
+    if isinstance(family, str) and family.rpartition(":")[2] not in registry().claims(ModelSpec):
+        say(
+            error_line(
+                f"no installed plugin has its family {family!r}",
+                wanted_plugin(files) or "`zoo list families` shows those that are",
+                "zoo: warning: ",
+            )
+        )

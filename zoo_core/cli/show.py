@@ -21,6 +21,7 @@ def show(reference: str, as_json: bool) -> None:
     Examples:
       zoo show ddpm-afhq-cat
       zoo show ddpm-afhq-cat --json
+      zoo show ORG/NAME@v1.0
       zoo show local:runs/cat
     """
     from zoo_core.catalogue import info

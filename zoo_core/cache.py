@@ -1,0 +1,182 @@
+"""The Hugging Face cache on this machine: where it is, what it holds of a repository, and how a verified file gets into it.
+
+The layout is that of the Hub's own client, so that each finds what the other fetched::
+
+    models--ORG--NAME/blobs/OID                 the bytes, under the id that the Hub gives them
+    models--ORG--NAME/snapshots/COMMIT/FILE     a link to them
+    models--ORG--NAME/refs/REVISION             the commit that a branch or tag meant when it was last fetched
+    .locks/models--ORG--NAME/OID.lock           held while a blob is fetched; a killed process holds none
+
+An OID is the sha256 of a large file and git's id of any other, so what lies here can be checked without asking anybody. The environment
+is read at each call: it may change in a long session, and the client's own constants are what it was at the client's import.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from zoo_core.errors import LockTimeout
+
+__all__ = ["COMMIT", "OID", "RepoCache", "cache_folder", "is_offline", "is_true", "oid_of"]
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+_STALE = 60.0
+
+
+def is_true(variable: str) -> bool:
+    """Whether an environment variable says yes, in the words of the Hub's client."""
+    return os.environ.get(variable, "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def is_offline() -> bool:
+    """Whether ``HF_HUB_OFFLINE`` (or ``TRANSFORMERS_OFFLINE``) forbids all requests."""
+    return is_true("HF_HUB_OFFLINE") or is_true("TRANSFORMERS_OFFLINE")
+
+
+def cache_folder() -> Path:
+    """Where the cache is, by ``HF_HUB_CACHE``, ``HUGGINGFACE_HUB_CACHE``, ``HF_HOME`` or ``XDG_CACHE_HOME``."""
+    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    given = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")
+    return Path(os.path.expandvars(os.path.expanduser(given))).absolute()
+
+
+def oid_of(data: bytes, like: str) -> str:
+    """The id that the Hub gives to a file of these bytes: a sha256, or git's id where ``like`` is as short as one of those."""
+    return hashlib.sha256(data).hexdigest() if len(like) == 64 else hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class RepoCache:
+    """What the cache below ``root`` holds of the repository ``ORG/NAME``. Reading never writes, so that a read-only cache serves too."""
+
+    repo: str
+    root: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this repository lies. No name of the Hub holds ``--``, so no two share one."""
+        return self.root / self._named
+
+    @property
+    def _named(self) -> str:
+        return "models--" + self.repo.replace("/", "--")
+
+    def snapshot(self, commit: str) -> Path:
+        """The folder of a commit's files."""
+        return self.folder / "snapshots" / commit
+
+    def blob(self, oid: str) -> Path:
+        """The bytes of that id."""
+        return self.folder / "blobs" / oid
+
+    def commits(self) -> tuple[str, ...]:
+        """The commits of which there is anything."""
+        with suppress(OSError):
+            return tuple(sorted(name for name in os.listdir(self.folder / "snapshots") if COMMIT.fullmatch(name)))
+        return ()
+
+    def held(self, commit: str) -> Mapping[str, str]:
+        """The files of a commit that are here and tell their ids: a file that is no link, where the disk has no links, tells none."""
+        held = {}
+        with suppress(OSError):
+            for name in sorted(os.listdir(self.snapshot(commit))):
+                path = self.snapshot(commit) / name
+                oid = Path(os.readlink(path)).name if path.is_symlink() else ""
+                if OID.fullmatch(oid) and path.is_file():
+                    held[name] = oid
+        return held
+
+    def ref(self, revision: str) -> str | None:
+        """The commit that a branch or tag meant when it was last fetched."""
+        with suppress(OSError):
+            with (self.folder / "refs" / revision).open("rb") as file:
+                commit = file.read(64).decode("ascii", "replace").strip()
+            return commit if COMMIT.fullmatch(commit) else None
+        return None
+
+    def note_ref(self, revision: str, commit: str) -> None:
+        """Notes what a branch or tag means now. A cache that cannot be written, or a name in the way, is borne."""
+        path = self.folder / "refs" / revision
+        if revision == commit or self.ref(revision) == commit:
+            return
+        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.write_text(commit)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self, oid: str, seconds: float) -> Iterator[None]:
+        """Holds the lock by which processes, the Hub's own client among them, fetch a blob one after the other.
+
+        Raises:
+            LockTimeout: another process has held it for that long.
+        """
+        from filelock import Timeout
+        from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]  # public, and not in its __all__
+
+        path = self.root / ".locks" / self._named / f"{oid}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with WeakFileLock(path, timeout=seconds):
+                yield
+        except Timeout:
+            raise LockTimeout(f"another process has been fetching a file of {self.repo} for {seconds:.0f} s", "try again later") from None
+
+    @contextmanager
+    def incoming(self, oid: str) -> Iterator[BinaryIO]:
+        """A new file to fetch a blob into; it is gone afterwards, unless :meth:`keep` has made it the blob."""
+        path = self.blob(oid).with_name(f"{oid}.{uuid.uuid4().hex[:8]}.incomplete")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with path.open("w+b") as file:
+                yield file
+        finally:
+            path.unlink(missing_ok=True)
+
+    def keep(self, file: BinaryIO, oid: str) -> None:
+        """Makes a file of :meth:`incoming` the blob, in one step. What was there stays as it was for those who have it open."""
+        file.flush()
+        os.replace(file.name, self.blob(oid))
+
+    def link(self, commit: str, name: str, oid: str) -> None:
+        """Puts a blob under its name into a commit's folder, by a copy where the disk has no links."""
+        path, target = self.snapshot(commit) / name, Path(*[".."] * (2 + name.count("/")), "blobs", oid)
+        if path.is_symlink() and Path(os.readlink(path)) == target:
+            return
+        temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.tmp")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            try:
+                temporary.symlink_to(target)
+            except OSError:
+                shutil.copyfile(self.blob(oid), temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def remove(self, commit: str, name: str, oid: str) -> None:
+        """Removes a blob that is wrong, and its name."""
+        (self.snapshot(commit) / name).unlink(missing_ok=True)
+        self.blob(oid).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Removes what killed processes left of unfinished downloads: old, and locked by nobody."""
+        for path in (self.folder / "blobs").glob("*.incomplete"):
+            with suppress(OSError, LockTimeout):
+                if time.time() - path.stat().st_mtime > _STALE:
+                    with self.lock(path.name.partition(".")[0], 0.01):
+                        path.unlink()

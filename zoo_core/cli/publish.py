@@ -1,0 +1,76 @@
+"""``zoo publish``."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zoo_core.cli.console import echo_json, human_size, inert, say
+from zoo_core.publishing import Published, check_pin, prepare
+from zoo_core.publishing import publish as publish_parcel
+from zoo_core.specs import Pin
+
+__all__ = ["publish"]
+
+_SHOWN = 8
+
+
+@click.command()
+@click.argument("reference")
+@click.option("--repo", required=True, metavar="ORG/NAME", help="Where to; created where it is missing.")
+@click.option("--license", metavar="NAME", help="Of the weights, such as mit, where the card of a folder does not say it yet.")
+@click.option("--private", is_flag=True, help="Create it as a private repository; refuse one that is not.")
+@click.option("--tag", metavar="NAME", help="Name the commit, such as v1.")
+@click.option("--pin", type=click.Path(path_type=Path, dir_okay=False), help="The plugin's checkpoints.json: write repo and commit there.")
+@click.option("--dry-run", is_flag=True, help="Check everything, print what would be sent, and ask nothing of the Hub.")
+def publish(reference: str, repo: str, license: str | None, private: bool, tag: str | None, pin: Path | None, dry_run: bool) -> None:
+    """Publish the checkpoint REFERENCE on the Hugging Face Hub: a name, or the folder of a checkpoint or of a training run.
+
+    Checks everything first, then makes one commit; prints the commit and each file's sha256 as JSON. Logs in with HF_TOKEN, or as
+    `hf auth login` did.
+
+    \b
+    Examples:
+      zoo publish runs/cat --repo ORG/cat --license mit --dry-run
+      zoo publish runs/cat --repo ORG/cat --license mit --tag v1
+      zoo publish ddpm-afhq-cat --repo ORG/cat --pin PLUGIN/checkpoints.json
+    """
+    if dry_run:
+        parcel = prepare(reference, repo, license=license)
+        if pin:
+            check_pin(pin, parcel)
+        _say_left_out(parcel.left_out)
+        echo_json({"repo": repo, "files": _plain(parcel.pins), "card": dict(parcel.card.metadata)})
+        return
+    done = publish_parcel(reference, repo, license=license, private=private, tag=tag, pin=pin, progress=sys.stderr.isatty())
+    _say_left_out(done.left_out)
+    _say_done(done)
+    echo_json({"repo": done.repo, "commit": done.commit, "files": _plain(done.files)})
+
+
+def _plain(pins: Mapping[str, Pin]) -> dict[str, Any]:
+    return {name: {"sha256": pin.sha256, "size": pin.size} for name, pin in sorted(pins.items())}
+
+
+def _say_left_out(names: Sequence[str]) -> None:
+    if names:
+        say(inert(f"left out: {_some(names)}"))
+
+
+def _say_done(done: Published) -> None:
+    if done.deleted:
+        say(inert(f"deleted, from an older version: {_some(done.deleted)}"))
+    if done.kept:
+        say(inert(f"left as they are on the Hub: {_some(done.kept)}"))
+    if not (done.sent or done.deleted):
+        say(f"{done.url}: already there")
+        return
+    size = human_size(sum(done.files[name].size for name in done.sent))
+    say(f"{done.url}: {len(done.sent)} of {len(done.files)} files sent, {size}")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -1,0 +1,53 @@
+"""``zoo verify``."""
+
+from collections import Counter
+from dataclasses import asdict
+
+import click
+
+from zoo_core.cli.console import echo_json, inert, say
+from zoo_core.errors import IntegrityError, NotFoundError, UnsafeContentError, UsageError, ZooError
+from zoo_core.verifying import State, verdicts
+
+__all__ = ["verify"]
+
+# The gravest first: of several, it gives the exit code.
+_ERRORS: dict[State, tuple[type[ZooError], str, str]] = {
+    "differs": (IntegrityError, "differ from what is pinned", "`zoo pull` mends the cache; install the package again for its own"),
+    "unsafe": (UnsafeContentError, "must not be opened", "do not use them; tell who published them"),
+    "missing": (NotFoundError, "are missing", "`zoo pull` fetches what is on the Hub; install the package again for its own"),
+}
+
+
+@click.command()
+@click.argument("references", metavar="[REFERENCE]...", nargs=-1)
+@click.option("--all", "all_", is_flag=True, help="Every registered checkpoint that is here, which is also what no REFERENCE means.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(references: tuple[str, ...], all_: bool, as_json: bool) -> None:
+    """Compare what lies here, in packages and in the Hugging Face cache, with the pins. Asks no network.
+
+    One line a file: ok, missing, differs, or unsafe for what must not be opened. The exit code is 5 if any differs, 7 if any is
+    unsafe, and 4 if any is missing.
+
+    \b
+    Examples:
+      zoo verify
+      zoo verify ddpm-afhq-cat
+      zoo verify --all --json
+    """
+    if references and all_:
+        raise UsageError("--all stands for every checkpoint, and others were named too", "leave one of them out")
+    found = []
+    for verdict in verdicts(*references):
+        found.append(verdict)
+        if not as_json:
+            why = f": {verdict.why}" if verdict.why else ""
+            click.echo(inert(f"{verdict.state:8} {verdict.reference} {verdict.file} ({verdict.source}){why}").replace("\n", " "))
+    if as_json:
+        echo_json([asdict(verdict) for verdict in found])
+    counts = Counter(verdict.state for verdict in found)
+    for state, (error, what, hint) in _ERRORS.items():
+        if counts[state]:
+            raise error(f"{counts[state]} of {len(found)} files {what}", hint)
+    if not found:
+        say("zoo: no checkpoint is here -- `zoo pull` fetches one")

@@ -1,0 +1,55 @@
+"""``publish``: from a checkpoint to one commit on the Hugging Face Hub.
+
+Everything is checked before anything is sent, and everything is sent in one commit: the repository is the old version or the complete new
+one, whatever happens meanwhile. Publishing again what is there makes no commit.
+"""
+
+from pathlib import Path
+
+from zoo_core.publishing.parcel import Parcel, check_pin, prepare, write_pin
+from zoo_core.publishing.sending import Published, check_endpoint, check_tag, send
+
+__all__ = ["Parcel", "Published", "check_pin", "prepare", "publish"]
+
+
+def publish(
+    reference: str,
+    repo: str,
+    *,
+    license: str | None = None,
+    private: bool = False,
+    tag: str | None = None,
+    pin: str | Path | None = None,
+    progress: bool = False,
+) -> Published:
+    """Publishes a checkpoint on the Hub, as the owner of the token in ``HF_TOKEN`` or of the login.
+
+    Args:
+        reference: ``NAME``, ``DIST:NAME``, ``local:PATH``, or the path of a folder: of a checkpoint or of a training run.
+        repo: ``ORG/NAME``, created where it is missing.
+        license: its licence's name on the Hub, where the card of a local folder does not say it yet.
+        private: creates the repository as a private one, and refuses one that is not.
+        tag: names the commit.
+        pin: the checkpoints.json of the plugin that carries the checkpoint, into which repo and commit are written.
+        progress: shows the client's progress bars on stderr.
+
+    Raises:
+        UsageError: the reference, ``repo`` or ``tag`` is none, no licence is stated, or ``private`` does not fit.
+        CardError, ConfigError: the card, the config or metrics.json is wrong, or they contradict each other.
+        NotFoundError: there is no such folder, or it has no card, config or weights.
+        HubError: there is no login, or the Hub refuses or cannot be reached; somebody else published meanwhile; the tag is taken.
+        IntegrityError: a file is not what is pinned, or the Hub holds something else than what was sent.
+        TrustError: the endpoint is plain http and not this machine.
+        UnsafeContentError: links, code or secrets in the folder; weights that are malformed, NaN or infinite.
+        UnknownNameError: no installed plugin has its family.
+        IncompatibleCheckpoint: weights and config do not fit each other.
+    """
+    check_endpoint()
+    check_tag(tag)
+    parcel = prepare(reference, repo, license=license)
+    if pin is not None:
+        check_pin(Path(pin), parcel)
+    published = send(parcel, private=private, tag=tag, progress=progress)
+    if pin is not None:
+        write_pin(Path(pin), parcel, published.commit)
+    return published

@@ -1,0 +1,100 @@
+"""What must not leave the machine with a checkpoint: links, code, files that hold secrets, and text that looks like a secret.
+
+It guards against accidents. It cannot find what somebody hides.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from zoo_core.errors import ResourceError, UnsafeContentError
+
+__all__ = ["check_text", "safe_names"]
+
+_CODE = frozenset(
+    {
+        *(".bat", ".cmd", ".dll", ".dylib", ".exe", ".ipynb", ".jar", ".js", ".lua", ".pl", ".ps1", ".py", ".pyc", ".pyd", ".pyo", ".pyw"),
+        *(".pyx", ".rb", ".sh", ".bash", ".zsh", ".so", ".whl"),
+        # Weights and arrays in formats that can run code when they are read.
+        *(".bin", ".ckpt", ".dill", ".h5", ".hdf5", ".joblib", ".keras", ".npy", ".npz", ".pdparams", ".pickle", ".pkl", ".pt", ".pth"),
+    }
+)
+_SECRET_NAMES = re.compile(
+    r"\.env(?:rc|\..+)?|.+\.env|\.netrc|_netrc|\.pypirc|\.npmrc|\.pgpass|\.htpasswd|\.git-credentials|\.aws|\.ssh|\.gnupg|\.docker"
+    r"|id_(?:rsa|dsa|ecdsa|ed25519)|.+\.(?:pem|key|p12|pfx|jks|kdbx|ppk)|(?:hf[_-]?)?tokens?(?:\.txt)?"
+    r"|(?:credentials?|secrets?)(?:\.(?:json|ya?ml|toml|txt|ini|cfg))?",
+    re.IGNORECASE,
+)
+_SECRETS = {
+    "a Hugging Face token": rb"(?<![A-Za-z0-9_])(?:hf|api_org)_[A-Za-z0-9]{16,}",
+    "a GitHub token": rb"(?<![A-Za-z0-9])(?:gh[oprsu]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{20,})",
+    "a secret key": rb"(?<![A-Za-z0-9-])sk-(?:[a-z0-9]+-){0,3}[A-Za-z0-9_]{16,}",
+    "an AWS key": rb"(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])",
+    "a Slack token": rb"(?<![A-Za-z0-9])xox[abeoprs]-[A-Za-z0-9-]{10,}",
+    "a Google key": rb"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}",
+    "a private key": rb"-----BEGIN [A-Z ]*PRIVATE KEY",
+}
+_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+
+
+def safe_names(folder: Path) -> tuple[str, ...]:
+    """The files in a folder and below it, by their names within it.
+
+    Raises:
+        UnsafeContentError: one of them is a link or no regular file, holds code, or has the name of a file for secrets.
+        ResourceError: the folder cannot be read.
+    """
+    try:
+        return tuple(sorted(_names(folder)))
+    except OSError as error:
+        raise ResourceError(f"cannot read {error.filename or folder}: {error.strerror or error}") from error
+
+
+def _names(folder: Path) -> Iterator[str]:
+    def fail(error: OSError) -> None:
+        raise error
+
+    for root, folders, files in os.walk(folder, onerror=fail):
+        for item in (*folders, *files):
+            path = Path(root, item)
+            name = path.relative_to(folder).as_posix()
+            _check_name(name)
+            mode = path.lstat().st_mode
+            if item in files or stat.S_ISLNK(mode):
+                _demand(stat.S_ISREG(mode), f"{name} is a link, or no regular file", "put the file itself there")
+                yield name
+
+
+def _check_name(name: str) -> None:
+    found = _secret_in(os.fsencode(name))
+    _demand(not found, f"the name of a file looks like {found}", "rename the file, and revoke what its name gives away")
+    base = PurePosixPath(name)
+    _demand(not _SECRET_NAMES.fullmatch(base.name), f"{name} is a file for secrets", "move it out of the folder")
+    _demand(base.suffix.lower() not in _CODE, f"{name} is code, or can hold code", "move it out of the folder: weights are safetensors")
+
+
+def check_text(name: str, data: bytes) -> None:
+    """Looks for what seems to be a secret in what is to be sent; the token of this process is one, whatever it looks like.
+
+    Raises:
+        UnsafeContentError: it is there. The message says where, and not what it is.
+    """
+    found = _secret_in(data)
+    _demand(not found, f"{name} holds what looks like {found}", "take it out, and revoke it if it is one")
+
+
+def _secret_in(data: bytes) -> str:
+    """What ``data`` seems to hold; empty where there is nothing."""
+    for what, pattern in _SECRETS.items():
+        if match := re.search(pattern, data):
+            line = data.count(b"\n", 0, match.start()) + 1
+            return f"{what}, in line {line}" if line > 1 else what
+    tokens = (os.environ.get(variable, "").strip() for variable in _TOKEN_VARIABLES)
+    return "your access token" if any(len(token) >= 8 and token.encode() in data for token in tokens) else ""
+
+
+def _demand(condition: bool, what: str, hint: str) -> None:
+    if not condition:
+        raise UnsafeContentError(what, hint)
