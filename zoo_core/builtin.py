@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from zoo_core.hookspecs import hookimpl
-from zoo_core.specs import DatasetSpec, SamplerSpec, SchedulerSpec, Spec
+from zoo_core.specs import DatasetSpec, MetricSpec, SamplerSpec, SchedulerSpec, Spec
 
 __all__ = ["zoo_specs"]
 
@@ -23,6 +23,24 @@ _DATASETS = [
     _dataset("gaussian-mixture", "gaussian_mixture", "GaussianMixtureConfig", "points from a mixture of Gaussians; two in the plane"),
     _dataset("mnist", "mnist", "MNISTConfig", "handwritten digits, 28x28 grey; 60,000 and 10,000", "unknown"),
     _dataset("moons", "moons", "MoonsConfig", "points on two half circles in the plane"),
+]
+
+
+def _metric(name: str, target: str, requires: str, paper: str, summary: str) -> MetricSpec:
+    return MetricSpec(name=name, target=f"zoo_core.evaluation.metrics:{target}", requires=requires, paper=paper, summary=summary)
+
+
+_PRDC, _PR = "arXiv:2002.09797", "arXiv:1904.06991"
+_METRICS = [
+    _metric("class-accuracy", "ClassAccuracy", "labels classify", "", "samples that are taken for the class that was asked for"),
+    _metric("coverage", "Coverage", "features", _PRDC, "real samples with a drawn one nearby"),
+    _metric("density", "Density", "features", _PRDC, "how many real samples are near a drawn one"),
+    _metric("fd", "FrechetDistance", "features", "arXiv:1706.08500", "Frechet distance between Gaussians fitted to the features"),
+    _metric("is", "InceptionScore", "classify", "arXiv:1606.03498", "sure of each sample's class, and of many classes in all"),
+    _metric("kid", "KernelDistance", "features", "arXiv:1801.01401", "kernel distance between the features, unbiased"),
+    _metric("nearest-train", "NearestTrain", "features", "", "distance to the nearest training sample: towards 0 for copies"),
+    _metric("precision", "Precision", "features", _PR, "drawn samples that lie among real ones"),
+    _metric("recall", "Recall", "features", _PR, "real samples that lie among drawn ones"),
 ]
 
 
@@ -56,4 +74,5 @@ def zoo_specs() -> Iterable[Spec]:
             name="karras", target="zoo_core.schedulers:Karras", paper=EDM, summary="even in sigma^(1/rho), between any two levels"
         ),
         *_DATASETS,
+        *_METRICS,
     ]

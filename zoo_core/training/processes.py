@@ -111,6 +111,14 @@ class Processes:
         torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
         return cast(list[int], shared.tolist())
 
+    def gather(self, thing: _T) -> list[_T]:
+        """What each process passed, in their order, in each of them."""
+        if self.count == 1:
+            return [thing]
+        things: list[Any] = [None] * self.count
+        torch.distributed.all_gather_object(things, thing)
+        return things
+
     def on_main(self, work: Callable[[], _T]) -> _T:
         """What ``work`` returns in the first process, which alone does it, or raises, in all of them: nobody waits for one that gave up."""
         if self.count == 1:

@@ -1,0 +1,218 @@
+"""Theorems about evaluation: what is gathered, what the metrics make of it, and the records that ``evaluate`` gives."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import Tensor
+
+import zoo_core.evaluation.evaluate
+from zoo_core.cli.evaluate import evaluate as command
+from zoo_core.errors import CapabilityError, ConfigError, UnknownNameError, UsageError
+from zoo_core.evaluation.distances import frechet
+from zoo_core.evaluation.evaluate import data_of, evaluate, evaluations, metric
+from zoo_core.evaluation.metrics import PARTS, Gathered
+from zoo_core.evaluation.spaces import Space, space
+from zoo_core.interfaces import Event
+from zoo_core.loading import load
+from zoo_core.registry import registry
+from zoo_core.specs import MetricSpec
+from zoo_core.testing import fake_zoo
+from zoo_core.testing.fake_config import IMAGES, FakeConfig
+from zoo_core.training.data import load_data
+from zoo_core.training.fit import fit
+
+ALL = ["class-accuracy", "coverage", "density", "fd", "is", "kid", "nearest-train", "precision", "recall"]
+DIM = 6
+
+
+def gathered(x: Tensor, batch_size: int = 1000, probabilities: Tensor | None = None, labels: Tensor | None = None) -> Gathered:
+    made = Gathered(x.shape[1], 0 if probabilities is None else probabilities.shape[1])
+    for first in range(0, len(x), batch_size):
+        rows = slice(first, first + batch_size)
+        made.add(
+            x[rows],
+            None if probabilities is None else probabilities[rows],
+            torch.arange(len(x))[rows],
+            None if labels is None else labels[rows],
+        )
+    return made
+
+
+def noise(count: int, seed: int, shift: float = 0.0) -> Tensor:
+    return torch.randn(count, DIM, generator=torch.Generator().manual_seed(seed)) + shift
+
+
+# Metrics
+
+
+def test_all_metrics_are_registered_and_made_by_name() -> None:
+    assert sorted(registry().claims(MetricSpec)) == ALL
+    for name in ALL:
+        assert type(metric(name)).__module__ == "zoo_core.evaluation.metrics"
+    with pytest.raises(UnknownNameError, match=r"fid"):
+        metric("fid")
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("is", "class-accuracy")])
+def test_batches_change_nothing_and_a_shift_makes_every_metric_worse(name: str) -> None:
+    real, near, far = noise(400, 0), noise(300, 1), noise(300, 2, shift=1.5)
+    measure = metric(name)
+    value = measure(gathered(real), gathered(near)).value
+    assert measure(gathered(real, 7), gathered(near, 64)).value == pytest.approx(value, rel=1e-9)
+    worse = measure(gathered(real), gathered(far)).value
+    if name != "nearest-train":  # which asks for novelty, not for likeness
+        assert worse > value if measure.better == "lower" else worse < value
+
+
+def test_the_jackknife_tells_how_far_the_frechet_distance_moves() -> None:
+    real = gathered(noise(4000, 0))
+    found = [metric("fd")(real, gathered(noise(400, seed, shift=0.5))) for seed in range(1, 41)]
+    values = torch.tensor([each.value for each in found])
+    told = torch.tensor([each.stderr for each in found if each.stderr is not None]).mean()
+    assert len(found) == 40
+    assert told == pytest.approx(float(values.std()), rel=0.35)
+
+
+def test_a_part_can_be_left_out_of_the_moments() -> None:
+    x = noise(100, 3)
+    made = gathered(x)
+    others = gathered(x[torch.arange(100) % PARTS != 4]).total()
+    torch.testing.assert_close(made.total(without=4).mean, others.mean)
+    torch.testing.assert_close(made.total(without=4).covariance, others.covariance)
+    assert frechet(made.total(), gathered(x, 9).total()) == pytest.approx(0, abs=1e-9)
+
+
+def test_copies_of_the_training_set_are_found_out() -> None:
+    train = noise(200, 0)
+    assert metric("nearest-train")(gathered(train), gathered(train[:50].clone())).value == pytest.approx(0, abs=1e-9)
+    assert metric("nearest-train")(gathered(train), gathered(noise(200, 1))).value == pytest.approx(1, abs=0.1)
+
+
+def test_scores_of_classes_need_classes() -> None:
+    p = torch.eye(4).repeat(25, 1)
+    sure = gathered(noise(100, 0), probabilities=p, labels=torch.arange(100) % 4)
+    assert metric("is")(sure, sure).value == pytest.approx(4)
+    assert metric("class-accuracy")(sure, sure).value == 1
+    with pytest.raises(CapabilityError):
+        metric("is")(gathered(noise(9, 0)), gathered(noise(9, 0)))
+    with pytest.raises(UsageError):
+        metric("class-accuracy")(sure, gathered(noise(100, 0), probabilities=p))
+
+
+# Feature spaces
+
+
+def test_a_space_fits_images_to_its_size_channels_and_range() -> None:
+    judge = Space(name="s", digest="", event=Event(shape=(3, 8, 8)), classes=0, embed=lambda x: (x.flatten(1), None))
+    features, probabilities = judge(3 * torch.ones(2, 1, 16, 16))
+    assert (features.shape, probabilities) == ((2, 192), None)
+    assert features.max() == pytest.approx(1)
+    assert judge.resize((1, 8, 8)) == "none"
+    assert judge.resize((1, 16, 16)) == "bilinear, antialiased, to 8"
+    same = torch.rand(2, 3, 8, 8)
+    torch.testing.assert_close(judge(same)[0], same.flatten(1))
+    for x in (torch.zeros(2, 2), torch.zeros(2, 2, 8, 8)):
+        with pytest.raises(UsageError, match=r"images of 3 channels"):
+            judge(x)
+
+
+def test_a_backbone_without_training_must_be_asked_for_by_that_word() -> None:
+    with pytest.raises(UsageError, match=r"timm has no model 'nothing'"):
+        space("timm:nothing")
+    first, second = (space("timm:test_resnet:untrained") for _ in range(2))
+    assert first.digest == second.digest
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    torch.testing.assert_close(first(x)[0], second(x)[0])
+    assert first.classes == 0
+
+
+# evaluate
+
+
+def _embed(x: Tensor) -> tuple[Tensor, Tensor | None]:
+    map_ = torch.randn(x[0].numel(), DIM, generator=torch.Generator().manual_seed(0))
+    features = x.flatten(1) @ map_
+    return features, features[:, :3].softmax(1)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A trained fake that draws images, and a feature space that costs nothing."""
+    judge = Space(name="map", digest="0" * 64, event=Event(shape=(3, 8, 8)), classes=3, embed=_embed)
+    monkeypatch.setattr(zoo_core.evaluation.evaluate, "space", lambda name, device: judge)
+    with fake_zoo():
+        fit(replace(IMAGES, fit=replace(IMAGES.fit, steps=5)), tmp_path / "run")
+        yield f"local:{tmp_path / 'run'}"
+
+
+METRICS = ["fd", "kid", "is", "class-accuracy", "precision", "recall", "density", "coverage", "nearest-train"]
+
+
+def test_a_record_holds_all_that_the_number_depends_on(checkpoint: str) -> None:
+    records = evaluate(checkpoint, METRICS, n=60)
+    assert [record["metric"] for record in records] == METRICS
+    model, record = load(checkpoint), records[0]
+    assert record["n"] == {"real": 256, "drawn": 60}
+    assert record["weights"] == model.files.digest("model.safetensors")
+    assert record["features"] == {"name": "map", "digest": "0" * 64, "resize": "none"}
+    assert record["sampler"] == {"name": "latent", "temperature": 1.0}
+    assert (record["nfe"], record["seed"], record["dataset"]) == (1, 0, "fake-data")
+    assert set(record["versions"]) == {"python", "zoo-core", "torch", "numpy"}
+    assert records[METRICS.index("precision")]["options"] == {"k": 3}
+    assert "real" not in records[METRICS.index("is")]["n"]
+    json.dumps(records, allow_nan=False)
+
+
+def test_the_number_is_that_of_the_samples_by_hand_whatever_the_batch(checkpoint: str) -> None:
+    [record] = evaluate(checkpoint, ["fd"], n=50, seed=3)
+    [other] = evaluate(checkpoint, ["fd"], n=50, seed=3, batch_size=7)
+    assert other["value"] == pytest.approx(record["value"], rel=1e-6)
+    model = load(checkpoint)
+    real, drawn = load_data(data_of(model)).rows(torch.arange(256)), model.sample(50, seed=3, labels=torch.arange(50) % 3)
+    by_hand = frechet(gathered(_embed(real)[0]).total(), gathered(_embed(drawn)[0]).total())
+    assert record["value"] == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_floors_stand_below_the_harms(checkpoint: str) -> None:
+    [record] = evaluate(checkpoint, ["fd"], n=40, floors=True)
+    assert set(record["harms"]) == {"blur", "noise", "class left out"}
+    assert record["floor"]["n"] == [128, 128]
+    assert all(harm["value"] > record["floor"]["value"] for harm in record["harms"].values())
+
+
+def test_what_cannot_be_measured_says_why(checkpoint: str, tmp_path: Path) -> None:
+    plain = replace(IMAGES, model=FakeConfig(shape=(3, 8, 8), classes=0, bounded=True), fit=replace(IMAGES.fit, steps=1))
+    fit(plain, tmp_path / "plain")
+    with pytest.raises(CapabilityError, match=r"class-accuracy needs samples of chosen classes, and plain has no labels"):
+        evaluate(f"local:{tmp_path / 'plain'}", ["class-accuracy"], n=9)
+    with pytest.raises(ConfigError, match=r"samples of \[2\], run of \[3, 8, 8\]"):
+        evaluate(checkpoint, ["fd"], n=9, data=replace(IMAGES.data, shape=(2,)))  # type: ignore[type-var]  # IMAGES has data
+    with pytest.raises(UsageError, match=r"no metric given"):
+        evaluate(checkpoint, [])
+
+
+def test_evaluations_are_counted(checkpoint: str) -> None:
+    model = load(checkpoint)
+    assert evaluations(model, model.sampler) == 1
+    assert "decode" not in vars(model.model)
+
+
+def test_the_command_prints_a_table_and_keeps_one_record_a_measurement(checkpoint: str, tmp_path: Path) -> None:
+    def run(*words: str) -> Any:
+        done = CliRunner().invoke(command, [checkpoint, "-n", "30", *words], catch_exceptions=False)
+        assert done.exit_code == 0
+        return done
+
+    out = str(tmp_path / "metrics.json")
+    assert "fd" in run("--metrics", "fd,kid", "--out", out).stdout
+    run("--metrics", "fd", "--out", out)
+    run("--metrics", "fd", "--seed", "1", "--out", out)
+    kept = json.loads(Path(out).read_text())["metrics"]
+    assert [(record["metric"], record["seed"]) for record in kept] == [("kid", 0), ("fd", 0), ("fd", 1)]
+    assert [record["metric"] for record in json.loads(run("--metrics", "is", "--json").stdout)["metrics"]] == ["is"]

@@ -1,0 +1,145 @@
+"""Feature spaces: what turns images into the vectors that distances compare.
+
+A distance means something only together with its space, so a space has a digest, and nothing but Inception's features makes a distance an
+FID. Names: a checkpoint that can give ``features`` (``classifier-cifar10``, or any reference), ``inception``, or ``timm:NAME``.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo_core.errors import CapabilityError, NotFoundError, UsageError
+from zoo_core.hub import WEIGHTS, fetch
+from zoo_core.interfaces import Event
+from zoo_core.rng import Stream, isolated
+
+__all__ = ["Space", "space"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """A feature space.
+
+    Args:
+        name: as it is asked for.
+        digest: the sha256 of its weights, in hex.
+        event: the images that it takes.
+        classes: of its class probabilities; 0 where it has none.
+        embed: images (n, c, h, w) in [-1, 1] -> features (n, d) float32, and probabilities (n, classes) or None.
+    """
+
+    name: str
+    digest: str
+    event: Event
+    classes: int
+    embed: Callable[[Tensor], tuple[Tensor, Tensor | None]]
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Features and probabilities of images of any size: fitted to :attr:`event` by :meth:`resize` first."""
+        with torch.no_grad():
+            return self.embed(self.fit(x))
+
+    def resize(self, shape: tuple[int, ...]) -> str:
+        """What :meth:`fit` does to images of a shape, for the record: ``none``, or the filter and the side."""
+        return "none" if tuple(shape[1:]) == self.event.shape[1:] else f"bilinear, antialiased, to {self.event.shape[-1]}"
+
+    def fit(self, x: Tensor) -> Tensor:
+        """Images as the space takes them: clamped to [-1, 1], its side, its number of channels.
+
+        Raises:
+            UsageError: colours would have to be thrown away, or ``x`` is no batch of images.
+        """
+        channels, *size = self.event.shape
+        if x.ndim != 4 or (x.shape[1] != channels and x.shape[1] != 1):
+            what = f"{self.name} takes images of {channels} channels, not samples of {list(x.shape[1:])}"
+            raise UsageError(what, "choose other --features")
+        x = x.clamp(-1, 1)
+        if list(x.shape[2:]) != size:
+            x = F.interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
+        return x.expand(-1, channels, -1, -1)
+
+
+def space(name: str, device: torch.device | str = "cpu") -> Space:
+    """The feature space of a name.
+
+    Raises:
+        UsageError: there is no such space, or it needs a package that is not installed.
+        CapabilityError: the checkpoint gives no features.
+        NotFoundError: its network is not here and cannot be downloaded.
+        ZooError: as :func:`zoo_core.load` does.
+    """
+    if name == "inception":
+        return _inception(device)
+    if name.startswith("timm:"):
+        return _timm(name, device)
+    return _checkpoint(name, device)
+
+
+def _checkpoint(name: str, device: torch.device | str) -> Space:
+    from zoo_core.loading import load
+
+    judge = load(name, device=device)
+    if "features" not in judge.capabilities:
+        raise CapabilityError(f"{name} gives no features", "`zoo list families` shows what can: classifier-cifar10 and others")
+    classes = "classify" in judge.capabilities
+
+    def embed(x: Tensor) -> tuple[Tensor, Tensor | None]:
+        x = x.to(device)
+        return judge.features(x), judge.classify(x).exp() if classes else None
+
+    count = int(getattr(judge.model, "num_classes", 0)) if classes else 0
+    return Space(name=name, digest=fetch(name).digest(WEIGHTS), event=judge.event, classes=count, embed=embed)
+
+
+def _inception(device: torch.device | str) -> Space:
+    try:
+        from cleanfid.features import build_feature_extractor
+    except ImportError as error:
+        raise UsageError("inception features need clean-fid", "pip install 'zoo-core[eval]'") from error
+    try:
+        extract = build_feature_extractor("clean", device=torch.device(device), use_dataparallel=False)
+    except Exception as error:  # its download has no errors of its own
+        what = f"the network of inception features is not here and cannot be downloaded: {' '.join(str(error).split())[:80]}"
+        raise NotFoundError(what, "use the features of a checkpoint, such as classifier-cifar10") from error
+
+    def embed(x: Tensor) -> tuple[Tensor, Tensor | None]:
+        return extract(((x + 1) * 127.5).round().to(device)).float().cpu(), None
+
+    digest = _digest(extract) if isinstance(extract, nn.Module) else "clean-fid"
+    return Space(name="inception", digest=digest, event=Event(shape=(3, 299, 299), range=(-1.0, 1.0)), classes=0, embed=embed)
+
+
+def _timm(name: str, device: torch.device | str) -> Space:
+    import timm
+
+    architecture, _, training = name.removeprefix("timm:").partition(":")
+    if training not in ("", "untrained") or not timm.is_model(architecture):
+        raise UsageError(f"timm has no model {name.removeprefix('timm:')!r}", "timm:NAME, or timm:NAME:untrained for random weights")
+    with isolated(0, stream=Stream.INIT):
+        try:
+            net = timm.create_model(architecture, pretrained=not training, num_classes=0).eval().to(device)
+        except Exception as error:  # of the Hub's client, of a model without published weights, ...
+            what = f"the weights of {name} are not here and cannot be downloaded: {' '.join(str(error).split())[:80]}"
+            hint = f"use those of a checkpoint, such as classifier-cifar10; {name}:untrained has random ones"
+            raise NotFoundError(what, hint) from error
+    settings: dict[str, Any] = timm.data.resolve_model_data_config(net)  # type: ignore[no-untyped-call]  # timm has no types
+    mean, std = (torch.tensor(settings[key], device=device).view(1, -1, 1, 1) for key in ("mean", "std"))
+
+    def embed(x: Tensor) -> tuple[Tensor, Tensor | None]:
+        return net(((x.to(device) + 1) / 2 - mean) / std).float().cpu(), None
+
+    event = Event(shape=tuple(settings["input_size"]), range=(-1.0, 1.0))
+    return Space(name=name, digest=_digest(net), event=event, classes=0, embed=embed)
+
+
+def _digest(net: nn.Module) -> str:
+    sha = hashlib.sha256()
+    for key, value in sorted(net.state_dict().items()):
+        sha.update(key.encode())
+        sha.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+    return sha.hexdigest()
