@@ -41,6 +41,7 @@ DRAFT_LICENSE = "unknown"
 """What a draft says in the place of a licence."""
 MAX_FRONT_MATTER_BYTES = 64 << 10
 _MAX_CARD_BYTES = 4 << 20
+_MAX_DEPTH = 16
 _FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(?P<yaml>.*?)^---[ \t]*(?:\r?\n|\Z)(?P<body>.*)", re.DOTALL | re.MULTILINE)
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
 _DATASET = re.compile(r"[\w.-]{1,96}(?:/[\w.-]{1,96})?", re.ASCII)
@@ -171,7 +172,11 @@ def _loader() -> Any:
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.events.AliasEvent):
                 raise CardError("model card: its front matter uses a YAML alias", "write the value out")
-            return super().compose_node(parent, index)
+            self.depth = getattr(self, "depth", 0) + 1
+            _demand(self.depth <= _MAX_DEPTH, f"its front matter is nested more than {_MAX_DEPTH} deep")
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             keys = [key.value for key, _ in node.value]
