@@ -44,7 +44,7 @@ def test_a_run_leaves_a_checkpoint_that_its_reference_means(env: dict[str, str],
     done = zoo_train("fake", "--recipe", "tiny", "--steps", "4", "--out", "run", env=env, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "")
     names = {path.name for path in (tmp_path / "run" / "export").iterdir()}
-    assert names == {"README.md", "config.json", "model.safetensors", "samples.png", "training.json"}
+    assert names == {"README.md", "config.json", "golden.safetensors", "model.safetensors", "samples.png", "training.json"}
     record = json.loads((tmp_path / "run" / "export" / "training.json").read_text())
     assert record["command"] == "zoo train fake --recipe tiny --steps 4 --out run"
     assert record["steps"] == 4

@@ -1,6 +1,7 @@
 """Sample metrics against longhand versions of their formulas, against closed forms, and on bad days."""
 
 import math
+import statistics
 from collections.abc import Callable
 from itertools import product
 
@@ -270,6 +271,16 @@ def test_directions_without_variance_add_nothing_to_the_frechet_distance(dim: in
     assert frechet(moments(x @ axes), moments(y @ axes)) == pytest.approx(frechet(moments(x), moments(y)), rel=1e-9)
 
 
+def test_rounding_in_directions_without_variance_does_not_meet_the_variance_of_the_other_set() -> None:
+    """Against s^2 I, tr (C_a C_b)^(1/2) = s tr C_a^(1/2): twelve roots, and none of the other 288 directions."""
+    x = two_sets()[0]
+    a = moments(x @ rotation(300)[:12])
+    b = gaussian(a.mean, 9 * torch.eye(300, dtype=torch.float64))
+    variances = torch.linalg.eigvalsh(torch.cov(x.T))
+    expected = float(variances.sum() + 9 * 300 - 2 * 3 * variances.sqrt().sum())
+    assert frechet(a, b) == pytest.approx(expected, rel=1e-11)
+
+
 def test_a_set_without_variance_is_as_far_as_its_point() -> None:
     x, point = normal(50, 6), torch.full((20, 6), 2.0)
     expected = float((x.mean(0) - 2).square().sum() + torch.cov(x.T).trace())
@@ -293,6 +304,18 @@ def longhand_kid(x: Tensor, y: Tensor, degree: int = 3) -> float:
     within_x = sum(k(x[i], x[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
     within_y = sum(k(y[i], y[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
     return within_x + within_y - 2 * sum(k(a, b) for a in x for b in y) / (m * n)
+
+
+def test_the_standard_error_of_kid_is_that_of_its_projection() -> None:
+    """Each sample's mean kernel with its own set, less that with the other."""
+    x, y = normal(13, 4), normal(17, 4, 1) + 0.3
+    variance = 0.0
+    for own, other in ((x, y), (y, x)):
+        k = [[(float(a @ b) / 4 + 1) ** 3 for b in own] for a in own]
+        means = [(sum(row) - row[i]) / (len(own) - 1) for i, row in enumerate(k)]
+        h = [mean - sum((float(a @ b) / 4 + 1) ** 3 for b in other) / len(other) for mean, a in zip(means, own, strict=True)]
+        variance += 4 * statistics.variance(h) / len(h)
+    assert kid(x, y).stderr == pytest.approx(math.sqrt(variance), rel=1e-9)
 
 
 @pytest.mark.parametrize("degree", [1, 3])

@@ -22,8 +22,9 @@ _ERRORS: dict[State, tuple[type[ZooError], str, str]] = {
 @click.command()
 @click.argument("references", metavar="[REFERENCE]...", nargs=-1)
 @click.option("--all", "all_", is_flag=True, help="Every registered checkpoint that is here, which is also what no REFERENCE means.")
+@click.option("--quick", is_flag=True, help="Draw the golden samples of each REFERENCE again, and compare.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def verify(references: tuple[str, ...], all_: bool, as_json: bool) -> None:
+def verify(references: tuple[str, ...], all_: bool, quick: bool, as_json: bool) -> None:
     """Compare what lies here, in packages and in the Hugging Face cache, with the pins. Asks no network.
 
     One line a file: ok, missing, differs, or unsafe for what must not be opened. The exit code is 5 if any differs, 7 if any is
@@ -34,9 +35,13 @@ def verify(references: tuple[str, ...], all_: bool, as_json: bool) -> None:
       zoo verify
       zoo verify ddpm-afhq-cat
       zoo verify --all --json
+      zoo verify ddpm-afhq-cat --quick
     """
     if references and all_:
         raise UsageError("--all stands for every checkpoint, and others were named too", "leave one of them out")
+    if quick:
+        _redraw(references, as_json)
+        return
     found = []
     for verdict in verdicts(*references):
         found.append(verdict)
@@ -51,3 +56,19 @@ def verify(references: tuple[str, ...], all_: bool, as_json: bool) -> None:
             raise error(f"{counts[state]} of {len(found)} files {what}", hint)
     if not found:
         say("zoo: no checkpoint is here -- `zoo pull` fetches one")
+
+
+def _redraw(references: tuple[str, ...], as_json: bool) -> None:
+    if not references:
+        raise UsageError("--quick needs a REFERENCE", "zoo verify NAME --quick")
+    from zoo_core.evaluation.golden import check_golden
+
+    found = {reference: check_golden(reference) for reference in references}
+    if as_json:
+        echo_json([{"reference": reference, **asdict(golden)} for reference, golden in found.items()])
+    for reference, golden in found.items() if not as_json else ():
+        where = "on the build that drew them" if golden.same_build else "on another build than drew them"
+        how = f"golden samples differ by {golden.largest:.1e} at most, {golden.pixels:.2%} of pixels equal, {where}"
+        click.echo(inert(f"{golden.state:8} {reference}: {how}"))
+    if any(golden.state != "ok" for golden in found.values()):
+        raise IntegrityError("the golden samples cannot be drawn again", "weights, sampler or arithmetic are not what they were")

@@ -17,7 +17,9 @@ from zoo_core.catalogue import FORMAT, CheckpointConfig
 from zoo_core.config import dump_json, encode, load_json
 from zoo_core.curves import curve, read_metrics
 from zoo_core.errors import ZooError
+from zoo_core.evaluation.golden import write_golden
 from zoo_core.files import write_file
+from zoo_core.interfaces import Classify, Decoder, Denoiser
 from zoo_core.recipes import Recipe
 from zoo_core.training.data import Data
 from zoo_core.training.sheet import save_sheet
@@ -43,21 +45,24 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
         "data": {"count": len(data), "digest": data.digest, "classes": list(data.classes)},
         "curve": curve(read_metrics(out / "metrics.jsonl"), CURVE_POINTS),
     }
-    card, draft = folder / "README.md", cards.draft(out.name, config, training)
-    if not card.exists() or card.read_text() == _draft_in(folder, out.name):
+    judges = isinstance(model, Classify) and not isinstance(model, Denoiser | Decoder)
+    pipeline = cards.CLASSIFICATION if judges else cards.PIPELINE
+    card, draft = folder / "README.md", cards.draft(out.name, config, training, pipeline)
+    if not card.exists() or card.read_text() == _draft_in(folder, out.name, pipeline):
         write_file(card, draft.encode())
     write_file(folder / "model.safetensors", save(state, metadata={"format": "pt"}))
     write_file(folder / "config.json", dump_json(config).encode())
     write_file(folder / "training.json", dump_json(training).encode())
     if recipe.sampler is not None:
         save_sheet(folder / "samples.png", model, recipe.sampler, device)
+        write_golden(folder)
     return folder
 
 
-def _draft_in(folder: Path, name: str) -> str:
+def _draft_in(folder: Path, name: str, pipeline: str) -> str:
     """The draft that an earlier export wrote: a card that differs from it is somebody's work."""
     try:
-        return cards.draft(name, load_json(folder / "config.json"), load_json(folder / "training.json"))
+        return cards.draft(name, load_json(folder / "config.json"), load_json(folder / "training.json"), pipeline)
     except (ZooError, KeyError, TypeError):
         return ""
 
