@@ -110,6 +110,14 @@ class Fault:
         return write_plugin(folder, "zoo-broken", source)
 
 
+JUDGES = "model.update(capabilities={'features', 'classify'}, sampler='')"
+JUDGE = """def features(self, x):
+    return self.encode(x)
+def logits(self, x):
+    return -((x[:, None] - self.shift - self.means) * self.log_scale.exp()).square().sum(2)
+def classify(self, x):
+    return self.logits(x).log_softmax(1)
+"""
 FAULTS = [
     Fault(check="plugin_is_light", what="the plugin imports torch", top="import torch"),
     Fault(check="plugin_is_light", what="the config imports numpy", config_top="import numpy"),
@@ -273,6 +281,39 @@ FAULTS = [
         what="a number that is no count",
         model="def __init__(self, config):\n    super().__init__(config)\n    self.num_classes = 3.0",
     ),
+    Fault(check="gives_features", what="one row for all", hook=JUDGES, model=JUDGE + "def features(self, x):\n    return x[:1]"),
+    Fault(check="gives_features", what="no vector", hook=JUDGES, model=JUDGE + "def features(self, x):\n    return x[:, 0]"),
+    Fault(check="gives_features", what="noise", hook=JUDGES, model=JUDGE + "def features(self, x):\n    return x + torch.randn_like(x)"),
+    Fault(
+        check="gives_features",
+        what="one for all",
+        hook=JUDGES,
+        model=JUDGE + "def features(self, x):\n    return torch.ones(len(x), 3)",
+    ),
+    Fault(
+        check="classifies",
+        what="probabilities",
+        hook=JUDGES,
+        model=JUDGE + "def classify(self, x):\n    return self.logits(x).softmax(1)",
+    ),
+    Fault(
+        check="classifies",
+        what="one class too few",
+        hook=JUDGES,
+        model=JUDGE + "def classify(self, x):\n    return self.logits(x)[:, 1:].log_softmax(1)",
+    ),
+    Fault(
+        check="classifies",
+        what="the image is ignored",
+        hook=JUDGES,
+        model=JUDGE + "def classify(self, x):\n    return self.logits(0 * x).log_softmax(1)",
+    ),
+    Fault(
+        check="classifies",
+        what="a weight that nothing uses",
+        hook=JUDGES,
+        model=JUDGE + "def classify(self, x):\n    return self.logits(x).detach().log_softmax(1) + 0 * x.sum()",
+    ),
     Fault(
         check="rows_do_not_depend_on_their_batch",
         what="statistics of the batch",
@@ -389,6 +430,13 @@ def test_the_copy_without_a_fault_conforms(denoiser: bool, tmp_path: Path) -> No
     with installed(Fault(check="", what="", denoiser=denoiser).write(tmp_path), names=["zoo-broken"]):
         for check in checks_of("broken"):
             check()
+
+
+def test_the_judge_without_a_fault_gives_features_and_classifies(tmp_path: Path) -> None:
+    with installed(Fault(check="", what="", hook=JUDGES, model=JUDGE).write(tmp_path), names=["zoo-broken"]):
+        checks = {check.name: check for check in checks_of("broken")}
+        for name in ("gives_features", "classifies", "rows_do_not_depend_on_their_batch", "loads_from_meta"):
+            checks[name]()
 
 
 def test_every_check_has_a_fault_that_it_catches() -> None:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from zoo_core.config import decode, encode
 from zoo_core.errors import ConfigError
-from zoo_core.interfaces import CAPABILITIES, Decoder, Denoiser, Density, Encoder, LogProb, ModelConfig
+from zoo_core.interfaces import CAPABILITIES, Classify, Decoder, Denoiser, Density, Encoder, Features, LogProb, ModelConfig
 from zoo_core.recipes import Recipe
 from zoo_core.registry import registry, resolve
 from zoo_core.rng import ImageRng, StepRng, Stream, isolated
@@ -34,6 +34,7 @@ from zoo_core.training.trainer import Trainer, only
 
 __all__ = [
     "check_capabilities_are_there",
+    "check_classifies",
     "check_config_is_strict",
     "check_config_round_trips",
     "check_decodes",
@@ -41,6 +42,7 @@ __all__ = [
     "check_density_is_that_of_decode",
     "check_encode_gives_latents",
     "check_encode_inverts_decode",
+    "check_gives_features",
     "check_global_generators_are_left_alone",
     "check_labels_matter",
     "check_loads_from_meta",
@@ -173,11 +175,15 @@ def check_capabilities_are_there(subject: Subject) -> None:
     assert not undeclared, f"the family does not declare {', '.join(sorted(undeclared))}"
     model = subject.model()
     for name, protocol in CAPABILITIES.items():
-        has = isinstance(model, protocol) and (name != "labels" or cast(Any, model).num_classes > 0)
+        has = isinstance(model, protocol) and (name != "labels" or _takes_labels(model))
         if name in subject.capabilities:
             assert has, f"the model has not all of {protocol.__name__}, which the capability {name} asks for"
         else:
             assert not has, f"the model has all of {protocol.__name__}: declare the capability {name}"
+
+
+def _takes_labels(model: nn.Module) -> bool:
+    return cast(Any, model).num_classes > 0 and isinstance(model, Denoiser | Decoder | Density)  # a classifier's are no choice
 
 
 # Weights
@@ -328,6 +334,33 @@ def check_labels_matter(subject: Subject) -> None:
             assert moved[1] > 0, f"{name} ignores the labels"
         moved[1] = 0
         assert moved.max() <= TOLERANCE, f"{name}: the label of row 1 changes another row"
+
+
+def check_gives_features(subject: Subject) -> None:
+    """``features`` gives a vector for each row, the same every time and another for another row."""
+    model = subject.model()
+    x = subject.batch(model).x
+    first, second = (cast(Features, model).features(x) for _ in range(2))
+    assert first.ndim == 2, f"features gives the shape {tuple(first.shape)}, not (n, d)"
+    assert_shaped(first, (ROWS, first.shape[1]), "features")
+    assert torch.equal(first, second), "features differ from call to call"
+    assert bool(torch.pdist(first).min() > 0), "features are the same for different rows"
+
+
+def check_classifies(subject: Subject) -> None:
+    """``classify`` gives log-probabilities, the same every time; they depend on every row, and on every parameter of what does no more."""
+    model = subject.model()
+    judge, x = cast(Classify, model), subject.batch(model).x.requires_grad_(True)
+    first, second = (judge.classify(x) for _ in range(2))
+    assert_shaped(first, (ROWS, judge.num_classes), "classify")
+    assert torch.equal(first, second), "log-probabilities differ from call to call"
+    total = first.exp().sum(dim=1)
+    assert bool((total - 1).abs().max() <= TOLERANCE), f"the probabilities of a row have the sum {total[0].item():.5g}, not 1"
+    parameters = dict(model.named_parameters())
+    of_x, *slopes = torch.autograd.grad(first[:, 0].sum(), [x, *parameters.values()], allow_unused=True)
+    idle = [name for name, slope in zip(parameters, slopes, strict=True) if slope is None or not slope.any()]
+    assert not idle or subject.capabilities - {"features", "classify"}, f"{', '.join(idle)} has no part in the probabilities"
+    assert of_x is not None and bool(of_x.flatten(1).any(dim=1).all()), "the probabilities do not depend on every row"
 
 
 # Promises

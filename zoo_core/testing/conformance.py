@@ -40,6 +40,8 @@ _ALL: tuple[tuple[Callable[[Subject], None], set[str]], ...] = (
     (bodies.check_log_prob_is_well_formed, {"density"}),
     (bodies.check_density_is_that_of_decode, {"decode", "density"}),
     (bodies.check_labels_matter, {"labels"}),
+    (bodies.check_gives_features, {"features"}),
+    (bodies.check_classifies, {"classify"}),
     (bodies.check_rows_do_not_depend_on_their_batch, set()),
     (bodies.check_global_generators_are_left_alone, set()),
     (bodies.check_trainer_splits_parameters, {"trainer"}),

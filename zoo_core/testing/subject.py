@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from zoo_core.interfaces import Decoder, Denoiser, Density, Encoder, Event, ModelConfig, Sampler, TrainerConfig
+from zoo_core.interfaces import Classify, Decoder, Denoiser, Density, Encoder, Event, Features, ModelConfig, Sampler, TrainerConfig
 from zoo_core.registry import Plugin, registry, resolve
 from zoo_core.rng import ImageRng, StepRng, Stream, isolated
 from zoo_core.specs import ModelSpec, SamplerSpec, TrainerSpec
@@ -56,7 +56,8 @@ class Subject:
         """Random rows like those of a data set."""
         event: Event = cast(Any, model).event
         x = 0.5 * StepRng(0, 0, ROWS, stream=Stream.DATA).normal(*event.shape)
-        return Batch(x=x.clamp(*event.range) if event.range else x, labels=self.labels(model), index=torch.arange(ROWS))
+        labels = torch.arange(ROWS) % cast(Any, model).num_classes if {"labels", "classify"} & self.capabilities else None
+        return Batch(x=x.clamp(*event.range) if event.range else x, labels=labels, index=torch.arange(ROWS))
 
 
 def outputs_of(subject: Subject, model: nn.Module, images: Sequence[int] = range(ROWS), labels: Tensor | None = None) -> dict[str, Tensor]:
@@ -77,6 +78,10 @@ def outputs_of(subject: Subject, model: nn.Module, images: Sequence[int] = range
             outputs["encode"] = cast(Encoder, model).encode(x, labels)
         if "density" in able:
             outputs["log_prob"] = cast(Density, model).log_prob(x, labels, rng=ImageRng(2, images)).value
+        if "features" in able:
+            outputs["features"] = cast(Features, model).features(x)
+        if "classify" in able:
+            outputs["classify"] = cast(Classify, model).classify(x)
         if subject.spec.sampler:
             outputs["sample"] = _sample(subject.spec.sampler, model, images, labels)
     return outputs
