@@ -87,10 +87,10 @@ def test_the_checkpoint_is_small_and_its_record_complete() -> None:
     assert folder is not None
     assert (folder / "model.safetensors").stat().st_size <= 10_000_000
     record = json.loads((folder / "training.json").read_text())
-    assert record["steps"] == record["recipe"]["fit"]["steps"] == 10_000
+    assert record["steps"] == record["recipe"]["fit"]["steps"] == 16_000
     assert record["command"].startswith("zoo train ddpm --recipe course")
     assert Recipe.from_dict(record["recipe"]) == COURSE
     assert record["recipe"]["data"]["path"] == "$AFHQ/train"
     assert record["data"]["count"] == 4656
     assert len(record["commit"]) == 40
-    assert record["curve"]["step"][-1] == 10_000
+    assert record["curve"]["step"][-1] == 16_000
