@@ -15,7 +15,7 @@ import zoo_core.evaluation.evaluate
 from zoo_core.cli.evaluate import evaluate as command
 from zoo_core.errors import CapabilityError, ConfigError, UnknownNameError, UsageError
 from zoo_core.evaluation.distances import frechet
-from zoo_core.evaluation.evaluate import data_of, evaluate, evaluations, metric
+from zoo_core.evaluation.evaluate import data_of, evaluate, evaluations, metric, space_for
 from zoo_core.evaluation.metrics import PARTS, Gathered
 from zoo_core.evaluation.spaces import Space, space
 from zoo_core.interfaces import Event
@@ -146,6 +146,7 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     """A trained fake that draws images, and a feature space that costs nothing."""
     judge = Space(name="map", digest="0" * 64, event=Event(shape=(3, 8, 8)), classes=3, embed=_embed)
     monkeypatch.setattr(zoo_core.evaluation.evaluate, "space", lambda name, device: judge)
+    monkeypatch.setattr(zoo_core.evaluation.evaluate, "space_for", lambda config, channels: "map")
     with fake_zoo():
         fit(replace(IMAGES, fit=replace(IMAGES.fit, steps=5)), tmp_path / "run")
         yield f"local:{tmp_path / 'run'}"
@@ -195,6 +196,11 @@ def test_what_cannot_be_measured_says_why(checkpoint: str, tmp_path: Path) -> No
         evaluate(checkpoint, ["fd"], n=9, data=replace(IMAGES.data, shape=(2,)))  # type: ignore[type-var]  # IMAGES has data
     with pytest.raises(UsageError, match=r"no metric given"):
         evaluate(checkpoint, [])
+
+
+def test_a_space_that_is_not_installed_is_named() -> None:
+    with fake_zoo(), pytest.raises(UsageError, match=r"classifier-cifar10, which is for such images, is not installed -- pass --features"):
+        space_for(IMAGES.data, 3)  # type: ignore[arg-type]  # IMAGES has data
 
 
 def test_evaluations_are_counted(checkpoint: str) -> None:

@@ -44,9 +44,10 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
 
     \b
     Examples:
-      zoo evaluate ddpm-afhq-cat --metrics fd,kid -n 1000
-      zoo evaluate ddpm-afhq-cat --steps 5,10,20,50 --sampler ddim -n 1000
-      zoo evaluate local:runs/cat --metrics fd --floors --out metrics.json
+      zoo evaluate local:runs/digits --metrics fd,kid -n 1000
+      zoo evaluate ddpm-afhq-cat --features timm:resnet18 -n 1000
+      zoo evaluate local:runs/digits --sampler ddim --steps 5,10,20,50
+      zoo evaluate local:runs/digits --floors --out metrics.json
     """
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     data = _data(given["data"], given["data_root"], given["options"])

@@ -20,7 +20,7 @@ from zoo_core.loading import load
 from zoo_core.pretrained import Pretrained
 from zoo_core.registry import registry, resolve
 from zoo_core.rng import Stream, generator
-from zoo_core.specs import MetricSpec
+from zoo_core.specs import CheckpointSpec, MetricSpec
 from zoo_core.training.data import Data, load_data
 from zoo_core.training.processes import Processes
 
@@ -57,9 +57,19 @@ def data_of(model: Pretrained) -> DatasetConfig:
 
 
 def space_for(config: DatasetConfig, channels: int) -> str:
-    """The feature space that the zoo compares images of a data set in."""
+    """The feature space in which the zoo compares images of a data set.
+
+    Raises:
+        UsageError: no installed plugin has one for such images.
+    """
     name = registry().name_of("dataset", type(config))
-    return f"classifier-{name}" if name in ("mnist", "fashion-mnist") else ("classifier-mnist" if channels == 1 else "classifier-cifar10")
+    judge = (
+        f"classifier-{name}" if name in ("mnist", "fashion-mnist", "cifar10") else f"classifier-{'mnist' if channels == 1 else 'cifar10'}"
+    )
+    if judge not in registry().claims(CheckpointSpec):
+        hint = "pass --features: inception, timm:resnet18, or a checkpoint that gives features"
+        raise UsageError(f"the feature space {judge}, which is for such images, is not installed", hint)
+    return judge
 
 
 def evaluate(
