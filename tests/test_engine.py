@@ -19,7 +19,7 @@ from zoo_core.interfaces import Rng
 from zoo_core.recipes import EMAConfig, OptimizerConfig, Recipe
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake import Fake, FakeDenoiser, FakeDenoiserTrainer, FakeTrainer
-from zoo_core.testing.fake_config import NOISE, TINY, FakeDenoiserConfig
+from zoo_core.testing.fake_config import NOISE, TINY, FakeConfig, FakeDenoiserConfig
 from zoo_core.training.checkpoint import newest
 from zoo_core.training.fit import Report, fit
 from zoo_core.training.loop import build
@@ -44,7 +44,55 @@ def with_fit(recipe: Recipe, **changes: object) -> Recipe:
     return replace(recipe, fit=replace(recipe.fit, **changes))  # type: ignore[arg-type]  # names of fields, by hand
 
 
-# Half precision
+# Half precision, layout, learning rate
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("no", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)])
+def test_products_are_computed_in_the_precision_of_the_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, dtype: torch.dtype
+) -> None:
+    seen, logits = set(), FakeTrainer._logits
+
+    def look(self: FakeTrainer, x: Tensor, labels: Tensor | None) -> Tensor:
+        seen.add((made := logits(self, x, labels)).dtype)
+        return made
+
+    monkeypatch.setattr(FakeTrainer, "_logits", look)
+    fit(with_fit(TINY, precision=precision, steps=1), tmp_path)
+    assert seen == {dtype}
+
+
+@pytest.mark.parametrize("precision", ["no", "fp16"])
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_the_true_gradient_is_clipped_and_not_a_scaled_or_partial_one(tmp_path: Path, precision: str, accumulate: int) -> None:
+    sgd = OptimizerConfig(name="sgd", lr=1.0, options={"momentum": 0.0, "nesterov": False})
+    plain = with_fit(NOISE, steps=1, ema=None, optimizer=sgd, precision=precision, accumulate=accumulate)
+    start = build(plain).model.state_dict()
+    moved = weights(fit(with_fit(plain, clip_norm=0.01), tmp_path))
+    norm = torch.cat([(moved[name] - start[name]).flatten() for name in start]).norm()
+    assert norm.item() == pytest.approx(0.01, rel=1e-2)
+
+
+def test_the_loop_steps_by_the_learning_rate_of_the_schedule(tmp_path: Path) -> None:
+    sgd = OptimizerConfig(name="sgd", lr=1e-3, options={"momentum": 0.0, "nesterov": False})
+    constant = with_fit(NOISE, steps=1, ema=None, optimizer=sgd)
+    start = build(constant).model.state_dict()
+    full, warm = (weights(fit(recipe, tmp_path / name)) for name, recipe in (("a", constant), ("b", with_fit(constant, warmup=10))))
+    for name, value in start.items():
+        torch.testing.assert_close(10 * (warm[name] - value), full[name] - value, rtol=1e-3, atol=1e-6)
+
+
+def test_weights_lie_in_memory_as_the_recipe_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Fake.__init__
+
+    def with_convolution(self: Fake, config: FakeConfig) -> None:
+        made(self, config)
+        self.convolution = nn.Conv2d(4, 4, 3)
+
+    monkeypatch.setattr(Fake, "__init__", with_convolution)
+    for channels_last in (False, True):
+        weight = build(with_fit(TINY, channels_last=channels_last)).model.get_parameter("convolution.weight")
+        assert weight.is_contiguous(memory_format=torch.channels_last) is channels_last
 
 
 def test_a_run_in_fp16_goes_on_exactly_scale_included(tmp_path: Path) -> None:
@@ -143,6 +191,54 @@ def test_a_fork_to_a_model_that_the_checkpoint_does_not_fit_is_refused(tmp_path:
         fit(replace(NOISE, model=FakeDenoiserConfig(classes=3)), tmp_path, fork=True)
 
 
+def test_a_fork_that_died_before_it_saved_is_none(tmp_path: Path) -> None:
+    def die(report: Report) -> None:
+        raise KeyboardInterrupt
+
+    before = with_fit(TINY, steps=15)
+    fit(before, tmp_path)
+    changed = with_fit(TINY, optimizer=OptimizerConfig(lr=1e-4, weight_decay=0.5))
+    with pytest.raises(KeyboardInterrupt):
+        fit(changed, tmp_path, fork=True, on_report=die)
+    with pytest.raises(IncompatibleCheckpoint, match=r"weight_decay: 0.0 -> 0.5"):
+        fit(changed, tmp_path)
+    fit(before, tmp_path)
+
+
+def test_a_refused_fork_leaves_the_run_as_it_was(tmp_path: Path) -> None:
+    before = with_fit(NOISE, steps=2, ema=None)
+    fit(before, tmp_path)
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(IncompatibleCheckpoint, match=r"'ema'"):
+        fit(with_fit(NOISE, steps=4), tmp_path, fork=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+    fit(before, tmp_path)
+
+
+def test_weights_that_are_given_are_not_prepared_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = fit(with_fit(TINY, steps=3), tmp_path / "first")
+    monkeypatch.setattr(FakeTrainer, "prepare", lambda self, batch, rng: self.model.shift.fill_(5.0))
+    still = with_fit(TINY, steps=1, ema=None, optimizer=OptimizerConfig(name="sgd", lr=0.0))
+    second = fit(replace(still, start_from=f"local:{first}"), tmp_path / "second")
+    assert torch.equal(weights(second)["shift"], weights(first)["shift"])
+
+
+def test_processes_that_read_other_data_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo_core.training.processes.Processes, "gather", lambda self, thing: [thing, "another"])
+    with pytest.raises(ConfigError, match=r"the processes do not read the same data"):
+        fit(TINY, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_that_cannot_be_read_just_now_is_not_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit(with_fit(TINY, steps=2), tmp_path)
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "read_bytes", lambda self: (_ for _ in ()).throw(OSError(24, "Too many open files")))
+        with pytest.raises(ResourceError, match=r"Too many open files"):
+            newest(tmp_path / "steps")
+    assert [path.name for path in (tmp_path / "steps").iterdir()] == ["step-2"]
+
+
 def test_a_run_starts_from_published_weights(tmp_path: Path) -> None:
     first = fit(with_fit(NOISE, steps=20), tmp_path / "first")
     still = with_fit(NOISE, steps=1, ema=None, optimizer=OptimizerConfig(name="sgd", lr=0.0))
@@ -160,6 +256,8 @@ def test_a_run_that_never_saved_may_begin_again_otherwise(tmp_path: Path) -> Non
     (tmp_path / "run" / "steps").rename(tmp_path / "steps")  # an export alone is still somebody's result
     with pytest.raises(IncompatibleCheckpoint, match=r"fit.seed: 0 -> 1"):
         fit(with_fit(NOISE, steps=2, seed=1), tmp_path / "run")
+    with pytest.raises(UsageError, match=r"holds a run already"):
+        fit(with_fit(NOISE, steps=2), tmp_path / "run", resume=False)
 
 
 def test_weights_of_another_model_are_no_beginning(tmp_path: Path) -> None:
@@ -183,11 +281,14 @@ def test_metrics_between_two_lines_survive_a_stop(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_half_written_is_swept(tmp_path: Path) -> None:
     fit(with_fit(TINY, steps=2), tmp_path)
-    for name in (".tmp-recipe.json-1", "export/.tmp-model.safetensors-2", "steps/.tmp-step-9-x/model.safetensors"):
+    leftovers = [".tmp-recipe.json-0123abcd", "export/.tmp-model.safetensors-89abcdef", "steps/.tmp-step-9-x/model.safetensors"]
+    others = [".tmp-notes", "mine/.tmp-recipe.json-0123abcd", ".tmp-mine-0123abcd/x"]
+    for name in leftovers + others:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"half")
     fit(with_fit(TINY, steps=3), tmp_path)
-    assert list(tmp_path.glob("**/.tmp-*")) == []
+    assert [name for name in leftovers if (tmp_path / name).exists()] == []
+    assert [name for name in others if not (tmp_path / name).exists()] == []
 
 
 # Watching

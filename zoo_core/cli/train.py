@@ -6,8 +6,9 @@ import shlex
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,8 @@ def train(
 
     out = out or Path("runs") / f"{family}-{Path(recipe_name).stem}"
     command = f"zoo {shlex.join(sys.argv[1:])}"
-    with _Progress() as progress:
+    with _Progress() as progress, warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: _say_once(f"zoo: warning: {message}")
         folder = fit(
             recipe,
             out,
@@ -218,9 +220,10 @@ def _signals() -> Iterator[Callable[[], int]]:
 
 
 def _say_once(text: str) -> None:
-    """A message, from the first of the processes that a launcher started."""
+    """A message, from the first of the processes that a launcher started; a terminal that is gone is not worth the run."""
     if os.environ.get("RANK", "0") == "0":
-        say(text)
+        with suppress(OSError):
+            say(text)
 
 
 class _Progress:
@@ -236,9 +239,14 @@ class _Progress:
 
     def __exit__(self, *exc: object) -> None:
         if self.bar is not None:
-            self.bar.close()
+            with suppress(OSError):
+                self.bar.close()
 
     def __call__(self, report: "Report") -> None:
+        with suppress(OSError):  # the terminal may be gone
+            self._show(report)
+
+    def _show(self, report: "Report") -> None:
         losses = "  ".join(f"{name.removeprefix('loss.')} {value:.4g}" for name, value in report.logs.items() if name.startswith("loss."))
         speed, left, memory = f"{report.speed:,.0f} img/s", _duration(report.seconds_left), human_size(report.memory)
         if self.terminal:

@@ -20,12 +20,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from zoo_core.config import dump_json, load_json, parse_json
+from zoo_core.config import dump_json, parse_json
 from zoo_core.errors import ConfigError, LockTimeout, ResourceError
 
 __all__ = ["Snapshot", "locked", "newest", "save_snapshot"]
 
 MANIFEST = "MANIFEST.json"
+# An unreadable disk is no damage: it may pass, and what was moved aside would be lost to the run.
+_DAMAGE = (ConfigError, FileNotFoundError, IsADirectoryError, NotADirectoryError, KeyError, TypeError, ValueError, SafetensorError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +73,10 @@ def save_snapshot(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
     with _disk(folder):
         try:
             temporary.mkdir(parents=True)
-            files = {f"{name}.safetensors": save(_plain(part)) for name, part in snapshot.parts.items()}
-            files["state.json"] = dump_json({"step": snapshot.step, **snapshot.facts}).encode()
-            for name, data in files.items():
+            digests = {}
+            for name, data in _files(snapshot):
                 _write(temporary / name, data)
-            digests = {name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in files.items()}
+                digests[name] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
             _write(temporary / MANIFEST, dump_json(digests).encode())
             _flush_folder(temporary)
             if final.exists():
@@ -87,6 +88,13 @@ def save_snapshot(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
         for _, old in _steps(folder)[:-keep]:
             _remove(old)
     return final
+
+
+def _files(snapshot: Snapshot) -> Iterator[tuple[str, bytes]]:
+    # One after the other, so that no more than one part is held twice.
+    for name, part in snapshot.parts.items():
+        yield f"{name}.safetensors", save(_plain(part))
+    yield "state.json", dump_json({"step": snapshot.step, **snapshot.facts}).encode()
 
 
 def _plain(part: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -110,6 +118,9 @@ def newest(folder: Path) -> Snapshot | None:
     """The newest checkpoint whose manifest verifies, or None.
 
     Bad ones are moved aside as ``.bad-*`` with a warning; what crashes left behind is swept.
+
+    Raises:
+        ResourceError: one cannot be read, which says nothing of what it holds.
     """
     if not folder.is_dir():
         return None
@@ -118,16 +129,19 @@ def newest(folder: Path) -> Snapshot | None:
     for _, path in reversed(_steps(folder)):
         try:
             return _read(path)
-        except (ConfigError, OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        except _DAMAGE as error:
             aside = path.with_name(f".bad-{path.name}-{uuid.uuid4().hex[:8]}")
             path.rename(aside)
-            warnings.warn(f"checkpoint {path.name} is damaged ({error}); moved to {aside.name}", stacklevel=2)
+            what = f"checkpoint {path.name} is damaged ({error}) and was moved to {aside.name}; the one before it is taken"
+            warnings.warn(what, stacklevel=2)
+        except OSError as error:
+            raise ResourceError(f"cannot read {path}: {error.strerror or error}", "see to the disk and the permissions") from error
     return None
 
 
 def _read(path: Path) -> Snapshot:
     files = {}
-    for name, pin in load_json(path / MANIFEST).items():
+    for name, pin in parse_json((path / MANIFEST).read_bytes(), MANIFEST).items():
         data = (path / name).read_bytes()
         if len(data) != pin["size"] or hashlib.sha256(data).hexdigest() != pin["sha256"]:
             raise ValueError(f"{name} differs from its manifest")

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -75,18 +75,7 @@ class Data:
         return torch.cat(parts)
 
 
-@cache
-def _memo() -> dict[tuple[int, int, int], Tensor]:
-    return {}
-
-
-def _order(seed: int, epoch: int, count: int) -> Tensor:
-    memo, key = _memo(), (seed, epoch, count)
-    if key not in memo:
-        while len(memo) > 1:
-            memo.pop(next(iter(memo)))
-        memo[key] = permutation(seed, epoch, count)
-    return memo[key]
+_order = lru_cache(maxsize=2)(permutation)
 
 
 def load_data(config: DatasetConfig) -> Data:

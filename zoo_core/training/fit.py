@@ -1,5 +1,6 @@
 """``fit``: from a recipe to a checkpoint folder, in one process or several."""
 
+import errno
 import json
 import os
 import resource
@@ -14,7 +15,7 @@ from typing import Any, TextIO, cast
 import torch
 from torch import nn
 
-from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, ResourceError
+from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, ResourceError, ZooError
 from zoo_core.interfaces import Decoder, Denoiser
 from zoo_core.loading import load
 from zoo_core.recipes import FitConfig, Recipe
@@ -23,10 +24,12 @@ from zoo_core.training.data import Data, load_data
 from zoo_core.training.export import export, source_commit
 from zoo_core.training.loop import Loop, build
 from zoo_core.training.processes import Processes
-from zoo_core.training.run import Origin, flat, open_run
+from zoo_core.training.run import Origin, claim_run, find_run, flat
 from zoo_core.training.sheet import save_sheet
 
 __all__ = ["Report", "fit"]
+
+_ASK_EVERY = 2000  # milliseconds; torchrun kills what does not end within thirty seconds of its signal
 
 OnReport = Callable[["Report"], None]
 Stopping = Callable[[], AbstractContextManager[Callable[[], int]]]
@@ -79,7 +82,7 @@ def fit(
         command: the command line, for the record.
         on_report: sees the logs every ``fit.log_every`` steps, in the first process.
         stopping: a context that the loop runs in, which gives what is asked after each step: a signal's number ends the run after a
-            checkpoint. Several processes ask each other when they report.
+            checkpoint. Several processes ask each other every other second.
 
     Returns:
         ``out/export``, a checkpoint folder.
@@ -97,15 +100,18 @@ def fit(
         raise ConfigError("the recipe names no data", "--data folder:PATH")
     # What may be refused comes first, so that a refused run leaves no folder behind.
     processes, data = Processes(device, tracker, out), load_data(recipe.data)
+    if len(set(processes.gather(data.digest))) > 1:
+        raise ConfigError("the processes do not read the same data", "every machine needs the same files, under the same path")
     loop = Loop(recipe, build(recipe), data, processes)
     _check_fits(loop.trainer.model, data)
     with ExitStack() as held, _told(recipe.fit, out):
         processes.on_main(lambda: held.enter_context(locked(out)))
-        origin = processes.on_main(lambda: open_run(out, recipe, digest=data.digest, commit=source_commit(), resume=resume, fork=fork))
+        origin = processes.on_main(lambda: find_run(out, recipe, digest=data.digest, commit=source_commit(), resume=resume, fork=fork))
         _begin(loop, origin, out)
+        processes.on_main(lambda: claim_run(out, recipe, loop.step))
         with processes.tracking(out.name, flat(recipe.to_dict())), stopping() as stop:
             _Run(loop, out, origin.facts, on_report, stop).go()
-        facts = {name: value for name, value in origin.facts.items() if name != "data_digest" and value != []}
+        facts = {name: value for name, value in origin.facts.items() if name in ("commit", "forks") and value != []}
         record = {"command": command, **facts, "steps": loop.step, "hours": round(loop.seconds / 3600, 3), "processes": processes.count}
         return processes.on_main(lambda: export(recipe, loop.published, data, out, record=record, device=loop.device))
 
@@ -132,7 +138,7 @@ def _begin(loop: Loop, origin: Origin, out: Path) -> None:
         weights = loop.processes.on_main(lambda: load(reference).model.state_dict())
         with _fitting(f"the weights of {reference} are of another model", "train with its model: leave --recipe out"):
             loop.trainer.model.load_state_dict(weights)
-    loop.start()
+    loop.start(prepared=reference is not None)
 
 
 @contextmanager
@@ -149,11 +155,12 @@ def _told(fit: FitConfig, out: Path) -> Iterator[None]:
     compile."""
     try:
         yield
-    except BrokenPipeError:  # of who watches
+    except (ConnectionError, TimeoutError):  # of who watches, such as a tracker
         raise
     except OSError as error:
-        what = f"cannot write {error.filename or out}: {error.strerror or error}"
-        raise ResourceError(what, "free some space; the same command goes on from the last checkpoint") from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = f"{'free some space' if full else 'see to the folder'}; the same command goes on from the last checkpoint"
+        raise ResourceError(f"cannot write {error.filename or out}: {error.strerror or error}", hint) from error
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             what = f"out of memory with batches of {fit.batch_size}"
@@ -162,6 +169,8 @@ def _told(fit: FitConfig, out: Path) -> Iterator[None]:
             raise ResourceError(what, hint) from error
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise ResourceError(f"cannot compile: {' '.join(str(error).split())[:120]}", "leave --compile out") from error
+        if "closed by peer" in str(error) or "reset by peer" in str(error):
+            raise ZooError("another process of this run has ended", "its own message says why") from error
         raise
 
 
@@ -172,7 +181,8 @@ class _Run:
         self.loop, self.out, self.facts, self.on_report, self.stop = loop, out, facts, on_report, stop
         self.fit = loop.recipe.fit
         self.saved = loop.step
-        self.reported = (loop.step, time.perf_counter())
+        self.reported = self.asked = (loop.step, time.perf_counter())
+        self.ask = loop.step
 
     def go(self) -> None:
         """Steps to the end, or to a signal."""
@@ -184,19 +194,30 @@ class _Run:
                 reports = last or loop.step % fit.log_every == 0
                 if reports:
                     self._report(metrics)
-                if main and loop.recipe.sampler and fit.sample_every and loop.step % fit.sample_every == 0:
-                    save_sheet(self.out / "samples" / f"step-{loop.step}.png", loop.published, loop.recipe.sampler, loop.device)
-                signum = self._signal(reports)
+                if fit.sample_every and loop.step % fit.sample_every == 0:
+                    loop.processes.on_main(self._draw)
+                signum = self._signal()
                 if last or signum or loop.step % fit.save_every == 0:
                     self._save(metrics)
                 if signum:
                     raise Interrupted(f"stopped at step {self.saved} of {fit.steps}", "the same command goes on from there", signum=signum)
 
-    def _signal(self, reports: bool) -> int:
-        """The signal to stop for. Several processes agree on it, which costs them a wait, when they report."""
-        if self.loop.processes.count == 1:
+    def _draw(self) -> None:
+        loop = self.loop
+        if loop.recipe.sampler:
+            save_sheet(self.out / "samples" / f"step-{loop.step}.png", loop.published, loop.recipe.sampler, loop.device)
+
+    def _signal(self) -> int:
+        """The signal to stop for. Several processes agree on it, which costs them a wait, every other second by the slowest one's clock."""
+        step, now, processes = self.loop.step, time.perf_counter(), self.loop.processes
+        if processes.count == 1:
             return self.stop()
-        return self.loop.processes.largest(self.stop())[0] if reports else 0
+        if step < self.ask:
+            return 0
+        before, then = self.asked
+        signum, milliseconds = processes.largest(self.stop(), int(1000 * (now - then) / (step - before)) + 1)
+        self.asked, self.ask = (step, now), step + max(1, _ASK_EVERY // milliseconds)
+        return signum
 
     def _report(self, metrics: TextIO | None) -> None:
         loop, fit, now = self.loop, self.fit, time.perf_counter()
@@ -225,6 +246,7 @@ class _Run:
     def _save(self, metrics: TextIO | None) -> None:
         loop = self.loop
         loop.check_finite(self.saved, weights=True)
+        loop.share_logs()
         if metrics is not None:
             os.fsync(metrics.fileno())
         loop.processes.on_main(lambda: save_snapshot(self.out / "steps", loop.snapshot(self.facts), keep=self.fit.keep))

@@ -86,14 +86,15 @@ class Loop:
         """The model whose weights are the run's result: the average, or the raw one where there is no EMA."""
         return cast(nn.Module, self.ema.module) if self.ema is not None else self.trainer.model
 
-    def start(self) -> None:
-        """Begins a new run with the weights that the model has."""
+    def start(self, *, prepared: bool = False) -> None:
+        """Begins a new run with the weights that the model has; ``prepared`` ones are not prepared again."""
         fit, data = self.recipe.fit, self.data
         batch = data.batch(fit.seed, 0, fit.batch_size, device=self.device)
         rng = StepRng(fit.seed, 0, fit.batch_size, device=self.device, stream=Stream.INIT)
         # With the whole batch in every process, so that what it finds does not depend on their number.
         with isolated(fit.seed, 1, stream=Stream.INIT, devices=[self.device]), torch.no_grad():
-            self.trainer.prepare(batch, rng)
+            if not prepared:
+                self.trainer.prepare(batch, rng)
         self._ready()
 
     def _ready(self) -> None:
@@ -198,6 +199,12 @@ class Loop:
         self._recent.clear()
         # A scaled fp16 gradient overflows now and then: that step was left out, and so is its norm.
         return {name: value for name, value in means.items() if math.isfinite(value) or not name.startswith("gradient.")}
+
+    def share_logs(self) -> None:
+        """Makes what was logged since then the mean over the processes, for a snapshot to hold. Call it in every process."""
+        if self.processes.count > 1:
+            for name, values in self._recent.items():
+                self._recent[name] = list(self.processes.mean(torch.stack([value.float().to(self.device) for value in values])))
 
     def _means(self) -> dict[str, float]:
         if not self._recent:

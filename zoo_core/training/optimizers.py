@@ -26,7 +26,7 @@ def create(config: OptimizerConfig, parameters: Sequence[nn.Parameter], where: s
     options.update(opt=config.name, lr=config.lr, weight_decay=config.weight_decay)
     try:
         return create_optimizer_v2(list(parameters), **options)
-    except (TypeError, ValueError, RuntimeError, AssertionError, KeyError) as error:
+    except (TypeError, ValueError, RuntimeError, AssertionError, LookupError) as error:
         what = f"{where}: timm makes no optimizer {config.name!r} with these options: {' '.join(str(error).split())[:120]}"
         raise ConfigError(what, f"`-o {where}.name=adam` is one that is there; {where}.options are its own") from error
 

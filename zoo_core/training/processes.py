@@ -8,6 +8,7 @@ import atexit
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -46,12 +47,16 @@ class Processes:
         from accelerate.state import PartialState
 
         _check_tracker(tracker)
+        if device is not None:
+            _device(device)
         launched = PartialState(cpu=device == "cpu").num_processes > 1
         # The precision is the recipe's alone, not that of a launcher's configuration: "no" leaves it to the loop.
         self._accelerator = Accelerator(mixed_precision="no", cpu=launched and device == "cpu", log_with=tracker, project_dir=folder)
         self.index: int = self._accelerator.process_index
         self.count: int = self._accelerator.num_processes
         self.device: torch.device = self._accelerator.device if launched else _device(device)
+        if launched and device is not None and torch.device(device).type != self.device.type:
+            raise UsageError(f"cannot use the device {device} in several processes", "leave --device out, or use cpu")
         if launched:
             atexit.register(self._accelerator.state.destroy_process_group)
 
@@ -67,7 +72,8 @@ class Processes:
             ConfigError: the batch does not divide evenly.
         """
         if batch_size % (self.count * parts):
-            what = f"a batch of {batch_size} cannot be split evenly among {self.count} processes, each in {parts} parts"
+            of_each = f" in {self.count} processes" if self.count > 1 else ""
+            what = f"a batch of {batch_size} cannot be split evenly into {parts} part{'s' if parts > 1 else ''}{of_each}"
             raise ConfigError(what, f"choose a --batch-size that is a multiple of {self.count * parts}")
         share = batch_size // (self.count * parts)
         first = self.index * parts * share
@@ -79,9 +85,13 @@ class Processes:
 
         if self.count == 1:
             return trainer
+        self.share_buffers(trainer)
         places = [self.device] if self.device.type != "cpu" else None
+        # Later versions call it by another name. Buffers are shared after each phase, not before each forward.
+        later = "forward_sync_buffers" in signature(DistributedDataParallel).parameters
+        options: dict[str, Any] = {"forward_sync_buffers" if later else "broadcast_buffers": False}
         # With several phases, each leaves the other's parameters out.
-        return DistributedDataParallel(trainer, device_ids=places, find_unused_parameters=phases > 1)
+        return DistributedDataParallel(trainer, device_ids=places, find_unused_parameters=phases > 1, **options)
 
     def without_sync(self, wrapped: nn.Module) -> AbstractContextManager[None]:
         """While inside, gradients add up in each process and are not averaged over them."""
@@ -129,7 +139,7 @@ class Processes:
         if self.main:
             try:
                 outcome[0] = work()
-            except ZooError as error:
+            except (ZooError, OSError) as error:
                 outcome[1] = error
         broadcast_object_list(outcome)
         if outcome[1] is not None:
@@ -158,7 +168,10 @@ def _device(name: str | None) -> torch.device:
     if name is None:
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     try:
-        return torch.empty(0, device=name).device
+        device = torch.empty(0, device=name).device
+        if device.type == "meta":
+            raise NotImplementedError("it holds no values")
+        return device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(f"cannot use the device {name}: {str(error).splitlines()[0][:120]}", "leave --device out, or use cpu") from error
 

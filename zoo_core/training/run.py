@@ -1,7 +1,7 @@
 """The folder of a run: whose it is, where it goes on from, and what it says of itself."""
 
 import json
-import shutil
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +14,10 @@ from zoo_core.files import write_file
 from zoo_core.recipes import Recipe
 from zoo_core.training.checkpoint import Snapshot, newest
 
-__all__ = ["Origin", "flat", "open_run"]
+__all__ = ["Origin", "claim_run", "find_run", "flat"]
 
 # Changing these does not change what the steps compute, so a resumed run may.
+_LEFTOVER = re.compile(r"\.tmp-.+-[0-9a-f]{8}")  # of a process that was killed while it wrote
 _FREE = ("steps", "save_every", "keep", "sample_every", "log_every")
 
 
@@ -26,8 +27,8 @@ class Origin:
 
     Args:
         snapshot: the state to restore; None for a new run.
-        facts: what every checkpoint of the run records: the data's digest, the source's commit, and ``forks``, the changes of recipe or
-            data that the user insisted on.
+        facts: what every checkpoint of the run records: its recipe, the data's digest, the source's commit, and ``forks``, the changes of
+            recipe or data that the user insisted on.
         forked: whether there was such a change just now.
     """
 
@@ -36,23 +37,24 @@ class Origin:
     forked: bool = False
 
 
-def open_run(out: Path, recipe: Recipe, *, digest: str, commit: str, resume: bool, fork: bool) -> Origin:
-    """Looks into the folder for a run of this recipe on this data, and writes recipe.json. The folder's lock is held.
+def find_run(out: Path, recipe: Recipe, *, digest: str, commit: str, resume: bool, fork: bool) -> Origin:
+    """Looks into the folder for a run of this recipe on this data, and changes nothing there but to sweep. The folder's lock is held.
 
     Raises:
         UsageError: it holds a run and ``resume`` is False.
         IncompatibleCheckpoint: it holds a run of another recipe or other data and ``fork`` is False, or of more steps.
     """
-    if not resume and (out / "recipe.json").exists():
+    for folder in (out, out / "export", out / "samples"):
+        for leftover in folder.glob(".tmp-*"):
+            if _LEFTOVER.fullmatch(leftover.name) and leftover.is_file():
+                leftover.unlink(missing_ok=True)
+    facts: dict[str, Any] = {"data_digest": digest, "commit": commit, "forks": [], "recipe": recipe.to_dict()}
+    snapshot, exported = newest(out / "steps"), (out / "export" / "model.safetensors").exists()
+    if not resume and (snapshot is not None or exported):
         raise UsageError(f"{out} holds a run already", "choose another --out, or leave --no-resume out to go on with it")
-    for leftover in out.glob("**/.tmp-*"):  # of a process that was killed while it wrote
-        leftover.unlink(missing_ok=True) if leftover.is_file() else shutil.rmtree(leftover, ignore_errors=True)
-    facts: dict[str, Any] = {"data_digest": digest, "commit": commit, "forks": []}
-    snapshot = newest(out / "steps")
     if snapshot is not None and snapshot.step > recipe.fit.steps:
         raise IncompatibleCheckpoint(f"the run in {out} is at step {snapshot.step}, past {recipe.fit.steps}", "choose another --out")
-    begun = snapshot is not None or (out / "export" / "model.safetensors").exists()
-    changed = _changes(out / "recipe.json", recipe) if begun else {}  # a run that never saved anything has nothing to lose
+    changed = _changes(_before(out, snapshot, exported), recipe)
     if snapshot is not None and snapshot.facts.get("data_digest") != digest:
         changed["data"] = [snapshot.facts.get("data_digest"), digest]
     if changed and not fork:
@@ -60,19 +62,32 @@ def open_run(out: Path, recipe: Recipe, *, digest: str, commit: str, resume: boo
         shown += ", ".join(f"{key}: {_short(before)} -> {_short(now)}" for key, (before, now) in list(changed.items())[:3])
         raise IncompatibleCheckpoint(f"{out} holds a run of {shown})", "choose another --out, or --fork to go on with the change")
     if snapshot is not None:
-        facts = {name: snapshot.facts.get(name, value) for name, value in facts.items()}
+        kept = {name: snapshot.facts.get(name, facts[name]) for name in ("commit", "forks")}
+        facts = {**facts, **kept}
         if changed:
-            facts.update(data_digest=digest, forks=[*facts["forks"], {"step": snapshot.step, "changed": changed}])
-    write_file(out / "recipe.json", dump_json(recipe.to_dict()).encode())
-    _trim_metrics(out / "metrics.jsonl", snapshot.step if snapshot else 0)
+            facts["forks"] = [*facts["forks"], {"step": snapshot.step, "changed": changed}]
     return Origin(snapshot=snapshot, facts=facts, forked=bool(changed))
 
 
-def _changes(path: Path, recipe: Recipe) -> dict[str, list[Any]]:
-    """What differs from the recipe in the folder, as [before, now]."""
-    if not path.exists():
+def claim_run(out: Path, recipe: Recipe, step: int) -> None:
+    """Makes the folder that of a run of ``recipe`` which goes on from ``step``: writes recipe.json, and trims metrics.jsonl."""
+    write_file(out / "recipe.json", dump_json(recipe.to_dict()).encode())
+    _trim_metrics(out / "metrics.jsonl", step)
+
+
+def _before(out: Path, snapshot: Snapshot | None, exported: bool) -> Mapping[str, Any] | None:
+    """The recipe of the run in the folder. A run that never saved anything has nothing to lose, and so none."""
+    if snapshot is not None:
+        recorded: Mapping[str, Any] | None = snapshot.facts.get("recipe")
+        return recorded
+    return load_json(out / "recipe.json") if exported and (out / "recipe.json").exists() else None
+
+
+def _changes(recorded: Mapping[str, Any] | None, recipe: Recipe) -> dict[str, list[Any]]:
+    """What differs from the recipe that is recorded, as [before, now]."""
+    if recorded is None:
         return {}
-    before, now = flat(load_json(path)), flat(recipe.to_dict())
+    before, now = flat(recorded), flat(recipe.to_dict())
     free = {f"fit.{name}" for name in _FREE if name != "steps" or recipe.fit.lr_schedule == "constant"}
     free |= {"data.path", "data.root", "data.download"}  # what was read is compared by its digest
     keys = [key for key in {**before, **now} if key not in free and before.get(key) != now.get(key)]
@@ -81,7 +96,7 @@ def _changes(path: Path, recipe: Recipe) -> dict[str, list[Any]]:
 
 def flat(data: Any, prefix: str = "") -> Mapping[str, Any]:
     """Nested dictionaries as one, with keys such as ``fit.steps``."""
-    if not isinstance(data, dict) or not data:
+    if not isinstance(data, Mapping) or not data:
         return {prefix.rstrip("."): data}
     return {key: value for name, item in data.items() for key, value in flat(item, f"{prefix}{name}.").items()}
 
