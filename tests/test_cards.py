@@ -111,6 +111,15 @@ def test_the_summary_is_the_first_paragraph_in_one_line() -> None:
     assert ModelCard({}, "# only a heading\n").summary == ""
 
 
+def test_the_title_is_the_first_heading_found_in_linear_time() -> None:
+    for body, title in (("x\n# A b  \n# c\n", "A b"), ("#a\n## b\n#   c", "c"), ("#  \n", ""), ("x # y", ""), ("# a\r\nb", "a")):
+        assert ModelCard({}, body).title == title
+    started = time.perf_counter()
+    assert ModelCard({}, "# a" + " " * 40_000 + "b").title.endswith("b")
+    assert ModelCard({}, "# " + " " * 40_000).title == ""
+    assert time.perf_counter() - started < 1
+
+
 NUMBERS: dict[str, Any] = {
     "metrics": [
         {"metric": "fd", "value": 12.5, "stderr": 0.5, "dataset": "squares", "split": "val", "n": 100},

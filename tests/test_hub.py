@@ -3,7 +3,9 @@
 import json
 import os
 import struct
+import tracemalloc
 from collections.abc import Callable, Iterator
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from zoo_core import pins
 from zoo_core.errors import (
     CardError,
     ConfigError,
+    GatedError,
     HubError,
     IntegrityError,
     NameConflictError,
@@ -26,13 +29,16 @@ from zoo_core.errors import (
     UsageError,
     ZooError,
 )
-from zoo_core.hub import Files, fetch, pull
+from zoo_core.hub import Files, check_content, fetch, pull
 from zoo_core.registry import Plugin, Registry, discover, using
 from zoo_core.specs import CheckpointSpec, Pin
-from zoo_core.testing import installed, write_checkpoint, write_checkpoint_plugin, write_fake_plugin
+from zoo_core.testing import fake_zoo, installed, write_checkpoint, write_checkpoint_plugin, write_fake_plugin
 from zoo_core.testing.fake import Fake
 from zoo_core.testing.fake_config import FakeConfig
+from zoo_core.testing.hub import LoopbackHub
 from zoo_core.weights import MAX_HEADER_BYTES, MAX_TENSORS, check_finite, read_header
+
+pytest_plugins = ["zoo_core.testing.hub"]
 
 
 @pytest.fixture
@@ -185,8 +191,52 @@ def test_a_folder_without_local_before_it_is_told_how_to_write_it(tmp_path: Path
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     (tmp_path / "runs" / "cat").mkdir(parents=True)
+    (tmp_path / "cat").mkdir()
     with pytest.raises(HubError, match="write local:runs/cat"):
         fetch("runs/cat")
+    with fake_zoo(), pytest.raises(UnknownNameError, match="write local:cat"):
+        fetch("cat")
+
+
+def test_a_folder_is_told_how_to_write_it_by_a_hub_that_answers_too(
+    hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "cat").mkdir(parents=True)
+    with pytest.raises(NotFoundError, match="write local:runs/cat"):
+        fetch("runs/cat")
+    with hub.fault("GET /api/", status=401), pytest.raises(GatedError, match="write local:runs/cat"):
+        fetch("runs/cat")
+
+
+@pytest.mark.parametrize("place", ["is_dir", "exists", "iterdir"])
+def test_a_folder_that_cannot_be_read_is_a_resource_error(place: str, local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, place, refuse)
+    with pytest.raises(ResourceError, match="Permission denied"):
+        pull(f"local:{local}")
+
+
+@pytest.mark.parametrize("name", ["notes.json", "README.md", "notes.txt"])
+def test_a_file_larger_than_its_kind_may_be_is_not_read_whole(name: str, local: Path) -> None:
+    (local / name).touch()
+    os.truncate(local / name, 1 << 40)
+    with pytest.raises(UnsafeContentError, match=f"{name} is larger than .* MiB"):
+        pull(f"local:{local}")
+
+
+def test_of_json_and_cards_no_more_than_their_limit_is_looked_into() -> None:
+    for name, limit in (("config.json", 8 << 20), ("README.md", 4 << 20)):
+        with mmap(-1, 1 << 30) as data:
+            tracemalloc.start()
+            try:
+                with pytest.raises((CardError, ConfigError), match="larger than"):
+                    check_content(name, data)
+                assert tracemalloc.get_traced_memory()[1] < 2 * limit
+            finally:
+                tracemalloc.stop()
 
 
 def safetensors(header: object, body: bytes = b"", pad: bytes = b"") -> bytes:
@@ -317,6 +367,13 @@ def test_a_checkpoint_without_a_valid_card_is_not_pinned(package: Path, capsys: 
         pins.write_pins(package)
     assert pins.main([str(package)]) == 3
     assert capsys.readouterr().err.startswith("zoo: error: model card: ")
+
+
+@pytest.mark.parametrize("name", ["training.json", "metrics.json"])
+def test_json_that_cannot_be_read_is_not_pinned(name: str, package: Path) -> None:
+    (package / "model_cards" / "fake-x" / name).write_text("[]")
+    with pytest.raises(ConfigError, match=name):
+        pins.write_pins(package)
 
 
 def test_pinning_where_there_is_no_plugin_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

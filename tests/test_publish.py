@@ -1,9 +1,11 @@
 """Publishing: everything is checked before anything is sent, and the repository is the old version or the complete new one."""
 
+import errno
 import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from safetensors.torch import load, save
 
 import zoo_core
 from zoo_core import cards, pins
-from zoo_core.cli import main
+from zoo_core.cli import console, main
 from zoo_core.config import dump_json, load_json
 from zoo_core.errors import (
     CardError,
@@ -30,6 +32,7 @@ from zoo_core.errors import (
     IntegrityError,
     NotFoundError,
     OfflineError,
+    ResourceError,
     TrustError,
     UnknownNameError,
     UnsafeContentError,
@@ -37,6 +40,7 @@ from zoo_core.errors import (
     ZooError,
 )
 from zoo_core.publishing import Published, prepare, publish, sending
+from zoo_core.publishing import parcel as parcels
 from zoo_core.publishing.sending import send
 from zoo_core.testing import environment, fake_zoo, installed, pins_of, write_checkpoint, write_checkpoint_plugin, write_fake_plugin
 from zoo_core.testing.fake import Fake
@@ -192,6 +196,20 @@ WRONG: dict[str, tuple[Callable[[Path], object], type[ZooError]]] = {
         ),
         UnsafeContentError,
     ),
+    "a licence that is not UTF-8": (
+        lambda folder: (folder / "LICENSE").write_bytes(SECRETS["github"].encode("utf-16")),
+        UnsafeContentError,
+    ),
+    "a licence that holds zero bytes": (
+        lambda folder: (folder / "LICENSE").write_bytes(SECRETS["github"].encode("utf-16-le")),
+        UnsafeContentError,
+    ),
+    "training.json in UTF-16": (
+        lambda folder: (folder / "training.json").write_bytes(f'{{"by": "{SECRETS["github"]}"}}'.encode("utf-16")),
+        UnsafeContentError,
+    ),
+    "a card of another family": (card("tags:", "zoo: {family: ddpm}\ntags:"), CardError),
+    "a card whose family is no name": (card("tags:", "zoo: ddpm\ntags:"), CardError),
     "a secret as a name": (text(f"a/{SECRETS['github']}.txt", "x"), UnsafeContentError),
 }
 
@@ -205,6 +223,21 @@ def test_nothing_is_sent_when_anything_is_wrong(case: str, folder: Path, run: st
     assert type(raised.value) is error
     assert hub.requests == ()
     assert not any(secret in str(raised.value) for secret in SECRETS.values())
+
+
+def test_the_login_that_is_stored_is_a_secret_too(
+    folder: Path, run: str, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    Path(os.environ["HF_HOME"], "token").write_text("my-own-login\n")
+    (folder / "LICENSE").write_text("You may, with my-own-login.\n")
+    with pytest.raises(UnsafeContentError, match="your access token") as raised:
+        put(run)
+    assert "my-own-login" not in str(raised.value)
+    assert console.redact("sent my-own-login twice") == "sent *** twice"
+    monkeypatch.delitem(sys.modules, "huggingface_hub.constants")
+    assert console.redact("sent my-own-login twice") == "sent *** twice"
+    assert hub.requests == ()
 
 
 @pytest.mark.parametrize(
@@ -224,6 +257,26 @@ def test_what_is_not_here_is_not_published(reference: str, repo: str, hub: Loopb
     assert hub.requests == ()
 
 
+def test_a_folder_that_is_written_as_a_name_is_hinted_at(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(run).parent)
+    with pytest.raises(UnknownNameError, match=r"unknown checkpoint 'cat' -- .*write \./cat"):
+        put("cat")
+    assert prepare("./cat", CAT, license="mit").name == "cat"
+
+
+@pytest.mark.parametrize("reference", ["~nosuch/x", "local:~nosuch/x", "x/" + "y" * 5000, "a/\0"])
+def test_what_is_no_path_is_no_folder(reference: str, hub: LoopbackHub) -> None:
+    with pytest.raises(UsageError, match=r"no path|no checkpoint reference"):
+        put(reference)
+    assert hub.requests == ()
+
+
+def test_a_run_without_an_export_is_said_to_lack_it(run: str, folder: Path) -> None:
+    folder.rename(folder.parent / "elsewhere")
+    with pytest.raises(NotFoundError, match="export"):
+        put(run)
+
+
 @pytest.mark.parametrize("repo", ["cat", "zoo/cat@main", "local:cat", "../cat", "", "zoo/cat/more"])
 def test_a_repository_is_an_organisation_and_a_name(repo: str, run: str) -> None:
     with pytest.raises(UsageError, match="repository"):
@@ -234,6 +287,20 @@ def test_a_repository_is_an_organisation_and_a_name(repo: str, run: str) -> None
 def test_a_tag_is_a_plain_name(tag: str, run: str, hub: LoopbackHub) -> None:
     with pytest.raises(UsageError, match="tag"):
         put(run, tag=tag)
+    assert hub.requests == ()
+
+
+def test_a_dry_run_refuses_what_would_be_refused(run: str, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    for tag in ("main", "../x"):
+        with pytest.raises(UsageError, match="tag"):
+            put(run, tag=tag, dry_run=True)
+    done = put(run, tag="v1", dry_run=True)
+    assert (done.commit, done.url, done.sent) == ("", "", ())
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert put(run, dry_run=True) == done
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.example.org")
+    with pytest.raises(TrustError):
+        put(run, dry_run=True)
     assert hub.requests == ()
 
 
@@ -251,7 +318,9 @@ def test_a_tag_is_a_plain_name(tag: str, run: str, hub: LoopbackHub) -> None:
         (None, None, UsageError),
         (None, "mit", "mit"),
         ("mit", "apache-2.0", CardError),
-        ("unknown", "My Licence!", CardError),
+        ("unknown", "My Licence!", UsageError),
+        ("unknown", "MIT", UsageError),
+        ("mit", "MIT", UsageError),
         ("unknown", "other", CardError),
         ("[mit]", None, CardError),
     ],
@@ -266,6 +335,22 @@ def test_a_licence_is_stated_once_and_never_invented(
     else:
         with pytest.raises(then, match=r"licen[sc]e"):
             prepare(run, CAT, license=given)
+
+
+def test_a_licence_in_capitals_is_the_option_s_fault(run: str) -> None:
+    with pytest.raises(UsageError, match=r"--license MIT .* -- .*small letters.* mit"):
+        put(run, license="MIT")
+
+
+def test_a_licence_that_the_hub_does_not_know_makes_no_repository(folder: Path, run: str, hub: LoopbackHub) -> None:
+    with pytest.raises(CardError, match="apache2"):
+        put(run, license="apache2")
+    assert CAT not in hub.repos
+    assert [str(request) for request in hub.requests] == [f"GET /api/models/{CAT}", "POST /api/validate-yaml"]
+    put(run, license="apache-2.0")
+    rewrite(folder / "README.md", "license: unknown", "license: apache2")
+    with pytest.raises(CardError, match="apache2"):
+        put(run, license=None)
 
 
 def test_another_licence_has_a_name(folder: Path, run: str) -> None:
@@ -324,6 +409,29 @@ def test_what_a_person_wrote_stays(folder: Path, run: str) -> None:
     assert f'zoo_core.load("{CAT}")' in made.body
     (folder / "README.md").write_text(str(made))
     assert prepare(run, CAT).files["README.md"] == str(made).encode()
+
+
+def test_what_the_card_says_of_its_plugin_stays(folder: Path, run: str) -> None:
+    rewrite(folder / "README.md", "tags:", "zoo: {family: fake, plugin: zoo-mine, note: keep me}\ntags:")
+    made = prepare(run, CAT, license="mit").card
+    assert made.metadata["zoo"] == {"family": "fake", "plugin": "zoo-mine", "note": "keep me"}
+    assert "`zoo-mine`" in made.body
+    assert "`zoo-fake`" not in made.body
+
+
+def test_a_copy_of_what_was_pulled_is_used_by_its_own_name(run: str, hub: LoopbackHub, tmp_path: Path) -> None:
+    put(run)
+    pulled = zoo_core.pull(CAT)[0].folder
+    with pytest.raises(UnsafeContentError, match=r"link.* -- .*cp -rL"):
+        publish(f"{pulled}", "zoo/fork")
+    shutil.copytree(pulled, tmp_path / "fork")
+    publish(f"{tmp_path}/fork", "zoo/fork")
+    body = cards.parse(files_of(hub, "zoo/fork")["README.md"]).body
+    assert body.count("## Use") == 1
+    assert (body.count("zoo/fork"), body.count(CAT)) == (3, 0)
+    rewrite(tmp_path / "fork" / "README.md", "samples = model.sample(16, seed=0)", "samples = model.sample(64, seed=1)  # mine")
+    mine = prepare(f"{tmp_path}/fork", "zoo/fork").card.body
+    assert (mine.count("# mine"), mine.count(CAT)) == (1, 3)
 
 
 def test_what_draws_no_images_is_not_said_to(tmp_path: Path) -> None:
@@ -459,7 +567,7 @@ def test_a_folder_behind_a_link_is_published(carried: Path, tmp_path: Path, hub:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("zoo:\n  family: fake\n  plugin: zoo-fake\n", ""), ("plugin: zoo-fake", "plugin: other"), ('load("blobs")', 'load("x")')],
+    [("zoo:\n  family: fake\n  plugin: zoo-fake\n", ""), ("  plugin: zoo-fake\n", ""), ('load("blobs")', 'load("x")')],
 )
 def test_the_card_of_what_a_plugin_carries_has_to_be_complete(old: str, new: str, carried: Path, hub: LoopbackHub) -> None:
     rewrite(folder_of(carried) / "README.md", old, new)
@@ -488,6 +596,25 @@ def test_a_pin_is_written_only_for_exactly_what_is_published(carried: Path, run:
     with pytest.raises(ConfigError):
         publish("blobs", CAT, pin=carried.parent / "nothing.json")
     assert (carried.read_bytes(), hub.requests) == (before, ())
+
+
+@pytest.mark.parametrize("failing", ["TemporaryFile", "write_file"])
+def test_a_pin_that_cannot_be_written_is_told_before_or_with_the_commit(
+    failing: str, carried: Path, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **options: object) -> None:
+        error = OSError(errno.ENOSPC, "No space left on device")
+        raise error if failing == "TemporaryFile" else ResourceError("cannot write it")
+
+    monkeypatch.setattr(parcels, failing, full)
+    with pytest.raises(ResourceError, match="cannot write") as raised:
+        publish("blobs", CAT, pin=carried)
+    if failing == "TemporaryFile":
+        assert hub.requests == ()
+    else:
+        assert f"published as {hub.commits(CAT)[0].id}" in raised.value.what
+        assert "another run" in raised.value.hint
+    monkeypatch.undo()
 
 
 def test_the_cats_of_this_repository_can_be_published_as_they_are(hub: LoopbackHub) -> None:
@@ -599,6 +726,26 @@ def test_what_the_hub_fails_at_is_an_error_of_ours_and_a_rerun_completes(
     assert len(hub.commits(CAT)) == 2
 
 
+@pytest.mark.parametrize(
+    ("match", "fault", "error"),
+    [
+        ("POST .*/tag/", {"status": 500}, HubError),
+        ("POST .*/tag/", {"status": 403}, HubError),
+        ("GET /api/models/zoo/cat/revision", {"status": 500}, HubError),
+        ("GET /api/models/zoo/cat/revision", {"status": 404, "headers": {"X-Error-Code": "RevisionNotFound"}}, NotFoundError),
+    ],
+)
+def test_what_fails_after_the_commit_names_the_commit(
+    match: str, fault: dict[str, Any], error: type[ZooError], run: str, hub: LoopbackHub
+) -> None:
+    with hub.fault(match, **fault), pytest.raises(error) as raised:
+        put(run, tag="v1")
+    assert type(raised.value) is error
+    assert raised.value.what.startswith(f"published as {hub.commits(CAT)[0].id}; ")
+    assert hub.token not in str(raised.value)
+    assert len(hub.commits(CAT)) == 2
+
+
 def test_a_silent_hub_is_not_waited_for_forever(run: str, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "PATIENCE", 0.3)
     with hub.fault("POST .*/commit/", delay=Event(), status=500), pytest.raises(HubError, match="connection"):
@@ -700,6 +847,7 @@ def test_a_dry_run_checks_and_tells_everything_and_asks_nothing(
     }
     (folder / "run.py").write_text("x")
     assert zoo(run, "--repo", CAT, "--license", "mit", "--dry-run").code == 7
+    assert zoo(run, "--repo", CAT, "--license", "mit", "--dry-run", "--tag", "main").code == 2
     assert hub.requests == ()
 
 

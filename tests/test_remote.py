@@ -199,9 +199,11 @@ def test_the_hubs_own_client_finds_what_the_zoo_fetched_and_the_other_way_round(
     hub.add_repo("zoo/dogs", cats)
     folder = Path(snapshot_download("zoo/dogs"))
     before = len(hub.requests)
-    [files] = pull(f"zoo/dogs@{folder.name}")
-    assert files.folder.samefile(folder)
-    assert len(hub.requests) == before
+    for _ in range(2):
+        [files] = pull(f"zoo/dogs@{folder.name}")
+        assert files.folder.samefile(folder)
+    assert asked(hub)[before:] == [f"GET /api/models/zoo/dogs/revision/{folder.name}"]  # what it must have, once
+    assert not scan_cache_dir(cache_folder()).warnings
 
 
 def test_large_files_come_from_another_address_without_the_token(hub: LoopbackHub, commit: str) -> None:
@@ -217,6 +219,61 @@ def test_the_sha256_of_every_file_is_told(cats: Contents, commit: str) -> None:
     for name, data in cats.items():
         assert files.digest(name) == hashlib.sha256(data).hexdigest()
         assert files.size(name) == len(data)
+
+
+# Whole or not
+
+
+@pytest.mark.parametrize("offline", [False, True])
+@pytest.mark.parametrize("lost", ["blob", "link"])
+def test_a_commit_of_which_a_file_is_gone_is_not_whole(
+    hub: LoopbackHub, cats: Contents, commit: str, lost: str, offline: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = pull(CATS)[0].folder / "README.md"
+    (path.resolve() if lost == "blob" else path).unlink()
+    if offline:
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        with pytest.raises(OfflineError):
+            pull(f"{CATS}@{commit}")
+        return
+    assert {name: pull(f"{CATS}@{commit}")[0].read(name) for name in cats} == cats
+    before = len(hub.requests)
+    pull(f"{CATS}@{commit}")
+    assert len(hub.requests) == before
+
+
+def test_what_another_client_fetched_in_part_is_completed(hub: LoopbackHub, cats: Contents, commit: str) -> None:
+    for name in ("config.json", WEIGHTS):
+        hf_hub_download(CATS, name, revision=commit)
+    assert pull(f"{CATS}@{commit}")[0].names == tuple(sorted(cats))
+
+
+def test_what_another_client_fetched_serves_offline(hub: LoopbackHub, commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot_download(CATS)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert pull(CATS)[0].hub == pull(f"{CATS}@{commit}")[0].hub == Hub(repo=CATS, commit=commit)
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "",
+        "[]",
+        "[" * 100_000,
+        "{}",
+        '{"files": 3}',
+        '{"files": {"../x.json": "OID"}}',
+        '{"files": {"config.json": "OID", "model.safetensors": "../../evil"}}',
+        '{"files": {"config.json": 7}}',
+    ],
+)
+def test_a_note_in_the_cache_that_is_none_is_asked_for_again(hub: LoopbackHub, cats: Contents, commit: str, evil: str) -> None:
+    pull(CATS)
+    note = cache_folder() / "models--zoo--cats" / "zoo" / f"{commit}.json"
+    good = note.read_text()
+    note.write_text(evil.replace("OID", "0" * 40))
+    assert {name: pull(f"{CATS}@{commit}")[0].read(name) for name in cats} == cats
+    assert note.read_text() == good
 
 
 # Wrong bytes
@@ -315,12 +372,12 @@ def test_a_wrong_file_in_the_cache_is_an_integrity_error_where_nothing_better_co
 
 
 @pytest.mark.parametrize("header", ["ETag", "X-Repo-Commit", "X-Linked-Etag", "X-Xet-Hash"])
-@pytest.mark.parametrize("value", ["../../../evil", "/tmp/evil", "main", "0" * 39, "A" * 40])
-def test_an_id_in_a_header_that_is_none_is_unsafe(hub: LoopbackHub, commit: str, header: str, value: str) -> None:
-    before = below(home().parent)
-    with hub.fault("GET .*/resolve/", headers={header: f'"{value}"'}), pytest.raises(UnsafeContentError, match="which is no id"):
-        pull(CATS)
-    assert below(home().parent) == before
+@pytest.mark.parametrize("value", ["../../../evil", "/tmp/evil", "main", "d41d8cd98f00b204e9800998ecf8427e"])
+def test_the_ids_in_headers_are_used_for_nothing(hub: LoopbackHub, cats: Contents, commit: str, header: str, value: str) -> None:
+    with hub.fault("GET .*", headers={header: f'"{value}"'}):
+        [files] = pull(CATS)
+    assert files.folder.name == commit
+    assert sorted(path.read_bytes() for path in blobs(home())) == sorted(cats.values())
 
 
 def changed(**values: Any) -> Callable[[bytes], bytes]:
@@ -351,6 +408,18 @@ HOSTILE = {
     "a size beyond all disks": weights_as(lfs={"sha256": "0" * 64, "size": 1 << 60}),
     "no name": weights_as(rfilename=7),
     "a file that is none": changed(siblings=[7]),
+    **{
+        f"too large: {name}": changed(siblings=lambda files, name=name, size=size: [*files, {**files[1], "rfilename": name, "size": size}])
+        for name, size in {
+            "notes.json": (8 << 20) + 1,
+            "NOTES.JSON": (8 << 20) + 1,
+            "more.md": (4 << 20) + 1,
+            "more.txt": (64 << 20) + 1,
+            "grid.png": (64 << 20) + 1,
+            "LICENSE": (64 << 20) + 1,
+            "more.safetensors": (16 << 30) + 1,
+        }.items()
+    },
     "too many files": changed(siblings=lambda files: files + [{**files[-2], "rfilename": f"{i}.json"} for i in range(101)]),
     **{
         repr(name): changed(siblings=lambda files, name=name: [*files, {**files[-1], "rfilename": name}])
@@ -429,6 +498,22 @@ def test_what_was_fetched_is_checked_like_any_checkpoint(hub: LoopbackHub, cats:
         hub.commit(CATS, {**cats, name: data})
         with pytest.raises(error):
             pull(CATS)
+
+
+def test_an_error_in_the_content_names_the_repository_and_is_no_advice_to_authors(hub: LoopbackHub, cats: Contents, commit: str) -> None:
+    for name, data in {"README.md": b"# no front matter", "config.json": b"[]", WEIGHTS: b"0" * 100}.items():
+        hub.commit(CATS, {**cats, name: data})
+        with pytest.raises(ZooError, match=f"^{CATS}: ") as caught:
+            pull(CATS)
+        assert caught.value.hint == "do not use it; tell its authors"
+
+
+def test_json_that_the_zoo_does_not_read_may_be_anything(hub: LoopbackHub, cats: Contents) -> None:
+    hub.add_repo(CATS, {**cats, "vocabulary.json": b'["a", "b"]'})
+    assert "vocabulary.json" in pull(CATS)[0].names
+    hub.commit(CATS, {"metrics.json": b"[]"})
+    with pytest.raises(ConfigError, match=r"metrics\.json"):
+        pull(CATS)
 
 
 # Failures of the network
@@ -527,7 +612,7 @@ def test_a_missing_repository_and_file_say_so(hub: LoopbackHub, pinned: Checkpoi
     more = CheckpointSpec(name="cats", files={**pinned.files, "LICENSE": Pin(sha256="0" * 64, size=1)}, hub=pinned.hub)
     with registered(plugins, more), pytest.raises(NotFoundError, match="no LICENSE"):
         fetch("cats")
-    with hub.fault(r"GET .*/resolve/.*config\.json", status=404), pytest.raises(NotFoundError, match=r"config\.json"):
+    with hub.fault(r"GET .*/resolve/.*config\.json", status=404), pytest.raises(NotFoundError, match=r"config\.json.*no such file"):
         fetch(CATS)
 
 
@@ -568,7 +653,9 @@ def test_offline_and_cached_needs_no_socket(
     [files] = pull(reference)
     assert files.source.startswith("the cache, zoo/cats at ")
     assert zoo_core.load(reference).sample(2).shape == (2, 2)
-    assert all("is what it was when it was last fetched" in record.getMessage() for record in caplog.records)
+    for record in caplog.records:
+        assert re.search(r"is what it was when it was last fetched, .*: HF_HUB_OFFLINE forbids requests", record.getMessage())
+        assert "not cached" not in record.getMessage()
     assert bool(caplog.records) == (reference != "cats")
 
 
@@ -682,6 +769,38 @@ def test_a_cache_that_cannot_be_written_is_a_resource_error_and_what_is_there_lo
     assert pull("cats")[0].source.startswith("the cache")
 
 
+def test_a_branch_that_moved_is_what_it_was_where_the_cache_cannot_be_written(
+    hub: LoopbackHub, cats: Contents, commit: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pull(CATS)
+    hub.commit(CATS, {"LICENSE": b"text"})
+
+    def refuse(*args: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(RepoCache, "lock", refuse)
+    assert pull(CATS)[0].hub == Hub(repo=CATS, commit=commit)
+    assert re.search("is what it was when it was last fetched, .*: cannot write into the cache .* Read-only", caplog.text)
+    hub.add_repo("zoo/dogs", cats)
+    with pytest.raises(ResourceError, match="Read-only") as caught:
+        pull("zoo/dogs")
+    assert "free some space" not in caught.value.hint
+
+
+def test_a_cache_that_cannot_be_listed_is_a_resource_error(hub: LoopbackHub, commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "glob", refuse)
+        pull(CATS)
+    monkeypatch.setenv("HF_HUB_CACHE", str(home() / "other"))
+    monkeypatch.setattr(RepoCache, "lock", refuse)
+    with pytest.raises(ResourceError, match="Permission denied") as caught:
+        pull(CATS)
+    assert "free some space" not in caught.value.hint
+
+
 @pytest.mark.parametrize("place", ["keep", "link"])
 def test_a_full_disk_is_a_resource_error_and_leaves_nothing_half_written(
     hub: LoopbackHub, cats: Contents, commit: str, place: str, monkeypatch: pytest.MonkeyPatch
@@ -719,6 +838,10 @@ def test_a_disk_without_links_gets_copies(hub: LoopbackHub, cats: Contents, comm
         [files] = pull(CATS)
         assert {name: files.read(name) for name in files.names} == cats
     assert not (files.folder / WEIGHTS).is_symlink()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for reference in (CATS, f"{CATS}@{commit}"):
+        assert {name: pull(reference)[0].read(name) for name in files.names} == cats
+        assert {verdict.state for verdict in zoo_core.verify(reference)} == {"ok"}
 
 
 def test_what_a_killed_pull_left_is_swept_when_nobody_works_on_it(hub: LoopbackHub, commit: str) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load, save
 
 import zoo_core
+from zoo_core.cli import main
 from zoo_core.errors import NotFoundError, UnknownNameError, UsageError
 from zoo_core.hub import fetch
 from zoo_core.registry import Plugin, Registry, using
@@ -111,6 +113,37 @@ def test_the_cache_is_verified_without_a_request_and_not_mended(far: Path) -> No
         assert states(reference)[WEIGHTS] == "differs"
 
 
+@pytest.mark.parametrize("lost", ["blob", "link"])
+def test_what_is_gone_from_the_cache_is_missing_though_nothing_pins_it(far: Path, lost: str) -> None:
+    for name in ("README.md", WEIGHTS):
+        path = far / name
+        (path.resolve() if lost == "blob" else path).unlink()
+    for reference in ("cats", CATS, f"{CATS}@{far.name}"):
+        assert states(reference) == {"README.md": "missing", "config.json": "ok", WEIGHTS: "missing"}
+    shutil.rmtree(far)
+    with pytest.raises(NotFoundError, match="not here"):
+        zoo_core.verify(CATS)
+
+
+def test_a_file_that_cannot_be_read_stops_nothing(
+    carried: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = os.open
+
+    def refuse(path: Path, *args: int) -> int:
+        if Path(path).name == "README.md":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        assert states() == {"README.md": "unreadable", "config.json": "ok", WEIGHTS: "ok"}
+        with pytest.raises(SystemExit) as done:
+            main(["verify", "--json"])
+    assert [entry["state"] for entry in json.loads(capsys.readouterr().out)] == ["unreadable", "ok", "ok"]
+    assert done.value.code == 8
+
+
 def test_what_one_place_lacks_is_missing_only_if_no_other_is_whole(far: Path, tmp_path: Path) -> None:
     carried = tmp_path / "carried"
     carried.mkdir()
@@ -148,7 +181,7 @@ def zoo(*args: str, site: Path) -> "subprocess.CompletedProcess[str]":
 def test_the_command_tells_a_line_a_file_and_ends_with_the_code_of_the_worst(site: Path, carried: Path) -> None:
     done = zoo("verify", site=site)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[0] == "ok       fake-blobs README.md (zoo-blobs 1.0)"
+    assert done.stdout.splitlines()[0] == "ok         fake-blobs README.md (zoo-blobs 1.0)"
     flip(carried / WEIGHTS)
     done = zoo("verify", "--all", "--json", site=site)
     assert [(entry["file"], entry["state"]) for entry in json.loads(done.stdout)][-1] == (WEIGHTS, "differs")
@@ -157,3 +190,6 @@ def test_the_command_tells_a_line_a_file_and_ends_with_the_code_of_the_worst(sit
     os.unlink(carried / WEIGHTS)
     assert zoo("verify", "fake-blobs", site=site).returncode == 4
     assert zoo("verify", "fake-blobs", "--all", site=site).returncode == 2
+    for path in carried.iterdir():
+        path.unlink()
+    assert zoo("verify", site=site).stderr == "zoo: no registered checkpoint is here -- `zoo verify ORG/NAME` verifies others\n"

@@ -5,6 +5,7 @@ The layout is that of the Hub's own client, so that each finds what the other fe
     models--ORG--NAME/blobs/OID                 the bytes, under the id that the Hub gives them
     models--ORG--NAME/snapshots/COMMIT/FILE     a link to them
     models--ORG--NAME/refs/REVISION             the commit that a branch or tag meant when it was last fetched
+    models--ORG--NAME/zoo/COMMIT.json           the zoo's own: the ids of the files that the commit must have, once they are all here
     .locks/models--ORG--NAME/OID.lock           held while a blob is fetched; a killed process holds none
 
 An OID is the sha256 of a large file and git's id of any other, so what lies here can be checked without asking anybody. The environment
@@ -12,6 +13,7 @@ is read at each call: it may change in a long session, and the client's own cons
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -31,6 +33,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 _STALE = 60.0
+_MAX_NOTE = 1 << 20
 
 
 def is_true(variable: str) -> bool:
@@ -86,15 +89,39 @@ class RepoCache:
         return ()
 
     def held(self, commit: str) -> Mapping[str, str]:
-        """The files of a commit that are here and tell their ids: a file that is no link, where the disk has no links, tells none."""
+        """The names in a commit's folder, and the ids that their links tell: what there is, which may be less than what there must be."""
         held = {}
         with suppress(OSError):
             for name in sorted(os.listdir(self.snapshot(commit))):
                 path = self.snapshot(commit) / name
                 oid = Path(os.readlink(path)).name if path.is_symlink() else ""
-                if OID.fullmatch(oid) and path.is_file():
+                if OID.fullmatch(oid):
                     held[name] = oid
         return held
+
+    def has(self, commit: str, name: str, oid: str, size: int) -> bool:
+        """Whether a commit's folder has a file, as far as can be told without reading it."""
+        path = self.snapshot(commit) / name
+        with suppress(OSError):
+            return path.samefile(self.blob(oid)) if path.is_symlink() else path.is_file() and path.stat().st_size == size
+        return False
+
+    def noted(self, commit: str) -> Mapping[str, str] | None:
+        """The ids of the files that a commit must have, if :meth:`note` has noted them."""
+        with suppress(OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+            with self._note(commit).open("rb") as file:
+                noted = json.loads(file.read(_MAX_NOTE))["files"] if self.snapshot(commit).is_dir() else None
+            if noted and all(isinstance(oid, str) and OID.fullmatch(oid) for oid in noted.values()):
+                return dict(noted)
+        return None
+
+    def note(self, commit: str, oids: Mapping[str, str]) -> None:
+        """Notes the ids of the files that a commit must have, now that they are all here. A cache that cannot be written is borne."""
+        if self.noted(commit) != oids:
+            _write(self._note(commit), json.dumps({"files": dict(oids)}))
+
+    def _note(self, commit: str) -> Path:
+        return self.folder / "zoo" / f"{commit}.json"
 
     def ref(self, revision: str) -> str | None:
         """The commit that a branch or tag meant when it was last fetched."""
@@ -106,17 +133,8 @@ class RepoCache:
 
     def note_ref(self, revision: str, commit: str) -> None:
         """Notes what a branch or tag means now. A cache that cannot be written, or a name in the way, is borne."""
-        path = self.folder / "refs" / revision
-        if revision == commit or self.ref(revision) == commit:
-            return
-        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-        with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                temporary.write_text(commit)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+        if revision != commit and self.ref(revision) != commit:
+            _write(self.folder / "refs" / revision, commit)
 
     @contextmanager
     def lock(self, oid: str, seconds: float) -> Iterator[None]:
@@ -175,8 +193,21 @@ class RepoCache:
 
     def sweep(self) -> None:
         """Removes what killed processes left of unfinished downloads: old, and locked by nobody."""
-        for path in (self.folder / "blobs").glob("*.incomplete"):
-            with suppress(OSError, LockTimeout):
-                if time.time() - path.stat().st_mtime > _STALE:
-                    with self.lock(path.name.partition(".")[0], 0.01):
-                        path.unlink()
+        with suppress(OSError):
+            for path in (self.folder / "blobs").glob("*.incomplete"):
+                with suppress(OSError, LockTimeout):
+                    if time.time() - path.stat().st_mtime > _STALE:
+                        with self.lock(path.name.partition(".")[0], 0.01):
+                            path.unlink()
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a small file in one step, or not at all."""
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(text)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -22,6 +22,8 @@ from zoo_core.numbers import METRICS, model_index
 __all__ = [
     "CLASSIFICATION",
     "DRAFT_LICENSE",
+    "LICENSE",
+    "MAX_CARD_BYTES",
     "MAX_FRONT_MATTER_BYTES",
     "PIPELINE",
     "ModelCard",
@@ -40,10 +42,10 @@ CLASSIFICATION = "image-classification"
 DRAFT_LICENSE = "unknown"
 """What a draft says in the place of a licence."""
 MAX_FRONT_MATTER_BYTES = 64 << 10
-_MAX_CARD_BYTES = 4 << 20
+MAX_CARD_BYTES = 4 << 20
 _MAX_DEPTH = 16
 _FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(?P<yaml>.*?)^---[ \t]*(?:\r?\n|\Z)(?P<body>.*)", re.DOTALL | re.MULTILINE)
-_LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
+LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
 _DATASET = re.compile(r"[\w.-]{1,96}(?:/[\w.-]{1,96})?", re.ASCII)
 
 
@@ -70,8 +72,8 @@ class ModelCard:
     @property
     def title(self) -> str:
         """The first heading."""
-        found = re.search(r"^# +(.+?) *$", self.body, re.MULTILINE)
-        return found[1] if found else ""
+        headings = (line[2:].strip() for line in self.body.splitlines() if line.startswith("# "))
+        return next(filter(None, headings), "")
 
     @property
     def license(self) -> str:
@@ -92,7 +94,7 @@ class ModelCard:
         """
         data = self.metadata
         _demand(
-            isinstance(data.get("license"), str) and bool(_LICENSE.fullmatch(data["license"])),
+            isinstance(data.get("license"), str) and bool(LICENSE.fullmatch(data["license"])),
             "license must be a licence's name on the Hub",
         )
         _demand(data["license"] != "other" or isinstance(data.get("license_name"), str), "license other needs a license_name")
@@ -117,7 +119,7 @@ def load(path: Path) -> ModelCard:
     """Reads a card from a file; raises as :func:`parse` does."""
     try:
         with path.open("rb") as file:
-            return parse(file.read(_MAX_CARD_BYTES + 1))
+            return parse(file.read(MAX_CARD_BYTES + 1))
     except OSError as error:
         raise CardError(f"cannot read {path}: {error.strerror or error}") from error
 
@@ -129,7 +131,7 @@ def parse(text: str | bytes) -> ModelCard:
         CardError: no UTF-8, too large, a byte order mark, no front matter or no line that closes it, or YAML that is not plain values.
     """
     if isinstance(text, bytes):
-        _demand(len(text) <= _MAX_CARD_BYTES, f"it is larger than {_MAX_CARD_BYTES >> 20} MiB")
+        _demand(len(text) <= MAX_CARD_BYTES, f"it is larger than {MAX_CARD_BYTES >> 20} MiB")
         try:
             text = text.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -376,7 +378,11 @@ def complete(
         del front["pipeline_tag"]
     tags = front.get("tags", [])
     front["tags"] = [*tags, *(tag for tag in (LIBRARY, family) if tag not in tags)] if _strings(tags) else tags
-    front["zoo"] = {"family": family, "plugin": plugin}
+    told = front.get("zoo", {})
+    _demand(isinstance(told, dict), "zoo must be a mapping, such as {family: ddpm, plugin: zoo-ddpm}")
+    _demand(told.get("family", family) == family, f"its family is {str(told.get('family'))[:60]}, and that of config.json is {family}")
+    front["zoo"] = {"family": family, "plugin": plugin, **told}
+    plugin = str(front["zoo"]["plugin"])
     if metrics is not None:
         index = model_index(reference.rpartition("/")[2], metrics, front.get("pipeline_tag", ""))
         _demand(_results(front.get("model-index", index)) == _results(index), f"its model-index differs from {METRICS}")
@@ -389,7 +395,7 @@ def _completed_body(card: ModelCard, config: Mapping[str, Any], reference: str, 
         ours = match["name"] in names or match["name"].startswith("local:")
         return match["use"] + (reference if ours else match["name"])
 
-    body = _NAMED.sub(named, card.body)
+    body = _with_use_of(reference, _NAMED.sub(named, card.body), config, plugin, card.metadata.get("pipeline_tag", ""))
     if _load(reference) not in body:
         return f"{body.rstrip()}\n\n{_use(reference, config, plugin, card.metadata.get('pipeline_tag', ''))}\n"
     if _needs(plugin) not in body:
@@ -397,6 +403,19 @@ def _completed_body(card: ModelCard, config: Mapping[str, Any], reference: str, 
     if license:
         body = body.replace(f"\n## Licence\n\n{DRAFT_LICENSE}\n", f"\n## Licence\n\n{license}\n")
     return body.replace(f"- {_DRAFT}\n", f"- {_UNDESCRIBED}\n")
+
+
+_USE = re.compile(r"^## Use\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+
+
+def _with_use_of(reference: str, body: str, config: Mapping[str, Any], plugin: str, pipeline: str) -> str:
+    """``body`` with the section on its use that :func:`render` gave it under another name, as in a copy of a published checkpoint."""
+    section = _USE.search(body)
+    if section is None:
+        return body
+    fresh = _NAMED.sub(lambda match: match["use"] + reference, section[0])
+    rendered = {_use(reference, config, needed, pipeline) for needed in (plugin, "")}
+    return body.replace(section[0], fresh, 1) if fresh.strip() in rendered else body
 
 
 def _results(index: object) -> object:

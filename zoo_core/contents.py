@@ -14,19 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.cache import oid_of
-from zoo_core.config import parse_json
+from zoo_core.cards import MAX_CARD_BYTES
+from zoo_core.config import MAX_JSON_BYTES, parse_json
 from zoo_core.errors import IntegrityError, NotFoundError, ResourceError, UnsafeContentError
 from zoo_core.registry import Reference
 from zoo_core.specs import CheckpointSpec, Hub, Pin
 from zoo_core.weights import MAX_HEADER_BYTES, TensorInfo, read_header
 
-__all__ = ["CARD", "CONFIG", "TRAINING", "WEIGHTS", "Files", "OnFile", "check_name", "is_data"]
+__all__ = ["CARD", "CONFIG", "TRAINING", "WEIGHTS", "Files", "OnFile", "check_name", "is_data", "max_size"]
 
 CARD, CONFIG, WEIGHTS, TRAINING = "README.md", "config.json", "model.safetensors", "training.json"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){0,3}", re.ASCII)
 _SUFFIXES = {".md", ".json", ".safetensors", ".png", ".txt", ""}
-_MAX_UNPINNED = 16 << 30
+_LARGEST = {".json": MAX_JSON_BYTES, ".md": MAX_CARD_BYTES, ".safetensors": 16 << 30}
+_LARGEST_OTHER = 64 << 20
 _CHUNK = 1 << 30
 
 OnFile = Callable[["Files", str, int], None]
@@ -72,7 +74,10 @@ class Files:
         known = self.pins if self.pins is not None else self.oids
         if known is not None:
             return tuple(sorted(known))
-        return tuple(sorted(path.name for path in self.folder.iterdir() if path.is_file() and is_data(path.name)))
+        try:
+            return tuple(sorted(path.name for path in self.folder.iterdir() if path.is_file() and is_data(path.name)))
+        except OSError as error:
+            raise ResourceError(f"cannot read {self.folder}: {_why(error)}") from error
 
     def read(self, name: str) -> bytes:
         """The bytes of a file, read once and verified. What is wrong in the cache is removed, and fetched again once.
@@ -100,9 +105,12 @@ class Files:
     def read_once(self, name: str) -> bytes:
         """As :meth:`read`, but nothing is fetched again."""
         pin = self._pin(name)
-        data = self._bytes(name, pin.size if pin else _MAX_UNPINNED)
+        limit = pin.size if pin else max_size(name)
+        data = self._bytes(name, limit)
         if pin and len(data) != pin.size:
             raise self._tampered(f"{name} is {'longer' if len(data) > pin.size else 'shorter'} than the pinned {pin.size} bytes")
+        if len(data) > limit:
+            raise UnsafeContentError(f"{self.reference}: {name} is larger than {limit >> 20} MiB", "do not use it")
         digest = hashlib.sha256(data).hexdigest()
         if pin and digest != pin.sha256:
             raise self._tampered(f"the sha256 of {name} is {digest[:12]}..., pinned is {pin.sha256[:12]}...")
@@ -208,3 +216,8 @@ def check_name(name: str) -> None:
 def is_data(name: str) -> bool:
     """Whether a file of that name belongs into a checkpoint: weights, JSON, text and pictures."""
     return bool(_NAME.fullmatch(name)) and Path(name).suffix.lower() in _SUFFIXES
+
+
+def max_size(name: str) -> int:
+    """How many bytes a file of that name may have where nothing pins it: no more than its kind can be read of."""
+    return _LARGEST.get(Path(name).suffix.lower(), _LARGEST_OTHER)

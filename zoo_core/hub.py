@@ -4,26 +4,41 @@ A checkpoint is found in a local folder, in the package that carries it, in the 
 must be what is pinned. What nothing pins, a repository that was named by ORG/NAME, must be what the Hub says by the ids of its files, which
 stay in the cache as the names of the blobs.
 
-A revision is resolved to a commit once; from there on everything is asked of that commit. A commit that is cached needs no request. The
-weights are fetched last, so a commit whose weights are in the cache is whole.
+A revision is resolved to a commit once; from there on everything is asked of that commit. What a commit must have the pins say, or a note
+in the cache that is written when all of it has been fetched. A commit that is cached and pinned or noted needs no request; one that another
+tool has cached is asked for once.
 """
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from mmap import mmap
-from pathlib import Path
 from typing import Any
 
 from zoo_core import remote
 from zoo_core.cache import COMMIT, RepoCache, cache_folder, is_true
+from zoo_core.cards import MAX_CARD_BYTES
 from zoo_core.cards import parse as parse_card
-from zoo_core.config import parse_json
+from zoo_core.config import MAX_JSON_BYTES, parse_json
 from zoo_core.contents import CARD, CONFIG, TRAINING, WEIGHTS, Files, OnFile, check_name, is_data
-from zoo_core.errors import GatedError, HubError, IntegrityError, NotFoundError, UnsafeContentError, UsageError, ZooError
+from zoo_core.errors import (
+    CardError,
+    ConfigError,
+    GatedError,
+    HubError,
+    IntegrityError,
+    NotFoundError,
+    ResourceError,
+    UnknownNameError,
+    UnsafeContentError,
+    UsageError,
+    ZooError,
+)
+from zoo_core.numbers import METRICS
 from zoo_core.registry import REPO, Claim, Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec, Hub, Pin
 from zoo_core.weights import check_finite, read_header
@@ -45,6 +60,7 @@ __all__ = [
     "is_data",
     "places",
     "pull",
+    "unpinned_in_cache",
 ]
 
 _REPO = re.compile(REPO)
@@ -75,9 +91,13 @@ def fetch(reference: str | Reference) -> Files:
 
 def _local(reference: Reference) -> Files:
     folder = reference.path
-    if not folder.is_dir():
+    try:
+        is_folder, is_whole = folder.is_dir(), (folder / CONFIG).exists()
+    except OSError as error:
+        raise ResourceError(f"cannot read {folder}: {error.strerror or error}") from error
+    if not is_folder:
         raise NotFoundError(f"there is no folder {folder}", "local:PATH is the folder of a checkpoint or of a training run")
-    if not (folder / CONFIG).exists():
+    if not is_whole:
         raise NotFoundError(
             f"{folder} holds no checkpoint: it has no {CONFIG}", "local:PATH is the folder of a checkpoint or of a training run"
         )
@@ -86,7 +106,10 @@ def _local(reference: Reference) -> Files:
 
 
 def _registered(reference: Reference) -> Files:
-    claim = registry().claim(CheckpointSpec, reference.name)
+    try:
+        claim = registry().claim(CheckpointSpec, reference.name)
+    except UnknownNameError as error:
+        raise _hinted(reference, error) from None
     spec = claim.spec
     assert isinstance(spec, CheckpointSpec)
     _check_names(spec)
@@ -97,7 +120,7 @@ def _registered(reference: Reference) -> Files:
 
 def carries(spec: CheckpointSpec) -> bool:
     """Whether the package that pins a checkpoint has all of its files."""
-    return spec.folder is not None and bool(spec.files) and all((spec.folder / name).is_file() for name in spec.files)
+    return spec.folder is not None and bool(spec.files) and all(os.path.isfile(spec.folder / name) for name in spec.files)
 
 
 def carried(reference: Reference, claim: Claim) -> Files:
@@ -120,14 +143,17 @@ def cached(reference: Reference, claim: Claim | None = None, commit: str = "") -
 
     No request is made, and nothing is read.
     """
-    if claim:
-        files = _pinned_in_cache(reference, claim)
-        return files if files and all((files.folder / name).is_file() for name in files.names) else None
+    files = _pinned_in_cache(reference, claim) if claim else unpinned_in_cache(reference, commit)
+    return files if files and all(os.path.isfile(files.folder / name) for name in files.names) else None
+
+
+def unpinned_in_cache(reference: Reference, commit: str) -> Files | None:
+    """The files that a commit of a repository must have by the note in the cache, or else those that are there."""
     cache = _cache(reference.name)
-    held = {name: oid for name, oid in cache.held(commit).items() if _is_wanted(name)}
-    if not {CONFIG, WEIGHTS} <= set(held):
+    oids = {name: oid for name, oid in (cache.noted(commit) or cache.held(commit)).items() if _is_wanted(name)}
+    if not {CONFIG, WEIGHTS} <= set(oids):
         return None
-    return _in_cache(reference, reference.name.partition("/")[2], Hub(repo=cache.repo, commit=commit), oids=held)
+    return _in_cache(reference, reference.name.partition("/")[2], Hub(repo=cache.repo, commit=commit), oids=oids)
 
 
 def places(reference: Reference, claim: Claim) -> list[Files]:
@@ -137,7 +163,7 @@ def places(reference: Reference, claim: Claim) -> list[Files]:
     _check_names(spec)
     inside = carried(reference, claim) if spec.folder is not None and spec.folder.is_dir() else None
     found = [inside, _pinned_in_cache(reference, claim)]
-    return [files for files in found if files and any((files.folder / name).is_file() for name in files.names)]
+    return [files for files in found if files and any(os.path.isfile(files.folder / name) for name in files.names)]
 
 
 def _pinned_in_cache(reference: Reference, claim: Claim) -> Files | None:
@@ -186,35 +212,39 @@ def _hosted(reference: Reference) -> Files:
     cache, revision = _cache(reference.name), reference.revision or "main"
     known = revision if COMMIT.fullmatch(revision) else cache.ref(revision)
     here = cached(reference, commit=known) if known else None
-    if here and known == revision:
+    if here and known == revision and cache.noted(revision):
         return here
     try:
-        there = remote.listing(cache.repo, revision, _is_wanted)
-    except (NotFoundError, GatedError):
-        raise
-    except HubError as error:
-        if here is None:
+        return _asked(reference, cache, revision)
+    except (HubError, ResourceError) as error:
+        if here is None or isinstance(error, NotFoundError | GatedError):
             raise _hinted(reference, error) from None
         _log.warning("zoo: warning: %s is what it was when it was last fetched, %s: %s", reference, here.source, error.what)
         return here
-    here, oids = cached(reference, commit=there.commit), {name: entry.oid for name, entry in there.files.items()}
-    if here is None or here.oids != oids:
+
+
+def _asked(reference: Reference, cache: RepoCache, revision: str) -> Files:
+    """What a revision is now, by the Hub; fetches what is not in the cache."""
+    there = remote.listing(cache.repo, revision, _is_wanted)
+    files, oids = cached(reference, commit=there.commit), {name: entry.oid for name, entry in there.files.items()}
+    if files is None or files.oids != oids:
         _check_listing(reference, there)
         fresh = _download(cache, there, {})
         hub = Hub(repo=cache.repo, commit=there.commit)
-        here = _in_cache(reference, reference.name.partition("/")[2], hub, oids=oids, fresh=fresh)
-        here = replace(here, source=_on_hub(cache.repo, there.commit))
+        files = _in_cache(reference, reference.name.partition("/")[2], hub, oids=oids, fresh=fresh)
+        files = replace(files, source=_on_hub(cache.repo, there.commit))
+    cache.note(there.commit, oids)
     cache.note_ref(revision, there.commit)
-    return here
+    return files
 
 
 def _is_wanted(name: str) -> bool:
     return is_data(name) and "/" not in name
 
 
-def _hinted(reference: Reference, error: HubError) -> HubError:
+def _hinted(reference: Reference, error: ZooError) -> ZooError:
     """The error, with a better hint where a folder of that name is here."""
-    return type(error)(error.what, f"for the folder, write local:{reference}") if Path(str(reference)).is_dir() else error
+    return type(error)(error.what, f"for the folder, write local:{reference}") if os.path.isdir(str(reference)) else error
 
 
 def _check_listing(reference: Reference, there: remote.Listing) -> None:
@@ -283,14 +313,14 @@ def check_content(name: str, data: bytes | mmap) -> None:
 
     Raises:
         UnsafeContentError: weights that are malformed, NaN or infinite.
-        ConfigError, CardError: a JSON file or the card cannot be read.
+        ConfigError, CardError: a JSON file that the zoo reads, or the card, cannot be read.
     """
     if name.endswith(".safetensors"):
         check_finite(data, read_header(data, len(data), name), name)
-    elif name.endswith(".json"):
-        parse_json(data[:], name)
+    elif name in (CONFIG, TRAINING, METRICS):
+        parse_json(data[: MAX_JSON_BYTES + 1], name)
     elif name == CARD:
-        parse_card(data[:])
+        parse_card(data[: MAX_CARD_BYTES + 1])
 
 
 def pull(*references: str, on_file: OnFile | None = None) -> list[Files]:
@@ -300,7 +330,7 @@ def pull(*references: str, on_file: OnFile | None = None) -> list[Files]:
         IntegrityError: a file is not what is pinned.
         NotFoundError: it has no config or no weights.
         UnsafeContentError: weights that are malformed, NaN or infinite.
-        ConfigError, CardError: a JSON file or the card cannot be read.
+        ConfigError, CardError: a JSON file that the zoo reads, or the card, cannot be read.
         ZooError: as :func:`fetch` does.
     """
     if not references:
@@ -312,7 +342,11 @@ def pull(*references: str, on_file: OnFile | None = None) -> list[Files]:
                 raise NotFoundError(f"{files.reference} is no checkpoint: it has no {name}", files._mend())
         for name in files.names:
             data = files.mapped(name) if name in files.fresh else files.read(name)
-            check_content(name, data)
+            try:
+                check_content(name, data)
+            except (CardError, ConfigError, UnsafeContentError) as error:
+                hint = error.hint if files.reference.kind == "local" else "do not use it; tell its authors"
+                raise type(error)(f"{files.reference}: {error.what}", hint) from None
             if on_file:
                 on_file(files, name, len(data))
     return fetched

@@ -17,11 +17,10 @@ from zoo_core import cards
 from zoo_core.config import decode, dump_json, load_json
 from zoo_core.errors import ConfigError, UnsafeContentError, UsageError, ZooError
 from zoo_core.files import write_file
-from zoo_core.hub import CARD, CONFIG, TRAINING, WEIGHTS, check_name, is_data
+from zoo_core.hub import CARD, CONFIG, TRAINING, WEIGHTS, check_content, check_name, is_data
 from zoo_core.numbers import METRICS
 from zoo_core.registry import registry
 from zoo_core.specs import ModelSpec
-from zoo_core.weights import check_finite, read_header
 
 __all__ = ["main", "pin", "rendered_cards", "write_pins"]
 
@@ -32,7 +31,7 @@ def pin(folder: Path) -> dict[str, Any]:
     """The entry of one checkpoint folder, without ``hub``.
 
     Raises:
-        CardError, ConfigError: its card or config is missing or wrong.
+        CardError, ConfigError: its card or a JSON file is missing or wrong.
         UnsafeContentError: it holds a file that does not belong into a checkpoint, or weights that are malformed, NaN or infinite.
     """
     card = cards.load(folder / CARD)
@@ -62,8 +61,7 @@ def _check(folder: Path, files: Mapping[str, bytes]) -> None:
             raise UnsafeContentError(
                 f"{folder / name} does not belong into a checkpoint", "weights, JSON, text and pictures do; move it away"
             )
-        if name.endswith(".safetensors"):
-            check_finite(data, read_header(data, len(data), name), name)
+        check_content(name, data)
     if WEIGHTS not in files:
         raise ConfigError(f"{folder} has no {WEIGHTS}", "put the trained weights there, or remove the folder")
 

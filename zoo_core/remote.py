@@ -5,7 +5,7 @@ Files end up in the cache of the Hub's own client, under its locks. But the requ
 
 - What a server calls a file or a commit never becomes a path unchecked. The client names blobs by the ETag of a HEAD request of its own,
   which a check before the call cannot vouch for: a hostile server may answer the second request in another way. Here names come from one
-  listing that was checked; the ids in the headers are checked too, and used for nothing.
+  listing that was checked; the ids in the headers are used for nothing.
 - A body is hashed as it arrives and gets into the cache only if it is what it must be. The client checks sizes at most, and keeps what is
   wrong for ever. A body that is too long is left at its first byte too many.
 - Every request is bounded in time and tries. The client repeats a HEAD for minutes, and listings with no limit that could be set.
@@ -13,6 +13,7 @@ Files end up in the cache of the Hub's own client, under its locks. But the requ
 So no Xet is spoken: the Hub serves files that are stored there by plain HTTP as well.
 """
 
+import errno
 import hashlib
 import re
 import time
@@ -22,6 +23,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from zoo_core.cache import COMMIT, OID, RepoCache
+from zoo_core.contents import max_size
 from zoo_core.errors import HubError, IntegrityError, ResourceError, UnsafeContentError
 from zoo_core.registry import REPO
 from zoo_core.specs import Pin
@@ -31,8 +33,8 @@ __all__ = ["Entry", "Found", "Listing", "download", "listing", "search", "wanted
 
 _REPO, _WORD, _DATE = re.compile(REPO), re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"), re.compile(r"[0-9T:.Z+-]{10,40}")
 _FILE_SECONDS, _SLOWEST = 60.0, 16 << 10
-_MAX_SIZE = 1 << 40
 _AT_ONCE = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,8 @@ def _entry(repo: str, name: str, sibling: Mapping[str, Any]) -> Entry:
     oid, size = (large.get("sha256"), large.get("size")) if isinstance(large, dict) else (sibling.get("blobId"), sibling.get("size"))
     if not isinstance(oid, str) or not OID.fullmatch(oid) or (len(oid) == 64) != isinstance(large, dict):
         raise _unsafe(repo, f"{oid!r:.60} is no id of a file, and said to be that of {name}")
-    if type(size) is not int or not 0 <= size <= _MAX_SIZE:
-        raise _unsafe(repo, f"{size!r:.60} is no size of a file, and said to be that of {name}")
+    if type(size) is not int or not 0 <= size <= max_size(name):
+        raise _unsafe(repo, f"{name} has {size!r:.60} bytes, and may have {max_size(name)} at most")
     return Entry(oid, size)
 
 
@@ -215,6 +217,7 @@ def download(
     doubted: bool = False,
 ) -> bool:
     """Puts a file into the cache, verified. What is there already is taken as it is, unless it is ``doubted``: then it is read first.
+    Where the whole file is there already, nothing is written, and so no lock is needed.
 
     Returns:
         Whether it was fetched.
@@ -230,6 +233,8 @@ def download(
             f"{name} of {cache.repo} at {commit[:12]} on {host()} is not what is pinned",
             "update the package that pins it; is HF_ENDPOINT right?",
         )
+    if not doubted and cache.has(commit, name, entry.oid, entry.size):
+        return False
     seconds = _FILE_SECONDS + entry.size / _SLOWEST
     try:
         with cache.lock(entry.oid, seconds):
@@ -241,9 +246,10 @@ def download(
             cache.link(commit, name, entry.oid)
             return missing
     except OSError as error:
-        raise ResourceError(
-            f"cannot write into the cache {cache.root}: {error.strerror or error}", "free some space, or set HF_HOME to another folder"
-        ) from error
+        hint = (
+            "free some space, or set HF_HOME to another folder" if error.errno in _FULL else "set HF_HOME to a folder that can be written"
+        )
+        raise ResourceError(f"cannot write into the cache {cache.root}: {error.strerror or error}", hint) from error
 
 
 def _is(cache: RepoCache, entry: Entry) -> bool:

@@ -6,14 +6,14 @@ from typing import Literal
 
 from zoo_core.cache import COMMIT, RepoCache, cache_folder
 from zoo_core.contents import Files
-from zoo_core.errors import CardError, ConfigError, IntegrityError, NotFoundError, UnsafeContentError, UsageError
-from zoo_core.hub import cached, check_content, places
+from zoo_core.errors import CardError, ConfigError, IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError
+from zoo_core.hub import check_content, places, unpinned_in_cache
 from zoo_core.registry import Claim, Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec
 
 __all__ = ["State", "Verdict", "verdicts", "verify"]
 
-State = Literal["ok", "missing", "differs", "unsafe"]
+State = Literal["ok", "missing", "differs", "unsafe", "unreadable"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,17 +66,20 @@ def _registered(reference: Reference) -> list[Files]:
 def _hosted(reference: Reference) -> list[Files]:
     revision = reference.revision or "main"
     commit = revision if COMMIT.fullmatch(revision) else RepoCache(reference.name, cache_folder()).ref(revision)
-    files = cached(reference, commit=commit) if commit else None
+    files = unpinned_in_cache(reference, commit) if commit else None
     return [files] if files else []
 
 
 def _verdicts(found: list[Files]) -> Iterator[Verdict]:
     """Of all files in all places; what a place lacks counts only where no place is whole."""
-    missing = []
+    missing: list[list[Verdict]] = []
     for files in found:
-        lacks = [name for name in files.names if not (files.folder / name).is_file()]
-        missing.append([_verdict(files, name) for name in lacks])
-        yield from (_verdict(files, name) for name in files.names if name not in lacks)
+        missing.append([])
+        for verdict in (_verdict(files, name) for name in files.names):
+            if verdict.state == "missing":
+                missing[-1].append(verdict)
+            else:
+                yield verdict
     if all(missing):
         yield from (verdict for lacking in missing[:1] for verdict in lacking)
 
@@ -95,4 +98,6 @@ def _state(files: Files, name: str) -> tuple[State, str]:
         return "differs", error.what
     except (CardError, ConfigError, UnsafeContentError) as error:
         return "unsafe", error.what
+    except ResourceError as error:
+        return "unreadable", error.what
     return "ok", ""

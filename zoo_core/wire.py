@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from zoo_core.cache import COMMIT, OID, is_offline
-from zoo_core.errors import GatedError, HubError, NotFoundError, OfflineError, TrustError, UnsafeContentError, UsageError
+from zoo_core.cache import is_offline
+from zoo_core.errors import GatedError, HubError, NotFoundError, OfflineError, TrustError, UsageError
 
 if TYPE_CHECKING:
     import httpx2
@@ -35,7 +35,6 @@ _ANSWER_SECONDS, _MAX_ANSWER = 30.0, 8 << 20
 _MAX_REDIRECTS = 5
 _TEMPORARY = {408, 429, 500, 502, 503, 504}
 _REDIRECTS = {301, 302, 303, 307, 308}
-_IDS = {"X-Repo-Commit": COMMIT, "X-Linked-Etag": OID, "X-Xet-Hash": OID}
 
 
 class _Temporary(Exception):
@@ -135,10 +134,8 @@ def answer(url: str, headers: Mapping[str, str], what: str, query: Mapping[str, 
         assert request
         response = client.send(request, stream=True, follow_redirects=False)
         try:
-            if str(response.url).startswith(endpoint() + "/"):
-                _check_ids(response)
             if response.status_code not in _REDIRECTS or response.next_request is None:
-                _check_status(response, what, "authorization" in sent)
+                _check_status(response, what, "authorization" in sent, "/resolve/" in url)
                 yield response
                 return
             request = response.next_request
@@ -164,18 +161,7 @@ def _identity() -> dict[str, str]:
     return {**headers, "authorization": f"Bearer {token}"} if token else headers
 
 
-def _check_ids(response: "httpx2.Response") -> None:
-    """Refuses an answer whose headers name a file or commit by what is no id. They are not used, but no honest Hub sends them."""
-    given = {name: response.headers.get(name) for name in _IDS}
-    found = [(value, _IDS[name]) for name, value in given.items() if value]
-    if "/resolve" in response.url.path and not given["X-Linked-Etag"] and response.is_success and response.headers.get("ETag"):
-        found.append((response.headers["ETag"], OID))
-    for value, pattern in found:
-        if not pattern.fullmatch(value.removeprefix("W/").strip('"')):
-            raise UnsafeContentError(f"{host()} calls a file or commit {value!r:.80}, which is no id", "do not use that Hub")
-
-
-def _check_status(response: "httpx2.Response", what: str, known: bool) -> None:
+def _check_status(response: "httpx2.Response", what: str, known: bool, is_file: bool) -> None:
     status, code = response.status_code, response.headers.get("X-Error-Code", "")
     if status in _TEMPORARY:
         after = response.headers.get("Retry-After", "")
@@ -183,16 +169,17 @@ def _check_status(response: "httpx2.Response", what: str, known: bool) -> None:
         hint = f"try again in {seconds:.0f} s" if seconds else "try again later"
         raise _Temporary(HubError(f"{host()} answered {status} for {what}", hint), seconds)
     if status not in (200, 206):
-        raise _refusal(status, code, what, known)
+        raise _refusal(status, code, what, known, is_file)
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise HubError(f"{host()} sent {what} packed, which it was asked not to", "is there a proxy in between that packs?")
 
 
-def _refusal(status: int, code: str, what: str, known: bool) -> HubError:
+def _refusal(status: int, code: str, what: str, known: bool, is_file: bool) -> HubError:
     login = "accept its terms on its page there" if known else "log in: set HF_TOKEN, or run `hf auth login`"
     if code == "GatedRepo":
         return GatedError(f"{what} on {host()} is gated: its terms have to be accepted ({status})", login)
     if status == 404 or code == "RepoNotFound":
+        code = code or ("EntryNotFound" if is_file else "")
         kind = {"RevisionNotFound": "no such revision", "EntryNotFound": "no such file"}.get(code, "no such repository, or it is private")
         return NotFoundError(f"{host()} has no {what}: {kind} ({status})", "check the spelling; a private one needs HF_TOKEN")
     if status == 401:
@@ -217,7 +204,7 @@ def trying(what: str, attempt: Callable[[], T]) -> T:
 
 
 def _translated(what: str, attempt: Callable[[], T]) -> T:
-    forbidden = OfflineError(f"{what} is not cached, and HF_HUB_OFFLINE forbids to fetch it", "unset HF_HUB_OFFLINE to fetch it")
+    forbidden = OfflineError(f"HF_HUB_OFFLINE forbids requests, also for {what}", "unset it to fetch what is not cached")
     if is_offline():
         raise forbidden
     import httpx2

@@ -1,7 +1,6 @@
 """What the commands print: tables and JSON to stdout, messages and errors to stderr, nothing that could move a terminal's cursor."""
 
 import json
-import os
 import re
 import shutil
 import sys
@@ -11,12 +10,12 @@ import click
 
 from zoo_core.registry import Registry, registry
 from zoo_core.specs import KINDS
+from zoo_core.tokens import access_tokens
 
 __all__ = ["MAX_LINE", "echo_json", "error_line", "human_size", "inert", "redact", "report_failures", "say", "shown", "table"]
 
 MAX_LINE = 300
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
-_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
 def inert(text: str) -> str:
@@ -28,10 +27,8 @@ def inert(text: str) -> str:
 
 def redact(text: str) -> str:
     """``text`` without access tokens."""
-    for variable in _TOKEN_VARIABLES:
-        token = os.environ.get(variable, "").strip()
-        if len(token) > 3:
-            text = text.replace(token, "***")
+    for token in access_tokens(least=4):
+        text = text.replace(token, "***")
     return _TOKEN.sub("hf_***", text)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from zoo_core.cli.console import echo_json, human_size, inert, say
-from zoo_core.publishing import Published, check_pin, prepare
+from zoo_core.publishing import Published
 from zoo_core.publishing import publish as publish_parcel
 from zoo_core.specs import Pin
 
@@ -37,15 +37,12 @@ def publish(reference: str, repo: str, license: str | None, private: bool, tag: 
       zoo publish runs/cat --repo ORG/cat --license mit --tag v1
       zoo publish ddpm-afhq-cat --repo ORG/cat --pin PLUGIN/checkpoints.json
     """
-    if dry_run:
-        parcel = prepare(reference, repo, license=license)
-        if pin:
-            check_pin(pin, parcel)
-        _say_left_out(parcel.left_out)
-        echo_json({"repo": repo, "files": _plain(parcel.pins), "card": dict(parcel.card.metadata)})
-        return
-    done = publish_parcel(reference, repo, license=license, private=private, tag=tag, pin=pin, progress=sys.stderr.isatty())
+    progress = sys.stderr.isatty()
+    done = publish_parcel(reference, repo, license=license, private=private, tag=tag, pin=pin, dry_run=dry_run, progress=progress)
     _say_left_out(done.left_out)
+    if dry_run:
+        echo_json({"repo": done.repo, "files": _plain(done.files), "card": dict(done.card.metadata)})
+        return
     _say_done(done)
     echo_json({"repo": done.repo, "commit": done.commit, "files": _plain(done.files)})
 

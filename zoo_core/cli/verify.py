@@ -6,7 +6,7 @@ from dataclasses import asdict
 import click
 
 from zoo_core.cli.console import echo_json, inert, say
-from zoo_core.errors import IntegrityError, NotFoundError, UnsafeContentError, UsageError, ZooError
+from zoo_core.errors import IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError, ZooError
 from zoo_core.verifying import State, verdicts
 
 __all__ = ["verify"]
@@ -15,6 +15,7 @@ __all__ = ["verify"]
 _ERRORS: dict[State, tuple[type[ZooError], str, str]] = {
     "differs": (IntegrityError, "differ from what is pinned", "`zoo pull` mends the cache; install the package again for its own"),
     "unsafe": (UnsafeContentError, "must not be opened", "do not use them; tell who published them"),
+    "unreadable": (ResourceError, "cannot be read", "look at their permissions, and at the disk"),
     "missing": (NotFoundError, "are missing", "`zoo pull` fetches what is on the Hub; install the package again for its own"),
 }
 
@@ -27,13 +28,13 @@ _ERRORS: dict[State, tuple[type[ZooError], str, str]] = {
 def verify(references: tuple[str, ...], all_: bool, quick: bool, as_json: bool) -> None:
     """Compare what lies here, in packages and in the Hugging Face cache, with the pins. Asks no network.
 
-    One line a file: ok, missing, differs, or unsafe for what must not be opened. The exit code is 5 if any differs, 7 if any is
-    unsafe, and 4 if any is missing.
+    One line a file: ok, missing, differs, unreadable, or unsafe for what must not be opened. The exit code is 5 if any differs, 7
+    if any is unsafe, 8 if any is unreadable, and 4 if any is missing.
 
     \b
     Examples:
       zoo verify
-      zoo verify ddpm-afhq-cat
+      zoo verify ddpm-afhq-cat ORG/NAME
       zoo verify --all --json
       zoo verify ddpm-afhq-cat --quick
     """
@@ -47,7 +48,7 @@ def verify(references: tuple[str, ...], all_: bool, quick: bool, as_json: bool) 
         found.append(verdict)
         if not as_json:
             why = f": {verdict.why}" if verdict.why else ""
-            click.echo(inert(f"{verdict.state:8} {verdict.reference} {verdict.file} ({verdict.source}){why}").replace("\n", " "))
+            click.echo(inert(f"{verdict.state:10} {verdict.reference} {verdict.file} ({verdict.source}){why}").replace("\n", " "))
     if as_json:
         echo_json([asdict(verdict) for verdict in found])
     counts = Counter(verdict.state for verdict in found)
@@ -55,7 +56,7 @@ def verify(references: tuple[str, ...], all_: bool, quick: bool, as_json: bool) 
         if counts[state]:
             raise error(f"{counts[state]} of {len(found)} files {what}", hint)
     if not found:
-        say("zoo: no checkpoint is here -- `zoo pull` fetches one")
+        say("zoo: no registered checkpoint is here -- `zoo verify ORG/NAME` verifies others")
 
 
 def _redraw(references: tuple[str, ...], as_json: bool) -> None:

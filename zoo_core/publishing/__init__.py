@@ -7,7 +7,8 @@ one, whatever happens meanwhile. Publishing again what is there makes no commit.
 from pathlib import Path
 
 from zoo_core.publishing.parcel import Parcel, check_pin, prepare, write_pin
-from zoo_core.publishing.sending import Published, check_endpoint, check_tag, send
+from zoo_core.publishing.sending import Published, after_commit, check_endpoint, check_tag, send
+from zoo_core.wire import endpoint
 
 __all__ = ["Parcel", "Published", "check_pin", "prepare", "publish"]
 
@@ -20,6 +21,7 @@ def publish(
     private: bool = False,
     tag: str | None = None,
     pin: str | Path | None = None,
+    dry_run: bool = False,
     progress: bool = False,
 ) -> Published:
     """Publishes a checkpoint on the Hub, as the owner of the token in ``HF_TOKEN`` or of the login.
@@ -31,6 +33,7 @@ def publish(
         private: creates the repository as a private one, and refuses one that is not.
         tag: names the commit.
         pin: the checkpoints.json of the plugin that carries the checkpoint, into which repo and commit are written.
+        dry_run: stops when everything is checked, before anything is asked of the Hub; what comes back has no commit.
         progress: shows the client's progress bars on stderr.
 
     Raises:
@@ -39,17 +42,26 @@ def publish(
         NotFoundError: there is no such folder, or it has no card, config or weights.
         HubError: there is no login, or the Hub refuses or cannot be reached; somebody else published meanwhile; the tag is taken.
         IntegrityError: a file is not what is pinned, or the Hub holds something else than what was sent.
+        ResourceError: ``pin`` cannot be written.
         TrustError: the endpoint is plain http and not this machine.
         UnsafeContentError: links, code or secrets in the folder; weights that are malformed, NaN or infinite.
         UnknownNameError: no installed plugin has its family.
         IncompatibleCheckpoint: weights and config do not fit each other.
+
+    An error after the commit begins with "published as" and the commit.
     """
-    check_endpoint()
+    if dry_run:
+        endpoint()
+    else:
+        check_endpoint()
     check_tag(tag)
     parcel = prepare(reference, repo, license=license)
     if pin is not None:
         check_pin(Path(pin), parcel)
+    if dry_run:
+        return Published(repo=repo, commit="", files=parcel.pins, card=parcel.card, left_out=parcel.left_out)
     published = send(parcel, private=private, tag=tag, progress=progress)
     if pin is not None:
-        write_pin(Path(pin), parcel, published.commit)
+        with after_commit(published.commit):
+            write_pin(Path(pin), parcel, published.commit)
     return published

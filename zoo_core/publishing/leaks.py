@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from zoo_core.errors import ResourceError, UnsafeContentError
+from zoo_core.tokens import access_tokens
 
 __all__ = ["check_text", "safe_names"]
 
@@ -27,6 +28,7 @@ _SECRET_NAMES = re.compile(
     r"|(?:credentials?|secrets?)(?:\.(?:json|ya?ml|toml|txt|ini|cfg))?",
     re.IGNORECASE,
 )
+_NO_LINKS = "publish a copy with the files themselves: cp -rL FOLDER COPY"
 _SECRETS = {
     "a Hugging Face token": rb"(?<![A-Za-z0-9_])(?:hf|api_org)_[A-Za-z0-9]{16,}",
     "a GitHub token": rb"(?<![A-Za-z0-9])(?:gh[oprsu]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{20,})",
@@ -36,7 +38,7 @@ _SECRETS = {
     "a Google key": rb"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}",
     "a private key": rb"-----BEGIN [A-Z ]*PRIVATE KEY",
 }
-_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+_BINARY = (".safetensors", ".png")
 
 
 def safe_names(folder: Path) -> tuple[str, ...]:
@@ -63,7 +65,7 @@ def _names(folder: Path) -> Iterator[str]:
             _check_name(name)
             mode = path.lstat().st_mode
             if item in files or stat.S_ISLNK(mode):
-                _demand(stat.S_ISREG(mode), f"{name} is a link, or no regular file", "put the file itself there")
+                _demand(stat.S_ISREG(mode), f"{name} is a link, or no regular file", _NO_LINKS)
                 yield name
 
 
@@ -79,10 +81,19 @@ def check_text(name: str, data: bytes) -> None:
     """Looks for what seems to be a secret in what is to be sent; the token of this process is one, whatever it looks like.
 
     Raises:
-        UnsafeContentError: it is there. The message says where, and not what it is.
+        UnsafeContentError: it is there, and the message says where, and not what it is; or text could not be searched: it is not UTF-8.
     """
+    _demand(name.endswith(_BINARY) or _is_utf8(data), f"{name} is not UTF-8, and cannot be searched for secrets", "save it as UTF-8")
     found = _secret_in(data)
     _demand(not found, f"{name} holds what looks like {found}", "take it out, and revoke it if it is one")
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Whether it is text in UTF-8; one with zero bytes is rather UTF-16."""
+    try:
+        return "\0" not in data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
 
 
 def _secret_in(data: bytes) -> str:
@@ -91,8 +102,7 @@ def _secret_in(data: bytes) -> str:
         if match := re.search(pattern, data):
             line = data.count(b"\n", 0, match.start()) + 1
             return f"{what}, in line {line}" if line > 1 else what
-    tokens = (os.environ.get(variable, "").strip() for variable in _TOKEN_VARIABLES)
-    return "your access token" if any(len(token) >= 8 and token.encode() in data for token in tokens) else ""
+    return "your access token" if any(token.encode() in data for token in access_tokens(least=8)) else ""
 
 
 def _demand(condition: bool, what: str, hint: str) -> None:

@@ -4,25 +4,28 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from zoo_core import cards
 from zoo_core.cards import ModelCard
 from zoo_core.catalogue import CheckpointConfig, read_config
 from zoo_core.config import dump_json, load_json, parse_json
-from zoo_core.errors import CardError, IntegrityError, NotFoundError, UsageError, ZooError
+from zoo_core.errors import CardError, IntegrityError, NotFoundError, ResourceError, UnknownNameError, UsageError, ZooError
 from zoo_core.files import write_file
-from zoo_core.hub import CARD, CONFIG, TRAINING, WEIGHTS, Files, carried, fetch
+from zoo_core.hub import CARD, CONFIG, TRAINING, WEIGHTS, Files, carried, check_content, fetch
 from zoo_core.numbers import METRICS
 from zoo_core.publishing.leaks import check_text, safe_names
 from zoo_core.registry import Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec, ModelSpec, Pin
-from zoo_core.weights import TensorInfo, check_finite, read_header
+from zoo_core.weights import TensorInfo, read_header
 
 __all__ = ["PUBLISHED", "Parcel", "check_pin", "prepare", "write_pin"]
 
 PUBLISHED = (CARD, CONFIG, WEIGHTS, TRAINING, METRICS, "golden.safetensors", "samples.png", "LICENSE")
 """The files of a checkpoint folder that are published. A registered checkpoint says itself which, by its pins."""
+
+_ROOM = 1 << 10  # bytes that the place of a checkpoint takes in checkpoints.json, at the most
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,14 +116,25 @@ def _check_repo(repo: str) -> None:
 
 def _found(text: str) -> Files:
     """The files of what is here: carried by a plugin, or in a folder."""
-    if "/" in text and Path(text).expanduser().is_dir():
+    if "/" in text and _is_folder(text):
         return fetch(Reference(kind="local", name=text))
     reference = parse_reference(text)
     if reference.kind == "hub":
         raise UsageError(f"there is no folder {text} here", "publish NAME, or the folder of a checkpoint or of a training run")
     if reference.kind == "local":
         return fetch(reference)
-    return carried(reference, registry().claim(CheckpointSpec, reference.name))
+    try:
+        return carried(reference, registry().claim(CheckpointSpec, reference.name))
+    except UnknownNameError as error:
+        if not _is_folder(text):
+            raise
+        raise UnknownNameError(error.what, f"for the folder, write ./{text}") from None
+
+
+def _is_folder(text: str) -> bool:
+    """Whether there is such a folder, of a checkpoint or of a run that has none yet; raises UsageError where that can be no path."""
+    path = Reference(kind="local", name=text).path
+    return path.is_dir() or (path.parent / "recipe.json").is_file()
 
 
 def _chosen(files: Files) -> tuple[Sequence[str], tuple[str, ...]]:
@@ -135,13 +149,9 @@ def _chosen(files: Files) -> tuple[Sequence[str], tuple[str, ...]]:
 
 def _check_files(data: Mapping[str, bytes]) -> Mapping[str, TensorInfo]:
     """Checks each file by itself; returns the header of the weights."""
-    headers = {name: read_header(content, len(content), name) for name, content in data.items() if name.endswith(".safetensors")}
-    for name, tensors in headers.items():
-        check_finite(data[name], tensors, name)
     for name, content in data.items():
-        if name.endswith(".json"):
-            parse_json(content, name)
-    return headers[WEIGHTS]
+        check_content(name, content)
+    return read_header(data[WEIGHTS], len(data[WEIGHTS]), WEIGHTS)
 
 
 def _header(data: bytes) -> bytes:
@@ -150,12 +160,18 @@ def _header(data: bytes) -> bytes:
 
 def _license(card: ModelCard, given: str, files: Files) -> str:
     """The licence to write into the card; empty where it states one."""
+    if given and not cards.LICENSE.fullmatch(given):
+        raise UsageError(f"--license {given} is no licence's name on the Hub", f"it is written in small letters, such as {_small(given)}")
     stated = card.license not in ("", cards.DRAFT_LICENSE)
     if stated and given and given != card.license:
         raise CardError(f"the card of {files.name} says {card.license}, --license says {given}", "leave --license out, or edit README.md")
     if not stated and given in ("", cards.DRAFT_LICENSE):
         raise UsageError(f"the card of {files.name} states no licence", "say which with --license, such as mit or cc-by-nc-4.0")
     return "" if stated else given
+
+
+def _small(name: str) -> str:
+    return name.lower() if cards.LICENSE.fullmatch(name.lower()) else "mit"
 
 
 def _check_free(files: Files, card: ModelCard, complete: ModelCard) -> None:
@@ -174,12 +190,13 @@ def _check_free(files: Files, card: ModelCard, complete: ModelCard) -> None:
 
 
 def check_pin(path: Path, parcel: Parcel) -> None:
-    """Checks that checkpoints.json pins exactly what is to be published.
+    """Checks that checkpoints.json pins exactly what is to be published, and that there is room to write it anew.
 
     Raises:
         ConfigError: it cannot be read.
         UsageError: it has no such checkpoint.
         IntegrityError: it pins other files.
+        ResourceError: its folder cannot be written, or the disk is full.
     """
     entry = load_json(path).get(parcel.name)
     if not isinstance(entry, dict) or not isinstance(entry.get("files"), dict):
@@ -191,10 +208,16 @@ def check_pin(path: Path, parcel: Parcel) -> None:
             f"{path} pins other files of {parcel.name}: {', '.join(differ)[:120]}",
             "publish it by its name, and run `python -m zoo_core.pins` before",
         )
+    try:
+        with TemporaryFile(dir=path.parent) as file:
+            file.write(bytes(path.stat().st_size + _ROOM))
+            file.flush()
+    except OSError as error:
+        raise ResourceError(f"cannot write {path}: {error.strerror or error}", "free some space, or leave --pin out") from error
 
 
 def write_pin(path: Path, parcel: Parcel, commit: str) -> None:
-    """Writes where a checkpoint is published into checkpoints.json; raises as :func:`check_pin` does, and ResourceError."""
+    """Writes where a checkpoint is published into checkpoints.json; raises as :func:`check_pin` does."""
     check_pin(path, parcel)
     entries = load_json(path)
     entries[parcel.name]["hub"] = {"repo": parcel.repo, "commit": commit}

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from logging import ERROR
 from typing import TYPE_CHECKING, Any
 
 from zoo_core import __version__
 from zoo_core.cache import COMMIT, is_offline, oid_of
+from zoo_core.cards import ModelCard
 from zoo_core.errors import (
     CardError,
     GatedError,
@@ -21,6 +22,7 @@ from zoo_core.errors import (
     UsageError,
     ZooError,
 )
+from zoo_core.hub import CARD
 from zoo_core.publishing.parcel import PUBLISHED, Parcel
 from zoo_core.specs import Pin
 from zoo_core.wire import endpoint
@@ -28,7 +30,7 @@ from zoo_core.wire import endpoint
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-__all__ = ["Published", "check_endpoint", "check_tag", "send"]
+__all__ = ["Published", "after_commit", "check_endpoint", "check_tag", "send"]
 
 PATIENCE = 120.0
 """Seconds that the Hub may be silent."""
@@ -38,12 +40,13 @@ _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Published:
-    """What is on the Hub now.
+    """What is on the Hub now, or would be after a dry run.
 
     Args:
         repo: ``ORG/NAME``.
-        commit: that holds the files.
+        commit: that holds the files; empty after a dry run.
         files: the sha256 and size of each.
+        card: the complete card.
         sent: those that the commit added or changed; empty where all of them were there already.
         deleted: files of an older version that the commit removed.
         kept: files of the repository that the zoo does not publish, and left alone.
@@ -54,6 +57,7 @@ class Published:
     repo: str
     commit: str
     files: Mapping[str, Pin]
+    card: ModelCard = field(repr=False)
     sent: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
@@ -110,7 +114,7 @@ def send(parcel: Parcel, *, private: bool = False, tag: str | None = None, progr
         IntegrityError: the Hub holds something else than what was sent.
     """
     with _client(parcel.repo, progress) as api:
-        remote = _remote(api, parcel.repo) or _created(api, parcel.repo, private)
+        remote = _remote(api, parcel.repo) or _created(api, parcel, private)
         if private and not remote.private:
             raise UsageError(f"{parcel.repo} is there, and not private", "make it private in its settings, or leave --private out")
         sent = remote.lacks(parcel.files)
@@ -120,11 +124,13 @@ def send(parcel: Parcel, *, private: bool = False, tag: str | None = None, progr
             raise HubError(f"{parcel.repo} has a tag {tag} already, on another version", "choose another, such as --tag v2")
         commit = _commit(api, parcel, remote, sent, deleted) if sent or deleted else remote.commit
         if tag and not tagged:
-            api.create_tag(parcel.repo, tag=tag, revision=commit)
+            with after_commit(commit, told=lambda error: _told(error, parcel.repo, str(api.token))):
+                api.create_tag(parcel.repo, tag=tag, revision=commit)
     return Published(
         repo=parcel.repo,
         commit=commit,
         files=parcel.pins,
+        card=parcel.card,
         sent=sent,
         deleted=deleted,
         kept=tuple(name for name in remote.oids if name not in parcel.files and name not in (*deleted, ".gitattributes")),
@@ -188,12 +194,30 @@ def _remote(api: "HfApi", repo: str, revision: str | None = None) -> _Remote | N
     return _Remote(commit=_checked(info.sha), private=bool(info.private), oids=oids)
 
 
-def _created(api: "HfApi", repo: str, private: bool) -> _Remote:
-    api.create_repo(repo, private=private, exist_ok=True)
-    remote = _remote(api, repo)
+def _created(api: "HfApi", parcel: Parcel, private: bool) -> _Remote:
+    """A new repository, once the Hub has said that it takes the card: it refuses unknown licences, for one."""
+    _ask_about_card(api, parcel.files[CARD].decode())
+    api.create_repo(parcel.repo, private=private, exist_ok=True)
+    remote = _remote(api, parcel.repo)
     if remote is None:
-        raise NotFoundError(f"the Hub created {repo} and does not show it", "run it again in a minute")
+        raise NotFoundError(f"the Hub created {parcel.repo} and does not show it", "run it again in a minute")
     return remote
+
+
+def _ask_about_card(api: "HfApi", card: str) -> None:
+    """The request that the client makes too, but only before a commit.
+
+    Raises:
+        CardError: the Hub refuses the card.
+    """
+    from huggingface_hub import get_session
+    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]  # its __init__ has no __all__
+
+    asked = {"content": card, "repoType": "model"}
+    response = get_session().post(f"{api.endpoint}/api/validate-yaml", json=asked, headers=build_hf_headers(token=api.token))
+    if response.status_code == 400:
+        raise _refused_card("; ".join(str(error["message"]) for error in response.json()["errors"]), str(api.token))
+    hf_raise_for_status(response)
 
 
 def _tagged(api: "HfApi", repo: str, tag: str | None) -> str:
@@ -222,7 +246,9 @@ def _commit(api: "HfApi", parcel: Parcel, remote: _Remote, sent: tuple[str, ...]
     except ConnectionError:
         # The client's Xet met a server without Xet. It sends open files by LFS, which both kinds of servers take.
         oid = committed(BytesIO)
-    arrived = _remote(api, parcel.repo, _checked(oid))
+    commit = _checked(oid)
+    with after_commit(commit, told=lambda error: _told(error, parcel.repo, str(api.token))):
+        arrived = _remote(api, parcel.repo, commit)
     lacks = arrived.lacks(parcel.files) if arrived else tuple(parcel.files)
     if lacks:
         raise IntegrityError(
@@ -239,6 +265,22 @@ def _checked(commit: object) -> str:
 
 
 # Errors
+
+
+@contextmanager
+def after_commit(commit: str, told: Callable[[Exception], ZooError] | None = None) -> Iterator[None]:
+    """An error of what is left to do says that the commit is made; ``told`` makes one of ours of the client's."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        ours = error if isinstance(error, ZooError) else told(error) if told else None
+        if ours is None:
+            raise
+        ours.what = f"published as {commit}; {ours.what}"
+        ours.hint = "; ".join(filter(None, [ours.hint, "another run makes no second commit, and does what is left"]))
+        raise ours from ours.__cause__
 
 
 def _told(error: Exception, repo: str, token: str) -> ZooError:
@@ -258,10 +300,14 @@ def _told(error: Exception, repo: str, token: str) -> ZooError:
     if isinstance(error, httpx2.HTTPError | ConnectionError | TimeoutError):
         return HubError(f"the connection to the Hub failed: {why}", "run it again: it goes on from what has arrived")
     if isinstance(error, ValueError) and "README.md" in why:
-        return CardError(f"the Hub refuses the card: {why}", "edit README.md")
+        return _refused_card(why, token)
     if isinstance(error, errors.OIDCError | errors.DeviceCodeError | errors.LocalTokenNotFoundError):
         return HubError(f"cannot log in: {why}", "`hf auth login`, or set HF_TOKEN to a token that may write")
     return HubError(f"the Hub and its client do not get along: {type(error).__name__}: {why}", "run it again")
+
+
+def _refused_card(why: str, token: str) -> CardError:
+    return CardError(f"the Hub refuses the card: {_line(why, token)}", "edit README.md, or name another --license")
 
 
 def _offline() -> OfflineError:

@@ -25,6 +25,22 @@ __all__ = [
     "whoami",
 ]
 
+LICENSES = frozenset(
+    {
+        *("afl-3.0", "agpl-3.0", "apache-2.0", "apple-amlr", "apple-ascl", "artistic-2.0", "bigcode-openrail-m"),
+        *("bigscience-bloom-rail-1.0", "bigscience-openrail-m", "bsd", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear", "bsl-1.0"),
+        *("c-uda", "cc", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0"),
+        *("cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0"),
+        *("cc-by-sa-3.0", "cc-by-sa-4.0", "cc0-1.0", "cdla-permissive-1.0", "cdla-permissive-2.0", "cdla-sharing-1.0"),
+        *("creativeml-openrail-m", "deepfloyd-if-license", "ecl-2.0", "epl-1.0", "epl-2.0", "etalab-2.0", "eupl-1.1", "eupl-1.2"),
+        *("gemma", "gfdl", "gpl", "gpl-2.0", "gpl-3.0", "intel-research", "isc", "lgpl", "lgpl-2.1", "lgpl-3.0", "lgpl-lr", "llama2"),
+        *("llama3", "llama3.1", "llama3.2", "llama3.3", "llama4", "lppl-1.3c", "mit", "mpl-2.0", "ms-pl", "ncsa", "odbl", "odc-by"),
+        *("ofl-1.1", "openmdw-1.0", "openrail", "openrail++", "osl-3.0", "other", "pddl", "postgresql", "unknown", "unlicense"),
+        *("wtfpl", "zlib"),
+    }
+)
+"""The names of licences that the Hub takes."""
+
 
 def whoami(api: Api, call: Call) -> Answer:
     """The account behind a token."""
@@ -35,13 +51,20 @@ def whoami(api: Api, call: Call) -> Answer:
 
 
 def validate_yaml(api: Api, call: Call) -> Answer:
-    """Whether the metadata of a card can be read. The client asks before it uploads a README.md."""
+    """Whether the metadata of a card can be read, and its licence is a known one. The client asks before it uploads a README.md."""
     try:
         card = front_matter(call.json()["content"])
+        _check_license(card)
     except ValueError as error:
         return as_json({"errors": [{"message": str(error)}], "warnings": []}, 400)
     warnings = [] if card else [{"message": "empty or missing yaml metadata in repo card"}]
     return as_json({"errors": [], "warnings": warnings})
+
+
+def _check_license(card: Mapping[str, Any]) -> None:
+    stated = card.get("license", [])
+    if unknown := [name for name in (stated if isinstance(stated, list) else [stated]) if name not in LICENSES]:
+        raise ValueError(f'"license" must be one of a list of licenses, and not {unknown[0]!r}')
 
 
 def _named(call: Call) -> str:
