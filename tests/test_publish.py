@@ -968,7 +968,7 @@ def test_a_publisher_killed_at_its_commit_leaves_the_old_version_or_the_new(fold
 
 @pytest.mark.slow
 def test_a_publisher_killed_at_any_request_leaves_the_old_version_or_the_new(folder: Path, publisher: Publisher, hub: LoopbackHub) -> None:
-    points = [(place, after, there) for place in range(14) for after in (False, True) for there in (False, True)]
+    points = [(place, after, there) for place in range(15) for after in (False, True) for there in (False, True)]
     random.Random(0).shuffle(points)
     hits = 0
     for place, after, there in points:
