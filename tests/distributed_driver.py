@@ -35,6 +35,7 @@ def main(out: Path, steps: int, recipes: list[Path]) -> None:
         state = {f"{part}/{name}": value.contiguous() for part, values in snapshot.parts.items() for name, value in values.items()}
         save_file({name: value.clone() for name, value in state.items()}, folder / f"state-{processes.index}.safetensors")
         (folder / f"seen-{processes.index}.json").write_text(json.dumps({"rows": rows, "logs": logs, "count": processes.count}))
+    processes.leave()
 
 
 if __name__ == "__main__":

@@ -103,7 +103,8 @@ def asked(hub: LoopbackHub) -> list[str]:
 def below(folder: Path) -> dict[str, bytes]:
     """Every file below a folder that could be taken for data: no locks, and no links."""
     paths = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and ".locks" not in path.parts]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+    # Other tests leave sparse files of a terabyte there.
+    return {str(path.relative_to(folder)): path.read_bytes() if path.stat().st_size < 1 << 20 else b"large" for path in paths}
 
 
 def blobs(folder: Path) -> list[Path]:

@@ -54,6 +54,7 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
     options = [text for text in given["options"] if not text.startswith("data.")]
     numbers = _numbers(steps)
     from zoo_core.evaluation.evaluate import evaluate as measure
+    from zoo_core.training.processes import Processes
 
     records: list[dict[str, Any]] = []
     for number in numbers:
@@ -74,6 +75,7 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
                 floors=given["floors"] and number == numbers[0],
                 on_batch=progress,
             )
+    Processes.leave()
     if os.environ.get("RANK", "0") != "0":
         return
     if out:

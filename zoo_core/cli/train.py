@@ -88,6 +88,7 @@ def train(
         _tell_cost(recipe)
         return
     from zoo_core.training.fit import fit
+    from zoo_core.training.processes import Processes
 
     out = out or Path("runs") / f"{family}-{Path(recipe_name).stem}"
     command = f"zoo {shlex.join(sys.argv[1:])}"
@@ -105,6 +106,7 @@ def train(
             stopping=_signals,
         )
     verb = "sample" if recipe.sampler else "show"
+    Processes.leave()
     _say_once(f"trained; the checkpoint is {folder} (zoo {verb} local:{out})")
 
 

@@ -4,7 +4,6 @@ Every process holds the whole data set and the whole state, and steps alike: wha
 process alone touches the run folder. All of it is torch.distributed through Hugging Face Accelerate.
 """
 
-import atexit
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
@@ -57,8 +56,6 @@ class Processes:
         self.device: torch.device = self._accelerator.device if launched else _device(device)
         if launched and device is not None and torch.device(device).type != self.device.type:
             raise UsageError(f"cannot use the device {device} in several processes", "leave --device out, or use cpu")
-        if launched:
-            atexit.register(self._accelerator.state.destroy_process_group)
 
     @property
     def main(self) -> bool:
@@ -145,6 +142,13 @@ class Processes:
         if outcome[1] is not None:
             raise outcome[1]
         return cast(_T, outcome[0])
+
+    @staticmethod
+    def leave() -> None:
+        """Ends the work of several processes together, when all of it is done: one that exits while others talk to it takes them along."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.barrier()
+            torch.distributed.destroy_process_group()
 
     @contextmanager
     def tracking(self, run: str, config: Mapping[str, Any]) -> Iterator[None]:
