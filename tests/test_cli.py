@@ -300,7 +300,7 @@ def test_every_failure_is_one_line_with_its_exit_code_and_writes_nothing(case: s
 def test_suggestions_name_the_nearest(zoo: Zoo, fakes: Path) -> None:
     assert "did you mean sample?" in zoo("smaple").err
     assert "did you mean fake-images" in zoo("show", "fake-image").err
-    assert "did you mean ddim?" in zoo("sample", "fake-images", "--sampler", "dimm").err
+    assert "did you mean ddim" in zoo("sample", "fake-images", "--sampler", "dimm").err
     assert "did you mean steps?" in zoo("sample", "fake-images", "-o", "stepz=3").err
     assert "did you mean fake-images?" in zoo("show", "Fake-Images").err
     assert "use --sampler NAME" in zoo("sample", "fake-images", "-o", "name=ddim").err

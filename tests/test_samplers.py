@@ -4,16 +4,20 @@ import math
 import random
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from zoo_core.catalogue import as_sampler
 from zoo_core.errors import ConfigError, UsageError
-from zoo_core.interfaces import DiscreteScheduler, Event, Rng, Scheduler
+from zoo_core.interfaces import DiscreteScheduler, Event, Rng, Sampler, Scheduler
 from zoo_core.rng import ImageRng, StepRng
-from zoo_core.samplers import Ancestral, Guided, Latent
-from zoo_core.schedulers import Cosine, Karras, Linear
+from zoo_core.samplers import Ancestral, DPMSolver2M, Guided, Heun, Inpainted, Langevin, Latent, PredictorCorrector, resampled
+from zoo_core.schedulers import Cosine, Geometric, Karras, Linear
+from zoo_core.testing.exact import GaussianMixture, mixture, names, passes
 from zoo_core.testing.fake import Fake
 from zoo_core.testing.fake_config import FakeConfig
 
@@ -59,7 +63,7 @@ class TwoPeaks(Gaussian):
         return ((s**2) * x + level.to(x.dtype) * mean) / variance
 
 
-def sample(sampler: Ancestral, model: Gaussian, n: int = 16, seed: int = 0, **options: object) -> Tensor:
+def sample(sampler: Sampler, model: Gaussian, n: int = 16, seed: int = 0, **options: object) -> Tensor:
     return sampler(model, ImageRng(seed, range(n)), sigmas=sampler.noise_levels(model, None), **options)  # type: ignore[arg-type]
 
 
@@ -127,6 +131,130 @@ def test_any_eta_is_eq_12_of_song_et_al(eta: float, steps: int) -> None:
     assert (sample(sampler, model) - expected).abs().max() <= 1e-10
 
 
+def D(model: Gaussian, x: Tensor, sigma: float) -> Tensor:
+    return model.denoise(x, torch.full((len(x),), sigma, dtype=torch.float64))
+
+
+def algorithm_2_of_edm(model: Gaussian, t: list[float], rng: Rng, S_churn: float, S_min: float, S_max: float, S_noise: float) -> Tensor:
+    """Karras et al. 2022, Algorithm 2, line by line; Algorithm 1 where S_churn is 0, but for its noise, which is then multiplied by 0."""
+    N = len(t) - 1
+    x = model.start(rng, t[0])
+    for i in range(N):
+        gamma = min(S_churn / N, math.sqrt(2) - 1) if S_min <= t[i] <= S_max else 0.0
+        eps = S_noise * rng.normal(2).to(x) if gamma else torch.zeros_like(x)
+        t_hat = t[i] + gamma * t[i]
+        x_hat = x + math.sqrt(t_hat**2 - t[i] ** 2) * eps
+        d = (x_hat - D(model, x_hat, t_hat)) / t_hat
+        x = x_hat + (t[i + 1] - t_hat) * d
+        if t[i + 1] != 0:
+            d_prime = (x - D(model, x, t[i + 1])) / t[i + 1]
+            x = x_hat + (t[i + 1] - t_hat) * (0.5 * d + 0.5 * d_prime)
+    return x
+
+
+@pytest.mark.parametrize(
+    ("churn", "low", "high", "noise"),
+    [(0.0, 0.0, math.inf, 1.0), (4.0, 0.0, 60.0, 1.0), (2.0, 0.1, 20.0, 1.007), (100.0, 0.5, 60.0, 1.0)],
+    ids=["algorithm 1", "churn", "bounds", "capped"],
+)
+def test_heun_is_algorithm_2_of_karras_et_al(churn: float, low: float, high: float, noise: float) -> None:
+    model = TwoPeaks(dtype=torch.float64, sigma_range=(0.02, 80.0))
+    sigmas = Karras().sigmas(9, 0.02, 80.0)
+    heun = Heun(churn=churn, churn_min=low, churn_max=None if high == math.inf else high, churn_noise=noise)
+    ours = heun(model, ImageRng(0, range(16)), sigmas=sigmas)
+    theirs = algorithm_2_of_edm(model, list(sigmas), ImageRng(0, range(16)), churn, low, high, noise)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+
+
+def algorithm_2_of_dpm_solver(model: Gaussian, levels: list[float], rng: Rng) -> Tensor:
+    """Lu et al. 2022, Algorithm 2 (DPM-Solver++(2M)), in lambda_t = log(alpha_t / sigma_t) with alpha_t = 1, down to the last level."""
+    alpha, sigma = [1.0] * len(levels), levels
+    lambda_ = [math.log(a / s) for a, s in zip(alpha, sigma, strict=True)]
+    h = [math.nan, *(b - a for a, b in pairwise(lambda_))]
+    x = model.start(rng, sigma[0])
+    Q = [D(model, x, sigma[0])]
+    x = sigma[1] / sigma[0] * x - alpha[1] * math.expm1(-h[1]) * Q[0]
+    for i in range(2, len(levels)):
+        Q.append(D(model, x, sigma[i - 1]))
+        r = h[i - 1] / h[i]
+        D_i = (1 + 1 / (2 * r)) * Q[i - 1] - 1 / (2 * r) * Q[i - 2]
+        x = sigma[i] / sigma[i - 1] * x - alpha[i] * math.expm1(-h[i]) * D_i
+    return x
+
+
+def test_dpm_solver_is_algorithm_2_of_lu_et_al_and_ends_with_the_estimate_at_the_last_level() -> None:
+    model = TwoPeaks(dtype=torch.float64)
+    sigmas = Karras().sigmas(8, 0.05, 80.0)
+    states: list[Tensor] = []
+    ours = DPMSolver2M()(model, ImageRng(0, range(16)), sigmas=sigmas, on_step=lambda i, sigma, x, x_0: states.append(x))
+    theirs = algorithm_2_of_dpm_solver(model, list(sigmas[:-1]), ImageRng(0, range(16)))
+    torch.testing.assert_close(states[-2], theirs, rtol=0, atol=1e-10)
+    torch.testing.assert_close(ours, D(model, theirs, 0.05), rtol=0, atol=1e-10)
+
+
+def test_langevin_is_algorithm_1_of_song_and_ermon() -> None:
+    """Written once more as loops over numbers, with the score of a mixture in one dimension and the paper's eps = step * sigma_L^2."""
+    model = GaussianMixture((0.3, 0.7), ((-1.0,), (2.0,)), (0.5, 0.4), sigma_range=(0.1, 5.0))
+    sigmas, T, step, n = Geometric().sigmas(5, 0.1, 5.0), 3, 0.3, 4
+    rng = ImageRng(0, range(n))
+    x = model.start(rng, 5.0).double().numpy()[:, 0]
+
+    def score(x: float, sigma: float) -> float:
+        p = [w * math.exp(-((x - m) ** 2) / (2 * (s**2 + sigma**2))) / math.sqrt(s**2 + sigma**2) for w, (m,), s in parts]
+        return -sum(p_k * (x - m) / (s**2 + sigma**2) for p_k, (_, (m,), s) in zip(p, parts, strict=True)) / sum(p)
+
+    parts = list(zip(model.weights, model.means, model.stds, strict=True))
+    eps = step * sigmas[-2] ** 2
+    for sigma in sigmas[:-1]:
+        alpha = eps * sigma**2 / sigmas[-2] ** 2
+        for _ in range(T):
+            z = rng.normal(1).double().numpy()[:, 0]
+            x = np.array([x_j + alpha / 2 * score(x_j, sigma) + math.sqrt(alpha) * z_j for x_j, z_j in zip(x, z, strict=True)])
+    start = model.start(ImageRng(0, range(n)), 5.0)
+    rng = ImageRng(0, range(n))
+    rng.normal(1)
+    ours = Langevin(steps_per_level=T, step=step, denoise=False)(model, rng, sigmas=sigmas, x=start.double())
+    np.testing.assert_allclose(ours.numpy()[:, 0], x, rtol=1e-9, atol=1e-9)
+    rng = ImageRng(0, range(n))
+    rng.normal(1)
+    denoised = Langevin(steps_per_level=T, step=step)(model, rng, sigmas=sigmas, x=start.double())
+    np.testing.assert_allclose(denoised.numpy()[:, 0], x + 0.1**2 * np.array([score(x_j, 0.1) for x_j in x]), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("predictor", ["ancestral", "reverse-diffusion"])
+@pytest.mark.parametrize("M", [0, 1, 3])
+def test_predictor_corrector_is_algorithm_2_of_song_et_al(predictor: str, M: int) -> None:
+    """Algorithms 2 and 4 with eqs. 46 and 47, in scores; the norms of Algorithm 4 at |z| = sqrt(d), |s| = sqrt(d) / sigma."""
+    model, r = TwoPeaks(dtype=torch.float64), 0.2
+    sigmas = Geometric().sigmas(6, 0.05, 30.0)
+    rng = ImageRng(0, range(16))
+    x = model.start(rng, 30.0)
+
+    def score(x: Tensor, sigma: float) -> Tensor:
+        return (D(model, x, sigma) - x) / sigma**2
+
+    for then, now in pairwise(sigmas):
+        x = x + (then**2 - now**2) * score(x, then)
+        if now > 0:
+            g = math.sqrt(then**2 - now**2) if predictor == "reverse-diffusion" else math.sqrt(now**2 * (then**2 - now**2) / then**2)
+            x = x + g * rng.normal(2).to(x)
+            for _ in range(M):
+                eps = 2 * (r * math.sqrt(2) / (math.sqrt(2) / now)) ** 2
+                x = x + eps * score(x, now) + math.sqrt(2 * eps) * rng.normal(2).to(x)
+    ours = PredictorCorrector(corrections=M, snr=r, predictor=predictor)(model, ImageRng(0, range(16)), sigmas=sigmas)  # type: ignore[arg-type]
+    torch.testing.assert_close(ours, x, rtol=0, atol=1e-10)
+
+
+def test_the_correctors_step_is_that_of_algorithm_4_where_all_of_the_noise_can_be_seen() -> None:
+    """2 (r |z| / |s|)^2 with norms that are means over a batch of 3072 dimensions, around data much narrower than sigma."""
+    r, sigma, d = 0.16, 0.5, 3072
+    rng = ImageRng(0, range(16))
+    z, eps = rng.normal(d).double(), rng.normal(d).double()
+    s = -(sigma * eps) / (sigma**2 + 0.01**2)
+    papers = 2 * (r * z.norm(dim=1).mean() / s.norm(dim=1).mean()) ** 2
+    assert papers.item() == pytest.approx(2 * r**2 * sigma**2, rel=0.02)
+
+
 # Closed forms
 
 
@@ -155,6 +283,26 @@ def test_samples_have_the_mean_and_the_spread_of_the_data(eta: float) -> None:
     n = x.numel()
     assert x.mean().item() == pytest.approx(MU, abs=5 * S / math.sqrt(n) + 0.005)
     assert x.std().item() == pytest.approx(S, abs=5 * S / math.sqrt(2 * n) + 0.01)
+
+
+@pytest.mark.parametrize(
+    "sampler", [Heun(steps=60, churn=20.0), Heun(steps=40), DPMSolver2M(steps=60), PredictorCorrector(steps=150)], ids=repr
+)
+def test_other_samplers_have_the_mean_and_the_spread_of_the_data(sampler: Sampler) -> None:
+    x = sampler(Gaussian(sigma_range=(0.01, 80.0)), StepRng(0, 0, 10_000), sigmas=Karras().sigmas(sampler.steps, 0.01, 80.0)).double()  # type: ignore[attr-defined]
+    assert x.mean().item() == pytest.approx(MU, abs=0.02)
+    assert x.std().item() == pytest.approx(S, rel=0.04)
+
+
+@pytest.mark.parametrize("step", [0.2, 1.0, 3.0])
+def test_langevin_settles_at_the_spread_that_its_step_allows(step: float) -> None:
+    """Around one point, x - mu is an autoregression whose standard deviation tends to sigma / sqrt(1 - step/4)."""
+    model = GaussianMixture((1.0,), ((MU, MU),), (1e-6,))
+    sampler = Langevin(steps=1, steps_per_level=100, step=step, denoise=False)
+    x = sampler(model, StepRng(0, 0, 10_000), sigmas=(2.0, 0.0)).double()
+    assert x.std().item() == pytest.approx(2 / math.sqrt(1 - step / 4), rel=0.02)
+    denoised = Langevin(steps=1, steps_per_level=100, step=step)(model, StepRng(0, 0, 100), sigmas=(2.0, 0.0))
+    assert (denoised - MU).abs().max() < 1e-4
 
 
 # The range of the data
@@ -276,6 +424,175 @@ def test_the_state_is_float32_however_narrow_its_beginning(narrow: torch.dtype) 
 def test_options_out_of_range_are_refused(make: Callable[[], object]) -> None:
     with pytest.raises(ConfigError):
         make()
+
+
+# Every registered sampler of denoisers
+
+SAMPLERS, _ = names()
+
+
+def few(name: str, **options: Any) -> Sampler:
+    return as_sampler({"name": name, "steps": 6, **options})
+
+
+Seen = tuple[int, float, Tensor, Tensor]
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_shows_every_level_and_changes_nothing_that_it_has_shown_or_was_given(name: str) -> None:
+    trace: list[tuple[Seen, Tensor, Tensor]] = []
+    model, sampler = mixture(), few(name)
+    x = model.start(ImageRng(1, range(4)), model.sigma_range[1])
+    kept = x.clone()
+    got = sampler(model, ImageRng(0, range(4)), x=x, on_step=lambda *seen: trace.append((seen, seen[2].clone(), seen[3].clone())))
+    sigmas = sampler.noise_levels(model, None)
+    assert torch.equal(x, kept)
+    assert torch.equal(trace[0][0][2], x)
+    assert [(step, sigma) for (step, sigma, *_), *_ in trace] == list(enumerate(sigmas))
+    for (_, sigma, state, x_0), state_then, x_0_then in trace:
+        assert torch.equal(state, state_then)
+        assert torch.equal(x_0, x_0_then)
+        expected = model.denoise(state, torch.full((4,), sigma, dtype=torch.float64)) if sigma else got
+        assert torch.equal(x_0, expected)
+    assert torch.equal(trace[-1][0][2], got)
+    assert torch.equal(got, sampler(model, ImageRng(0, range(4)), x=x))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_image_i_of_every_sampler_does_not_depend_on_batch_size(name: str) -> None:
+    together = few(name)(TwoPeaks(), ImageRng(0, range(9)))
+    for rows in (range(3, 4), range(2, 8)):
+        assert torch.equal(few(name)(TwoPeaks(), ImageRng(0, rows)), together[rows.start : rows.stop])
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_clips_where_it_says_so_and_has_labels_and_a_float32_state(name: str) -> None:
+    model, dtypes = Gaussian(bounds=(-0.5, 0.5)), set()
+    sigmas, labels = Geometric().sigmas(6, 0.05, 20.0), torch.arange(64) % 2 * 3
+    x = model.start(ImageRng(0, range(64)), 20.0).bfloat16()
+    clipped = few(name, clip=True)(
+        model, ImageRng(0, range(64)), sigmas=sigmas, x=x, labels=labels, on_step=lambda i, s, x, x_0: dtypes.add(x.dtype)
+    )
+    free = few(name, clip=False)(model, ImageRng(0, range(64)), sigmas=sigmas, x=x, labels=labels)
+    assert dtypes == {torch.float32}
+    assert clipped.abs().max() <= 0.5
+    assert (free[1::2].mean() - free[::2].mean()).item() == pytest.approx(3, abs=1)
+
+
+PASSES = {
+    "dpmpp-2m": "N",
+    "ancestral": "N",
+    "ddim": "N",
+    "euler": "N",
+    "heun": "2N - 1",
+    "langevin": "5N + 1",
+    "predictor-corrector": "2N - 1",
+}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_makes_the_passes_that_it_documents(name: str) -> None:
+    each, _, more = PASSES[name].partition("N")
+    for N in (1, 2, 6, 11):
+        assert passes(as_sampler({"name": name, "steps": N})) == int(each or 1) * N + int(more.replace(" ", "") or 0)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_an_unknown_option_of_every_sampler_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ConfigError, match="stepz"):
+        as_sampler({"name": name, "stepz": 5})
+
+
+@pytest.mark.parametrize("name", ["ddim", "dpmpp-2m", "euler", "heun"])
+def test_what_solves_the_ode_draws_nothing_after_the_start(name: str) -> None:
+    rng = Counted(0, range(4))
+    few(name)(Gaussian(), rng)
+    assert rng.draws == 1
+
+
+def test_churn_stays_within_its_bounds_and_within_the_models_levels() -> None:
+    asked: list[float] = []
+
+    class Recorded(Gaussian):
+        def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
+            asked.append(sigma[0].item())
+            return super().denoise(x, sigma, labels)
+
+    sigmas = (50.0, 40.0, 4.0, 1.0, 0.1, 0.0)
+    Heun(churn=2.0, churn_min=0.5, churn_max=45.0)(Recorded(sigma_range=(0.1, 50.0)), ImageRng(0, [0]), sigmas=sigmas)
+    assert asked[::2] == pytest.approx([50.0, 50.0, 5.6, 1.4, 0.1])
+    assert asked[1::2] == list(sigmas[1:-1])
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: Heun(steps=0), "steps"),
+        (lambda: Heun(churn=-1.0), "churn"),
+        (lambda: Heun(churn_min=2.0, churn_max=1.0), "churn_max"),
+        (lambda: Heun(churn_noise=math.nan), "churn_noise"),
+        (lambda: DPMSolver2M(steps=0), "steps"),
+        (lambda: Langevin(steps_per_level=0), "steps_per_level"),
+        (lambda: Langevin(step=0.0), "step"),
+        (lambda: Langevin(step=4.0), "step"),
+        (lambda: PredictorCorrector(corrections=-1), "corrections"),
+        (lambda: PredictorCorrector(snr=1.0), "snr"),
+        (lambda: as_sampler({"name": "predictor-corrector", "predictor": "euler"}), "sampler.predictor"),
+    ],
+)
+def test_options_out_of_range_are_refused_by_their_name(make: Callable[[], object], field: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{field}\b"):
+        make()
+
+
+# Inpainting
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_keeps_what_is_known_and_by_resampling_draws_what_fits_beside_it(name: str) -> None:
+    """Of the mixture's components at (-3, -1), (3, -1) and (0, 3), a first coordinate of 3 leaves one."""
+    model = Inpainted(mixture(), known=torch.tensor([3.0, 0.0]), mask=torch.tensor([1.0, 0.0]))
+    sampler = few(name, **({"steps_per_level": 1, "step": 1.0} if name == "langevin" else {}))
+    sigmas = Karras().sigmas(25, 0.02, 50.0)
+    fitting = []
+    for path in (sigmas, resampled(sigmas, jump=1, times=5)):
+        x = sampler(model, StepRng(0, 0, 500), sigmas=path)
+        assert (x[:, 0] - 3).abs().max() < 1e-5
+        fitting.append(((x[:, 1] + 1).abs() < 1.6).double().mean().item())
+    assert fitting[1] > max(0.8, fitting[0] + 0.05), fitting
+
+
+def test_a_grey_mask_mixes_and_the_rest_of_the_model_stays() -> None:
+    model, x, sigma = TwoPeaks(), torch.randn(3, 2), torch.full((3,), 0.5, dtype=torch.float64)
+    known, mask = torch.tensor([0.4, 0.4]), torch.tensor([[0.0, 1.0], [0.25, 1.0], [1.0, 0.0]])
+    inpainted = Inpainted(model, known, mask)
+    torch.testing.assert_close(inpainted.denoise(x, sigma), mask * known + (1 - mask) * model.denoise(x, sigma))
+    assert (inpainted.event, inpainted.sigma_range, inpainted.scheduler) == (model.event, model.sigma_range, model.scheduler)
+    assert torch.equal(inpainted.start(ImageRng(0, range(3)), 2.0), model.start(ImageRng(0, range(3)), 2.0))
+
+
+def test_resampling_goes_down_every_stretch_as_often_as_told_and_up_in_between() -> None:
+    sigmas = (4.0, 3.0, 2.0, 1.0, 0.0)
+    assert resampled(sigmas, jump=2, times=1) == sigmas
+    assert resampled(sigmas, jump=2, times=3) == (4, 3, 2, 4, 3, 2, 4, 3, 2, 1, 0, 2, 1, 0, 2, 1, 0)
+    assert resampled(sigmas, jump=3, times=2) == (4, 3, 2, 1, 4, 3, 2, 1, 0, 1, 0)
+    for wrong in ({"jump": 0}, {"times": 0}):
+        with pytest.raises(ConfigError, match="at least 1"):
+            resampled(sigmas, **wrong)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_rise_of_the_path_is_fresh_noise_of_the_difference(name: str) -> None:
+    """Down to 0, up to 3 and down again is a second walk, from the first one's end with noise 3."""
+    model, rng, trace = TwoPeaks(dtype=torch.float64), ImageRng(0, range(4)), list[tuple[int, float, Tensor]]()
+    down, again = (9.0, 3.0, 1.0, 0.0), (3.0, 1.0, 0.0)
+    one = few(name)(model, rng, sigmas=down)
+    noised = one + 3 * rng.normal(2).to(one)
+    expected = few(name)(model, rng, sigmas=again, x=noised)
+    got = few(name)(model, ImageRng(0, range(4)), sigmas=(*down, *again), on_step=lambda i, sigma, x, x_0: trace.append((i, sigma, x)))
+    torch.testing.assert_close(got, expected)
+    assert [seen[:2] for seen in trace] == [(0, 9.0), (1, 3.0), (2, 1.0), (4, 3.0), (5, 1.0), (6, 0.0)]
+    torch.testing.assert_close(trace[3][2], noised)
 
 
 # Guidance

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import DiscreteScheduler, Scheduler
-from zoo_core.schedulers import Cosine, Karras, Linear, fractional_time
+from zoo_core.schedulers import Cosine, Geometric, Karras, Linear, fractional_time
 
 DISCRETE = st.builds(Cosine, T=st.integers(2, 300), s=st.floats(0, 1)) | st.builds(
     Linear, T=st.integers(2, 300), beta_1=st.floats(1e-6, 0.01), beta_T=st.floats(0.01, 0.1)
 )
-SCHEDULERS = DISCRETE | st.builds(Karras, rho=st.floats(0.5, 20))
+SCHEDULERS = DISCRETE | st.builds(Karras, rho=st.floats(0.5, 20)) | st.just(Geometric())
 PAPERS = [Linear(), Linear(T=50), Cosine(), Cosine(T=1000), Cosine(T=4000), Linear(T=2), Cosine(T=2), Linear(T=1), Cosine(T=1)]
 
 
@@ -75,6 +75,26 @@ def test_karras_with_rho_1_is_even() -> None:
     assert Karras(rho=1.0).sigmas(5, 1.0, 5.0) == pytest.approx((5, 4, 3, 2, 1, 0))
 
 
+def test_geometric_is_that_of_song_and_ermon() -> None:
+    """Section 3.2: sigma_1/sigma_2 = ... = sigma_(L-1)/sigma_L > 1; section 5: L = 10 from 1 to 0.01."""
+    sigmas = Geometric().sigmas(10, 0.01, 1.0)
+    assert [a / b for a, b in pairwise(sigmas[:-1])] == pytest.approx([100 ** (1 / 9)] * 9)
+    assert (sigmas[0], sigmas[-2], sigmas[-1]) == (1.0, 0.01, 0.0)
+
+
+def test_karras_tends_to_geometric_as_rho_grows() -> None:
+    coarse, fine = (Karras(rho=rho).sigmas(9, 0.01, 50.0)[4] / Geometric().sigmas(9, 0.01, 50.0)[4] for rho in (20.0, 100.0))
+    assert 1 < fine < coarse
+    assert fine == pytest.approx(1, abs=0.1)
+
+
+@settings(max_examples=100)
+@given(st.sampled_from([Geometric(), Karras()]), st.integers(2, 100), st.floats(1e-4, 1e3), st.floats(1.01, 1e6))
+def test_levels_between_any_two_begin_and_end_exactly_there(scheduler: Scheduler, steps: int, lo: float, ratio: float) -> None:
+    sigmas = scheduler.sigmas(steps, lo, lo * ratio)
+    assert (sigmas[0], *sigmas[-2:]) == (lo * ratio, lo, 0.0)
+
+
 # The trained levels
 
 
@@ -111,9 +131,9 @@ def test_more_steps_than_levels_lie_between_them() -> None:
     assert sigmas[1] == pytest.approx(math.sqrt(sigmas[0] * sigmas[2]))
 
 
-@pytest.mark.parametrize("scheduler", [Linear(), Cosine(), Karras()], ids=repr)
+@pytest.mark.parametrize("scheduler", [Linear(), Cosine(), Karras(), Geometric()], ids=repr)
 def test_one_step_is_the_largest_level(scheduler: Scheduler) -> None:
-    assert scheduler.sigmas(1, 0.1, 20.0) == (pytest.approx(20.0), 0.0)
+    assert scheduler.sigmas(1, 0.1, 20.0) == pytest.approx((20.0, 0.0))
 
 
 # What every scheduler promises
@@ -133,7 +153,7 @@ def test_levels_decrease_are_finite_within_the_range_and_end_in_zero(scheduler: 
     assert all(a > b for a, b in pairwise(sigmas))
 
 
-@pytest.mark.parametrize("scheduler", [Linear(T=1000), Cosine(T=50), Karras()], ids=repr)
+@pytest.mark.parametrize("scheduler", [Linear(T=1000), Cosine(T=50), Karras(), Geometric()], ids=repr)
 @pytest.mark.parametrize(
     ("steps", "lo", "hi", "why"),
     [

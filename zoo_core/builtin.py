@@ -8,6 +8,7 @@ from zoo_core.specs import DatasetSpec, MetricSpec, SamplerSpec, SchedulerSpec, 
 __all__ = ["zoo_specs"]
 
 DDPM, DDIM, IDDPM, EDM = "arXiv:2006.11239", "arXiv:2010.02502", "arXiv:2102.09672", "arXiv:2206.00364"
+NCSN, SDE, DPM = "arXiv:1907.05600", "arXiv:2011.13456", "arXiv:2211.01095"
 
 
 def _dataset(name: str, loader: str, config: str, summary: str, license: str = "") -> DatasetSpec:
@@ -44,35 +45,39 @@ _METRICS = [
 ]
 
 
+def _sampler(name: str, target: str, paper: str, summary: str, **defaults: object) -> SamplerSpec:
+    return SamplerSpec(name=name, target=f"zoo_core.samplers:{target}", requires="denoise", paper=paper, summary=summary, defaults=defaults)
+
+
+_SAMPLERS = [
+    _sampler("ancestral", "Ancestral", DDPM, "DDPM's own sampler; fresh noise at every step"),
+    _sampler("ddim", "Ancestral", DDIM, "deterministic: the same noise gives the same image", eta=0.0),
+    _sampler("dpmpp-2m", "DPMSolver2M", DPM, "DPM-Solver++(2M): a multistep method of order 2; good from 10 steps on"),
+    _sampler("euler", "Ancestral", EDM, "Euler's method on the probability-flow ODE", eta=0.0, clip=False),
+    _sampler("heun", "Heun", EDM, "Heun's method, of order 2, with churn by option; two passes a step"),
+    _sampler("langevin", "Langevin", NCSN, "annealed Langevin dynamics; several passes at each level"),
+    _sampler("predictor-corrector", "PredictorCorrector", SDE, "ancestral steps with Langevin corrections between them"),
+    SamplerSpec(name="latent", target="zoo_core.samplers:Latent", requires="decode", summary="decodes a draw from the prior; one pass"),
+]
+
+
+def _scheduler(name: str, target: str, paper: str, summary: str) -> SchedulerSpec:
+    return SchedulerSpec(name=name, target=f"zoo_core.schedulers:{target}", paper=paper, summary=summary)
+
+
+_SCHEDULERS = [
+    _scheduler("cosine", "Cosine", IDDPM, "signal falls as a squared cosine"),
+    _scheduler("geometric", "Geometric", NCSN, "even in log sigma, between any two levels"),
+    _scheduler("karras", "Karras", EDM, "even in sigma^(1/rho), between any two levels"),
+    _scheduler("linear", "Linear", DDPM, "beta linear in t"),
+]
+
+
 @hookimpl
 def zoo_specs() -> Iterable[Spec]:
-    ancestral = "zoo_core.samplers:Ancestral"
     return [
-        SamplerSpec(
-            name="ancestral", target=ancestral, requires="denoise", paper=DDPM, summary="DDPM's own sampler; fresh noise at every step"
-        ),
-        SamplerSpec(
-            name="ddim",
-            target=ancestral,
-            requires="denoise",
-            defaults={"eta": 0.0},
-            paper=DDIM,
-            summary="deterministic: the same noise gives the same image",
-        ),
-        SamplerSpec(
-            name="euler",
-            target=ancestral,
-            requires="denoise",
-            defaults={"eta": 0.0, "clip": False},
-            paper=EDM,
-            summary="Euler's method on the probability-flow ODE",
-        ),
-        SamplerSpec(name="latent", target="zoo_core.samplers:Latent", requires="decode", summary="decodes a draw from the prior; one pass"),
-        SchedulerSpec(name="linear", target="zoo_core.schedulers:Linear", paper=DDPM, summary="beta linear in t"),
-        SchedulerSpec(name="cosine", target="zoo_core.schedulers:Cosine", paper=IDDPM, summary="signal falls as a squared cosine"),
-        SchedulerSpec(
-            name="karras", target="zoo_core.schedulers:Karras", paper=EDM, summary="even in sigma^(1/rho), between any two levels"
-        ),
+        *_SAMPLERS,
+        *_SCHEDULERS,
         *_DATASETS,
         *_METRICS,
     ]

@@ -15,7 +15,7 @@ from zoo_core.config import check_range
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import DiscreteScheduler, Scheduler
 
-__all__ = ["Cosine", "Karras", "Linear", "VariancePreserving", "fractional_time"]
+__all__ = ["Continuous", "Cosine", "Geometric", "Karras", "Linear", "VariancePreserving", "fractional_time"]
 
 
 def fractional_time(levels: Sequence[float], sigma: float) -> float:
@@ -141,8 +141,33 @@ def _cosine(T: int, s: float) -> tuple[float, ...]:
     return tuple(abars)
 
 
+class Continuous(Scheduler):
+    """A rule that places levels between any two, with no levels of its own: it serves every model."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def between(self, share: float, lo: float, hi: float) -> float:
+        """The level at ``share`` in (0, 1) of the way from ``hi`` down to ``lo``."""
+
+    def sigmas(self, steps: int, lo: float, hi: float) -> tuple[float, ...]:
+        """Levels from exactly ``hi`` to exactly ``lo``, then 0."""
+        _check_steps(steps, lo, hi)
+        if steps == 1:
+            return (hi, 0.0)
+        return (hi, *(self.between(i / (steps - 1), lo, hi) for i in range(1, steps - 1)), lo, 0.0)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Karras(Scheduler):
+class Geometric(Continuous):
+    """sigma_i = hi (lo/hi)^(i/(N-1)), even in log sigma (Song & Ermon 2019, arXiv:1907.05600, section 3.2)."""
+
+    def between(self, share: float, lo: float, hi: float) -> float:
+        return hi * (lo / hi) ** share
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Karras(Continuous):
     """sigma_i = (hi^(1/rho) + i/(N-1) (lo^(1/rho) - hi^(1/rho)))^rho (Karras et al. 2022, arXiv:2206.00364, eq. 5)."""
 
     rho: float = 7.0
@@ -150,10 +175,6 @@ class Karras(Scheduler):
     def __post_init__(self) -> None:
         check_range(self, rho=(0.1, 100.0))
 
-    def sigmas(self, steps: int, lo: float, hi: float) -> tuple[float, ...]:
-        """Levels from exactly ``hi`` to exactly ``lo``, then 0."""
-        _check_steps(steps, lo, hi)
-        if steps == 1:
-            return (hi, 0.0)
+    def between(self, share: float, lo: float, hi: float) -> float:
         a, b = hi ** (1 / self.rho), lo ** (1 / self.rho)
-        return (hi, *((a + i / (steps - 1) * (b - a)) ** self.rho for i in range(1, steps - 1)), lo, 0.0)
+        return (a + share * (b - a)) ** self.rho

@@ -1,0 +1,53 @@
+"""Ancestral sampling: DDPM, DDIM and Euler's method are one loop."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import sqrt
+from typing import TYPE_CHECKING
+
+from zoo_core.config import check_range
+from zoo_core.samplers.walk import Guide, Walk
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Ancestral"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ancestral(Walk):
+    """Ancestral sampling with a share ``eta`` of fresh noise; one loop for DDPM, DDIM and Euler.
+
+    From sigma to sigma' < sigma, with x0_hat = D(x, sigma):
+
+        sigma_up   = eta * sigma' sqrt(sigma^2 - sigma'^2) / sigma
+        sigma_down = sqrt(sigma'^2 - sigma_up^2)
+        x'         = x0_hat + sigma_down / sigma * (x - x0_hat) + sigma_up * z
+
+    eta = 1 is Algorithm 2 of Ho et al. 2020 (arXiv:2006.11239) with the variance beta-tilde; eta = 0 is DDIM (Song et al. 2021,
+    arXiv:2010.02502, eq. 12), which is Euler's method on the probability-flow ODE. Forward passes: ``steps``.
+
+    Args:
+        steps: number of noise levels.
+        eta: in [0, 1].
+        clip: clamps x0_hat to the range of the model's event, where it has one.
+    """
+
+    steps: int = 50
+    eta: float = 1.0
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        check_range(self, steps=(1, 100_000), eta=(0.0, 1.0))
+
+    def walk(self, x: "Tensor", sigmas: Sequence[float], guide: Guide) -> "Tensor":
+        for i, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
+            x0 = guide.denoised(x, sigma)
+            guide.show(i, sigma, x, x0)
+            sigma_up = self.eta * sigma_next * sqrt(sigma**2 - sigma_next**2) / sigma
+            sigma_down = sqrt(max(sigma_next**2 - sigma_up**2, 0.0))  # by rounding it may be negative
+            x = x0.lerp(x, sigma_down / sigma)
+            if sigma_up > 0:
+                x.add_(guide.noise(x), alpha=sigma_up)
+        return x

@@ -1,0 +1,105 @@
+"""Langevin dynamics along noise levels, alone and as the corrector of a predictor."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import sqrt
+from typing import TYPE_CHECKING, Literal
+
+from zoo_core.config import check_range
+from zoo_core.samplers.walk import Guide, Walk
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Langevin", "PredictorCorrector"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Langevin(Walk):
+    """Annealed Langevin dynamics (Song & Ermon 2019, arXiv:1907.05600, Algorithm 1), with steps relative to the level.
+
+    ``steps_per_level`` times at every level sigma_i, with alpha_i = step * sigma_i^2:
+
+        x = x + alpha_i / 2 * s(x, sigma_i) + sqrt(alpha_i) z
+          = x + step / 2 * (D(x, sigma_i) - x) + sqrt(step) sigma_i z
+
+    The paper's epsilon is step * sigma_L^2: its 2e-5 at sigma_L = 0.01 is step 0.2. ``denoise`` ends with D(x, sigma_L) of the smallest
+    level (Jolicoeur-Martineau et al. 2020, arXiv:2009.05475), without which the noise of that level stays in the samples.
+    Forward passes: ``steps`` * ``steps_per_level``, and one more with ``denoise``.
+
+    Args:
+        steps: number of noise levels.
+        steps_per_level: T of the paper.
+        step: below 4. Small steps take many; large ones leave too much noise: x settles at the level sigma_i / sqrt(1 - step/4).
+        denoise: whether the last thing is to remove the noise that is left.
+        clip: clamps D to the range of the model's event, where it has one.
+    """
+
+    steps: int = 50
+    steps_per_level: int = 5
+    step: float = 0.5
+    denoise: bool = True
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        check_range(self, steps=(1, 100_000), steps_per_level=(1, 100_000), step=(1e-9, 3.99))
+
+    def walk(self, x: "Tensor", sigmas: Sequence[float], guide: Guide) -> "Tensor":
+        for i, sigma in enumerate(sigmas[:-1]):
+            for t in range(self.steps_per_level):
+                x0 = guide.denoised(x, sigma)
+                if t == 0:
+                    guide.show(i, sigma, x, x0)
+                x = x.lerp(x0, self.step / 2).add_(guide.noise(x), alpha=sqrt(self.step) * sigma)
+        return guide.denoised(x, sigmas[-2]) if self.denoise and sigmas[-1] == 0 else x
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PredictorCorrector(Walk):
+    """Predictor-corrector sampling (Song et al. 2021, arXiv:2011.13456, Algorithms 2 and 4, variance exploding).
+
+    The predictor goes from sigma to sigma' < sigma, with s = (D(x, sigma) - x) / sigma^2:
+
+        x = x + (sigma^2 - sigma'^2) s + g z,  g = sqrt(sigma^2 - sigma'^2)                  reverse diffusion, eq. 46
+                                               g = sigma'/sigma sqrt(sigma^2 - sigma'^2)     ancestral, eq. 47
+
+    and the corrector moves ``corrections`` times along the score at sigma' > 0, with e = 2 (r |z| / |s|)^2:
+
+        x = x + e s + sqrt(2 e) z
+
+    The paper takes the norms over a batch, so that an image would depend on those beside it. Here they are what they are on average where
+    all of the noise can be seen, |z| = sqrt(d) and |s| = sqrt(d) / sigma': e = 2 r^2 sigma'^2, a Langevin step of 4 r^2. No noise is added
+    in the step to 0. Forward passes: ``steps`` + (``steps`` - 1) * ``corrections``.
+
+    Args:
+        steps: number of noise levels.
+        corrections: M of the paper, corrector steps at each level.
+        snr: r, the corrector's signal-to-noise ratio.
+        predictor: ``ancestral`` adds the noise that is left at sigma', ``reverse-diffusion`` a little more.
+        clip: clamps D to the range of the model's event, where it has one.
+    """
+
+    steps: int = 50
+    corrections: int = 1
+    snr: float = 0.16
+    predictor: Literal["ancestral", "reverse-diffusion"] = "ancestral"
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        check_range(self, steps=(1, 100_000), corrections=(0, 1000), snr=(1e-6, 0.99))
+
+    def walk(self, x: "Tensor", sigmas: Sequence[float], guide: Guide) -> "Tensor":
+        for i, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
+            x0 = guide.denoised(x, sigma)
+            guide.show(i, sigma, x, x0)
+            ratio = sigma_next / sigma
+            x = x0.lerp(x, ratio**2)
+            if sigma_next == 0:
+                break
+            g = sqrt(sigma**2 - sigma_next**2) * (ratio if self.predictor == "ancestral" else 1.0)
+            x.add_(guide.noise(x), alpha=g)
+            for _ in range(self.corrections):
+                x0 = guide.denoised(x, sigma_next)
+                x = x.lerp(x0, 2 * self.snr**2).add_(guide.noise(x), alpha=2 * self.snr * sigma_next)
+        return x

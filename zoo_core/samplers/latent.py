@@ -1,0 +1,52 @@
+"""The sampler of decoders."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from zoo_core.config import check_range
+from zoo_core.errors import UsageError
+from zoo_core.interfaces import Decoder, OnStep, Rng, Sampler, Scheduler
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Latent"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Latent(Sampler):
+    """Draws a latent from the prior and decodes it: one forward pass.
+
+    Args:
+        temperature: scales the latent; below 1 trades variety for typicality.
+    """
+
+    requires: ClassVar[str] = "decode"
+
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_range(self, temperature=(0.0, 100.0))
+
+    def noise_levels(self, model: object, scheduler: Scheduler | None) -> tuple[float, ...]:
+        if scheduler is not None:
+            raise UsageError("the latent sampler walks along no noise levels", "leave the scheduler out")
+        return ()
+
+    def __call__(
+        self,
+        model: object,
+        rng: Rng,
+        *,
+        sigmas: Sequence[float] = (),
+        x: "Tensor | None" = None,
+        labels: "Tensor | None" = None,
+        on_step: OnStep | None = None,
+    ) -> "Tensor":
+        model = cast(Decoder, model)
+        z = model.prior(rng) * self.temperature if x is None else x
+        x = model.decode(z, labels)
+        if on_step:
+            on_step(0, 0.0, x, x)
+        return x

@@ -1,0 +1,167 @@
+"""A denoiser that is exact, and how near to the truth every sampler comes with every scheduler when nothing but itself can be wrong.
+
+``python -m zoo_core.testing.exact`` prints the table of docs/samplers.md.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import sqrt
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from zoo_core.catalogue import as_sampler, as_scheduler
+from zoo_core.interfaces import Event, Rng, Sampler, Scheduler
+from zoo_core.registry import registry
+from zoo_core.schedulers import Geometric
+from zoo_core.specs import SamplerSpec, SchedulerSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["PASSES", "GaussianMixture", "Misfit", "measure", "mixture", "names", "passes", "table", "within"]
+
+PASSES = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Misfit:
+    """How far samples are from the mixture: the largest error of a weight, of a coordinate of a mean, and of a standard deviation.
+
+    The last is relative to the true one.
+    """
+
+    weight: float
+    mean: float
+    std: float
+
+    LIMITS: ClassVar[tuple[tuple[str, float], ...]] = (("weight", 0.03), ("mean", 0.1), ("std", 0.05))
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What is too far off; empty where the samples are good."""
+        return tuple(f"{name} off by {getattr(self, name):.2f}" for name, limit in self.LIMITS if not getattr(self, name) <= limit)
+
+
+class GaussianMixture:
+    """The exact denoiser of p(x_0) = sum_k w_k N(mu_k, s_k^2 I):
+
+        D(x, sigma) = sum_k p(k | x) (s_k^2 x + sigma^2 mu_k) / (s_k^2 + sigma^2)
+        p(k | x) ~ w_k N(x; mu_k, (s_k^2 + sigma^2) I)
+
+    Args:
+        weights: w_k, with the sum 1.
+        means: mu_k, of one dimension d.
+        stds: s_k.
+        sigma_range: the levels that it says it was trained on.
+
+    Attributes:
+        passes: how often it has denoised.
+    """
+
+    def __init__(
+        self,
+        weights: Sequence[float],
+        means: Sequence[Sequence[float]],
+        stds: Sequence[float],
+        *,
+        sigma_range: tuple[float, float] = (0.02, 50.0),
+    ) -> None:
+        self.weights = tuple(weights)
+        self.means = tuple(tuple(mean) for mean in means)
+        self.stds = tuple(stds)
+        self.event = Event(shape=(len(self.means[0]),))
+        self.sigma_range = sigma_range
+        self.scheduler: Scheduler = Geometric()
+        self.passes = 0
+
+    def start(self, rng: Rng, sigma: float) -> "Tensor":
+        """Draws from the Gaussian with the mixture's mean and, in an average direction, variance: it knows nothing of the components."""
+        z = rng.normal(*self.event.shape)
+        w, mu, s = (z.new_tensor(value) for value in (self.weights, self.means, self.stds))
+        mean = w @ mu
+        variance = w @ (s**2 + ((mu - mean) ** 2).mean(1))
+        return mean + z * sqrt(variance.item() + sigma**2)
+
+    def denoise(self, x: "Tensor", sigma: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
+        """E[x_0 | x_sigma = x], (n, d), computed in float64."""
+        self.passes += 1
+        wide, level = x.double(), sigma[:, None] ** 2
+        mu, s = wide.new_tensor(self.means), wide.new_tensor(self.stds)
+        p = self._logits(wide, level).softmax(1)
+        share = s**2 / (s**2 + level)
+        return (wide * (p * share).sum(1, keepdim=True) + (p * (1 - share)) @ mu).to(x)
+
+    def _logits(self, x: "Tensor", level: "Tensor") -> "Tensor":
+        """log p(k | x), but for a constant, float64 (n, k); ``level`` is sigma^2, (n, 1)."""
+        w, mu, s = (x.new_tensor(value) for value in (self.weights, self.means, self.stds))
+        variance = s**2 + level
+        square = (x**2).sum(1, keepdim=True) - 2 * x @ mu.T + (mu**2).sum(1)
+        return w.log() - len(self.means[0]) / 2 * variance.log() - square / (2 * variance)
+
+    def misfit(self, x: "Tensor") -> Misfit:
+        """Compares samples (n, d), each counted to its most probable component, with the mixture."""
+        x = x.double()
+        of = self._logits(x, x.new_zeros(len(x), 1)).argmax(1)
+        parts = [x[of == k] for k in range(len(self.weights))]
+        mu = x.new_tensor(self.means)
+        return Misfit(
+            weight=max(abs(len(part) / len(x) - w) for part, w in zip(parts, self.weights, strict=True)),
+            mean=max((part.mean(0) - mean).abs().max().item() for part, mean in zip(parts, mu, strict=True)),
+            std=max(abs(part.std(0).square().mean().sqrt().item() / s - 1) for part, s in zip(parts, self.stds, strict=True)),
+        )
+
+
+def mixture() -> GaussianMixture:
+    """Three components of different weight and width, far enough apart to be told from each other."""
+    return GaussianMixture((0.2, 0.3, 0.5), ((-3.0, -1.0), (3.0, -1.0), (0.0, 3.0)), (0.6, 0.4, 0.5))
+
+
+def names() -> tuple[list[str], list[str]]:
+    """The registered samplers of denoisers, and the registered schedulers."""
+    samplers = [spec.name for spec in _specs(SamplerSpec) if spec.requires == "denoise"]
+    return sorted(samplers), sorted(spec.name for spec in _specs(SchedulerSpec))
+
+
+def _specs(kind: Any) -> list[Any]:
+    return [claims[0].spec for claims in registry().claims(kind).values()]
+
+
+def passes(sampler: Sampler) -> int:
+    """How many forward passes the sampler makes."""
+    from zoo_core.rng import ImageRng
+
+    model = mixture()
+    sampler(model, ImageRng(0, [0]))
+    return model.passes
+
+
+def within(name: str, limit: int = PASSES, options: Mapping[str, Any] | None = None) -> Sampler:
+    """The sampler of that name with as many ``steps`` as ``limit`` forward passes allow."""
+    chosen: Any = as_sampler({"name": name, **(options or {})})
+    few, more = (passes(replace(chosen, steps=steps)) for steps in (2, 3))
+    each = more - few
+    return replace(chosen, steps=max(2 + (limit - few) // each, 1))
+
+
+def measure(sampler: str, scheduler: str, *, n: int = 6000, seed: int = 0) -> Misfit:
+    """How well ``n`` samples of :func:`mixture` fit it, drawn with at most PASSES forward passes and otherwise default options."""
+    from zoo_core.rng import StepRng
+
+    model, chosen = mixture(), within(sampler)
+    sigmas = chosen.noise_levels(model, as_scheduler(scheduler))
+    return model.misfit(chosen(model, StepRng(seed, 0, n), sigmas=sigmas))
+
+
+def table() -> str:
+    """A Markdown table of every sampler with every scheduler."""
+    samplers, schedulers = names()
+    lines = [f"| sampler | steps | passes | {' | '.join(schedulers)} |", "|---" * (len(schedulers) + 3) + "|"]
+    for name in samplers:
+        chosen: Any = within(name)
+        cells = [", ".join(measure(name, scheduler).reasons) or "ok" for scheduler in schedulers]
+        lines.append(f"| `{name}` | {chosen.steps} | {passes(chosen)} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table())
