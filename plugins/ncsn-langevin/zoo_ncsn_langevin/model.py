@@ -1,0 +1,109 @@
+"""Noise-conditional score networks (Song & Ermon 2019, arXiv:1907.05600) in the coordinate x_sigma = x_0 + sigma * eps."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from math import log, sqrt
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from zoo_core.interfaces import Event, Rng, Scheduler
+from zoo_ncsn_langevin.config import NCSNConfig
+from zoo_ncsn_langevin.mlp import MLP
+from zoo_ncsn_langevin.refinenet import RefineNet
+
+__all__ = ["NCSN", "nearest_level", "scalings"]
+
+
+def scalings(form: Literal["score", "scaled", "edm"], sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, Tensor]:
+    """c_skip, c_out and c_in of D(x, sigma) = c_skip x + c_out F(c_in x, sigma), of the shape of ``sigma``.
+
+    With F the score, or sigma times the score, D is Tweedie's x + sigma^2 s(x, sigma). ``edm`` is table 1 of Karras et al. 2022
+    (arXiv:2206.00364): if x_0 has the standard deviation ``sigma_data``, then c_in x and the F that would be right have variance 1.
+    """
+    one = torch.ones_like(sigma)
+    match form:
+        case "score":
+            return one, sigma**2, one
+        case "scaled":
+            return one, sigma, one
+        case "edm":
+            total = sigma**2 + sigma_data**2
+            return sigma_data**2 / total, sigma * sigma_data / total.sqrt(), total.rsqrt()
+
+
+def nearest_level(levels: Sequence[float], sigma: float) -> int:
+    """The index of that of the increasing ``levels`` whose logarithm is nearest to that of ``sigma``."""
+    above = bisect_left(levels, sigma)
+    if above in (0, len(levels)):
+        return min(above, len(levels) - 1)
+    low, high = levels[above - 1], levels[above]
+    return above if log(sigma) > log(sqrt(low) * sqrt(high)) else above - 1
+
+
+class NCSN(nn.Module):
+    """A net F that knows the score of data under Gaussian noise; its config's ``form`` says how.
+
+        D(x, sigma) = c_skip x + c_out F(c_in x, sigma),    s(x, sigma) = (D(x, sigma) - x) / sigma^2
+
+    A net of the form ``score`` knows its own levels alone, and takes any other sigma for the nearest of them.
+    """
+
+    def __init__(self, config: NCSNConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.levels = config.scheduler.sigmas(config.levels, *self.sigma_range)[-2::-1]  # increasing
+        self.net = RefineNet(config) if config.net == "refinenet" else MLP(config)
+
+    @property
+    def event(self) -> Event:
+        return Event(shape=self.config.shape, range=(-1.0, 1.0) if len(self.config.shape) == 3 else None)
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        return self.config.sigma_min, self.config.sigma_max
+
+    @property
+    def scheduler(self) -> Scheduler:
+        return self.config.scheduler
+
+    def start(self, rng: Rng, sigma: float) -> Tensor:
+        # At the largest level noise is all that there is to see, so the data's own variance is left out.
+        return rng.normal(*self.config.shape) * sigma
+
+    def scalings(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """c_skip, c_out and c_in of :func:`scalings`, in the shape of ``sigma``."""
+        return scalings(self.config.form, sigma, self.config.sigma_data)
+
+    def output(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """F(c_in x, sigma), of the shape and dtype of ``x`` (n, *event.shape); ``sigma`` float64 (n,)."""
+        _, _, c_in = self.scalings(self.over(sigma))
+        weight = next(self.net.parameters())
+        return self.net((x * c_in.to(x.dtype)).to(weight.dtype), self._level(sigma, weight.dtype)).to(x.dtype)
+
+    def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
+        c_skip, c_out, _ = (c.to(x.dtype) for c in self.scalings(self.over(sigma)))
+        return c_skip * x + c_out * self.output(x, sigma)
+
+    def score(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """The gradient of log p_sigma at ``x`` (n, *event.shape), of its shape and dtype; ``sigma`` float64 (n,).
+
+        It is (denoise - x) / sigma^2, with the division done first: nothing cancels where sigma is small.
+        """
+        sigma_ = self.over(sigma)
+        c_skip, c_out, _ = self.scalings(sigma_)
+        return ((c_skip - 1) / sigma_**2).to(x.dtype) * x + (c_out / sigma_**2).to(x.dtype) * self.output(x, sigma)
+
+    def over(self, sigma: Tensor) -> Tensor:
+        """``sigma`` (n,) as (n, 1, ...), against samples."""
+        return sigma.view(-1, *[1] * len(self.config.shape))
+
+    def _level(self, sigma: Tensor, dtype: torch.dtype) -> Tensor:
+        """What the net is told of the noise, (n,): log sigma, or in a RefineNet of the papers' forms the row of its norms' tables."""
+        sigma = sigma.clamp(*self.sigma_range)
+        if self.config.net == "mlp" or self.config.form == "edm":
+            return sigma.log().to(dtype)
+        if self.config.form == "scaled":
+            return torch.zeros_like(sigma, dtype=torch.int64)
+        return torch.tensor([nearest_level(self.levels, value) for value in sigma.tolist()], device=sigma.device)
