@@ -7,7 +7,6 @@ The key ``zoo`` of the front matter says which family a checkpoint is of, and wh
 never acted upon: what a checkpoint is made of is in its config.json.
 """
 
-import json
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -17,23 +16,32 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from zoo_core.errors import CardError
-from zoo_core.numbers import METRICS, model_index
+from zoo_core.markdown import code, describe
+from zoo_core.numbers import model_index
+from zoo_core.numbers_table import numbers_section
 
 __all__ = [
     "CLASSIFICATION",
     "DRAFT_LICENSE",
+    "DRAFT_LIMIT",
+    "LIBRARY",
     "LICENSE",
     "MAX_CARD_BYTES",
     "MAX_FRONT_MATTER_BYTES",
     "PIPELINE",
     "ModelCard",
     "Words",
-    "complete",
+    "demand",
     "describe",
     "draft",
+    "family_name",
+    "is_strings",
     "load",
+    "load_call",
+    "needs_line",
     "parse",
     "render",
+    "use_section",
 ]
 
 LIBRARY, PIPELINE = "zoo-core", "unconditional-image-generation"
@@ -84,7 +92,7 @@ class ModelCard:
     def datasets(self) -> tuple[str, ...]:
         """The data sets, as the front matter names them."""
         datasets = self.metadata.get("datasets")
-        return tuple(datasets) if _strings(datasets) else ()
+        return tuple(datasets) if is_strings(datasets) else ()
 
     def validate(self) -> None:
         """Checks what the Hub and the zoo ask of a card.
@@ -93,25 +101,27 @@ class ModelCard:
             CardError: a field is missing or is not what it must be.
         """
         data = self.metadata
-        _demand(
+        demand(
             isinstance(data.get("license"), str) and bool(LICENSE.fullmatch(data["license"])),
             "license must be a licence's name on the Hub",
         )
-        _demand(data["license"] != "other" or isinstance(data.get("license_name"), str), "license other needs a license_name")
-        _demand(data.get("library_name") == LIBRARY, f"library_name must be {LIBRARY}")
-        _demand(isinstance(data.get("pipeline_tag", ""), str), "pipeline_tag must be a string")
-        _demand(_strings(data.get("tags")) and LIBRARY in data["tags"], f"tags must be a list of strings, {LIBRARY} among them")
+        demand(data["license"] != "other" or isinstance(data.get("license_name"), str), "license other needs a license_name")
+        demand(data.get("library_name") == LIBRARY, f"library_name must be {LIBRARY}")
+        demand(isinstance(data.get("pipeline_tag", ""), str), "pipeline_tag must be a string")
+        demand(is_strings(data.get("tags")) and LIBRARY in data["tags"], f"tags must be a list of strings, {LIBRARY} among them")
         datasets = data.get("datasets", [])
-        _demand(_strings(datasets) and all(map(_DATASET.fullmatch, datasets)), "datasets must be a list of names such as ORG/NAME")
-        _demand(bool(self.summary), "the body must begin with a paragraph that says what the model is")
+        demand(is_strings(datasets) and all(map(_DATASET.fullmatch, datasets)), "datasets must be a list of names such as ORG/NAME")
+        demand(bool(self.summary), "the body must begin with a paragraph that says what the model is")
 
 
-def _demand(condition: bool, what: str) -> None:
+def demand(condition: bool, what: str) -> None:
+    """Raises CardError with ``what`` is wrong with a card, unless the condition holds."""
     if not condition:
         raise CardError(f"model card: {what}", "edit the front matter of README.md")
 
 
-def _strings(value: object) -> TypeGuard[list[str]]:
+def is_strings(value: object) -> TypeGuard[list[str]]:
+    """Whether ``value`` is a list of strings."""
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
@@ -131,17 +141,17 @@ def parse(text: str | bytes) -> ModelCard:
         CardError: no UTF-8, too large, a byte order mark, no front matter or no line that closes it, or YAML that is not plain values.
     """
     if isinstance(text, bytes):
-        _demand(len(text) <= MAX_CARD_BYTES, f"it is larger than {MAX_CARD_BYTES >> 20} MiB")
+        demand(len(text) <= MAX_CARD_BYTES, f"it is larger than {MAX_CARD_BYTES >> 20} MiB")
         try:
             text = text.decode("utf-8")
         except UnicodeDecodeError as error:
             raise CardError(f"model card: it is not UTF-8: {error.reason} at byte {error.start}", "save README.md as UTF-8") from error
-    _demand(not text.startswith("\ufeff"), "it begins with a byte order mark")
-    _demand(text.startswith("---"), "it has no front matter: its first line must be ---")
+    demand(not text.startswith("\ufeff"), "it begins with a byte order mark")
+    demand(text.startswith("---"), "it has no front matter: its first line must be ---")
     match = _FRONT_MATTER.match(text)
     if match is None:
         raise CardError("model card: its front matter has no closing line", "add a line of --- after it")
-    _demand(len(match["yaml"].encode("utf-8", "surrogatepass")) <= MAX_FRONT_MATTER_BYTES, "its front matter is larger than 64 KiB")
+    demand(len(match["yaml"].encode("utf-8", "surrogatepass")) <= MAX_FRONT_MATTER_BYTES, "its front matter is larger than 64 KiB")
     return ModelCard(_metadata(match["yaml"]), match["body"].lstrip("\r\n"))
 
 
@@ -155,7 +165,7 @@ def _metadata(text: str) -> dict[str, Any]:
         raise
     except Exception as error:  # yaml's own errors, and RecursionError, ValueError, OverflowError, ... of hostile input
         raise CardError(f"model card: its front matter is no plain YAML: {' '.join(str(error).split())[:120]}", "edit README.md") from error
-    _demand(isinstance(data, dict), "its front matter must be a mapping")
+    demand(isinstance(data, dict), "its front matter must be a mapping")
     return dict(data)
 
 
@@ -175,14 +185,14 @@ def _loader() -> Any:
             if self.check_event(yaml.events.AliasEvent):
                 raise CardError("model card: its front matter uses a YAML alias", "write the value out")
             self.depth = getattr(self, "depth", 0) + 1
-            _demand(self.depth <= _MAX_DEPTH, f"its front matter is nested more than {_MAX_DEPTH} deep")
+            demand(self.depth <= _MAX_DEPTH, f"its front matter is nested more than {_MAX_DEPTH} deep")
             node = super().compose_node(parent, index)
             self.depth -= 1
             return node
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             keys = [key.value for key, _ in node.value]
-            _demand(len({str(key) for key in keys}) == len(keys), "its front matter has a key twice")
+            demand(len({str(key) for key in keys}) == len(keys), "its front matter has a key twice")
             return super().construct_mapping(node, deep)
 
     return Loader
@@ -190,11 +200,11 @@ def _loader() -> Any:
 
 def _check_plain(value: object) -> None:
     if isinstance(value, dict):
-        _demand(all(isinstance(key, str) for key in value), "the keys of its front matter must be strings")
+        demand(all(isinstance(key, str) for key in value), "the keys of its front matter must be strings")
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         _check_plain(item)
     number = isinstance(value, int | float) and math.isfinite(value) and abs(value) < 2**63
-    _demand(number or value is None or isinstance(value, dict | list | str), "its front matter must hold plain, finite values")
+    demand(number or value is None or isinstance(value, dict | list | str), "its front matter must hold plain, finite values")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -230,6 +240,7 @@ def render(
     *,
     plugin: str = "",
     metrics: Mapping[str, Any] | None = None,
+    pictures: Collection[str] = (),
 ) -> ModelCard:
     """The card of a trained checkpoint.
 
@@ -241,11 +252,12 @@ def render(
         words: the rest.
         plugin: the distribution that has its family.
         metrics: its metrics.json, see :mod:`zoo_core.numbers`.
+        pictures: the names of the pictures in its folder; those of its numbers are shown.
 
     Raises:
         ConfigError: metrics.json is wrong.
     """
-    family = _family(config)
+    family = family_name(config)
     front: dict[str, Any] = {"license": words.license, "library_name": LIBRARY}
     front |= {"pipeline_tag": words.pipeline} if words.pipeline else {}
     front |= {"datasets": list(words.datasets)} if words.datasets else {}
@@ -258,7 +270,8 @@ def render(
     body = [
         f"# {name}\n\n{words.summary}",
         drawn if draws else "",
-        _use(name, config, plugin, words.pipeline),
+        use_section(name, config, plugin, words.pipeline),
+        numbers_section(name, metrics, pictures),
         _training(training),
         _data(training, words.data),
         f"## Licence\n\n{words.license}{f': {words.license_note}' if words.license_note else ''}",
@@ -274,27 +287,28 @@ _LIMITS = (
 )
 
 
-_DRAFT = "This card is a draft: say what it is, where its data comes from and under which licence it may be used."
-_UNDESCRIBED = "Nobody has described it beyond what is written here, which `zoo` put together from the files of its training."
+DRAFT_LIMIT = "This card is a draft: say what it is, where its data comes from and under which licence it may be used."
+"""What a draft says among its limits."""
 
 
 def draft(name: str, config: Mapping[str, Any], training: Mapping[str, Any], pipeline: str = PIPELINE) -> str:
     """The text of a card for a run that nobody has described yet: valid, with the licence and the data to be filled in."""
-    words = Words(summary=f"A {_family(config)} model.", license=DRAFT_LICENSE, pipeline=pipeline, limits=(_DRAFT,))
+    words = Words(summary=f"A {family_name(config)} model.", license=DRAFT_LICENSE, pipeline=pipeline, limits=(DRAFT_LIMIT,))
     return str(render(name, config, training, words))
 
 
-def _family(config: Mapping[str, Any]) -> str:
+def family_name(config: Mapping[str, Any]) -> str:
     """The name of the family, without the distribution by which a config tells it from another of that name."""
     return str(config["model"]["name"]).rpartition(":")[2]
 
 
-def _use(name: str, config: Mapping[str, Any], plugin: str, pipeline: str = PIPELINE) -> str:
+def use_section(name: str, config: Mapping[str, Any], plugin: str, pipeline: str = PIPELINE) -> str:
+    """How to get and to use the checkpoint that is loaded by ``name``."""
     if pipeline == CLASSIFICATION:
         return _use_of_a_judge(name, plugin)
     sampler = config.get("sampler")
-    own = f"\nUnless told otherwise it is sampled by {_code(describe(sampler))}.\n" if sampler else ""
-    needs = f"\n{_needs(plugin)}\n" if plugin else ""
+    own = f"\nUnless told otherwise it is sampled by {code(describe(sampler))}.\n" if sampler else ""
+    needs = f"\n{needs_line(plugin)}\n" if plugin else ""
     return f"""## Use
 {needs}
 ```sh
@@ -305,7 +319,7 @@ zoo sample {name} -n 16 --seed 0 --out samples.png
 ```python
 import zoo_core
 
-model = {_load(name)}
+model = {load_call(name)}
 samples = model.sample(16, seed=0)
 ```
 {own}
@@ -313,7 +327,7 @@ Image i of a seed is always drawn from the same noise, whatever the batch size a
 
 
 def _use_of_a_judge(name: str, plugin: str) -> str:
-    needs = f"\n{_needs(plugin)}\n" if plugin else ""
+    needs = f"\n{needs_line(plugin)}\n" if plugin else ""
     return f"""## Use
 {needs}
 ```sh
@@ -323,104 +337,20 @@ zoo pull {name}
 ```python
 import zoo_core
 
-model = {_load(name)}
+model = {load_call(name)}
 features = model.features(images)  # (n, d), for images (n, *model.event.shape) in [-1, 1]
 log_probabilities = model.classify(images)  # (n, num_classes)
 ```"""
 
 
-def _needs(plugin: str) -> str:
+def needs_line(plugin: str) -> str:
+    """The sentence that names the package which a checkpoint needs."""
     return f"It needs the package `{plugin}`, a plugin of {LIBRARY}."
 
 
-def _load(reference: str) -> str:
+def load_call(reference: str) -> str:
+    """The call that loads a checkpoint."""
     return f'zoo_core.load("{reference}")'
-
-
-_NAMED = re.compile(r"""(?P<use>\bzoo (?:pull|sample|show|evaluate|verify) |\bzoo_core\.load\(["'])(?P<name>[^\s"'`),;]+)""")
-
-
-def complete(
-    card: ModelCard,
-    config: Mapping[str, Any],
-    *,
-    reference: str,
-    names: Collection[str] = (),
-    plugin: str,
-    license: str = "",
-    image: bool = True,
-    metrics: Mapping[str, Any] | None = None,
-) -> ModelCard:
-    """The card as it is published: with all that the Hub and ``zoo pull`` look for, and a snippet that loads ``reference``.
-
-    What a person wrote stays. A complete card comes back as it is.
-
-    Args:
-        card: what there is.
-        config: its config.json.
-        reference: what others load it by, such as ``ORG/NAME``.
-        names: what the card calls it so far; ``local:PATH`` is always among them.
-        plugin: the distribution that has its family.
-        license: in the place of a draft's.
-        image: whether it draws images.
-        metrics: its metrics.json, see :mod:`zoo_core.numbers`.
-
-    Raises:
-        CardError: its model-index says something else than metrics.json.
-        ConfigError: metrics.json is wrong.
-    """
-    front, family = dict(card.metadata), _family(config)
-    front |= {"license": license} if license else {}
-    front.setdefault("library_name", LIBRARY)
-    if image:
-        front.setdefault("pipeline_tag", PIPELINE)
-    elif card.license == DRAFT_LICENSE and front.get("pipeline_tag") == PIPELINE:
-        del front["pipeline_tag"]
-    tags = front.get("tags", [])
-    front["tags"] = [*tags, *(tag for tag in (LIBRARY, family) if tag not in tags)] if _strings(tags) else tags
-    told = front.get("zoo", {})
-    _demand(isinstance(told, dict), "zoo must be a mapping, such as {family: ddpm, plugin: zoo-ddpm}")
-    _demand(told.get("family", family) == family, f"its family is {str(told.get('family'))[:60]}, and that of config.json is {family}")
-    front["zoo"] = {"family": family, "plugin": plugin, **told}
-    plugin = str(front["zoo"]["plugin"])
-    if metrics is not None:
-        index = model_index(reference.rpartition("/")[2], metrics, front.get("pipeline_tag", ""))
-        _demand(_results(front.get("model-index", index)) == _results(index), f"its model-index differs from {METRICS}")
-        front.setdefault("model-index", index)
-    return ModelCard(front, _completed_body(ModelCard(front, card.body), config, reference, names, plugin, license))
-
-
-def _completed_body(card: ModelCard, config: Mapping[str, Any], reference: str, names: Collection[str], plugin: str, license: str) -> str:
-    def named(match: re.Match[str]) -> str:
-        ours = match["name"] in names or match["name"].startswith("local:")
-        return match["use"] + (reference if ours else match["name"])
-
-    body = _with_use_of(reference, _NAMED.sub(named, card.body), config, plugin, card.metadata.get("pipeline_tag", ""))
-    if _load(reference) not in body:
-        return f"{body.rstrip()}\n\n{_use(reference, config, plugin, card.metadata.get('pipeline_tag', ''))}\n"
-    if _needs(plugin) not in body:
-        body = body.replace("\n## Use\n", f"\n## Use\n\n{_needs(plugin)}\n", 1)
-    if license:
-        body = body.replace(f"\n## Licence\n\n{DRAFT_LICENSE}\n", f"\n## Licence\n\n{license}\n")
-    return body.replace(f"- {_DRAFT}\n", f"- {_UNDESCRIBED}\n")
-
-
-_USE = re.compile(r"^## Use\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
-
-
-def _with_use_of(reference: str, body: str, config: Mapping[str, Any], plugin: str, pipeline: str) -> str:
-    """``body`` with the section on its use that :func:`render` gave it under another name, as in a copy of a published checkpoint."""
-    section = _USE.search(body)
-    if section is None:
-        return body
-    fresh = _NAMED.sub(lambda match: match["use"] + reference, section[0])
-    rendered = {_use(reference, config, needed, pipeline) for needed in (plugin, "")}
-    return body.replace(section[0], fresh, 1) if fresh.strip() in rendered else body
-
-
-def _results(index: object) -> object:
-    """A model-index without the name that it gives the model."""
-    return [entry.get("results") if isinstance(entry, dict) else entry for entry in index] if isinstance(index, list) else index
 
 
 def _training(training: Mapping[str, Any]) -> str:
@@ -460,18 +390,8 @@ def _curve(curve: Mapping[str, Sequence[float | None]]) -> str:
 def _table(recipe: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for name, value in recipe.items():
         if isinstance(value, Mapping) and value:
-            yield f"| {prefix}{name} | {_code(describe(value))} |".replace("| `` |", "| |")
+            yield f"| {prefix}{name} | {code(describe(value))} |".replace("|  |", "| |")
             yield from _table({key: item for key, item in value.items() if isinstance(item, Mapping)}, f"{prefix}{name}.")
-
-
-def describe(part: Mapping[str, Any]) -> str:
-    """One line for the plain values of a sampler, scheduler, ...: ``ancestral: steps=50, eta=1.0``. What is nested is left out."""
-    options = ", ".join(f"{key}={json.dumps(value)}" for key, value in part.items() if key != "name" and not isinstance(value, Mapping))
-    return ": ".join(filter(None, [str(part.get("name", "")), options]))
-
-
-def _code(text: str) -> str:
-    return "`" + text.replace("`", "'").replace("|", "\\|") + "`"
 
 
 def _data(training: Mapping[str, Any], words: str) -> str:

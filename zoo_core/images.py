@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo_core.errors import UsageError
 from zoo_core.files import write_file
@@ -94,13 +94,21 @@ def grid(images: Tensor, columns: int | None = None, scale: int | None = None) -
     return out
 
 
-def labelled_grid(cells: Tensor, *, rows: Sequence[str] = (), columns: Sequence[str] = (), scale: int | None = None) -> Tensor:
-    """A grid with a caption beside each row and above each column.
+def labelled_grid(
+    cells: Tensor,
+    *,
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    below: Sequence[Sequence[str]] = (),
+    scale: int | None = None,
+) -> Tensor:
+    """A grid with a caption beside each row, above each column, and below each cell.
 
     Args:
         cells: in [-1, 1], or uint8 (rows, columns, c, h, w), c = 1 or 3.
         rows: a caption for each row; none when empty.
         columns: a caption of one or more lines for each column; none when empty.
+        below: a caption of one line for each cell, row by row; none when empty.
         scale: as for :func:`grid`, up to 16.
 
     Returns:
@@ -110,7 +118,9 @@ def labelled_grid(cells: Tensor, *, rows: Sequence[str] = (), columns: Sequence[
 
     k, _, h, w = cells.shape[1:]
     scale = scale or _scale(k, w, 16)
-    body = _to_pil(grid(cells.flatten(0, 1), k, scale)).convert("RGB")
+    pixels = _enlarged(_pixels(cells.flatten(0, 1)), scale)
+    h, w, room = h * scale, w * scale, 18 if below else 0
+    body = _to_pil(grid(nn.functional.pad(pixels, (0, 0, 0, room), value=_WHITE), k, 1)).convert("RGB")
     font = ImageFont.load_default(14)
     left = 12 + max(math.ceil(font.getlength(text)) for text in rows) if rows else 0
     top = 10 + 16 * max(text.count("\n") + 1 for text in columns) if columns else 0
@@ -118,10 +128,14 @@ def labelled_grid(cells: Tensor, *, rows: Sequence[str] = (), columns: Sequence[
     sheet.paste(body, (left, top))
     draw = ImageDraw.Draw(sheet)
     for i, text in enumerate(rows):
-        draw.text((left - 6, top + GAP + i * (h * scale + GAP) + h * scale // 2), text, fill="black", font=font, anchor="rm")
+        draw.text((left - 6, top + GAP + i * (h + room + GAP) + h // 2), text, fill="black", font=font, anchor="rm")
     for i, text in enumerate(columns):
-        place = left + GAP + i * (w * scale + GAP) + w * scale // 2, top - 3
+        place = left + GAP + i * (w + GAP) + w // 2, top - 3
         draw.multiline_text(place, text, fill="black", font=font, anchor="md", align="center", spacing=2)
+    for i, row in enumerate(below):
+        for j, text in enumerate(row):
+            place = left + GAP + j * (w + GAP) + w // 2, top + GAP + i * (h + room + GAP) + h + room // 2
+            draw.text(place, text, fill="black", font=font, anchor="mm")
     return torch.from_numpy(np.asarray(sheet).copy()).permute(2, 0, 1)
 
 

@@ -91,7 +91,8 @@ def _rendered(name: str, folder: Path, words: cards.Words) -> cards.ModelCard:
     config = load_json(folder / CONFIG)
     metrics = load_json(folder / METRICS) if (folder / METRICS).exists() else None
     plugin = registry().claim(ModelSpec, _family(config, folder)).plugin.dist
-    return cards.render(name, config, load_json(folder / TRAINING), words, plugin=plugin, metrics=metrics)
+    pictures = [path.name for path in folder.glob("*.png")]
+    return cards.render(name, config, load_json(folder / TRAINING), words, plugin=plugin, metrics=metrics, pictures=pictures)
 
 
 def _family(config: Mapping[str, Any], folder: Path) -> str:

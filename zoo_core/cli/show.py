@@ -7,6 +7,9 @@ from typing import Any
 import click
 
 from zoo_core.cli.console import echo_json, human_size, inert, table
+from zoo_core.errors import ConfigError
+from zoo_core.numbers import numbers
+from zoo_core.numbers_table import PLAIN, lines, tables
 
 __all__ = ["show"]
 
@@ -37,7 +40,7 @@ def show(reference: str, as_json: bool) -> None:
     table(("", ""), _facts(facts))
     _section("Config", _flat(facts["config"]))
     _section("Training", _flat({key: value for key, value in facts["training"].items() if key != "recipe"}))
-    _section("Numbers", _flat(facts["metrics"]))
+    _numbers(facts["metrics"])
     _section("Files", [(name, human_size(pin["size"]), pin["sha256"] or "not pinned") for name, pin in facts["files"].items()])
     if facts["readme"]:
         click.secho("\nCard", bold=True)
@@ -58,6 +61,22 @@ def _flat(data: Any, prefix: str = "") -> list[tuple[str, str]]:
     if isinstance(data, Mapping):
         return [row for key, value in data.items() for row in _flat(value, f"{prefix}.{key}" if prefix else str(key))]
     return [(prefix, data if isinstance(data, str) else json.dumps(data))]
+
+
+def _numbers(metrics: Mapping[str, Any]) -> None:
+    """The numbers as the card tells them, or what stands there where it is nothing that the zoo writes."""
+    try:
+        records = numbers(metrics) if metrics else ()
+    except ConfigError:
+        _section("Numbers", _flat(metrics))
+        return
+    if records:
+        click.secho("\nNumbers", bold=True)
+    for found in tables(records, PLAIN):
+        click.echo(inert(found.caption))
+        table(found.columns, found.rows)
+    for line in lines(records, PLAIN):
+        click.echo(inert(line))
 
 
 def _section(title: str, rows: Sequence[Sequence[str]]) -> None:

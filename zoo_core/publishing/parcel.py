@@ -15,6 +15,7 @@ from zoo_core.errors import CardError, IntegrityError, NotFoundError, ResourceEr
 from zoo_core.files import write_file
 from zoo_core.hub import CARD, CONFIG, TRAINING, WEIGHTS, Files, carried, check_content, fetch
 from zoo_core.numbers import METRICS
+from zoo_core.publishing.completion import complete
 from zoo_core.publishing.leaks import check_text, safe_names
 from zoo_core.registry import Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec, ModelSpec, Pin
@@ -22,7 +23,8 @@ from zoo_core.weights import TensorInfo, read_header
 
 __all__ = ["PUBLISHED", "Parcel", "check_pin", "prepare", "write_pin"]
 
-PUBLISHED = (CARD, CONFIG, WEIGHTS, TRAINING, METRICS, "golden.safetensors", "samples.png", "LICENSE")
+_PICTURES = ("samples.png", "quality.png", "nearest.png")
+PUBLISHED = (CARD, CONFIG, WEIGHTS, TRAINING, METRICS, "reference.safetensors", "golden.safetensors", *_PICTURES, "LICENSE")
 """The files of a checkpoint folder that are published. A registered checkpoint says itself which, by its pins."""
 
 _ROOM = 1 << 10  # bytes that the place of a checkpoint takes in checkpoints.json, at the most
@@ -78,20 +80,20 @@ def prepare(reference: str, repo: str, *, license: str | None = None) -> Parcel:
     from zoo_core.pretrained import check_fit
 
     model: Any = check_fit(files, config, tensors)
-    card, complete = cards.parse(data[CARD]), _completed(files, data, repo, config, license or "", image=len(model.event.shape) == 3)
-    if complete != card:
-        _check_free(files, card, complete)
-        data[CARD] = str(complete).encode()
+    card, completed = cards.parse(data[CARD]), _completed(files, data, repo, config, license or "", image=len(model.event.shape) == 3)
+    if completed != card:
+        _check_free(files, card, completed)
+        data[CARD] = str(completed).encode()
     for name, content in data.items():
         check_text(name, _header(content) if name.endswith(".safetensors") else content)
     pins = {name: Pin(sha256=hashlib.sha256(content).hexdigest(), size=len(content)) for name, content in data.items()}
-    return Parcel(repo=repo, name=files.name, card=complete, files=data, pins=pins, left_out=left_out)
+    return Parcel(repo=repo, name=files.name, card=completed, files=data, pins=pins, left_out=left_out)
 
 
 def _completed(files: Files, data: Mapping[str, bytes], repo: str, config: CheckpointConfig, license: str, *, image: bool) -> ModelCard:
     """The complete card, valid."""
     card = cards.parse(data[CARD])
-    complete = cards.complete(
+    completed = complete(
         card,
         parse_json(data[CONFIG], CONFIG),
         reference=repo if files.pins is None else files.name,
@@ -101,8 +103,8 @@ def _completed(files: Files, data: Mapping[str, bytes], repo: str, config: Check
         image=image,
         metrics=parse_json(data[METRICS], METRICS) if METRICS in data else None,
     )
-    complete.validate()
-    return complete
+    completed.validate()
+    return completed
 
 
 def _check_repo(repo: str) -> None:
@@ -174,12 +176,12 @@ def _small(name: str) -> str:
     return name.lower() if cards.LICENSE.fullmatch(name.lower()) else "mit"
 
 
-def _check_free(files: Files, card: ModelCard, complete: ModelCard) -> None:
+def _check_free(files: Files, card: ModelCard, completed: ModelCard) -> None:
     """Refuses to change the card of a registered checkpoint, whose bytes are pinned."""
     if files.pins is None:
         return
-    keys = [key for key, value in complete.metadata.items() if card.metadata.get(key) != value]
-    lacks = ", ".join([*keys, *(["the use of its name"] if complete.body != card.body else [])])
+    keys = [key for key, value in completed.metadata.items() if card.metadata.get(key) != value]
+    lacks = ", ".join([*keys, *(["the use of its name"] if completed.body != card.body else [])])
     raise CardError(
         f"the card of {files.name} is pinned and not complete: {lacks}",
         "`python -m zoo_core.pins` renders and pins it",

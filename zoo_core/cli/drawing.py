@@ -1,0 +1,192 @@
+"""What ``zoo figure`` draws, a function for each kind: it writes the picture, and says on stderr what is in it."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo_core import __version__
+from zoo_core.catalogue import read_config
+from zoo_core.cli.console import inert, say
+from zoo_core.cli.options import data_option
+from zoo_core.cli.sample import check_folder
+from zoo_core.config import encode, load_json
+from zoo_core.curves import Curve, curve, read_metrics
+from zoo_core.errors import UsageError
+from zoo_core.hub import TRAINING, WEIGHTS, fetch
+from zoo_core.numbers import METRICS, numbers
+from zoo_core.quality import panels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo_core.pretrained import Pretrained
+
+__all__ = ["draw_forward", "draw_loss", "draw_nearest", "draw_quality", "draw_reverse"]
+
+_STEPS = "metrics.jsonl"
+_PLACES = ("nearest", "2nd", "3rd", "4th", "5th")
+
+
+def _checked(out: Path | None, name: str, kind: str) -> Path:
+    """Where to write, found to be possible before anything is computed."""
+    path = out or Path(f"{name}-{kind}.png")
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"--out {path}: figures are .png files")
+    return check_folder(path)
+
+
+def _opened(target: str, out: Path | None, kind: str) -> "tuple[Pretrained, Path]":
+    files = fetch(target)
+    config = read_config(files)
+    path = _checked(out, files.name, kind)
+    from zoo_core.pretrained import assemble
+
+    return assemble(files, config), path
+
+
+def draw_forward(target: str, out: Path | None, *, at: str, images: Sequence[Path], n: int, seed: int) -> None:
+    """Images under growing noise: of the files ``images``, or ``n`` samples."""
+    percents = _percents(at)
+    model, path = _opened(target, out, "forward")
+    import torch
+
+    from zoo_core import figures
+    from zoo_core.images import read_image
+
+    columns = _levels(model, percents)
+    x0 = torch.stack([read_image(image, model.event.shape) for image in images]) if images else model.sample(n, seed=seed)
+    cells = figures.forward(model, x0, percents, seed=seed)
+    _save(path, cells, model, {"seed": str(seed), "at": at}, columns=columns)
+    say(_one_line(path, columns))
+
+
+def draw_reverse(target: str, out: Path | None, *, at: str, n: int, seed: int) -> None:
+    """``n`` images while they are sampled, the state above the guess of x_0."""
+    percents = sorted(_percents(at), reverse=True)
+    model, path = _opened(target, out, "reverse")
+    import torch
+
+    from zoo_core import figures
+
+    columns = _levels(model, percents)
+    cells = torch.stack(figures.reverse(model, n, percents, seed=seed), dim=1).flatten(0, 1)
+    _save(path, cells, model, {"seed": str(seed), "at": at}, rows=["x_t", "x_0 guess"] * n, columns=columns)
+    say(_one_line(path, columns))
+
+
+def _percents(text: str) -> list[float]:
+    try:
+        percents = [float(part) for part in text.split(",")]
+    except ValueError:
+        percents = [math.nan]
+    if not all(0 <= percent <= 100 for percent in percents):
+        raise UsageError(f"--at {text!r} is no list of percentages", "write it as --at 0,25,50,75,99")
+    return percents
+
+
+def _levels(model: "Pretrained", percents: Sequence[float]) -> list[str]:
+    from zoo_core import figures
+
+    levels = figures.trained_levels(figures.denoiser(model))
+    return [f"t = {figures.level_at(levels, percent)[0]}\n({percent:g} %)" for percent in percents]
+
+
+def _one_line(path: Path, columns: Sequence[str]) -> str:
+    return f"{inert(str(path))}: {', '.join(' '.join(text.split()) for text in columns)}"
+
+
+def _save(path: Path, cells: "Tensor", model: "Pretrained", facts: dict[str, str], **captions: Any) -> None:
+    from zoo_core.files import write_file
+    from zoo_core.images import labelled_grid, png
+
+    record = {
+        "Software": f"zoo-core {__version__}",
+        "reference": str(model.files.reference),
+        "weights": f"sha256:{model.files.digest(WEIGHTS)}",
+        "sampler": json.dumps(encode(model.sampler)),
+        **facts,
+    }
+    write_file(path, png(labelled_grid(cells, **captions), record))
+
+
+def draw_nearest(
+    target: str, out: Path | None, *, n: int, seed: int, data: str | None = None, root: str | None = None, features: str | None = None
+) -> None:
+    """``n`` images of a seed, in their order, each beside the training images next to it."""
+    model, path = _opened(target, out, "nearest")
+    from zoo_core import figures
+    from zoo_core.cli.progress import Images
+    from zoo_core.evaluation.evaluate import data_of, space_for
+    from zoo_core.evaluation.spaces import space
+    from zoo_core.training.data import load_data
+
+    config = data_option(target, data, root, ()) or data_of(model.files)
+    judge = space(features or space_for(config, model.event.shape), "cpu")
+    train = load_data(config)
+    with Images() as progress:
+        cells, found = figures.nearest(model, train, judge, n, seed=seed, k=len(_PLACES), on_batch=progress)
+    below = [["", *(f"{distance:.2f}" for distance in row)] for row in found.tolist()]
+    facts = {"seed": str(seed), "data": f"sha256:{train.digest}", "features": f"{judge.name} sha256:{judge.digest}"}
+    columns = ["sample", *_PLACES[: found.shape[1]]]
+    _save(path, cells, model, facts, rows=[str(i) for i in range(n)], columns=columns, below=below)
+    say(inert(f"{path}: images 0 to {n - 1} of seed {seed} and the images of {len(train):,} nearest to them in {judge.name}"))
+    say("1 is how far a training image is from the nearest other one, in the mean; a copy is at 0")
+
+
+def draw_loss(target: str, out: Path | None) -> None:
+    """The losses of a run or a checkpoint over its steps."""
+    from zoo_core.files import write_file
+    from zoo_core.plots import curves
+
+    name, found = _curve(target)
+    path = _checked(out, name, "loss")
+    losses = {key: values for key, values in found.items() if key == "loss" or key.startswith("loss.")}
+    if not losses or not found.get("step"):
+        raise UsageError(f"{target} has no record of a loss", f"it is in a run's {_STEPS}, and in a checkpoint's {TRAINING}")
+    steps = [step for step in found["step"] if step is not None]
+    write_file(path, curves(steps, losses, {"reference": target}, title=name))
+    say(inert(f"{path}: {', '.join(losses)} over {steps[-1]:,} steps"))
+
+
+def _curve(target: str) -> tuple[str, Curve]:
+    """A name, and the steps and losses of a run folder or a checkpoint."""
+    folder = Path(target.removeprefix("local:")).expanduser()
+    for run in (folder, folder.parent if folder.name == "export" else folder):
+        if (run / _STEPS).is_file():
+            return run.resolve().name, curve(read_metrics(run / _STEPS))
+    if folder.is_dir() and not target.startswith("local:"):
+        raise UsageError(f"{folder} is no run folder: it has no {_STEPS}", "a checkpoint in a folder is written local:PATH")
+    files = fetch(target)
+    recorded: Curve = files.json(TRAINING).get("curve", {}) if TRAINING in files.names else {}
+    return files.name, recorded
+
+
+def draw_quality(target: str, out: Path | None, *, metrics: Sequence[str] = ()) -> None:
+    """What metrics say of a checkpoint's samples, over what these cost."""
+    from zoo_core.files import write_file
+    from zoo_core.plots import quality
+
+    name, records = _records(target)
+    path = _checked(out, name, "quality")
+    found = panels(records, metrics)
+    if not found:
+        hint = f"`zoo evaluate {target} --steps 5,10,20,50 --out FOLDER/{METRICS}` makes them, for `zoo figure FOLDER quality`"
+        raise UsageError(f"{target} has no numbers of its samples", hint)
+    facts = {"Software": f"zoo-core {__version__}", "reference": target, "metrics": ", ".join(panel.metric for panel in found)}
+    write_file(path, quality(found, facts, title=name))
+    say(inert(f"{path}: " + "; ".join(f"{panel.metric} of {', '.join(panel.curves)}" for panel in found)))
+
+
+def _records(target: str) -> tuple[str, Sequence[Mapping[str, Any]]]:
+    """A name, and the records of the metrics.json of a folder, of a run's export or of a checkpoint."""
+    folder = Path(target.removeprefix("local:")).expanduser()
+    name = (folder.parent if folder.name == "export" else folder).resolve().name
+    for place in (folder, folder / "export"):
+        if (place / METRICS).is_file():
+            return name, numbers(load_json(place / METRICS))
+    if folder.is_dir():
+        return name, ()
+    files = fetch(target)
+    return files.name, numbers(files.json(METRICS)) if METRICS in files.names else ()

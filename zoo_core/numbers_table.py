@@ -1,0 +1,216 @@
+"""The numbers of a checkpoint as people read them: a table for samples that can be compared, a line for every other number.
+
+What a metrics.json says may come from anywhere. What is missing is left out, and nothing that stands there becomes markup.
+"""
+
+import json
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zoo_core.markdown import code, describe, one_line, word
+from zoo_core.numbers import comparable, count, fields, is_number, is_of_samples, numbers, seconds_each
+
+__all__ = ["MARKDOWN", "PLAIN", "Style", "Table", "caption", "lines", "numbers_section", "rounded", "tables"]
+
+Record = Mapping[str, Any]
+
+_NO_NET = "identity"  # the feature space of the samples themselves
+_PICTURES = {
+    "quality.png": "Quality against evaluations of the net",
+    "nearest.png": "Samples and the training images nearest to them",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Style:
+    """How text is written.
+
+    Args:
+        name: writes a name, such as that of a data set.
+        word: writes a word, which may stand as it is.
+        beside: stands between a number and its standard error.
+    """
+
+    name: Callable[[str], str]
+    word: Callable[[str], str]
+    beside: str
+
+
+MARKDOWN = Style(name=code, word=word, beside="±")
+PLAIN = Style(name=one_line, word=one_line, beside="+-")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """Numbers of samples that can be compared.
+
+    Args:
+        caption: says of what they are.
+        columns: sampler, NFE, seconds per image, and the metrics.
+        rows: a sampler each; below, what real images reach.
+    """
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def numbers_section(name: str, metrics: Mapping[str, Any] | None, pictures: Collection[str] = ()) -> str:
+    """The section of a card, in markdown; empty where there are neither numbers nor pictures of them.
+
+    Args:
+        name: of the checkpoint.
+        metrics: its metrics.json.
+        pictures: the names of the pictures beside the card.
+
+    Raises:
+        ConfigError: metrics.json is wrong.
+    """
+    records = numbers(metrics) if metrics is not None else ()
+    parts = [part for table in tables(records) for part in (table.caption, _markdown(table))]
+    parts.append("\n".join(f"- {line}" for line in lines(records)))
+    parts += [f"![{title}]({picture})" for picture, title in _PICTURES.items() if picture in pictures]
+    parts.append(f"`zoo verify {name} --metrics` measures them again." if records else "")
+    told = [part for part in parts if part]
+    return "\n\n".join(["## Numbers", *told]) if told else ""
+
+
+def _markdown(table: Table) -> str:
+    ruler = ["---", *["---:"] * (len(table.columns) - 1)]
+    return "\n".join("|" + "|".join(f" {cell} " if cell else " " for cell in row) + "|" for row in (table.columns, ruler, *table.rows))
+
+
+def tables(records: Sequence[Record], style: Style = MARKDOWN) -> list[Table]:
+    """The records of samples, a table for each group that can be compared."""
+    return [_table(group, style) for group in comparable(records)]
+
+
+def _table(group: Sequence[Record], style: Style) -> Table:
+    metrics, bounds = list(dict.fromkeys(map(_metric, group))), _bounds(group, style)
+    rows: dict[str, list[Record]] = {}
+    for record in _in_order(group):
+        rows.setdefault(json.dumps([record["sampler"], record.get("nfe")], sort_keys=True), []).append(record)
+    drawn = [(*_head(row, style), *(_cell(row, metric, style) for metric in metrics)) for row in rows.values()]
+    real = [(label, "", "", *(_told(row.get(metric, {}), style) for metric in metrics)) for label, row in bounds.items()]
+    below = " The last rows compare halves of the real ones: as they are, and with one of them harmed." if real else ""
+    return Table(
+        caption=f"{caption(group, style)}.{_processors(group, style)}{below}",
+        columns=("sampler", "NFE", "seconds per image", *map(style.name, metrics)),
+        rows=(*drawn, *real),
+    )
+
+
+def _metric(record: Record) -> str:
+    return describe({**fields(record, "options"), "name": record["metric"]})
+
+
+def _in_order(group: Sequence[Record]) -> list[Record]:
+    """By sampler, in the order in which they come, and then by what they cost."""
+    names = [record["sampler"].get("name") for record in group]
+    return sorted(group, key=lambda record: (names.index(record["sampler"].get("name")), _nfe(record)))
+
+
+def _nfe(record: Record) -> float:
+    nfe = record.get("nfe")
+    return nfe if is_number(nfe) else math.inf
+
+
+def _head(row: Sequence[Record], style: Style) -> tuple[str, str, str]:
+    """A sampler, its evaluations of the net, and its seconds per image, where some record tells them."""
+    nfe, seconds = _nfe(row[0]), [each for each in map(seconds_each, row) if each is not None]
+    told = "" if nfe == math.inf else f"{nfe:,}"
+    return style.name(describe(row[0]["sampler"])), told, rounded(seconds[0], 2) if seconds else ""
+
+
+def _cell(row: Sequence[Record], metric: str, style: Style) -> str:
+    return "; ".join(_told(record, style) for record in row if _metric(record) == metric)
+
+
+def _bounds(group: Sequence[Record], style: Style) -> dict[str, dict[str, Record]]:
+    """What two halves of the real images reach, by the label of a row and the metric: as they are, and with one of them harmed."""
+    found: dict[str, dict[str, Record]] = {}
+    for record in group:
+        if floor := fields(record, "floor"):
+            found.setdefault(_of_halves(floor), {}).setdefault(_metric(record), floor)
+    for record in group:
+        harms = fields(record, "harms")
+        for harm in harms:
+            entry = fields(harms, harm)
+            found.setdefault(f"{style.word(harm)}{_other_size(entry)}", {}).setdefault(_metric(record), entry)
+    return found
+
+
+def _of_halves(floor: Record) -> str:
+    sizes = dict.fromkeys(f"{n:,}" for n in _sizes(floor))
+    return f"real halves of {' and '.join(sizes)}" if sizes else "real halves"
+
+
+def _other_size(harm: Record) -> str:
+    """How many samples were harmed, where they are not as many as the others."""
+    sizes = _sizes(harm)
+    return f", n = {sizes[1]:,}" if len(set(sizes)) == 2 else ""
+
+
+def _sizes(entry: Record) -> list[int]:
+    n = entry.get("n")
+    return n if isinstance(n, list) and len(n) == 2 and all(type(size) is int for size in n) else []
+
+
+def caption(group: Sequence[Record], style: Style = MARKDOWN) -> str:
+    """What records that can be compared are of: which samples, against which real ones, in which features."""
+    first, drawn = group[0], count(group[0], "drawn")
+    space = fields(first, "features").get("name")
+    what = "samples" if space == _NO_NET else "images"
+    real = next((n for n in (count(record, "real") for record in group) if n), None)
+    told = [
+        f"{what.capitalize() if drawn is None else f'{drawn:,} {what}'} of seed {style.word(str(first.get('seed', 0)))}",
+        f" against {f'{real:,} of ' if real else ''}{_data(first, style)}",
+        _in_space(space, group, style) if isinstance(space, str) else "",
+    ]
+    return "".join(told)
+
+
+def _in_space(space: str, group: Sequence[Record], style: Style) -> str:
+    if space == _NO_NET:
+        return ", as they are"
+    no_fid = space != "inception" and "fd" in map(_metric, group)
+    return f", in the features of {style.name(space)}" + (f" (not Inception's, so {style.name('fd')} is no FID)" if no_fid else "")
+
+
+def _data(record: Record, style: Style) -> str:
+    split = record.get("split", "")
+    return style.name(record["dataset"]) + (f" {style.word(split)}" if split else "")
+
+
+def _processors(group: Sequence[Record], style: Style) -> str:
+    """On what the time was taken."""
+    names = dict.fromkeys(str(record["processor"]) for record in group if record.get("processor") and seconds_each(record) is not None)
+    return f" Times are of {' or '.join(map(style.word, names))}." if names else ""
+
+
+def lines(records: Sequence[Record], style: Style = MARKDOWN) -> list[str]:
+    """The records of a model on data, without samples: what it is, its value, and on what."""
+    return [_line(record, style) for record in records if not is_of_samples(record)]
+
+
+def _line(record: Record, style: Style) -> str:
+    unit = f" {style.word(record['unit'])}" if record.get("unit") else ""
+    kind = f" ({style.word(str(record['kind']))})" if record.get("kind") else ""
+    n = count(record, "real")
+    on = f"on the {n:,} of" if n is not None else "on"
+    return f"{style.word(_metric(record))} {_told(record, style)}{unit}{kind} {on} {_data(record, style)}"
+
+
+def _told(entry: Record, style: Style) -> str:
+    """A number with its standard error, or nothing."""
+    value, stderr = entry.get("value"), entry.get("stderr")
+    if not is_number(value):
+        return ""
+    return rounded(value, 4) + (f" {style.beside} {rounded(stderr, 2)}" if is_number(stderr) else "")
+
+
+def rounded(value: float, digits: int) -> str:
+    """``value`` to so many significant digits; whole numbers keep all of theirs."""
+    return f"{value:,.0f}" if 10**digits <= abs(value) < 10**15 else f"{value:.{digits}g}"
