@@ -162,6 +162,29 @@ def test_a_run_of_two_processes_goes_on_in_one(tmp_path: Path) -> None:
         assert here["loss.critic"] == pytest.approx(there["loss.critic"], rel=1e-5)
 
 
+def test_two_processes_watch_and_evaluate_as_one_does(tmp_path: Path) -> None:
+    env = {**environment(write_fake_plugin(tmp_path / "site")), "ZOO_PLUGINS": "zoo-fake"}
+
+    def run(launch: tuple[str, ...], *words: str) -> str:
+        command = [*launch, "-m", "zoo_core.cli", *words, "--device", "cpu"]
+        done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    points = ["-o", "model.shape=[2]", "-o", "model.bounded=false", "-o", "data.shape=[2]", "--steps", "10"]
+    told, curves = [], []
+    for name, launch in (("alone", (sys.executable,)), ("shared", LAUNCH)):
+        run(launch, "train", "fake", "--out", name, *points, "--eval-every", "5", "--metrics", "fd,kid", "--eval-n", "100")
+        metrics = ["--metrics", "fd,kid,recall,nearest-train", "-n", "150", "--batch-size", "32", "--floors"]
+        told.append(json.loads(run(launch, "evaluate", "local:alone", *metrics, "--json"))["metrics"])
+        curves.append([(row["fd"], row["kid"]) for row in read_metrics(tmp_path / name / "metrics.jsonl") if "fd" in row])
+    assert len(curves[0]) == 2
+    assert curves[1] == [(pytest.approx(fd, rel=1e-3), pytest.approx(kid, rel=1e-3)) for fd, kid in curves[0]]
+    # The same samples in the same batches: the same to the bit.
+    names = ("metric", "value", "stderr", "n", "nfe", "floor", "harms")
+    assert [[record[name] for name in names] for record in told[1]] == [[record[name] for name in names] for record in told[0]]
+
+
 def test_sigterm_ends_all_processes_after_a_checkpoint(tmp_path: Path) -> None:
     env = {**environment(write_fake_plugin(tmp_path / "site")), "ZOO_PLUGINS": "zoo-fake"}
     words = ["-m", "zoo_core.cli", "train", "fake", "--device", "cpu", "--steps", "1000000", "-o", "fit.save_every=1000000", "--out", "run"]

@@ -12,22 +12,29 @@ from click.testing import CliRunner
 from torch import Tensor
 
 import zoo_core.evaluation.evaluate
+import zoo_core.evaluation.real
 from zoo_core.cli.evaluate import evaluate as command
 from zoo_core.errors import CapabilityError, ConfigError, UnknownNameError, UsageError
+from zoo_core.evaluation.comparison import Comparison
 from zoo_core.evaluation.distances import frechet
 from zoo_core.evaluation.evaluate import data_of, evaluate, evaluations, metric, space_for
-from zoo_core.evaluation.metrics import PARTS, Gathered
+from zoo_core.evaluation.gathering import PARTS, Gathered
+from zoo_core.evaluation.harms import HARMS
+from zoo_core.evaluation.metrics import Metric
+from zoo_core.evaluation.real import Real
 from zoo_core.evaluation.spaces import Space, space
 from zoo_core.interfaces import Event
 from zoo_core.loading import load
+from zoo_core.machine import build
 from zoo_core.registry import registry
 from zoo_core.specs import MetricSpec
 from zoo_core.testing import fake_zoo
-from zoo_core.testing.fake_config import IMAGES, FakeConfig
+from zoo_core.testing.fake_config import IMAGES, FakeConfig, FakeDataConfig
 from zoo_core.training.data import load_data
 from zoo_core.training.fit import fit
+from zoo_core.training.processes import Processes
 
-ALL = ["class-accuracy", "coverage", "density", "fd", "is", "kid", "nearest-train", "precision", "recall"]
+ALL = ["accuracy", "class-accuracy", "coverage", "density", "fd", "is", "kid", "nearest-train", "precision", "recall"]
 DIM = 6
 
 
@@ -59,7 +66,7 @@ def test_all_metrics_are_registered_and_made_by_name() -> None:
         metric("fid")
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in ("is", "class-accuracy")])
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("accuracy", "is", "class-accuracy")])
 def test_batches_change_nothing_and_a_shift_makes_every_metric_worse(name: str) -> None:
     real, near, far = noise(400, 0), noise(300, 1), noise(300, 2, shift=1.5)
     measure = metric(name)
@@ -146,7 +153,7 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     """A trained fake that draws images, and a feature space that costs nothing."""
     judge = Space(name="map", digest="0" * 64, event=Event(shape=(3, 8, 8)), classes=3, embed=_embed)
     monkeypatch.setattr(zoo_core.evaluation.evaluate, "space", lambda name, device: judge)
-    monkeypatch.setattr(zoo_core.evaluation.evaluate, "space_for", lambda config, channels: "map")
+    monkeypatch.setattr(zoo_core.evaluation.evaluate, "space_for", lambda config, shape: "map")
     with fake_zoo():
         fit(replace(IMAGES, fit=replace(IMAGES.fit, steps=5)), tmp_path / "run")
         yield f"local:{tmp_path / 'run'}"
@@ -165,6 +172,8 @@ def test_a_record_holds_all_that_the_number_depends_on(checkpoint: str) -> None:
     assert record["sampler"] == {"name": "latent", "temperature": 1.0}
     assert (record["nfe"], record["seed"], record["dataset"]) == (1, 0, "fake-data")
     assert set(record["versions"]) == {"python", "zoo-core", "torch", "numpy"}
+    assert record["build"] == build()
+    assert record["seconds"] > 0
     assert records[METRICS.index("precision")]["options"] == {"k": 3}
     assert "real" not in records[METRICS.index("is")]["n"]
     json.dumps(records, allow_nan=False)
@@ -175,32 +184,58 @@ def test_the_number_is_that_of_the_samples_by_hand_whatever_the_batch(checkpoint
     [other] = evaluate(checkpoint, ["fd"], n=50, seed=3, batch_size=7)
     assert other["value"] == pytest.approx(record["value"], rel=1e-6)
     model = load(checkpoint)
-    real, drawn = load_data(data_of(model)).rows(torch.arange(256)), model.sample(50, seed=3, labels=torch.arange(50) % 3)
+    real, drawn = load_data(data_of(model.files)).rows(torch.arange(256)), model.sample(50, seed=3, labels=torch.arange(50) % 3)
     by_hand = frechet(gathered(_embed(real)[0]).total(), gathered(_embed(drawn)[0]).total())
     assert record["value"] == pytest.approx(by_hand, rel=1e-6)
 
 
 def test_floors_stand_below_the_harms(checkpoint: str) -> None:
     [record] = evaluate(checkpoint, ["fd"], n=40, floors=True)
-    assert set(record["harms"]) == {"blur", "noise", "class left out"}
+    assert set(record["harms"]) == {"blur", "noise", "class left out", "10 images"}
     assert record["floor"]["n"] == [128, 128]
     assert all(harm["value"] > record["floor"]["value"] for harm in record["harms"].values())
+
+
+def test_each_metric_sees_the_harms_that_it_is_there_to_see() -> None:
+    """Of images, as they are: precision asks whether the samples are good, recall and coverage whether they are all, distances for both."""
+    names = ("fd", "kid", "precision", "recall", "coverage")
+    with fake_zoo():
+        config = FakeDataConfig(shape=(3, 8, 8), count=600)
+        metrics = {name: each for name in names if isinstance(each := metric(name), Metric)}
+        bounds = Comparison(metrics, Real(config, config.shape), space("identity"), Processes("cpu"), labelled=False).bounds
+    floor = {name: bounds[name]["floor"]["value"] for name in names}
+    blur, noisy, less, collapsed = ({name: bounds[name]["harms"][harm]["value"] for name in names} for harm in HARMS)
+    assert min(blur["fd"], less["fd"], collapsed["fd"]) > 5 * floor["fd"]
+    assert noisy["fd"] > 1.5 * floor["fd"]
+    assert min(blur["kid"], less["kid"], collapsed["kid"]) > 0.05 > 10 * abs(floor["kid"])
+    assert max(blur["precision"], noisy["precision"]) < 0.1 < 0.5 < floor["precision"]
+    assert less["precision"] == pytest.approx(floor["precision"], abs=0.15)
+    assert collapsed["precision"] == pytest.approx(floor["precision"], abs=0.2)
+    assert blur["recall"] < 0.1
+    assert collapsed["recall"] < 0.1
+    assert less["recall"] < floor["recall"] - 0.2
+    assert max(blur["coverage"], noisy["coverage"]) < 0.1
+    assert collapsed["coverage"] < 0.3
+    assert less["coverage"] < floor["coverage"] - 0.2
 
 
 def test_what_cannot_be_measured_says_why(checkpoint: str, tmp_path: Path) -> None:
     plain = replace(IMAGES, model=FakeConfig(shape=(3, 8, 8), classes=0, bounded=True), fit=replace(IMAGES.fit, steps=1))
     fit(plain, tmp_path / "plain")
-    with pytest.raises(CapabilityError, match=r"class-accuracy needs samples of chosen classes, and plain has no labels"):
+    with pytest.raises(CapabilityError, match=r"class-accuracy needs samples of chosen classes, and the model has no labels"):
         evaluate(f"local:{tmp_path / 'plain'}", ["class-accuracy"], n=9)
-    with pytest.raises(ConfigError, match=r"samples of \[2\], run of \[3, 8, 8\]"):
+    with pytest.raises(ConfigError, match=r"samples of \[2\], the model of \[3, 8, 8\]"):
         evaluate(checkpoint, ["fd"], n=9, data=replace(IMAGES.data, shape=(2,)))  # type: ignore[type-var]  # IMAGES has data
     with pytest.raises(UsageError, match=r"no metric given"):
         evaluate(checkpoint, [])
 
 
 def test_a_space_that_is_not_installed_is_named() -> None:
-    with fake_zoo(), pytest.raises(UsageError, match=r"classifier-cifar10, which is for such images, is not installed -- pass --features"):
-        space_for(IMAGES.data, 3)  # type: ignore[arg-type]  # IMAGES has data
+    with (
+        fake_zoo(),
+        pytest.raises(UsageError, match=r"classifier-cifar10, .*is not installed -- pip install zoo-classifier"),
+    ):
+        space_for(IMAGES.data, (3, 8, 8))  # type: ignore[arg-type]  # IMAGES has data
 
 
 def test_evaluations_are_counted(checkpoint: str) -> None:
@@ -222,3 +257,34 @@ def test_the_command_prints_a_table_and_keeps_one_record_a_measurement(checkpoin
     kept = json.loads(Path(out).read_text())["metrics"]
     assert [(record["metric"], record["seed"]) for record in kept] == [("kid", 0), ("fd", 0), ("fd", 1)]
     assert [record["metric"] for record in json.loads(run("--metrics", "is", "--json").stdout)["metrics"]] == ["is"]
+
+
+def test_points_are_compared_as_they_are() -> None:
+    with fake_zoo():
+        assert space_for(IMAGES.data, (2,)) == "identity"  # type: ignore[arg-type]  # IMAGES has data
+    x = torch.randn(3, 2)
+    torch.testing.assert_close(space("identity")(x)[0], x)
+    assert space("identity").resize((2,)) == "none"
+
+
+def test_no_real_sample_is_read_where_no_metric_asks_for_one(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo_core.evaluation.real, "load_data", lambda config: pytest.fail("the data was read"))
+    [record] = evaluate(checkpoint, ["is"], n=40)
+    assert record["n"] == {"drawn": 40}
+    assert "digest" not in record["data"]
+
+
+def test_several_samplers_share_the_real_samples(checkpoint: str) -> None:
+    seen: list[int] = []
+    both = evaluate(checkpoint, ["fd"], n=30, samplers=[None, {"temperature": 0.5}], on_batch=seen.append)
+    assert [record["sampler"]["temperature"] for record in both] == [1.0, 0.5]
+    assert sum(seen) == 256 + 2 * 30
+    assert both[1]["value"] == pytest.approx(evaluate(checkpoint, ["fd"], n=30, samplers=[{"temperature": 0.5}])[0]["value"], rel=1e-9)
+
+
+def test_a_metric_takes_options_and_refuses_others() -> None:
+    made = metric("precision", {"k": 5})
+    assert isinstance(made, Metric)
+    assert getattr(made, "k") == 5  # noqa: B009  # only some metrics have it
+    with pytest.raises(ConfigError, match=r"the metric fd: .*unexpected keyword argument 'k'"):
+        metric("fd", {"k": 5})

@@ -33,6 +33,7 @@ def _metric(name: str, target: str, requires: str, paper: str, summary: str) -> 
 
 _PRDC, _PR = "arXiv:2002.09797", "arXiv:1904.06991"
 _METRICS = [
+    _metric("accuracy", "Accuracy", "classify", "", "real samples whose class the model names"),
     _metric("class-accuracy", "ClassAccuracy", "labels classify", "", "samples that are taken for the class that was asked for"),
     _metric("coverage", "Coverage", "features", _PRDC, "real samples with a drawn one nearby"),
     _metric("density", "Density", "features", _PRDC, "how many real samples are near a drawn one"),

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
@@ -32,6 +32,7 @@ Examples:
   zoo train ddpm --recipe course --data folder:photos --out runs/mine
   zoo train ddpm --recipe course -o 'data.path=$AFHQ/train' --out runs/cat
   zoo train ddpm --recipe paper --data-root data --out runs/cifar10
+  zoo train ddpm --data folder:photos --eval-every 1000 --metrics fd,kid
   zoo train ddpm --recipe course --data folder:photos --dry-run
   zoo train ddpm --recipe runs/cat/recipe.json --out runs/cat-again
   zoo train ddpm --from ddpm-afhq-cat --data folder:photos --out runs/tuned
@@ -58,6 +59,10 @@ Examples:
 @click.option("--fork", is_flag=True, help="Go on with the run in the folder under a changed recipe or on other data; its record tells.")
 @click.option("--device", help="cpu, cuda, mps. Default: the first accelerator, or the CPU.")
 @click.option("--tracker", type=click.Choice(["tensorboard", "wandb", "trackio"]), help="Also send the metrics there.")
+@click.option("--eval-every", type=click.IntRange(1), metavar="N", help="Measure samples every N steps; the numbers go with the losses.")
+@click.option("--metrics", default="fd", show_default=True, metavar="NAME,...", help="What --eval-every measures.")
+@click.option("--eval-n", type=click.IntRange(2), default=1000, show_default=True, metavar="N", help="Samples to measure.")
+@click.option("--features", metavar="NAME", help="The feature space, as `zoo evaluate` has it.  [default: by the data]")
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe, and what a step costs, and stop.")
 def train(
     family: str,
@@ -69,6 +74,10 @@ def train(
     fork: bool,
     device: str | None,
     tracker: str | None,
+    eval_every: int | None,
+    metrics: str,
+    eval_n: int,
+    features: str | None,
     dry_run: bool,
     **given: Any,
 ) -> None:
@@ -89,10 +98,13 @@ def train(
         return
     from zoo_core.training.fit import fit
     from zoo_core.training.processes import Processes
+    from zoo_core.training.watch import Watching
 
+    names = tuple(name.strip() for name in metrics.split(",") if name.strip())
+    watching = Watching(every=eval_every, metrics=names, n=eval_n, features=features) if eval_every else None
     out = out or Path("runs") / f"{family}-{Path(recipe_name).stem}"
     command = f"zoo {shlex.join(sys.argv[1:])}"
-    with _Progress() as progress, warnings.catch_warnings():
+    with _Progress(names if watching else ()) as progress, warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: _say_once(f"zoo: warning: {message}")
         folder = fit(
             recipe,
@@ -101,6 +113,7 @@ def train(
             fork=fork,
             device=device,
             tracker=tracker,
+            watching=watching,
             command=command,
             on_report=progress,
             stopping=_signals,
@@ -231,7 +244,8 @@ def _say_once(text: str) -> None:
 class _Progress:
     """A bar on a terminal; in a pipe, a line every half minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, watched: Sequence[str] = ()) -> None:
+        self.names, self.watched = watched, dict[str, float]()
         self.terminal = sys.stderr.isatty()
         self.shown = time.monotonic()
         self.bar: Any = None
@@ -249,7 +263,9 @@ class _Progress:
             self._show(report)
 
     def _show(self, report: "Report") -> None:
-        losses = "  ".join(f"{name.removeprefix('loss.')} {value:.4g}" for name, value in report.logs.items() if name.startswith("loss."))
+        self.watched |= {name: report.logs[name] for name in self.names if name in report.logs}
+        shown = {name.removeprefix("loss."): value for name, value in report.logs.items() if name.startswith("loss.")}
+        losses = "  ".join(f"{name} {value:.4g}" for name, value in {**shown, **self.watched}.items())
         speed, left, memory = f"{report.speed:,.0f} img/s", _duration(report.seconds_left), human_size(report.memory)
         if self.terminal:
             from tqdm import tqdm

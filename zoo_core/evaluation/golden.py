@@ -5,12 +5,10 @@ They say that weights, sampler, noise and arithmetic are together what they were
 """
 
 import json
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save
 from torch import Tensor
@@ -20,10 +18,11 @@ from zoo_core.config import encode, parse_json
 from zoo_core.errors import ConfigError, NotFoundError
 from zoo_core.files import write_file
 from zoo_core.loading import load
+from zoo_core.machine import build
 from zoo_core.pretrained import Pretrained
 from zoo_core.weights import read_header
 
-__all__ = ["GOLDEN", "Golden", "build", "check_golden", "write_golden"]
+__all__ = ["GOLDEN", "Golden", "check_golden", "write_golden"]
 
 GOLDEN = "golden.safetensors"
 COUNT, SEED = 4, 0
@@ -46,11 +45,6 @@ class Golden:
     same_build: bool
     largest: float
     pixels: float
-
-
-def build() -> dict[str, str]:
-    """What decides the last digits of a sum: torch, the kind of processor, and its vector instructions."""
-    return {"torch": torch.__version__, "machine": platform.machine(), "capability": torch.backends.cpu.get_cpu_capability()}
 
 
 def write_golden(folder: Path) -> Path:

@@ -1,26 +1,33 @@
-"""The metrics of samples: frozen dataclasses whose fields are their options, registered by name like samplers.
+"""The metrics: frozen dataclasses whose fields are their options, registered by name like samplers.
 
-A metric says what it needs to have been gathered of the real and of the drawn samples, and turns that into an :class:`Estimate`.
+A :class:`Metric` says what it needs to have been gathered of the real and of the drawn samples, and turns that into an :class:`Estimate`. A
+:class:`DataMetric` is a mean over real samples of what the model itself says of each; nothing is drawn.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from math import sqrt
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
 from zoo_core.errors import CapabilityError, UsageError
 from zoo_core.evaluation import distances
-from zoo_core.evaluation.statistics import ClassScores, Estimate, Moments
+from zoo_core.evaluation.gathering import PARTS, Gathered
+from zoo_core.evaluation.statistics import Estimate
+
+if TYPE_CHECKING:
+    from zoo_core.pretrained import Pretrained
 
 __all__ = [
+    "Accuracy",
     "ClassAccuracy",
     "Coverage",
+    "DataMetric",
     "Density",
     "FrechetDistance",
-    "Gathered",
     "InceptionScore",
     "KernelDistance",
     "Metric",
@@ -28,64 +35,6 @@ __all__ = [
     "Precision",
     "Recall",
 ]
-
-PARTS = 20
-
-
-@dataclass
-class Gathered:
-    """What is known of a set of samples.
-
-    Args:
-        dim: of a feature vector.
-        classes: of the space's class probabilities; 0 for none.
-        keeps: whether features are kept, and not only what streams.
-        moments: of the features, in parts by the sample's number, so that a jackknife can leave each out.
-        scores: the Inception score so far.
-        features: (n, dim), in the order of the samples' numbers, where they are kept.
-        labels: int64 (n,): the classes that were asked for, where there are any.
-        probabilities: (n, classes), where they are kept.
-    """
-
-    dim: int
-    classes: int = 0
-    keeps: bool = True
-    moments: list[Moments] = field(default_factory=list)
-    scores: ClassScores | None = None
-    features: Tensor = field(default_factory=lambda: torch.empty(0))
-    labels: Tensor | None = None
-    probabilities: Tensor = field(default_factory=lambda: torch.empty(0))
-
-    def __post_init__(self) -> None:
-        self.moments = [Moments(self.dim) for _ in range(PARTS)]
-        self.scores = ClassScores(self.classes) if self.classes else None
-        self.features, self.probabilities = torch.empty(0, self.dim), torch.empty(0, self.classes)
-
-    @property
-    def count(self) -> int:
-        """How many samples were added."""
-        return sum(part.count for part in self.moments)
-
-    def add(self, features: Tensor, probabilities: Tensor | None, index: Tensor, labels: Tensor | None = None) -> None:
-        """Adds the samples number ``index`` (n,): features (n, dim), probabilities (n, classes), labels (n,)."""
-        for part, moments in enumerate(self.moments):
-            moments.add(features[index % PARTS == part])
-        if self.scores is not None and probabilities is not None:
-            self.scores.add(probabilities, index)
-        if self.keeps:
-            self.features = torch.cat([self.features, features.cpu()])
-            if probabilities is not None:
-                self.probabilities = torch.cat([self.probabilities, probabilities.cpu()])
-        if labels is not None:
-            self.labels = labels if self.labels is None else torch.cat([self.labels, labels])
-
-    def total(self, without: int | None = None) -> Moments:
-        """The moments of all samples, or of all but those of a part."""
-        moments = Moments(self.dim)
-        for part, some in enumerate(self.moments):
-            if part != without:
-                moments.merge(some)
-        return moments
 
 
 class Metric(ABC):
@@ -109,6 +58,27 @@ class Metric(ABC):
     @abstractmethod
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         """The number, and its standard error where one is known."""
+
+
+class DataMetric(ABC):
+    """The mean over real samples of what a model says of each.
+
+    Attributes:
+        requires: the capability that the model must have.
+        labels: whether the samples must have labels.
+        better: ``lower`` or ``higher``.
+        unit: of the number; empty for none.
+    """
+
+    __slots__ = ()
+    requires: ClassVar[str]
+    labels: ClassVar[bool] = False
+    better: ClassVar[str] = "lower"
+    unit: ClassVar[str] = ""
+
+    @abstractmethod
+    def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Tensor:
+        """What the model says of samples number ``first`` ... of the data, ``x`` (n, *event.shape) with labels (n,): (n,)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,6 +123,19 @@ class InceptionScore(Metric):
         return drawn.scores.score()
 
 
+# Two metrics come of one pass over all pairs: the second finds what the first was given.
+
+
+@lru_cache(maxsize=1)
+def _precision_recall(real: Gathered, drawn: Gathered, k: int) -> tuple[Estimate, Estimate]:
+    return distances.precision_recall(real.features, drawn.features, k=k)
+
+
+@lru_cache(maxsize=1)
+def _density_coverage(real: Gathered, drawn: Gathered, k: int) -> tuple[Estimate, Estimate]:
+    return distances.density_coverage(real.features, drawn.features, k=k)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Precision(Metric):
     """See :func:`zoo_core.evaluation.distances.precision_recall`."""
@@ -162,7 +145,7 @@ class Precision(Metric):
     k: int = 3
 
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-        return distances.precision_recall(real.features, drawn.features, k=self.k)[0]
+        return _precision_recall(real, drawn, self.k)[0]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,7 +157,7 @@ class Recall(Metric):
     k: int = 3
 
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-        return distances.precision_recall(real.features, drawn.features, k=self.k)[1]
+        return _precision_recall(real, drawn, self.k)[1]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,7 +169,7 @@ class Density(Metric):
     k: int = 5
 
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-        return distances.density_coverage(real.features, drawn.features, k=self.k)[0]
+        return _density_coverage(real, drawn, self.k)[0]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,7 +181,7 @@ class Coverage(Metric):
     k: int = 5
 
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-        return distances.density_coverage(real.features, drawn.features, k=self.k)[1]
+        return _density_coverage(real, drawn, self.k)[1]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,3 +216,16 @@ class NearestTrain(Metric):
         # Of two nearest, the first is the image itself.
         among = distances.nearest(real.features, real.features, k=2)[0][:, 1].mean()
         return Estimate(float(to_real.mean() / among), float(to_real.std() / among) / sqrt(len(to_real)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accuracy(DataMetric):
+    """The share of samples whose most probable class, to a model that can ``classify``, is their label."""
+
+    requires = "classify"
+    labels = True
+    better = "higher"
+
+    def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Tensor:
+        right: Tensor = model.classify(x).argmax(dim=1) == labels  # type: ignore[assignment]  # of a tensor and None, which is refused before
+        return right.double()

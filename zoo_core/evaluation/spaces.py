@@ -1,7 +1,7 @@
 """Feature spaces: what turns images into the vectors that distances compare.
 
 A distance means something only together with its space, so a space has a digest, and nothing but Inception's features makes a distance an
-FID. Names: a checkpoint that can give ``features`` (``classifier-cifar10``, or any reference), ``inception``, or ``timm:NAME``.
+FID. Names: a checkpoint that can give ``features`` (``classifier-cifar10``, or any reference), ``inception``, ``timm:NAME``, ``identity``.
 """
 
 import hashlib
@@ -18,7 +18,10 @@ from zoo_core.hub import WEIGHTS, fetch
 from zoo_core.interfaces import Event
 from zoo_core.rng import Stream, isolated
 
-__all__ = ["Space", "space"]
+__all__ = ["IDENTITY", "Space", "space"]
+
+IDENTITY = "identity"
+"""The space of the samples themselves: for points, which need no net to be compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +31,14 @@ class Space:
     Args:
         name: as it is asked for.
         digest: the sha256 of its weights, in hex.
-        event: the images that it takes.
+        event: the images that it takes; None for samples of any shape, as they are.
         classes: of its class probabilities; 0 where it has none.
         embed: images (n, c, h, w) in [-1, 1] -> features (n, d) float32, and probabilities (n, classes) or None.
     """
 
     name: str
     digest: str
-    event: Event
+    event: Event | None
     classes: int
     embed: Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
@@ -46,7 +49,11 @@ class Space:
 
     def resize(self, shape: tuple[int, ...]) -> str:
         """What :meth:`fit` does to images of a shape, for the record: ``none``, or the filter and the side."""
-        return "none" if tuple(shape[1:]) == self.event.shape[1:] else f"bilinear, antialiased, to {self.event.shape[-1]}"
+        return (
+            "none"
+            if self.event is None or tuple(shape[1:]) == self.event.shape[1:]
+            else f"bilinear, antialiased, to {self.event.shape[-1]}"
+        )
 
     def fit(self, x: Tensor) -> Tensor:
         """Images as the space takes them: clamped to [-1, 1], its side, its number of channels.
@@ -54,6 +61,8 @@ class Space:
         Raises:
             UsageError: colours would have to be thrown away, or ``x`` is no batch of images.
         """
+        if self.event is None:
+            return x
         channels, *size = self.event.shape
         if x.ndim != 4 or (x.shape[1] != channels and x.shape[1] != 1):
             what = f"{self.name} takes images of {channels} channels, not samples of {list(x.shape[1:])}"
@@ -73,6 +82,9 @@ def space(name: str, device: torch.device | str = "cpu") -> Space:
         NotFoundError: its network is not here and cannot be downloaded.
         ZooError: as :func:`zoo_core.load` does.
     """
+    if name == IDENTITY:
+        digest = hashlib.sha256(IDENTITY.encode()).hexdigest()
+        return Space(name=name, digest=digest, event=None, classes=0, embed=lambda x: (x.flatten(1).float(), None))
     if name == "inception":
         return _inception(device)
     if name.startswith("timm:"):

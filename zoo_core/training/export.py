@@ -1,10 +1,8 @@
 """From a finished run to a checkpoint folder: weights, config, the record of the training, a sheet of samples and a draft card."""
 
-import platform
 import shutil
 import subprocess
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from zoo_core.errors import ZooError
 from zoo_core.evaluation.golden import write_golden
 from zoo_core.files import write_file
 from zoo_core.interfaces import Classify, Decoder, Denoiser
+from zoo_core.machine import processor, versions
 from zoo_core.recipes import Recipe
 from zoo_core.training.data import Data
 from zoo_core.training.sheet import save_sheet
@@ -40,8 +39,8 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
     training = {
         "recipe": recipe.to_dict(),
         **record,
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-        "processor": _processor(device),
+        "versions": versions(PACKAGES),
+        "processor": processor(device),
         "data": {"count": len(data), "digest": data.digest, "classes": list(data.classes)},
         "curve": curve(read_metrics(out / "metrics.jsonl"), CURVE_POINTS),
     }
@@ -67,13 +66,6 @@ def _draft_in(folder: Path, name: str, pipeline: str) -> str:
         return ""
 
 
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
-
-
 def source_commit() -> str:
     """The commit of the source tree that runs, ``+changes`` where files differ from it; empty when it is installed from a wheel."""
     git = shutil.which("git")
@@ -85,16 +77,3 @@ def source_commit() -> str:
         for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no", "--", here.parent))
     )
     return f"{commit}+changes" if commit and changed else commit
-
-
-def _processor(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    name = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor())
-    threads = torch.get_num_threads()
-    return f"{name or platform.machine()}, {threads} thread{'s' if threads > 1 else ''}"
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []

@@ -26,6 +26,7 @@ from zoo_core.training.loop import Loop, build
 from zoo_core.training.processes import Processes
 from zoo_core.training.run import Origin, claim_run, find_run, flat
 from zoo_core.training.sheet import save_sheet
+from zoo_core.training.watch import Watch, Watching
 
 __all__ = ["Report", "fit"]
 
@@ -41,7 +42,8 @@ class Report:
 
     Args:
         step: steps done, of ``steps``.
-        logs: means since the last report: ``loss.PHASE``, ``gradient.PHASE`` (its norm before clipping), then the phases' own.
+        logs: means since the last report: ``loss.PHASE``, ``gradient.PHASE`` (its norm before clipping), then the phases' own, and what
+            is watched, such as ``fd``, where it was measured.
         speed: rows of the batch a second, over all processes.
         seconds_left: until the last step, at this speed.
         memory: bytes at most, so far: of the device, or of this process on a CPU.
@@ -63,6 +65,7 @@ def fit(
     fork: bool = False,
     device: str | None = None,
     tracker: str | None = None,
+    watching: Watching | None = None,
     command: str = "",
     on_report: OnReport | None = None,
     stopping: Stopping = lambda: nullcontext(lambda: 0),
@@ -79,6 +82,7 @@ def fit(
         fork: go on with it even under another recipe or on other data; the record of the run tells.
         device: such as ``cuda``; the first accelerator, or the CPU, when None.
         tracker: ``tensorboard``, ``wandb`` or ``trackio``, which sees the metrics too.
+        watching: metrics of samples to measure now and then, and at the end; they go where the losses go.
         command: the command line, for the record.
         on_report: sees the logs every ``fit.log_every`` steps, in the first process.
         stopping: a context that the loop runs in, which gives what is asked after each step: a signal's number ends the run after a
@@ -104,13 +108,14 @@ def fit(
         raise ConfigError("the processes do not read the same data", "every machine needs the same files, under the same path")
     loop = Loop(recipe, build(recipe), data, processes)
     _check_fits(loop.trainer.model, data)
+    watch = Watch(watching, recipe, data, loop.trainer.model, processes) if watching else None
     with ExitStack() as held, _told(recipe.fit, out):
         processes.on_main(lambda: held.enter_context(locked(out)))
         origin = processes.on_main(lambda: find_run(out, recipe, digest=data.digest, commit=source_commit(), resume=resume, fork=fork))
         _begin(loop, origin, out)
         processes.on_main(lambda: claim_run(out, recipe, loop.step))
         with processes.tracking(out.name, flat(recipe.to_dict())), stopping() as stop:
-            _Run(loop, out, origin.facts, on_report, stop).go()
+            _Run(loop, out, origin.facts, watch, on_report, stop).go()
         facts = {name: value for name, value in origin.facts.items() if name in ("commit", "forks") and value != []}
         record = {"command": command, **facts, "steps": loop.step, "hours": round(loop.seconds / 3600, 3), "processes": processes.count}
         return processes.on_main(lambda: export(recipe, loop.published, data, out, record=record, device=loop.device))
@@ -177,8 +182,16 @@ def _told(fit: FitConfig, out: Path) -> Iterator[None]:
 class _Run:
     """The steps of a run, and what is done between them."""
 
-    def __init__(self, loop: Loop, out: Path, facts: Mapping[str, Any], on_report: OnReport | None, stop: Callable[[], int]) -> None:
-        self.loop, self.out, self.facts, self.on_report, self.stop = loop, out, facts, on_report, stop
+    def __init__(
+        self,
+        loop: Loop,
+        out: Path,
+        facts: Mapping[str, Any],
+        watch: Watch | None,
+        on_report: OnReport | None,
+        stop: Callable[[], int],
+    ) -> None:
+        self.loop, self.out, self.facts, self.watch, self.on_report, self.stop = loop, out, facts, watch, on_report, stop
         self.fit = loop.recipe.fit
         self.saved = loop.step
         self.reported = self.asked = (loop.step, time.perf_counter())
@@ -191,9 +204,9 @@ class _Run:
             while loop.step < fit.steps:
                 loop.advance()
                 last = loop.step == fit.steps
-                reports = last or loop.step % fit.log_every == 0
-                if reports:
-                    self._report(metrics)
+                measured = self._measured()
+                if last or measured or loop.step % fit.log_every == 0:
+                    self._report(metrics, measured)
                 if fit.sample_every and loop.step % fit.sample_every == 0:
                     loop.processes.on_main(self._draw)
                 signum = self._signal()
@@ -201,6 +214,16 @@ class _Run:
                     self._save(metrics)
                 if signum:
                     raise Interrupted(f"stopped at step {self.saved} of {fit.steps}", "the same command goes on from there", signum=signum)
+
+    def _measured(self) -> dict[str, float]:
+        """What is watched, if it is time; how long that takes is no part of the training's speed."""
+        if self.watch is None or not self.watch.due(self.loop.step, self.fit.steps):
+            return {}
+        started = time.perf_counter()
+        found = self.watch(self.loop.published, self.stop)
+        step, then = self.reported
+        self.reported = (step, then + time.perf_counter() - started)
+        return found
 
     def _draw(self) -> None:
         loop = self.loop
@@ -219,10 +242,10 @@ class _Run:
         self.asked, self.ask = (step, now), step + max(1, _ASK_EVERY // milliseconds)
         return signum
 
-    def _report(self, metrics: TextIO | None) -> None:
+    def _report(self, metrics: TextIO | None, measured: Mapping[str, float]) -> None:
         loop, fit, now = self.loop, self.fit, time.perf_counter()
         loop.check_finite(self.saved)
-        logs = loop.logs()
+        logs = {**loop.logs(), **measured}
         loop.processes.track(logs, loop.step)
         if metrics is None:
             return

@@ -13,12 +13,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import zoo_core
-from zoo_classifier.accuracy import accuracy, main
 from zoo_classifier.config import ClassifierConfig, ClassifierTrainerConfig
 from zoo_core.cli.group import zoo
 from zoo_core.config import parse_json
 from zoo_core.datasets import FolderConfig
 from zoo_core.errors import CapabilityError, ConfigError, Interrupted, UsageError
+from zoo_core.evaluation.evaluate import evaluate
 from zoo_core.numbers import numbers
 from zoo_core.pretrained import Pretrained
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
@@ -95,11 +95,13 @@ def unseen(shapes: Path) -> Data:
     return load_data(FolderConfig(path=str(shapes / "test"), size=12, channels=1))
 
 
-def test_training_reaches_95_percent_on_images_that_it_has_not_seen(run: Path, unseen: Data) -> None:
-    found = accuracy(f"local:{run}", unseen)
-    assert found.value >= 0.95
-    assert found.n == 120
-    assert found.stderr == pytest.approx((found.value * (1 - found.value) / 120) ** 0.5)
+def test_training_reaches_95_percent_on_images_that_it_has_not_seen(run: Path, shapes: Path, unseen: Data, judge: Pretrained) -> None:
+    [found] = evaluate(f"local:{run}", ["accuracy"], data=FolderConfig(path=str(shapes / "test"), size=12, channels=1))
+    right = judge.classify(unseen.rows(torch.arange(120))).argmax(dim=1) == unseen.labels
+    assert found["value"] == pytest.approx(int(right.sum()) / 120)  # type: ignore[union-attr]  # unseen has labels
+    assert found["value"] >= 0.95
+    assert found["n"] == {"real": 120}
+    assert found["stderr"] == pytest.approx((found["value"] * (1 - found["value"]) / 119) ** 0.5)
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
@@ -173,31 +175,21 @@ def test_other_families_say_who_can_classify(tmp_path: Path) -> None:
             method(torch.zeros(1, 2))
 
 
-def test_the_command_prints_the_number_and_a_record_of_it(run: Path, shapes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [f"local:{run}", "--data", f"folder:{shapes / 'test'}", "-o", "size=12", "-o", "channels=1"]
-    assert main(words) == 0
-    assert "of 120 images, folder" in capsys.readouterr().out
-    assert main([*words, "--json"]) == 0
-    record = capsys.readouterr().out
-    (entry,) = numbers(parse_json(record.encode(), "metrics.json"))
-    assert (entry["metric"], entry["n"], entry["dataset"]) == ("accuracy", 120, "folder")
+def test_the_command_measures_accuracy_on_data_of_a_kind_that_it_was_trained_on(run: Path, shapes: Path) -> None:
+    words = ["evaluate", f"local:{run}", "--metrics", "accuracy", "-o", f"data.path={shapes / 'test'}"]
+    done = CliRunner().invoke(zoo, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "- / 120" in done.stdout
+    (entry,) = numbers(parse_json(CliRunner().invoke(zoo, [*words, "--json"]).stdout.encode(), "metrics.json"))
+    assert (entry["metric"], entry["n"], entry["dataset"]) == ("accuracy", {"real": 120}, "folder")
+    assert entry["data"]["config"]["size"] == 12
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "told"),
-    [
-        (["local:nowhere", "--data", "no-such-set"], 3, "no-such-set"),
-        (["local:nowhere", "--data", "mnist", "-o", "split"], 3, "key=value"),
-        (["local:nowhere"], 2, "--data"),
-    ],
-)
-def test_the_command_tells_what_is_wrong(words: list[str], code: int, told: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(words) == code
-    assert told in capsys.readouterr().err
-
-
-def test_data_without_labels_or_with_more_classes_has_no_accuracy(run: Path, unseen: Data) -> None:
-    with pytest.raises(ConfigError, match="no labels"):
-        accuracy(f"local:{run}", Data(x=unseen.x))
-    with pytest.raises(ConfigError, match="4 classes"):
-        accuracy(f"local:{run}", Data(x=unseen.x, labels=unseen.labels + 1))  # type: ignore[operator]
+def test_data_without_labels_or_with_more_classes_has_no_accuracy(run: Path, shapes: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="accuracy needs data with labels"):
+        evaluate(f"local:{run}", ["accuracy"], data=FolderConfig(path=str(shapes / "test" / "ring"), size=12, channels=1))
+    for name in (*CLASSES, "spot"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (12, 12)).save(tmp_path / name / "0.png")
+    with pytest.raises(ConfigError, match="the data has 4 classes, and shapes tells 3 apart"):
+        evaluate(f"local:{run}", ["accuracy"], data=FolderConfig(path=str(tmp_path), size=12, channels=1))

@@ -1,0 +1,45 @@
+"""``python -m benchmarks.harms NAME[:PATH] [KEY=VALUE...]``: what known harms do to each metric.
+
+One half of a data set is compared with the other: as it is, blurred, with noise, without one class, and as ten of its images again and
+again. Prints a table in markdown; ``fashion-mnist split=test`` takes half a minute, ``folder:PATH`` your own images.
+"""
+
+import os
+import sys
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `zoo` does; read when torch is imported
+
+from zoo_core.config import apply_overrides, decode  # see above
+from zoo_core.evaluation.comparison import Comparison
+from zoo_core.evaluation.evaluate import metric, space_for
+from zoo_core.evaluation.metrics import Metric
+from zoo_core.evaluation.real import Real
+from zoo_core.evaluation.spaces import space
+from zoo_core.interfaces import DatasetConfig
+from zoo_core.training.data import load_data
+from zoo_core.training.processes import Processes
+
+METRICS = ("fd", "kid", "precision", "recall", "density", "coverage")
+
+
+def main(text: str, options: list[str]) -> None:
+    name, _, path = text.partition(":")
+    config: DatasetConfig = decode(DatasetConfig, apply_overrides({"name": name, **({"path": path} if path else {})}, options), "data")
+    data = load_data(config)
+    judge = space(space_for(config, data.event.shape))
+    metrics = {each: made for each in METRICS if isinstance(made := metric(each), Metric)}
+    bounds = Comparison(metrics, Real(config, data.event.shape, data=data), judge, Processes("cpu"), labelled=False).bounds
+    print(f"Halves of {len(data) // 2:,} images of `{text}`, in the features of `{judge.name}`.\n")
+    print(f"| one half against the other | {' | '.join(METRICS)} |")
+    print(f"|---|{'---|' * len(METRICS)}")
+    print(f"| as it is | {' | '.join(_told(bounds[each]['floor']) for each in METRICS)} |")
+    for harm in bounds[METRICS[0]]["harms"]:
+        print(f"| {harm} | {' | '.join(_told(bounds[each]['harms'][harm]) for each in METRICS)} |")
+
+
+def _told(entry: dict[str, float]) -> str:
+    return f"{entry['value']:.3g}" if abs(entry["value"]) >= 1e-3 or entry["value"] == 0 else f"{entry['value']:.1e}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "fashion-mnist", sys.argv[2:])

@@ -1,0 +1,230 @@
+"""Theorems about measuring a checkpoint's numbers again: they come out, without the data too, and what was edited does not."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import zoo_core.evaluation.evaluate
+import zoo_core.evaluation.rerun
+from zoo_core.cli.verify import verify
+from zoo_core.datasets import FolderConfig
+from zoo_core.errors import ConfigError, IntegrityError, NotFoundError, UnsafeContentError
+from zoo_core.evaluation.distances import frechet
+from zoo_core.evaluation.evaluate import evaluate
+from zoo_core.evaluation.records import keep
+from zoo_core.evaluation.references import REFERENCE, read_references, with_reference
+from zoo_core.evaluation.rerun import rerun
+from zoo_core.evaluation.spaces import Space
+from zoo_core.evaluation.statistics import Moments
+from zoo_core.interfaces import Event
+from zoo_core.samplers import Ancestral
+from zoo_core.testing import fake_zoo
+from zoo_core.testing.fake_config import NOISE, FakeDenoiserConfig
+from zoo_core.training.datasets import folder as read_folder
+from zoo_core.training.fit import fit
+
+DIM = 6
+
+
+def embed(x: Tensor) -> tuple[Tensor, Tensor | None]:
+    features = x.flatten(1) @ torch.randn(x[0].numel(), DIM, generator=torch.Generator().manual_seed(0))
+    return features, features[:, :3].softmax(1)
+
+
+JUDGE = Space(name="map", digest="0" * 64, event=Event(shape=(3, 8, 8)), classes=3, embed=embed)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of images that a variable names."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    (tmp_path / "pictures" / "train").mkdir(parents=True)
+    for i in range(120):
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3)).astype(np.uint8)).save(tmp_path / "pictures" / "train" / f"{i:03}.png")
+    monkeypatch.setenv("PICTURES", str(tmp_path / "pictures"))
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A measured checkpoint: fd and precision by two samplers, with floors."""
+    for module in (zoo_core.evaluation.evaluate, zoo_core.evaluation.rerun):
+        monkeypatch.setattr(module, "space", lambda name, device="cpu": JUDGE)
+    monkeypatch.setattr(zoo_core.evaluation.evaluate, "space_for", lambda config, shape: "map")
+    recipe = replace(
+        NOISE,
+        model=FakeDenoiserConfig(shape=(3, 8, 8), bounded=True),
+        data=FolderConfig(path="$PICTURES/train", size=8),
+        fit=replace(NOISE.fit, steps=3),
+    )
+    with fake_zoo():
+        made = fit(recipe, tmp_path / "run")
+        steps: list[Any] = [{"steps": 4}, {"steps": 8}]
+        evaluate(f"local:{made}", ["fd", "precision", "is"], n=50, samplers=steps, floors=True, out=made / "metrics.json")
+        yield made
+
+
+def states(folder: Path) -> list[tuple[str, str]]:
+    return sorted((again.record["metric"], again.state) for again in rerun(f"local:{folder}"))
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Changes the first record of the fd."""
+    path = folder / "metrics.json"
+    metrics = json.loads(path.read_text())
+    change(next(record for record in metrics["metrics"] if record["metric"] == "fd"))
+    path.write_text(json.dumps(metrics))
+
+
+ALL_PASS = [("fd", "pass")] * 2 + [("is", "pass")] * 2 + [("precision", "pass")] * 2
+
+
+def test_what_was_measured_comes_out_again(folder: Path) -> None:
+    assert states(folder) == ALL_PASS
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record.update(value=record["value"] * 1.02),
+        lambda record: record.update(value=record["value"] * 0.98),
+        lambda record: record.update(stderr=record["stderr"] * 5),
+        lambda record: record.update(seed=1),
+        lambda record: record["n"].update(drawn=40),
+        lambda record: record["n"].update(real=119),
+        lambda record: record.update(nfe=3),
+        lambda record: record["sampler"].update(steps=5),
+        lambda record: record.update(weights="0" * 64),
+        lambda record: record.pop("weights"),
+        lambda record: record.update(dataset="mnist"),
+        lambda record: record["floor"].update(value=record["floor"]["value"] / 2),
+        lambda record: record["harms"]["blur"].update(value=1.0),
+        lambda record: record["features"].update(digest="1" * 64),
+        lambda record: record.pop("sampler"),
+        lambda record: record.update(sampler={"name": "no-such-sampler"}),
+    ],
+    ids=lambda change: None,
+)
+def test_an_edited_record_fails_alone(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    edit(folder, change)
+    assert states(folder) == sorted([("fd", "fail"), *ALL_PASS[1:]])
+    with pytest.raises(IntegrityError, match=r"1 of 6 numbers do not come out again"):
+        CliRunner().invoke(verify, [f"local:{folder}", "--metrics"], catch_exceptions=False)
+
+
+def test_another_model_or_sampler_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    levels = Ancestral.noise_levels
+    with monkeypatch.context() as changed:
+        changed.setattr(Ancestral, "noise_levels", lambda self, *rest: tuple(1.3 * sigma for sigma in levels(self, *rest)))
+        assert ("fd", "fail") in states(folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["mean"].view(-1)[0] += 0.5
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    assert states(folder) == [(name, "fail") for name, _ in ALL_PASS]
+
+
+def test_a_little_off_is_drift_on_another_build_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shift(record: dict[str, Any]) -> None:
+        record.update(value=record["value"] + record["stderr"])
+
+    edit(folder, shift)
+    assert ("fd", "fail") in states(folder)
+    edit(folder, lambda record: record["build"].update(torch="another"))
+    assert states(folder) == sorted([("fd", "drift"), *ALL_PASS[1:]])
+    edit(folder, lambda record: record.update(value=record["value"] + 5 * record["stderr"]))
+    assert ("fd", "fail") in states(folder)
+
+
+def test_without_the_data_its_statistics_serve_the_distance(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PICTURES")
+    assert states(folder) == sorted([*[("fd", "pass"), ("is", "pass")] * 2, *[("precision", "absent")] * 2])
+    told = CliRunner().invoke(verify, [f"local:{folder}", "--metrics"], catch_exceptions=False)
+    assert told.exit_code == 0
+    assert "absent   local:" in told.stdout
+    assert "$PICTURES/train needs the environment variable PICTURES" in told.stdout
+    edit(folder, lambda record: record.update(value=record["value"] * 1.02))
+    assert ("fd", "fail") in states(folder)
+    (folder / REFERENCE).unlink()
+    assert ("fd", "absent") in states(folder)
+
+
+def test_other_data_under_the_same_name_are_not_taken_for_them(folder: Path, pictures: Path) -> None:
+    next((pictures / "train").iterdir()).unlink()
+    found = list(rerun(f"local:{folder}"))
+    assert [again.why for again in found if again.state == "absent"] == [
+        "the data of folder:$PICTURES/train here is not that which was measured"
+    ] * 2
+    assert ("fd", "pass") in states(folder)
+
+
+def test_a_checkpoint_without_numbers_says_so(folder: Path) -> None:
+    (folder / "metrics.json").unlink()
+    with pytest.raises(NotFoundError, match=r"has no metrics.json"):
+        list(rerun(f"local:{folder}"))
+
+
+def test_the_command_prints_a_line_a_number_or_json(folder: Path) -> None:
+    told = CliRunner().invoke(verify, [f"local:{folder}", "--metrics"], catch_exceptions=False)
+    assert len(told.stdout.splitlines()) == 6
+    assert all(line.startswith("pass ") and "map, folder:$PICTURES/train, ancestral: steps=" in line for line in told.stdout.splitlines())
+    found = json.loads(CliRunner().invoke(verify, [f"local:{folder}", "--metrics", "--json"]).stdout)
+    assert [entry["state"] for entry in found] == ["pass"] * 6
+
+
+# Reference statistics
+
+
+def test_reference_statistics_are_those_of_the_data(folder: Path, pictures: Path) -> None:
+    content = (folder / REFERENCE).read_bytes()
+    [(key, moments)] = read_references(content).items()
+    data = read_folder(FolderConfig(path=str(pictures / "train"), size=8))
+    features = embed(data.rows(torch.arange(120)))[0].double()
+    assert key == f"{'0' * 16}-{data.digest[:16]}"
+    assert moments.count == 120
+    torch.testing.assert_close(moments.mean, features.mean(0))
+    torch.testing.assert_close(moments.covariance, features.T.cov())
+    plain = load_file(folder / REFERENCE)
+    torch.testing.assert_close(plain[f"{key}.covariance"], features.T.cov())
+
+
+def test_reference_statistics_of_several_spaces_live_in_one_file() -> None:
+    def moments(seed: int) -> Moments:
+        made = Moments(3)
+        made.add(torch.randn(50, 3, generator=torch.Generator().manual_seed(seed)))
+        return made
+
+    def record(digest: str) -> dict[str, Any]:
+        return {"dataset": "d", "data": {"config": {}, "digest": digest}, "features": {"name": "s", "digest": "f"}}
+
+    first, second = moments(0), moments(1)
+    content = with_reference(with_reference(None, record("a"), first), record("b"), second)
+    found = read_references(content)
+    assert found.keys() == {"f-a", "f-b"}
+    assert frechet(found["f-a"], first) == pytest.approx(0, abs=1e-12)
+    assert frechet(found["f-b"], second) == pytest.approx(0, abs=1e-12)
+    assert with_reference(content, record("b"), second) == content
+    with pytest.raises(UnsafeContentError):
+        read_references(content[:-1])
+    assert b'\\"count\\"' in content
+    with pytest.raises(ConfigError, match=r"reference.safetensors is not what the zoo writes"):
+        read_references(content.replace(b'\\"count\\"', b'\\"caunt\\"'))
+
+
+def test_records_take_the_place_of_older_ones_of_the_same_measurement(folder: Path) -> None:
+    path = folder / "metrics.json"
+    before = json.loads(path.read_text())["metrics"]
+    keep(path, [{**before[0], "value": 1.0}], {})
+    after = json.loads(path.read_text())["metrics"]
+    assert len(after) == len(before)
+    assert after[-1] == {**before[0], "value": 1.0}

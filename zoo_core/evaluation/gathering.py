@@ -1,0 +1,168 @@
+"""What metrics need to know of a set of samples, gathered batch by batch, by one process or by several that take turns."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zoo_core.evaluation.spaces import Space
+from zoo_core.evaluation.statistics import ClassScores, Moments
+from zoo_core.training.data import Data
+from zoo_core.training.processes import Processes
+
+__all__ = ["PARTS", "Change", "Draw", "Gathered", "Gathering", "OnBatch"]
+
+PARTS = 20
+
+OnBatch = Callable[[int], None]
+"""``on_batch(n)``: called after every n samples of this process."""
+
+Draw = Callable[[int, int, Tensor | None], Tensor]
+"""``draw(first, n, labels)``: samples number first ... first + n - 1, (n, *shape), of classes ``labels`` (n,) where there are any."""
+
+Change = Callable[[Tensor, Tensor], Tensor]
+"""``change(x, index)``: what is done to the real samples ``x`` that stand at ``index``, (n,)."""
+
+
+class Gathered:
+    """What is known of a set of samples.
+
+    Args:
+        dim: of a feature vector.
+        classes: of the space's class probabilities; 0 for none.
+        keeps: whether features are kept, and not only what streams.
+
+    Attributes:
+        moments: of the features, in parts by the sample's number, so that a jackknife can leave each out.
+        scores: the Inception score so far; None without classes.
+        labels: int64 (n,): the classes that were asked for, where there are any.
+        seconds: what it took to draw the samples.
+    """
+
+    def __init__(self, dim: int, classes: int = 0, keeps: bool = True) -> None:
+        self.dim, self.classes, self.keeps = dim, classes, keeps
+        self.moments = [Moments(dim) for _ in range(PARTS)]
+        self.scores = ClassScores(classes) if classes else None
+        self.labels: Tensor | None = None
+        self.seconds = 0.0
+        self._features, self._probabilities = [torch.empty(0, dim)], [torch.empty(0, classes)]
+
+    @classmethod
+    def of(cls, moments: Moments) -> "Gathered":
+        """What streams, where only the moments of all samples are known."""
+        gathered = cls(moments.dim, keeps=False)
+        gathered.moments = [moments]
+        return gathered
+
+    @property
+    def count(self) -> int:
+        """How many samples were added."""
+        return sum(part.count for part in self.moments)
+
+    @property
+    def features(self) -> Tensor:
+        """(n, dim), in the order of the samples' numbers, where they are kept."""
+        return _joined(self._features)
+
+    @property
+    def probabilities(self) -> Tensor:
+        """(n, classes), where they are kept."""
+        return _joined(self._probabilities)
+
+    def add(self, features: Tensor, probabilities: Tensor | None, index: Tensor, labels: Tensor | None = None) -> None:
+        """Adds the samples number ``index`` (n,): features (n, dim), probabilities (n, classes), labels (n,)."""
+        for part, moments in enumerate(self.moments):
+            moments.add(features[index % PARTS == part])
+        if self.scores is not None and probabilities is not None:
+            self.scores.add(probabilities, index)
+        if self.keeps:
+            self._features.append(features.cpu())
+            if probabilities is not None:
+                self._probabilities.append(probabilities.cpu())
+        if labels is not None:
+            self.labels = labels if self.labels is None else torch.cat([self.labels, labels])
+
+    def total(self, without: int | None = None) -> Moments:
+        """The moments of all samples, or of all but those of a part."""
+        moments = Moments(self.dim)
+        for part, some in enumerate(self.moments):
+            if part != without:
+                moments.merge(some)
+        return moments
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    parts[:] = [torch.cat(parts)]
+    return parts[0]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    index: Tensor
+    features: Tensor
+    probabilities: Tensor | None
+    labels: Tensor | None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gathering:
+    """How samples are gone through: the processes take turns at batches, so that each is the same however many processes there are.
+
+    Args:
+        judge: gives the features.
+        processes: that share the work.
+        keeps: whether features are kept.
+        batch_size: samples at once; changes speed and memory.
+        on_batch: sees the number of samples after each batch of this process.
+    """
+
+    judge: Space
+    processes: Processes
+    keeps: bool = True
+    batch_size: int = 64
+    on_batch: OnBatch = lambda n: None
+
+    def real(self, data: Data, index: Tensor | None = None, change: Change | None = None) -> Gathered:
+        """Of real samples: all, or those at ``index``; ``change`` spoils them first."""
+        places = torch.arange(len(data)) if index is None else index
+
+        def compute(first: int, last: int) -> _Batch:
+            mine = places[first:last]
+            x = data.rows(mine)
+            features, probabilities = self.judge(x if change is None else change(x, mine))
+            return _Batch(torch.arange(first, last), features, probabilities, None if data.labels is None else data.labels[mine])
+
+        return self._through(len(places), compute, dim=self._dim(data.rows(places[:1])))
+
+    def drawn(self, draw: Draw, n: int, shape: tuple[int, ...], classes: int = 0) -> Gathered:
+        """Of samples 0 ... n - 1 of this ``shape``; where there are ``classes``, they take turns."""
+
+        def compute(first: int, last: int) -> _Batch:
+            index = torch.arange(first, last)
+            labels = index % classes if classes else None
+            started = time.perf_counter()
+            x = draw(first, last - first, labels).cpu()
+            seconds = time.perf_counter() - started
+            features, probabilities = self.judge(x)
+            return _Batch(index, features, probabilities, labels, seconds)
+
+        return self._through(n, compute, dim=self._dim(torch.zeros(1, *shape)))
+
+    def _dim(self, x: Tensor) -> int:
+        return self.judge(x)[0].shape[1]
+
+    def _through(self, count: int, compute: Callable[[int, int], _Batch], *, dim: int) -> Gathered:
+        """Adds the batches in their order."""
+        into, size, processes = Gathered(dim, self.judge.classes, self.keeps), self.batch_size, self.processes
+        for turn in range(0, count, size * processes.count):
+            first = turn + size * processes.index
+            mine = compute(first, min(first + size, count)) if first < count else None
+            batches = [batch for batch in processes.gather(mine) if batch is not None]
+            for batch in batches:
+                into.add(batch.features, batch.probabilities, batch.index, batch.labels)
+            into.seconds += max(batch.seconds for batch in batches)
+            self.on_batch(0 if mine is None else len(mine.index))
+        return into

@@ -1,0 +1,45 @@
+"""metrics.json as it is kept: records of measurements, each in the place of an older one of the same."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo_core.config import dump_json, load_json
+from zoo_core.evaluation.references import REFERENCE, with_reference
+from zoo_core.evaluation.statistics import Moments
+from zoo_core.files import write_file
+
+__all__ = ["keep"]
+
+# What tells one measurement from another.
+_KEY = ("metric", "options", "features", "sampler", "seed", "n", "dataset", "split")
+
+
+def keep(path: Path, records: Sequence[Mapping[str, Any]], moments: Mapping[str, Moments]) -> None:
+    """Puts records into a metrics.json, and the statistics of the real samples into the reference.safetensors beside it.
+
+    Args:
+        path: of the metrics.json; it need not exist.
+        records: of :func:`zoo_core.evaluation.evaluate.evaluate`.
+        moments: of the real samples, by the digest of the feature space.
+
+    Raises:
+        ConfigError: one of the files is there and is not what the zoo writes.
+        UnsafeContentError: the reference.safetensors is none.
+    """
+    kept = load_json(path).get("metrics", []) if path.exists() else []
+    new = [_key(record) for record in records]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, dump_json({"metrics": [*(record for record in kept if _key(record) not in new), *records]}).encode())
+    beside = path.with_name(REFERENCE)
+    before = content = beside.read_bytes() if beside.exists() else None
+    for record in records:
+        if "real" in record["n"] and record.get("features", {}).get("digest") in moments:
+            content = with_reference(content, record, moments[record["features"]["digest"]])
+    if content is not None and content != before:
+        write_file(beside, content)
+
+
+def _key(record: Mapping[str, Any]) -> str:
+    return json.dumps([record.get(name) for name in _KEY], sort_keys=True)
