@@ -36,8 +36,9 @@ demo: setup
 	$(BIN)/zoo pull ddpm-afhq-cat
 	$(BIN)/zoo sample ddpm-afhq-cat -n 16 --seed 0 --out cats.png
 
+# A process for each core, a thread for each process; the tests of a file stay together, for what they share.
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .

@@ -57,6 +57,16 @@ def test_the_numbers_of_a_card_are_measured_again_under_its_new_name() -> None:
     assert told.body.split("## Numbers")[1].split("`zoo verify")[0] == made.body.split("## Numbers")[1].split("`zoo verify")[0]
 
 
+def test_a_card_without_a_section_on_its_numbers_is_given_one_before_its_training() -> None:
+    told = completed(card(), metrics=NUMBERS)
+    assert told.body.count("\n## Numbers\n") == 1
+    assert told.body.index("## Use") < told.body.index("## Numbers") < told.body.index("## Training")
+    assert completed(told, metrics=NUMBERS) == told
+    bare = ModelCard(card().metadata, "# squares\n\nDraws squares.\n")
+    assert "\n## Numbers\n" in completed(bare, metrics=NUMBERS).body
+    assert "## Numbers" not in completed(card()).body
+
+
 def test_completing_a_card_twice_changes_nothing() -> None:
     for text in (cards.draft("fake-squares", CONFIG, TRAINING), "---\n{}\n---\n\nSquares.\n"):
         options = {"reference": "ORG/squares", "names": ["fake-squares"], "license": "mit", "metrics": NUMBERS}

@@ -39,7 +39,7 @@ DIM = 6
 
 
 def gathered(x: Tensor, batch_size: int = 1000, probabilities: Tensor | None = None, labels: Tensor | None = None) -> Gathered:
-    made = Gathered(x.shape[1], 0 if probabilities is None else probabilities.shape[1])
+    made = Gathered(x.shape[1], 0 if probabilities is None else probabilities.shape[1], parts=PARTS)
     for first in range(0, len(x), batch_size):
         rows = slice(first, first + batch_size)
         made.add(
@@ -84,6 +84,20 @@ def test_the_jackknife_tells_how_far_the_frechet_distance_moves() -> None:
     told = torch.tensor([each.stderr for each in found if each.stderr is not None]).mean()
     assert len(found) == 40
     assert told == pytest.approx(float(values.std()), rel=0.35)
+
+
+def test_the_jackknife_leaves_out_no_class_at_a_time() -> None:
+    """Labels take turns, and so must not the parts: 10 classes far apart, each as often as the others in every set."""
+
+    def labelled(seed: int) -> Gathered:
+        made, index = Gathered(DIM, parts=PARTS, stride=10), torch.arange(1000)
+        made.add(noise(1000, seed) + 3 * noise(10, 99)[index % 10], None, index)
+        return made
+
+    real = labelled(0)
+    found = [metric("fd")(real, labelled(seed)) for seed in range(1, 31)]  # type: ignore[call-arg, arg-type]  # a metric of samples
+    values, told = (torch.tensor([getattr(each, name) for each in found]) for name in ("value", "stderr"))
+    assert float(told.mean()) == pytest.approx(float(values.std()), rel=0.6)
 
 
 def test_a_part_can_be_left_out_of_the_moments() -> None:

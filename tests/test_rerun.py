@@ -113,6 +113,24 @@ def test_what_was_measured_comes_out_again(folder: Path) -> None:
         lambda record: record["features"].update(digest="1" * 64),
         lambda record: record.pop("sampler"),
         lambda record: record.update(sampler={"name": "no-such-sampler"}),
+        lambda record: record.update(sampler=None),
+        lambda record: record.update(split="test"),
+        lambda record: record.update(unit="nats"),
+        lambda record: record.update(stderr=None),
+        lambda record: record.update(seed="a"),
+        lambda record: record.update(options={"k": 3}),
+        lambda record: record.update(n={"real": 120, "drawn": 1}),
+        lambda record: record.update(n={"real": 120, "drawn": -5}),
+        lambda record: record.update(n={"real": 120, "drawn": 10**9}),
+        lambda record: record.update(n={"real": 120, "drawn": "50"}),
+        lambda record: record["data"].pop("digest"),
+        lambda record: record["data"].update(config={"name": "folder"}),
+        lambda record: record["features"].update(resize="bicubic"),
+        lambda record: record["floor"].update(n=[50_000, 50_000]),
+        lambda record: record["floor"].update(stderr=1e-9),
+        lambda record: record.pop("floor"),
+        lambda record: record["harms"].pop("blur"),
+        lambda record: record["harms"].update(mirror={"value": 1.0, "stderr": None, "n": [60, 60]}),
     ],
     ids=lambda change: None,
 )
@@ -121,6 +139,32 @@ def test_an_edited_record_fails_alone(folder: Path, change: Callable[[dict[str, 
     assert states(folder) == sorted([("fd", "fail"), *ALL_PASS[1:]])
     with pytest.raises(IntegrityError, match=r"1 of 6 numbers do not come out again"):
         CliRunner().invoke(verify, [f"local:{folder}", "--metrics"], catch_exceptions=False)
+
+
+def test_a_record_that_nobody_can_measure_does_not_hide_one_that_is_false(folder: Path) -> None:
+    edit(folder, lambda record: record.update(value=1.0))
+    path = folder / "metrics.json"
+    metrics = json.loads(path.read_text())["metrics"]
+    false = next(record for record in metrics if record["metric"] == "fd")
+    beside = [
+        {**false, "metric": "fid2"},
+        {**false, "metric": "precision", "options": {"k": 1000}},
+        {**false, "metric": "kid", "options": 3},
+    ]
+    path.write_text(json.dumps({"metrics": [false, *beside]}))
+    found = {again.record["metric"]: (again.state, again.why) for again in rerun(f"local:{folder}")}
+    assert {name: state for name, (state, _) in found.items()} == {"fd": "fail", "fid2": "absent", "precision": "fail", "kid": "fail"}
+    assert "it was 1 +- " in found["fd"][1]
+
+
+def test_carried_statistics_that_are_not_those_of_the_data_are_found_out_where_the_data_is(folder: Path) -> None:
+    path = folder / REFERENCE
+    [record] = [record for record in json.loads((folder / "metrics.json").read_text())["metrics"] if record["metric"] == "fd"][:1]
+    other = Moments(DIM)
+    other.add(torch.randn(120, DIM, generator=torch.Generator().manual_seed(7)))
+    path.write_bytes(with_reference(path.read_bytes(), record, other))
+    found = [(again.state, again.why) for again in rerun(f"local:{folder}") if again.record["metric"] == "fd"]
+    assert found == [("fail", "the statistics of the real samples in reference.safetensors are not theirs")] * 2
 
 
 def test_another_model_or_sampler_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +197,7 @@ def test_without_the_data_its_statistics_serve_the_distance(folder: Path, monkey
     assert told.exit_code == 0
     assert "absent   local:" in told.stdout
     assert "$PICTURES/train needs the environment variable PICTURES" in told.stdout
+    assert "by the statistics that it carries, since $PICTURES/train needs" in told.stdout
     edit(folder, lambda record: record.update(value=record["value"] * 1.02))
     assert ("fd", "fail") in states(folder)
     (folder / REFERENCE).unlink()
@@ -177,6 +222,7 @@ def test_a_checkpoint_without_numbers_says_so(folder: Path) -> None:
 def test_the_command_prints_a_line_a_number_or_json(folder: Path) -> None:
     told = CliRunner().invoke(verify, [f"local:{folder}", "--metrics"], catch_exceptions=False)
     assert len(told.stdout.splitlines()) == 6
+    assert told.stderr == "6 of 6 numbers were measured again\n"
     assert all(line.startswith("pass ") and "map, folder:$PICTURES/train, ancestral: steps=" in line for line in told.stdout.splitlines())
     found = json.loads(CliRunner().invoke(verify, [f"local:{folder}", "--metrics", "--json"]).stdout)
     assert [entry["state"] for entry in found] == ["pass"] * 6
@@ -228,3 +274,23 @@ def test_records_take_the_place_of_older_ones_of_the_same_measurement(folder: Pa
     after = json.loads(path.read_text())["metrics"]
     assert len(after) == len(before)
     assert after[-1] == {**before[0], "value": 1.0}
+    keep(path, [{**before[0], "value": value} for value in (2.0, 3.0)], {})
+    assert [record["value"] for record in json.loads(path.read_text())["metrics"]] == [*(record["value"] for record in after[:-1]), 3.0]
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"metrics": 5}', b'{"metrics": ["a"]}'])
+def test_a_file_that_cannot_take_the_records_is_refused_before_anything_is_drawn(
+    folder: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zoo_core.evaluation.evaluate, "load", lambda *_, **__: pytest.fail("it was loaded"))
+    (folder / "metrics.json").write_bytes(content)
+    with pytest.raises(ConfigError):
+        evaluate(f"local:{folder}", ["is"], n=4, out=folder / "metrics.json")
+    assert (folder / "metrics.json").read_bytes() == content
+
+
+def test_some_of_the_data_are_not_the_first_of_it(tmp_path: Path) -> None:
+    """A folder has its classes one after the other, and the first would be of one class."""
+    places = zoo_core.evaluation.evaluate._some(100, 30)
+    assert places.unique().tolist() == places.tolist()
+    assert places.max() >= 50

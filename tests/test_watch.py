@@ -77,6 +77,13 @@ def test_an_end_that_is_asked_for_while_measuring_comes_at_once(tmp_path: Path) 
     assert measured(tmp_path / "run") == {}
 
 
+def test_a_measurement_that_fails_does_not_end_the_run(tmp_path: Path) -> None:
+    with pytest.warns(RuntimeWarning, match="samples could not be measured: features of fakes of 3 samples are too few"):
+        folder = fit(RECIPE, tmp_path / "run", watching=Watching(every=4, metrics=("recall",), n=3))
+    assert (folder / "model.safetensors").exists()
+    assert measured(tmp_path / "run", "recall") == {}
+
+
 def test_what_cannot_be_watched_is_refused_before_there_is_a_folder(tmp_path: Path) -> None:
     refused = [
         (Watching(every=2, metrics=("fid",)), UnknownNameError, "fid"),

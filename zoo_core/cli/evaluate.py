@@ -80,7 +80,7 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
 def _samplers(name: str | None, steps: str | None, options: list[str]) -> list[dict[str, Any] | None]:
     """What ``--sampler``, ``--steps`` and ``-o`` make of the checkpoint's sampler; None where they say nothing."""
     try:
-        numbers = [[f"steps={int(part)}"] for part in steps.split(",")] if steps else [[]]
+        numbers = [[f"steps={part}"] for part in dict.fromkeys(int(part) for part in steps.split(","))] if steps else [[]]
     except ValueError:
         raise UsageError(f"--steps {steps!r} is no list of numbers", "write it as --steps 20 or --steps 5,10,20,50") from None
     return [apply_overrides({"name": name} if name else {}, [*number, *options]) or None for number in numbers]

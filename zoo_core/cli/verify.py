@@ -53,6 +53,8 @@ def verify(references: tuple[str, ...], all_: bool, quick: bool, metrics: bool, 
     if quick or metrics:
         if not references:
             raise UsageError("--quick and --metrics need a REFERENCE", "zoo verify NAME --quick")
+        if quick and metrics and as_json:
+            raise UsageError("--quick and --metrics would print two JSON documents", "ask for one after the other")
         if quick:
             _redraw(references, as_json)
         if metrics:
@@ -101,6 +103,8 @@ def _remeasure(references: tuple[str, ...], as_json: bool) -> None:
                     progress.write(inert(f"{again.state:8} {reference} {_described(again)}"))
     if as_json:
         echo_json([{"reference": reference, **asdict(again)} for reference, again in found])
+    measured = sum(again.state != "absent" for _, again in found)
+    say(f"{measured} of {len(found)} numbers were measured again")
     failed = sum(again.state == "fail" for _, again in found)
     if failed:
         raise IntegrityError(

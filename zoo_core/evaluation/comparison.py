@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from math import isfinite
 from typing import Any
 
-from zoo_core.errors import CapabilityError
+from zoo_core.errors import CapabilityError, IntegrityError, ZooError
+from zoo_core.evaluation.distances import frechet
 from zoo_core.evaluation.gathering import Draw, Gathered, Gathering, OnBatch
 from zoo_core.evaluation.harms import halves, harms
 from zoo_core.evaluation.metrics import Metric
 from zoo_core.evaluation.real import Real
 from zoo_core.evaluation.spaces import Space
-from zoo_core.evaluation.statistics import Estimate
+from zoo_core.evaluation.statistics import Estimate, Moments
 from zoo_core.training.processes import Processes
 
 __all__ = ["Comparison"]
@@ -66,6 +68,8 @@ class Comparison:
         if known is not None and not any(metric.features for metric in comparing):
             return Gathered.of(known)
         gathered = self._gathering.real(self.data.data)
+        if self.data.carried is not None and not _alike(self.data.carried, gathered.total()):
+            raise IntegrityError("the statistics of the real samples in reference.safetensors are not theirs", "measure it again")
         self.data.moments[self.judge.digest] = gathered.total()
         return gathered
 
@@ -73,7 +77,7 @@ class Comparison:
         """Samples 0 ... n - 1, as many as there are real ones when None, and each metric of them; ``classes`` take turns."""
         real = self.real
         drawn = self._gathering.drawn(draw, n or len(self.data.data), self.data.shape, classes)
-        return drawn, {name: metric(real, drawn) for name, metric in self.metrics.items()}
+        return drawn, {name: _finite(name, metric(real, drawn)) for name, metric in self.metrics.items()}
 
     def counts(self, name: str, drawn: Gathered) -> dict[str, int]:
         """How many samples a metric saw."""
@@ -91,6 +95,19 @@ class Comparison:
         others = {"": self._gathering.real(data, second)}
         others |= {harm.name: self._gathering.real(data, harm.index, harm.change) for harm in harms(data, second)}
         return {name: _bounds(metric, real, others) for name, metric in compared.items()}
+
+
+def _alike(carried: Moments, found: Moments) -> bool:
+    """Whether they are the same moments, but for the order of sums."""
+    spread = found.covariance.diagonal().sum()
+    near = carried.count == found.count and frechet(carried, found) <= 1e-4 * float(spread)
+    return near and bool((carried.mean - found.mean).square().sum() <= 1e-6 * spread)
+
+
+def _finite(name: str, estimate: Estimate) -> Estimate:
+    if not isfinite(estimate.value):
+        raise ZooError(f"{name} of these samples is {estimate.value}", "look at them, and whether the real ones are copies of each other")
+    return estimate
 
 
 def _bounds(metric: Metric, real: Gathered, others: Mapping[str, Gathered]) -> dict[str, Any]:

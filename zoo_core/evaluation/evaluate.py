@@ -16,7 +16,7 @@ from zoo_core.evaluation.comparison import Comparison
 from zoo_core.evaluation.gathering import OnBatch
 from zoo_core.evaluation.metrics import DataMetric, Metric
 from zoo_core.evaluation.real import Real
-from zoo_core.evaluation.records import keep
+from zoo_core.evaluation.records import check_kept, keep
 from zoo_core.evaluation.spaces import IDENTITY, space
 from zoo_core.hub import TRAINING, WEIGHTS, Files
 from zoo_core.images import is_image
@@ -25,6 +25,7 @@ from zoo_core.loading import load
 from zoo_core.machine import build, processor, versions
 from zoo_core.pretrained import Pretrained
 from zoo_core.registry import registry, resolve
+from zoo_core.rng import Stream, generator
 from zoo_core.specs import CheckpointSpec, MetricSpec
 from zoo_core.training.processes import Processes
 
@@ -131,7 +132,7 @@ class Evaluation:
         return records
 
     def of_data(self, metrics: Mapping[str, DataMetric], real: Real, *, n: int | None = None) -> list[Record]:
-        """Asks the model about real samples, the first ``n``, or all.
+        """Asks the model about real samples: ``n`` of them, drawn at random, or all.
 
         Raises:
             CapabilityError: the model cannot do what a metric needs.
@@ -143,18 +144,18 @@ class Evaluation:
                 raise incapable(f"{name} needs a model that can {each.requires}, and {self.model.name} cannot", each.requires)
             _check_labels(each, name, real, self.model)
             count = min(n or len(real.data), len(real.data))
-            values = self._values(each, real, count)
+            values = self._values(each, real, _some(len(real.data), count))
             stderr = float(values.std()) / sqrt(count) if count > 1 else None
             unit = {"unit": each.unit} if each.unit else {}
             shown = {"metric": name, "value": float(values.mean()), "stderr": stderr, **unit, "options": _options(each)}
             records.append({**shown, "n": {"real": count}, **real.facts, **self._facts()})
         return records
 
-    def _values(self, metric: DataMetric, real: Real, count: int) -> Tensor:
+    def _values(self, metric: DataMetric, real: Real, places: Tensor) -> Tensor:
         values, size, data, turns = [], self.batch_size, real.data, self.processes.count
-        for turn in range(0, count, size * turns):
+        for turn in range(0, len(places), size * turns):
             first = turn + size * self.processes.index
-            index = torch.arange(first, max(first, min(first + size, count)))
+            index = places[first : first + size]
             labels = None if data.labels is None else data.labels[index]
             mine = metric(self.model, data.rows(index), labels, first).double().cpu() if len(index) else torch.empty(0)
             values += self.processes.gather(mine)
@@ -166,7 +167,8 @@ class Evaluation:
 
     def _facts(self) -> Record:
         place = {"build": build(), "processor": processor(self.processes.device)}
-        return {"weights": self.model.files.digest(WEIGHTS), "versions": dict(versions(PACKAGES)), **place}
+        how = {"batch_size": self.batch_size, "processes": self.processes.count}
+        return {"weights": self.model.files.digest(WEIGHTS), "versions": dict(versions(PACKAGES)), **place, **how}
 
 
 def _check_labels(metric: DataMetric, name: str, real: Real, model: Pretrained) -> None:
@@ -176,6 +178,12 @@ def _check_labels(metric: DataMetric, name: str, real: Real, model: Pretrained) 
             raise ConfigError(f"{name} needs data with labels", "name images in class folders, or a set that has labels")
         if labels.max() >= classes:
             raise ConfigError(f"the data has {int(labels.max()) + 1} classes, and {model.name} tells {classes} apart")
+
+
+def _some(count: int, n: int) -> Tensor:
+    """The places of ``n`` of ``count`` samples, always the same ones: a folder has its classes one after the other."""
+    order = torch.from_numpy(generator(0, 0, Stream.DATA).permutation(count))
+    return order[:n].sort().values
 
 
 def _options(each: Metric | DataMetric) -> Record:
@@ -225,7 +233,7 @@ def evaluate(
     Args:
         reference: of the checkpoint.
         metrics: their names; ``zoo list metrics``.
-        n: how many samples to draw, as many as there are real ones when None; for a metric of data, how many of these to take.
+        n: how many samples to draw, as many as there are real ones when None; for a metric of data, how many of these to take, at random.
         data: the real samples; those that the checkpoint was trained on when None.
         features: the name of a feature space; see :func:`zoo_core.evaluation.spaces.space`. That of the data when None.
         samplers: each as :meth:`Pretrained.sample` takes it, and each is measured. None is the checkpoint's own.
@@ -248,6 +256,8 @@ def evaluate(
     of_samples = {name: each for name, each in made.items() if isinstance(each, Metric)}
     of_data = {name: each for name, each in made.items() if isinstance(each, DataMetric)}
     processes = Processes(device)
+    if out is not None:
+        processes.on_main(lambda: check_kept(out))
     model = load(reference, device=processes.device)
     evaluation = Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch)
     real = Real(data or data_of(model.files), model.event.shape)

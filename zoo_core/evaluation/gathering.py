@@ -14,7 +14,7 @@ from zoo_core.training.processes import Processes
 
 __all__ = ["PARTS", "Change", "Draw", "Gathered", "Gathering", "OnBatch"]
 
-PARTS = 20
+PARTS, MOST_DIMENSIONS = 20, 512  # of a jackknife: beyond, each part costs a minute
 
 OnBatch = Callable[[int], None]
 """``on_batch(n)``: called after every n samples of this process."""
@@ -33,6 +33,9 @@ class Gathered:
         dim: of a feature vector.
         classes: of the space's class probabilities; 0 for none.
         keeps: whether features are kept, and not only what streams.
+        parts: in how many the moments are kept.
+        stride: how many samples in a row belong to one part: as many as there are classes where these take turns, so that each part has
+            all of them.
 
     Attributes:
         moments: of the features, in parts by the sample's number, so that a jackknife can leave each out.
@@ -41,9 +44,9 @@ class Gathered:
         seconds: what it took to draw the samples.
     """
 
-    def __init__(self, dim: int, classes: int = 0, keeps: bool = True) -> None:
-        self.dim, self.classes, self.keeps = dim, classes, keeps
-        self.moments = [Moments(dim) for _ in range(PARTS)]
+    def __init__(self, dim: int, classes: int = 0, keeps: bool = True, *, parts: int = 1, stride: int = 1) -> None:
+        self.dim, self.classes, self.keeps, self._stride = dim, classes, keeps, stride
+        self.moments = [Moments(dim) for _ in range(parts)]
         self.scores = ClassScores(classes) if classes else None
         self.labels: Tensor | None = None
         self.seconds = 0.0
@@ -74,7 +77,7 @@ class Gathered:
     def add(self, features: Tensor, probabilities: Tensor | None, index: Tensor, labels: Tensor | None = None) -> None:
         """Adds the samples number ``index`` (n,): features (n, dim), probabilities (n, classes), labels (n,)."""
         for part, moments in enumerate(self.moments):
-            moments.add(features[index % PARTS == part])
+            moments.add(features[index // self._stride % len(self.moments) == part])
         if self.scores is not None and probabilities is not None:
             self.scores.add(probabilities, index)
         if self.keeps:
@@ -135,7 +138,8 @@ class Gathering:
             features, probabilities = self.judge(x if change is None else change(x, mine))
             return _Batch(torch.arange(first, last), features, probabilities, None if data.labels is None else data.labels[mine])
 
-        return self._through(len(places), compute, dim=self._dim(data.rows(places[:1])))
+        into = Gathered(self._dim(data.rows(places[:1])), self.judge.classes, self.keeps)
+        return self._through(into, len(places), compute)
 
     def drawn(self, draw: Draw, n: int, shape: tuple[int, ...], classes: int = 0) -> Gathered:
         """Of samples 0 ... n - 1 of this ``shape``; where there are ``classes``, they take turns."""
@@ -149,14 +153,16 @@ class Gathering:
             features, probabilities = self.judge(x)
             return _Batch(index, features, probabilities, labels, seconds)
 
-        return self._through(n, compute, dim=self._dim(torch.zeros(1, *shape)))
+        dim = self._dim(torch.zeros(1, *shape))
+        parts = PARTS if dim <= MOST_DIMENSIONS else 1
+        return self._through(Gathered(dim, self.judge.classes, self.keeps, parts=parts, stride=max(classes, 1)), n, compute)
 
     def _dim(self, x: Tensor) -> int:
         return self.judge(x)[0].shape[1]
 
-    def _through(self, count: int, compute: Callable[[int, int], _Batch], *, dim: int) -> Gathered:
+    def _through(self, into: Gathered, count: int, compute: Callable[[int, int], _Batch]) -> Gathered:
         """Adds the batches in their order."""
-        into, size, processes = Gathered(dim, self.judge.classes, self.keeps), self.batch_size, self.processes
+        size, processes = self.batch_size, self.processes
         for turn in range(0, count, size * processes.count):
             first = turn + size * processes.index
             mine = compute(first, min(first + size, count)) if first < count else None

@@ -47,7 +47,8 @@ def harms(data: Data, index: Tensor) -> Iterator[Harm]:
 
 
 def _blurred(x: Tensor, index: Tensor) -> Tensor:
-    distance = torch.arange(-3.0, 4.0)
+    reach = min(3, *(side - 1 for side in x.shape[2:]))
+    distance = torch.arange(-reach, reach + 1.0)
     kernel = torch.exp(-(distance**2) / 2)
     kernel = (kernel / kernel.sum()).expand(x.shape[1], 1, 1, -1)
     for weights in (kernel, kernel.transpose(2, 3)):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zoo_core.errors import CapabilityError, UsageError
 from zoo_core.evaluation import distances
-from zoo_core.evaluation.gathering import PARTS, Gathered
+from zoo_core.evaluation.gathering import Gathered
 from zoo_core.evaluation.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Metric(ABC):
         classes: whether the feature space must give class probabilities.
         labels: whether the samples must have been drawn with labels.
         real: whether it compares with real samples.
-        better: ``lower`` or ``higher``.
+        better: ``lower``, ``higher`` or ``near 1``.
     """
 
     __slots__ = ()
@@ -92,10 +92,11 @@ class FrechetDistance(Metric):
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         against = real.total()
         value = distances.frechet(against, drawn.total())
-        if min(part.count for part in drawn.moments) < 2 or drawn.dim > 512:
+        parts = len(drawn.moments)
+        if parts < 2 or min(part.count for part in drawn.moments) < 2:
             return Estimate(value)
-        left_out = torch.tensor([distances.frechet(against, drawn.total(without=part)) for part in range(PARTS)])
-        return Estimate(value, sqrt((PARTS - 1) * float(left_out.var(correction=0))))
+        left_out = torch.tensor([distances.frechet(against, drawn.total(without=part)) for part in range(parts)])
+        return Estimate(value, sqrt((parts - 1) * float(left_out.var(correction=0))))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,7 +210,7 @@ class NearestTrain(Metric):
     """
 
     features = True
-    better = "higher"
+    better = "near 1"
 
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         to_real = distances.nearest(drawn.features, real.features)[0].flatten()

@@ -26,11 +26,13 @@ class Real:
 
     Attributes:
         moments: of all samples, by the digest of the feature space: what is known of them without reading them.
+        carried: moments that somebody says they have, which whoever reads them must find.
     """
 
     def __init__(self, config: DatasetConfig, shape: Sequence[int], *, data: Data | None = None, digest: str = "") -> None:
         self.config, self.shape, self._digest = config, tuple(shape), digest
         self.moments: dict[str, Moments] = {}
+        self.carried: Moments | None = None
         if data is not None:
             self.__dict__["data"] = data
 

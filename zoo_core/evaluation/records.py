@@ -6,14 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.config import dump_json, load_json
-from zoo_core.evaluation.references import REFERENCE, with_reference
+from zoo_core.evaluation.references import REFERENCE, read_references, with_reference
 from zoo_core.evaluation.statistics import Moments
 from zoo_core.files import write_file
+from zoo_core.numbers import numbers
 
-__all__ = ["keep"]
+__all__ = ["check_kept", "keep"]
 
 # What tells one measurement from another.
-_KEY = ("metric", "options", "features", "sampler", "seed", "n", "dataset", "split")
+_KEY = ("metric", "options", "features", "sampler", "seed", "n", "dataset", "split", "data")
+
+
+def check_kept(path: Path) -> None:
+    """Raises, before hours of work, what :func:`keep` would raise after them."""
+    if path.exists():
+        numbers(load_json(path))
+    beside = path.with_name(REFERENCE)
+    if beside.exists():
+        read_references(beside.read_bytes())
+    path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def keep(path: Path, records: Sequence[Mapping[str, Any]], moments: Mapping[str, Moments]) -> None:
@@ -28,10 +39,8 @@ def keep(path: Path, records: Sequence[Mapping[str, Any]], moments: Mapping[str,
         ConfigError: one of the files is there and is not what the zoo writes.
         UnsafeContentError: the reference.safetensors is none.
     """
-    kept = load_json(path).get("metrics", []) if path.exists() else []
-    new = [_key(record) for record in records]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, dump_json({"metrics": [*(record for record in kept if _key(record) not in new), *records]}).encode())
+    check_kept(path)
+    kept = load_json(path) if path.exists() else {}
     beside = path.with_name(REFERENCE)
     before = content = beside.read_bytes() if beside.exists() else None
     for record in records:
@@ -39,6 +48,10 @@ def keep(path: Path, records: Sequence[Mapping[str, Any]], moments: Mapping[str,
             content = with_reference(content, record, moments[record["features"]["digest"]])
     if content is not None and content != before:
         write_file(beside, content)
+    latest = {_key(record): record for record in [*kept.get("metrics", []), *records]}
+    new = {_key(record) for record in records}
+    ordered = [record for key, record in latest.items() if key not in new] + [latest[key] for key in dict.fromkeys(map(_key, records))]
+    write_file(path, dump_json({**kept, "metrics": ordered}).encode())
 
 
 def _key(record: Mapping[str, Any]) -> str:

@@ -19,7 +19,6 @@ from zoo_core.interfaces import DatasetConfig
 from zoo_core.loading import load
 from zoo_core.machine import build
 from zoo_core.numbers import METRICS, numbers
-from zoo_core.pretrained import Pretrained
 from zoo_core.training.processes import Processes
 
 __all__ = ["Rerun", "rerun"]
@@ -27,6 +26,7 @@ __all__ = ["Rerun", "rerun"]
 # A number comes out again if it is within a thousandth, or within a tenth of its standard error: convolutions sum in another order at
 # another batch size. On another build it may be twice the standard error away, two hundredths where none is known, and is said to drift.
 PASS, PASS_STDERRS, DRIFT, DRIFT_STDERRS = 1e-3, 0.1, 0.02, 2.0
+MOST = 10**7  # samples
 
 State = Literal["pass", "drift", "fail", "absent"]
 
@@ -67,72 +67,114 @@ def rerun(reference: str, *, device: str | None = None, batch_size: int = 64, on
     model = load(reference, device=processes.device)
     if METRICS not in model.files.names:
         raise NotFoundError(f"{reference} has no {METRICS}", "`zoo evaluate` measures it")
-    evaluation = Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch)
+    again = _Again(Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch))
     records = sorted(numbers(model.files.json(METRICS)), key=_samples)
     for _, same in groupby(records, key=_samples):
-        yield from _again(evaluation, list(same))
+        yield from again.all(list(same))
 
 
 def _samples(record: Mapping[str, Any]) -> str:
     """What tells the samples of one record from those of another: they are drawn once for all metrics of them."""
-    drawn = record["n"].get("drawn") if isinstance(record.get("n"), Mapping) else None
-    return json.dumps([record.get("data"), record.get("features"), record.get("sampler"), record.get("seed"), drawn], sort_keys=True)
+    n = record.get("n")
+    drawn = isinstance(n, Mapping) and "drawn" in n
+    names = ("data", "features", "sampler", "seed", "dataset", "split") if drawn else ("metric", "options", "data", "dataset", "split")
+    return json.dumps([*map(record.get, names), n.get("drawn") if drawn else n], sort_keys=True)  # type: ignore[union-attr]  # drawn says so
 
 
-def _again(evaluation: Evaluation, records: Sequence[Mapping[str, Any]]) -> Iterator[Rerun]:
-    """Records of one set of samples, or of the same data."""
-    weights = evaluation.model.files.digest(WEIGHTS)
-    for record in (record for record in records if record.get("weights") != weights):
-        yield Rerun(record=record, state="fail", why="it was measured with other weights, or does not say with which")
-    known = [record for record in records if record.get("weights") == weights]
-    try:
-        yield from _measured(evaluation, known) if known else ()
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        why = f"its record is not what the zoo writes: {' '.join(str(error).split())[:80]}"
-        yield from (Rerun(record=record, state="fail", why=why) for record in known)
-    except ZooError as error:
-        absent = isinstance(error, NotFoundError | UnknownNameError | UsageError)
-        yield from (Rerun(record=record, state="absent" if absent else "fail", why=error.what) for record in known)
+class _Absent(Exception):
+    """What it takes to measure a number is not here."""
 
 
-def _measured(evaluation: Evaluation, records: Sequence[Mapping[str, Any]]) -> list[Rerun]:
-    real, missing = _real(evaluation.model, records[0])
-    made = {str(place): metric(record["metric"], record["options"]) for place, record in enumerate(records)}
-    lacking = {place for place, each in made.items() if missing and _needs(each, records[int(place)], real)}
-    there = {place: each for place, each in made.items() if place not in lacking}
-    on_data = {place: each for place, each in there.items() if isinstance(each, DataMetric)}
-    on_samples = {place: each for place, each in there.items() if isinstance(each, Metric)}
-    found = evaluation.of_data(on_data, real, n=records[0]["n"].get("real")) if on_data else []
-    if on_samples:
+class _Again:
+    """Measures records of one checkpoint again."""
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self.evaluation = evaluation
+        self._weights = evaluation.model.files.digest(WEIGHTS)
+        self._real: dict[str, tuple[Real, str]] = {}
+
+    def all(self, records: Sequence[Mapping[str, Any]]) -> list[Rerun]:
+        """Records of the same samples: together, or each for itself where one of them would spoil it for the others."""
+        try:
+            return self._measured(records)
+        except (_Absent, ZooError, KeyError, TypeError, AttributeError, ValueError) as error:
+            if len(records) > 1:
+                return [again for record in records for again in self.all([record])]
+            if isinstance(error, _Absent):
+                return [Rerun(record=records[0], state="absent", why=str(error))]
+            what = error.what if isinstance(error, ZooError) else f"it is not what the zoo writes: {' '.join(str(error).split())[:80]}"
+            return [Rerun(record=records[0], state="fail", why=what)]
+
+    def _measured(self, records: Sequence[Mapping[str, Any]]) -> list[Rerun]:
         first = records[0]
-        found += evaluation.of_samples(
-            on_samples,
-            real,
-            features=_installed(first["features"]),
-            samplers=[first["sampler"]],
-            n=first["n"]["drawn"],
-            seed=first["seed"],
-            floors=not missing and any("floor" in record for record in records),
-        )
-    again = [_judged(records[int(now["metric"])], now) for now in found]
-    return [*again, *(Rerun(record=records[int(place)], state="absent", why=missing) for place in sorted(lacking))]
+        if any(record["weights"] != self._weights for record in records):
+            raise ConfigError("it was measured with other weights")
+        made = {str(place): _metric(record) for place, record in enumerate(records)}
+        real, missing = self._data(first)
+        lacking = {place for place, each in made.items() if missing and _needs(each, first, real)}
+        there = {place: each for place, each in made.items() if place not in lacking}
+        on_data = {place: each for place, each in there.items() if isinstance(each, DataMetric)}
+        on_samples = {place: each for place, each in there.items() if isinstance(each, Metric)}
+        found = self.evaluation.of_data(on_data, real, n=first["n"]["real"]) if on_data else []
+        if on_samples:
+            found += self.evaluation.of_samples(
+                on_samples,
+                real,
+                features=_installed(first["features"]),
+                samplers=[_object(first["sampler"])],
+                n=_count(first["n"]["drawn"]),
+                seed=first["seed"],
+                floors=not missing and any("floor" in record or "harms" in record for record in records),
+            )
+        judged = [_judged(records[int(now["metric"])], now, missing) for now in found]
+        return [*judged, *(Rerun(record=records[int(place)], state="absent", why=missing) for place in sorted(lacking, key=int))]
+
+    def _data(self, record: Mapping[str, Any]) -> tuple[Real, str]:
+        """The real samples of a record, and why they are not to be had; then their statistics are those that the checkpoint carries."""
+        data = record["data"]
+        key = json.dumps([data, record.get("features")], sort_keys=True)
+        if key not in self._real:
+            self._real[key] = self._found(decode(DatasetConfig, data["config"], "data"), data.get("digest", ""), record)
+        return self._real[key]
+
+    def _found(self, config: DatasetConfig, digest: str, record: Mapping[str, Any]) -> tuple[Real, str]:
+        files, shape = self.evaluation.model.files, self.evaluation.model.event.shape
+        if "real" in record["n"] and not digest:
+            raise ConfigError("it does not say which data it was measured on")
+        real, carried = Real(config, shape), None
+        if REFERENCE in files.names and "features" in record:
+            carried = read_references(files.read(REFERENCE)).get(reference_key(record["features"], {"digest": digest}))
+        try:
+            if not digest:
+                return real, ""
+            if real.data.digest == digest:
+                real.carried = carried
+                return real, ""
+            why = f"the data of {real.dataset} here is not that which was measured"
+        except ConfigError as error:
+            why = error.what
+        real = Real(config, shape, digest=digest)
+        real.moments = {record["features"]["digest"]: carried} if carried is not None else {}
+        return real, why
 
 
-def _real(model: Pretrained, record: Mapping[str, Any]) -> tuple[Real, str]:
-    """The real samples of a record, and why they are not to be had; then their statistics are those that the checkpoint carries."""
-    config, digest = decode(DatasetConfig, record["data"]["config"], "data"), record["data"].get("digest", "")
-    real = Real(config, model.event.shape)
+def _metric(record: Mapping[str, Any]) -> Metric | DataMetric:
     try:
-        if real.data.digest == digest or not digest:
-            return real, ""
-        why = f"the data of {real.dataset} here is not that which was measured"
-    except ConfigError as error:
-        why = error.what
-    real = Real(config, model.event.shape, digest=digest)
-    if REFERENCE in model.files.names and "features" in record:
-        moments = read_references(model.files.read(REFERENCE)).get(reference_key(record["features"], record["data"]))
-        real.moments = {record["features"]["digest"]: moments} if moments is not None else {}
-    return real, why
+        return metric(record["metric"], _object(record["options"]))
+    except UnknownNameError as error:
+        raise _Absent(error.what) from error
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{str(value)[:40]} is no object")
+    return value
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 2 <= value <= MOST:
+        raise ValueError(f"{str(value)[:40]} samples are none that can be drawn")
+    return value
 
 
 def _needs(each: Metric | DataMetric, record: Mapping[str, Any], real: Real) -> bool:
@@ -149,45 +191,70 @@ def _installed(features: Mapping[str, Any]) -> str:
         ConfigError: the space of that name is another now.
     """
     name = str(features["name"])
-    if space(name).digest != features["digest"]:
+    try:
+        digest = space(name).digest
+    except (NotFoundError, UnknownNameError, UsageError) as error:
+        raise _Absent(error.what) from error
+    if digest != features["digest"]:
         raise ConfigError(f"the features of {name} are not those that it was measured with")
     return name
 
 
-def _judged(record: Mapping[str, Any], now: Mapping[str, Any]) -> Rerun:
+# What may differ from one measurement to the next, or is compared by itself.
+_FREE = ("metric", "value", "stderr", "floor", "harms", "seconds", "versions", "build", "processor", "batch_size", "processes")
+
+
+def _judged(record: Mapping[str, Any], now: Mapping[str, Any], missing: str) -> Rerun:
     same = record.get("build") == build() and _processor(record) == _processor(now)
     states: dict[State, str] = {}
-    for what, before, after, stderr in _pairs(record, now):
-        verdict = _compared(before, after, stderr, same)
+    for name in dict.fromkeys([*record, *now]):
+        if name not in _FREE and record.get(name) != now.get(name):
+            states["fail"] = f"{name} was {_short(record.get(name))}, and is {_short(now.get(name))}"
+    for what, before, after in _pairs(record, now):
+        verdict = _compared(before, after, same)
         if verdict != "pass":
-            states.setdefault(verdict, f"{what} was {before:.5g}, and is {after:.5g}")
-    for name in ("nfe", "n", "dataset"):
-        if record.get(name) != now.get(name):
-            states["fail"] = f"{name} was {record.get(name)}, and is {now.get(name)}"
+            states.setdefault(verdict, f"{what} was {_told(before)}, and is {_told(after)}")
     state: State = "fail" if "fail" in states else "drift" if "drift" in states else "pass"
-    return Rerun(record=record, state=state, value=now["value"], why=states.get(state, ""))
+    # Nobody here has seen the data: whoever wrote the number wrote the statistics too.
+    trusting = f"by the statistics that it carries, since {missing}" if missing and "real" in record["n"] else ""
+    return Rerun(record=record, state=state, value=now["value"], why=states.get(state, trusting))
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _told(entry: Mapping[str, Any] | None) -> str:
+    if entry is None:
+        return "not there"
+    return f"{entry['value']:.5g}" + (f" +- {entry['stderr']:.2g}" if entry["stderr"] is not None else "")
 
 
 def _processor(record: Mapping[str, Any]) -> str:
     return str(record.get("processor")).partition(",")[0]
 
 
-def _pairs(record: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, float, float, float | None]]:
-    """All numbers of a record, with those of now that can be had, and their standard error."""
-    yield "it", record["value"], now["value"], now["stderr"]
-    if record["stderr"] is not None and now["stderr"] is not None:
-        # What a standard error may be off by is not known; that it was not made up is.
-        yield "its standard error", record["stderr"], now["stderr"], now["stderr"]
-    if "floor" in record and "floor" in now:
-        yield "its floor", record["floor"]["value"], now["floor"]["value"], now["floor"]["stderr"]
-        for harm, entry in record["harms"].items():
-            yield f"its {harm}", entry["value"], now["harms"][harm]["value"], now["harms"][harm]["stderr"]
+Entry = Mapping[str, Any] | None
 
 
-def _compared(before: float, after: float, stderr: float | None, same: bool) -> State:
-    off = abs(after - before)
-    if off <= max(PASS * abs(after), PASS_STDERRS * (stderr or 0.0)):
+def _pairs(record: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Entry, Entry]]:
+    """All numbers of a record, each with its standard error, and those of now, where they could be measured."""
+    yield "it", {"value": record["value"], "stderr": record["stderr"]}, {"value": now["value"], "stderr": now["stderr"]}
+    if "floor" in now and ("floor" in record or "harms" in record):
+        yield "its floor", record.get("floor"), now["floor"]
+        before, after = record.get("harms", {}), now["harms"]
+        for harm in dict.fromkeys([*before, *after]):
+            yield f"its {harm}", before.get(harm), after.get(harm)
+
+
+def _compared(before: Entry, after: Entry, same: bool) -> State:
+    if before is None or after is None or (before["stderr"] is None) != (after["stderr"] is None) or before.get("n") != after.get("n"):
+        return "fail"
+    stderr = after["stderr"] or 0.0
+    off = max(abs(after["value"] - before["value"]), abs((before["stderr"] or 0.0) - stderr))
+    if off <= max(PASS * abs(after["value"]), PASS_STDERRS * stderr):
         return "pass"
-    if not same and off <= (DRIFT * abs(after) if stderr is None else DRIFT_STDERRS * stderr):
+    if not same and off <= (DRIFT * abs(after["value"]) if after["stderr"] is None else DRIFT_STDERRS * stderr):
         return "drift"
     return "fail"

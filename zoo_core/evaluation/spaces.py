@@ -7,6 +7,7 @@ FID. Names: a checkpoint that can give ``features`` (``classifier-cifar10``, or 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -122,12 +123,15 @@ def _inception(device: torch.device | str) -> Space:
     def embed(x: Tensor) -> tuple[Tensor, Tensor | None]:
         return extract(((x + 1) * 127.5).round().to(device)).float().cpu(), None
 
-    digest = _digest(extract) if isinstance(extract, nn.Module) else "clean-fid"
+    digest = _digest(extract) if isinstance(extract, nn.Module) else f"clean-fid {version('clean-fid')}"
     return Space(name="inception", digest=digest, event=Event(shape=(3, 299, 299), range=(-1.0, 1.0)), classes=0, embed=embed)
 
 
 def _timm(name: str, device: torch.device | str) -> Space:
-    import timm
+    try:
+        import timm
+    except ImportError as error:
+        raise UsageError(f"{name} needs timm", "pip install 'zoo-core[eval]'") from error
 
     architecture, _, training = name.removeprefix("timm:").partition(":")
     if training not in ("", "untrained") or not timm.is_model(architecture):

@@ -18,6 +18,7 @@ from zoo_core.cards import (
     use_section,
 )
 from zoo_core.numbers import METRICS, model_index
+from zoo_core.numbers_table import numbers_section
 
 __all__ = ["complete"]
 
@@ -73,7 +74,16 @@ def complete(
         index = model_index(reference.rpartition("/")[2], metrics, front.get("pipeline_tag", ""))
         demand(_results(front.get("model-index", index)) == _results(index), f"its model-index differs from {METRICS}")
         front.setdefault("model-index", index)
-    return ModelCard(front, _completed_body(ModelCard(front, card.body), config, reference, names, plugin, license))
+    body = _completed_body(ModelCard(front, card.body), config, reference, names, plugin, license)
+    return ModelCard(front, _with_numbers(body, numbers_section(reference, metrics)))
+
+
+def _with_numbers(body: str, section: str) -> str:
+    """``body`` with the section on its numbers, unless it has one: before that on its training, or at the end."""
+    if not section or "\n## Numbers\n" in body:
+        return body
+    before, heading, after = body.partition("\n## Training\n")
+    return f"{before.rstrip()}\n\n{section}\n{heading}{after}"
 
 
 def _completed_body(card: ModelCard, config: Mapping[str, Any], reference: str, names: Collection[str], plugin: str, license: str) -> str:

@@ -1,5 +1,6 @@
 """Metrics of a run's samples while it trains, by the code that ``zoo evaluate`` uses."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -7,7 +8,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from zoo_core.config import check_range
-from zoo_core.errors import UsageError
+from zoo_core.errors import UsageError, ZooError
 from zoo_core.evaluation.comparison import Comparison
 from zoo_core.evaluation.evaluate import metric, space_for
 from zoo_core.evaluation.metrics import Metric
@@ -73,7 +74,10 @@ class Watch:
         return step % self._every == 0 or step == last
 
     def __call__(self, model: nn.Module, stop: Callable[[], int] = lambda: 0) -> dict[str, float]:
-        """The metrics of the model by their names; none if one process trains and ``stop`` asks for an end meanwhile."""
+        """The metrics of the model by their names.
+
+        None where they cannot be measured, which is no reason to end a run, or where one process trains and ``stop`` asks for an end.
+        """
         self._stop = stop
 
         def drawn(first: int, n: int, labels: Tensor | None) -> Tensor:
@@ -82,6 +86,9 @@ class Watch:
         try:
             found = self._comparison.of(drawn, self._n, self._classes)[1]
         except _Stopped:
+            return {}
+        except ZooError as error:
+            warnings.warn(f"samples could not be measured: {error.what}", RuntimeWarning, stacklevel=2)
             return {}
         return {name: estimate.value for name, estimate in found.items()}
 
