@@ -4,22 +4,18 @@ import math
 import random
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from zoo_core.catalogue import as_sampler
-from zoo_core.errors import ConfigError, UsageError
+from zoo_core.errors import ConfigError
 from zoo_core.interfaces import DiscreteScheduler, Event, Rng, Sampler, Scheduler
 from zoo_core.rng import ImageRng, StepRng
-from zoo_core.samplers import Ancestral, DPMSolver2M, Guided, Heun, Inpainted, Langevin, Latent, PredictorCorrector, resampled
+from zoo_core.samplers import Ancestral, DPMSolver2M, Heun, Langevin, Latent, PredictorCorrector
 from zoo_core.schedulers import Cosine, Geometric, Karras, Linear
-from zoo_core.testing.exact import GaussianMixture, mixture, names, passes
-from zoo_core.testing.fake import Fake
-from zoo_core.testing.fake_config import FakeConfig
+from zoo_core.testing.exact import GaussianMixture
 
 MU, S = 0.3, 0.5
 
@@ -361,24 +357,6 @@ def test_one_step_is_the_estimate_of_the_clean_sample() -> None:
     torch.testing.assert_close(sample(Ancestral(steps=1), model), expected)
 
 
-class Counted(ImageRng):
-    """Counts the draws."""
-
-    draws = 0
-
-    def normal(self, *shape: int) -> Tensor:
-        self.draws += 1
-        return super().normal(*shape)
-
-
-@pytest.mark.parametrize(("eta", "draws"), [(0.0, 1), (1.0, 7)])
-def test_noise_is_drawn_once_at_the_start_and_once_between_levels(eta: float, draws: int) -> None:
-    """What is drawn for an image is part of its seed's meaning: a draw that is not used would change nothing now and everything later."""
-    rng = Counted(0, range(4))
-    Ancestral(steps=7, eta=eta)(Gaussian(), rng)
-    assert rng.draws == draws
-
-
 def test_eta_0_draws_no_noise_after_the_start() -> None:
     model = Gaussian()
     x = model.start(ImageRng(0, range(4)), model.sigma_range[1])
@@ -424,230 +402,6 @@ def test_the_state_is_float32_however_narrow_its_beginning(narrow: torch.dtype) 
 def test_options_out_of_range_are_refused(make: Callable[[], object]) -> None:
     with pytest.raises(ConfigError):
         make()
-
-
-# Every registered sampler of denoisers
-
-SAMPLERS, _ = names()
-
-
-def few(name: str, **options: Any) -> Sampler:
-    return as_sampler({"name": name, "steps": 6, **options})
-
-
-Seen = tuple[int, float, Tensor, Tensor]
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_every_sampler_shows_every_level_and_changes_nothing_that_it_has_shown_or_was_given(name: str) -> None:
-    trace: list[tuple[Seen, Tensor, Tensor]] = []
-    model, sampler = mixture(), few(name)
-    x = model.start(ImageRng(1, range(4)), model.sigma_range[1])
-    kept = x.clone()
-    got = sampler(model, ImageRng(0, range(4)), x=x, on_step=lambda *seen: trace.append((seen, seen[2].clone(), seen[3].clone())))
-    sigmas = sampler.noise_levels(model, None)
-    assert torch.equal(x, kept)
-    assert torch.equal(trace[0][0][2], x)
-    assert [(step, sigma) for (step, sigma, *_), *_ in trace] == list(enumerate(sigmas))
-    for (_, sigma, state, x_0), state_then, x_0_then in trace:
-        assert torch.equal(state, state_then)
-        assert torch.equal(x_0, x_0_then)
-        expected = model.denoise(state, torch.full((4,), sigma, dtype=torch.float64)) if sigma else got
-        assert torch.equal(x_0, expected)
-    assert torch.equal(trace[-1][0][2], got)
-    assert torch.equal(got, sampler(model, ImageRng(0, range(4)), x=x))
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_image_i_of_every_sampler_does_not_depend_on_batch_size(name: str) -> None:
-    together = few(name)(TwoPeaks(), ImageRng(0, range(9)))
-    for rows in (range(3, 4), range(2, 8)):
-        assert torch.equal(few(name)(TwoPeaks(), ImageRng(0, rows)), together[rows.start : rows.stop])
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_every_sampler_clips_where_it_says_so_and_has_labels_and_a_float32_state(name: str) -> None:
-    model, dtypes = Gaussian(bounds=(-0.5, 0.5)), set()
-    sigmas, labels = Geometric().sigmas(6, 0.05, 20.0), torch.arange(64) % 2 * 3
-    x = model.start(ImageRng(0, range(64)), 20.0).bfloat16()
-    clipped = few(name, clip=True)(
-        model, ImageRng(0, range(64)), sigmas=sigmas, x=x, labels=labels, on_step=lambda i, s, x, x_0: dtypes.add(x.dtype)
-    )
-    free = few(name, clip=False)(model, ImageRng(0, range(64)), sigmas=sigmas, x=x, labels=labels)
-    assert dtypes == {torch.float32}
-    assert clipped.abs().max() <= 0.5
-    assert (free[1::2].mean() - free[::2].mean()).item() == pytest.approx(3, abs=1)
-
-
-PASSES = {
-    "dpmpp-2m": "N",
-    "ancestral": "N",
-    "ddim": "N",
-    "euler": "N",
-    "heun": "2N - 1",
-    "langevin": "5N + 1",
-    "predictor-corrector": "2N - 1",
-}
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_every_sampler_makes_the_passes_that_it_documents(name: str) -> None:
-    each, _, more = PASSES[name].partition("N")
-    for N in (1, 2, 6, 11):
-        assert passes(as_sampler({"name": name, "steps": N})) == int(each or 1) * N + int(more.replace(" ", "") or 0)
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_an_unknown_option_of_every_sampler_is_refused_by_name(name: str) -> None:
-    with pytest.raises(ConfigError, match="stepz"):
-        as_sampler({"name": name, "stepz": 5})
-
-
-@pytest.mark.parametrize("name", ["ddim", "dpmpp-2m", "euler", "heun"])
-def test_what_solves_the_ode_draws_nothing_after_the_start(name: str) -> None:
-    rng = Counted(0, range(4))
-    few(name)(Gaussian(), rng)
-    assert rng.draws == 1
-
-
-def test_churn_stays_within_its_bounds_and_within_the_models_levels() -> None:
-    asked: list[float] = []
-
-    class Recorded(Gaussian):
-        def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
-            asked.append(sigma[0].item())
-            return super().denoise(x, sigma, labels)
-
-    sigmas = (50.0, 40.0, 4.0, 1.0, 0.1, 0.0)
-    Heun(churn=2.0, churn_min=0.5, churn_max=45.0)(Recorded(sigma_range=(0.1, 50.0)), ImageRng(0, [0]), sigmas=sigmas)
-    assert asked[::2] == pytest.approx([50.0, 50.0, 5.6, 1.4, 0.1])
-    assert asked[1::2] == list(sigmas[1:-1])
-
-
-@pytest.mark.parametrize(
-    ("make", "field"),
-    [
-        (lambda: Heun(steps=0), "steps"),
-        (lambda: Heun(churn=-1.0), "churn"),
-        (lambda: Heun(churn_min=2.0, churn_max=1.0), "churn_max"),
-        (lambda: Heun(churn_noise=math.nan), "churn_noise"),
-        (lambda: DPMSolver2M(steps=0), "steps"),
-        (lambda: Langevin(steps_per_level=0), "steps_per_level"),
-        (lambda: Langevin(step=0.0), "step"),
-        (lambda: Langevin(step=4.0), "step"),
-        (lambda: PredictorCorrector(corrections=-1), "corrections"),
-        (lambda: PredictorCorrector(snr=1.0), "snr"),
-        (lambda: as_sampler({"name": "predictor-corrector", "predictor": "euler"}), "sampler.predictor"),
-    ],
-)
-def test_options_out_of_range_are_refused_by_their_name(make: Callable[[], object], field: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^{field}\b"):
-        make()
-
-
-# Inpainting
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_every_sampler_keeps_what_is_known_and_by_resampling_draws_what_fits_beside_it(name: str) -> None:
-    """Of the mixture's components at (-3, -1), (3, -1) and (0, 3), a first coordinate of 3 leaves one."""
-    model = Inpainted(mixture(), known=torch.tensor([3.0, 0.0]), mask=torch.tensor([1.0, 0.0]))
-    sampler = few(name, **({"steps_per_level": 1, "step": 1.0} if name == "langevin" else {}))
-    sigmas = Karras().sigmas(25, 0.02, 50.0)
-    fitting = []
-    for path in (sigmas, resampled(sigmas, jump=1, times=5)):
-        x = sampler(model, StepRng(0, 0, 500), sigmas=path)
-        assert (x[:, 0] - 3).abs().max() < 1e-5
-        fitting.append(((x[:, 1] + 1).abs() < 1.6).double().mean().item())
-    assert fitting[1] > max(0.8, fitting[0] + 0.05), fitting
-
-
-def test_a_grey_mask_mixes_and_the_rest_of_the_model_stays() -> None:
-    model, x, sigma = TwoPeaks(), torch.randn(3, 2), torch.full((3,), 0.5, dtype=torch.float64)
-    known, mask = torch.tensor([0.4, 0.4]), torch.tensor([[0.0, 1.0], [0.25, 1.0], [1.0, 0.0]])
-    inpainted = Inpainted(model, known, mask)
-    torch.testing.assert_close(inpainted.denoise(x, sigma), mask * known + (1 - mask) * model.denoise(x, sigma))
-    assert (inpainted.event, inpainted.sigma_range, inpainted.scheduler) == (model.event, model.sigma_range, model.scheduler)
-    assert torch.equal(inpainted.start(ImageRng(0, range(3)), 2.0), model.start(ImageRng(0, range(3)), 2.0))
-
-
-def test_resampling_goes_down_every_stretch_as_often_as_told_and_up_in_between() -> None:
-    sigmas = (4.0, 3.0, 2.0, 1.0, 0.0)
-    assert resampled(sigmas, jump=2, times=1) == sigmas
-    assert resampled(sigmas, jump=2, times=3) == (4, 3, 2, 4, 3, 2, 4, 3, 2, 1, 0, 2, 1, 0, 2, 1, 0)
-    assert resampled(sigmas, jump=3, times=2) == (4, 3, 2, 1, 4, 3, 2, 1, 0, 1, 0)
-    for wrong in ({"jump": 0}, {"times": 0}):
-        with pytest.raises(ConfigError, match="at least 1"):
-            resampled(sigmas, **wrong)
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_a_rise_of_the_path_is_fresh_noise_of_the_difference(name: str) -> None:
-    """Down to 0, up to 3 and down again is a second walk, from the first one's end with noise 3."""
-    model, rng, trace = TwoPeaks(dtype=torch.float64), ImageRng(0, range(4)), list[tuple[int, float, Tensor]]()
-    down, again = (9.0, 3.0, 1.0, 0.0), (3.0, 1.0, 0.0)
-    one = few(name)(model, rng, sigmas=down)
-    noised = one + 3 * rng.normal(2).to(one)
-    expected = few(name)(model, rng, sigmas=again, x=noised)
-    got = few(name)(model, ImageRng(0, range(4)), sigmas=(*down, *again), on_step=lambda i, sigma, x, x_0: trace.append((i, sigma, x)))
-    torch.testing.assert_close(got, expected)
-    assert [seen[:2] for seen in trace] == [(0, 9.0), (1, 3.0), (2, 1.0), (4, 3.0), (5, 1.0), (6, 0.0)]
-    torch.testing.assert_close(trace[3][2], noised)
-
-
-# Guidance
-
-
-def test_scale_0_ignores_the_label_and_scale_1_is_the_conditional_model() -> None:
-    model, labels = Gaussian(dtype=torch.float64), torch.arange(16) % 3
-    x, sigma = model.start(ImageRng(0, range(16)), 2.0), torch.full((16,), 2.0, dtype=torch.float64)
-    free, told = model.denoise(x, sigma), model.denoise(x, sigma, labels)
-    assert torch.equal(Guided(model, 0.0).denoise(x, sigma, labels), free)
-    torch.testing.assert_close(Guided(model, 1.0).denoise(x, sigma, labels), told)
-    torch.testing.assert_close(Guided(model, 3.0).denoise(x, sigma, labels), 3 * told - 2 * free)
-
-
-def test_guidance_is_a_denoiser_like_any_other() -> None:
-    model, labels = Gaussian(), torch.ones(16, dtype=torch.int64)
-    guided = Guided(model, 1.0)
-    assert (guided.event, guided.sigma_range, guided.scheduler) == (model.event, model.sigma_range, model.scheduler)
-    sampler = Ancestral(eta=0.0)
-    got = sampler(guided, ImageRng(0, range(16)), sigmas=sampler.noise_levels(guided, None), labels=labels)
-    torch.testing.assert_close(got, sample(sampler, model, labels=labels), atol=1e-4, rtol=1e-4)
-
-
-def test_guidance_without_labels_is_refused() -> None:
-    with pytest.raises(UsageError, match="needs labels"):
-        Guided(Gaussian(), 2.0).denoise(torch.zeros(1, 2), torch.ones(1, dtype=torch.float64))
-
-
-# Decoders
-
-
-def test_the_latent_sampler_decodes_the_prior_scaled_by_its_temperature() -> None:
-    model, labels = Fake(FakeConfig()), torch.arange(4) % 3
-    z = model.prior(ImageRng(0, range(4)))
-    assert torch.equal(Latent()(model, ImageRng(0, range(4)), labels=labels), model.decode(z, labels))
-    assert torch.equal(Latent(temperature=0.5)(model, ImageRng(0, range(4)), labels=labels), model.decode(z / 2, labels))
-    assert torch.equal(Latent(temperature=0.0)(model, ImageRng(0, range(4))), model.decode(torch.zeros(4, 2)))
-
-
-def test_the_latent_sampler_takes_latents_and_shows_its_one_step() -> None:
-    model, z = Fake(FakeConfig()), torch.ones(4, 2)
-    trace: list[tuple[int, float, Tensor, Tensor]] = []
-    x = Latent(temperature=0.5)(model, ImageRng(0, range(4)), x=z, on_step=lambda *seen: trace.append(seen))
-    assert torch.equal(x, model.decode(z))
-    ((step, sigma, state, x_0),) = trace
-    assert (step, sigma) == (0, 0.0)
-    assert state is x
-    assert x_0 is x
-
-
-def test_the_latent_sampler_has_no_noise_levels() -> None:
-    model = Fake(FakeConfig())
-    assert Latent().noise_levels(model, None) == ()
-    with pytest.raises(UsageError, match="no noise levels"):
-        Latent().noise_levels(model, Karras())
 
 
 def test_no_two_levels_have_a_negative_variance_by_rounding() -> None:

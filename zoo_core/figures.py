@@ -1,4 +1,4 @@
-"""What the noise does to an image, what a model does to the noise, level by level, and which training images its samples are next to.
+"""What the noise does to an image, what a model does to the noise, step by step, and which training images its samples are next to.
 
 Noisy images are shown as x_sigma / (1 + 2 sigma): the variance-preserving x_t = x_sigma / sqrt(1 + sigma^2), divided by the share of the
 signal plus two standard deviations of the noise, so that both ends use the whole visible range [-1, 1].
@@ -6,6 +6,7 @@ signal plus two standard deviations of the noise, so that both ends use the whol
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -16,12 +17,27 @@ from zoo_core.errors import ConfigError, UsageError
 from zoo_core.evaluation import distances
 from zoo_core.evaluation.spaces import Space
 from zoo_core.images import is_image
-from zoo_core.interfaces import Denoiser, DiscreteScheduler, Sampler
+from zoo_core.interfaces import Denoiser, DiscreteScheduler, OnStep, Sampler, Scheduler
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
+from zoo_core.samplers import Langevin
 from zoo_core.training.data import Data
 
-__all__ = ["denoiser", "forward", "level_at", "nearest", "reverse", "trained_levels", "visible"]
+__all__ = [
+    "Field",
+    "annealed",
+    "denoiser",
+    "forward",
+    "inpainted",
+    "langevin",
+    "level_at",
+    "nearest",
+    "paths",
+    "reverse",
+    "score_field",
+    "trained_levels",
+    "visible",
+]
 
 _CONTINUOUS = 1000
 
@@ -50,17 +66,19 @@ def level_at(levels: Sequence[float], percent: float) -> tuple[int, float]:
     return t, levels[t - 1] if t else 0.0
 
 
-def denoiser(pretrained: Pretrained) -> Denoiser:
-    """The model, if it denoises images.
+def denoiser(pretrained: Pretrained, *, images: bool = True, points: bool = False) -> Denoiser:
+    """The model, if it denoises what a figure is of: ``images``, ``points`` in the plane, or both.
 
     Raises:
         CapabilityError: it does not denoise.
-        UsageError: what it draws are no images.
+        UsageError: it draws something else.
     """
     if "denoise" not in pretrained.capabilities:
         raise incapable(f"{pretrained.name} has no noise levels to draw: its model lacks denoise", "denoise")
-    if not is_image(pretrained.event.shape):
-        raise UsageError(f"these figures are of images, and {pretrained.name} draws samples of shape {pretrained.event.shape}")
+    shape = pretrained.event.shape
+    if not (images and is_image(shape)) and not (points and shape == (2,)):
+        drawn = " or ".join(["images"] * images + ["points in the plane"] * points)
+        raise UsageError(f"these figures are of {drawn}, and {pretrained.name} draws samples of shape {shape}")
     return cast(Denoiser, pretrained.model)
 
 
@@ -98,6 +116,145 @@ def _nearest(sigmas: Sequence[float], sigma: float) -> int:
     if sigma == 0:
         return len(sigmas) - 1
     return min(range(len(sigmas) - 1), key=lambda i: abs(math.log(sigmas[i] / sigma)))
+
+
+def inpainted(
+    pretrained: Pretrained,
+    x: Tensor,
+    mask: Tensor,
+    variants: int,
+    *,
+    seed: int = 0,
+    sampler: Sampler | None = None,
+    times: int = 5,
+    first: int = 0,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Images with a known part, and what may stand beside it: (n, 2 + variants, c, h, w).
+
+    Args:
+        pretrained: what inpaints.
+        x: images in [-1, 1], (n, c, h, w).
+        mask: where they are known, bool, of a shape that broadcasts to theirs.
+        variants: how many completions of each; that of number j of image i has the noise of image ``first`` + i * variants + j.
+        seed: of that noise.
+        sampler: the checkpoint's own when None.
+        times: how often each level is walked down.
+        first: number of the first completion.
+        on_step: sees every step of every batch.
+
+    Returns:
+        Each image, its known part on grey, and the completions.
+    """
+    denoiser(pretrained)
+    shown = x.where(mask.expand_as(x), 0.0)
+    rows = x.repeat_interleave(variants, 0)
+    made = pretrained.inpaint(rows, mask, seed=seed, sampler=sampler, times=times, first=first, on_step=on_step)
+    return torch.cat([x[:, None], shown[:, None], made.view(len(x), variants, *x.shape[1:])], dim=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Repeated(Scheduler):
+    """Each level of a scheduler but the last, 0, several times.
+
+    Langevin dynamics with one step at each of these is that with as many at each level, bit for bit, and shows every step.
+    """
+
+    of: Scheduler
+    times: int
+
+    def sigmas(self, steps: int, lo: float, hi: float) -> tuple[float, ...]:
+        return (*(sigma for sigma in self.of.sigmas(steps, lo, hi)[:-1] for _ in range(self.times)), 0.0)
+
+
+def annealed(pretrained: Pretrained, sampler: Sampler | None = None) -> Langevin:
+    """``sampler``, or the checkpoint's own, if that is annealed Langevin dynamics; otherwise Langevin dynamics with its defaults.
+
+    Raises:
+        UsageError: ``sampler`` is another one.
+    """
+    if sampler is not None and not isinstance(sampler, Langevin):
+        raise UsageError(f"this figure is of Langevin dynamics, not of {type(sampler).__name__}", "choose --sampler langevin")
+    if sampler is None:
+        sampler = pretrained.sampler
+    return sampler if isinstance(sampler, Langevin) else Langevin()
+
+
+def langevin(
+    pretrained: Pretrained, n: int, steps: Sequence[int | None] | None = None, *, seed: int = 0, sampler: Langevin | None = None
+) -> tuple[Tensor, list[tuple[int, float]]]:
+    """Samples 0 ... n - 1 of a seed while annealed Langevin dynamics draws them.
+
+    Args:
+        pretrained: what is sampled.
+        n: how many, all at once.
+        steps: after how many Langevin steps, counted over all levels; None among them is the end, the sample itself. By default the start,
+            every fifth of the way and the end, which for ten levels of a hundred steps each are 0, 200, 400, 600, 800 and 1000.
+        seed: of the samples.
+        sampler: see :func:`annealed`.
+
+    Returns:
+        float32 (n, len(steps), *event.shape); and for each of ``steps`` its number and the noise level at which the next one is taken, at
+        the end 0.
+
+    Raises:
+        UsageError: there are not so many steps.
+    """
+    model = denoiser(pretrained, points=True)
+    chosen = annealed(pretrained, sampler)
+    every, each = replace(chosen, steps_per_level=1), _Repeated(of=model.scheduler, times=chosen.steps_per_level)
+    sigmas = every.noise_levels(model, each)
+    last = len(sigmas) - 1
+    shown = [last if step is None else step for step in (steps or [last * i // 5 for i in range(6)])]
+    if wrong := next((step for step in shown if not 0 <= step <= last), None):
+        raise UsageError(f"there is no Langevin step {wrong}: {chosen.steps} levels of {chosen.steps_per_level} make {last}")
+    seen, kept = dict[int, Tensor](), set(shown)
+
+    def on_step(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
+        if step in kept:
+            seen[step] = x.float().cpu()
+
+    pretrained.sample(n, seed=seed, sampler=every, scheduler=each, batch_size=n, on_step=on_step)
+    return torch.stack([seen[step] for step in shown], dim=1), [(step, sigmas[step]) for step in shown]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Field:
+    """The score of a model of points in the plane at one noise level.
+
+    ``at`` (k, 2) are the places, ``score`` (k, 2) what the score is there: the gradient of the log-density under noise ``sigma``.
+    """
+
+    sigma: float
+    at: Tensor
+    score: Tensor
+
+
+def score_field(pretrained: Pretrained, sigma: float, x: Tensor, *, side: int = 21) -> Field:
+    """The score (D(x, sigma) - x) / sigma^2 on a grid of ``side`` x ``side`` places, over a square around the points ``x`` (n, 2).
+
+    Raises:
+        CapabilityError: the model does not denoise.
+        UsageError: it does not draw points in the plane.
+    """
+    denoiser(pretrained, images=False, points=True)
+    low, high = x.min(0).values, x.max(0).values
+    reach = 0.6 * (high - low).max()
+    across = torch.linspace(-1, 1, side) * reach
+    at = (low + high) / 2 + torch.cartesian_prod(across, across)
+    return Field(sigma=sigma, at=at, score=(pretrained.denoise(at, sigma) - at) / sigma**2)
+
+
+def paths(pretrained: Pretrained, n: int, field: Field, *, seed: int = 0, sampler: Langevin | None = None) -> list[Tensor]:
+    """Where annealed Langevin dynamics takes points 0 ... n - 1 of a seed, step by step to the samples, each float32 (steps, 2).
+
+    Each from the step on after which it stays on the ``field``: before that it jumps across it. At least the sample itself.
+    """
+    chosen = annealed(pretrained, sampler)
+    states, _ = langevin(pretrained, n, range(chosen.steps * chosen.steps_per_level + 1), seed=seed, sampler=chosen)
+    off = ((states < field.at.min(0).values) | (states > field.at.max(0).values)).any(2)
+    begins = [min(int(row.nonzero().max()) + 1, len(row) - 1) if row.any() else 0 for row in off]
+    return [path[begin:] for path, begin in zip(states, begins, strict=True)]
 
 
 def nearest(

@@ -1,4 +1,4 @@
-"""Plots as PNG bytes: scatter plots of 2-D samples, curves over training steps, quality over cost."""
+"""Plots as PNG bytes: scatter plots of 2-D samples, score fields, curves over training steps, quality over cost."""
 
 import io
 import math
@@ -12,19 +12,20 @@ from zoo_core.numbers_table import rounded
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from zoo_core.figures import Field
     from zoo_core.quality import Panel
 
-__all__ = ["curves", "quality", "scatter"]
+__all__ = ["clouds", "curves", "quality", "scatter", "score_fields"]
 
 
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:
-    """A figure and its axes: one, or an array (rows, columns) where there are several."""
+def _figure(width: float, height: float, rows: int = 1, columns: int = 1, share: bool = True) -> tuple[Any, Any]:
+    """A figure and its axes: one, or an array (rows, columns) where there are several; those of a row ``share`` the vertical axis."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise UsageError("plots need matplotlib, which is not installed", "pip install 'zoo-core[plot]'") from error
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    axes = figure.subplots(rows, columns, sharey="row")
+    axes = figure.subplots(rows, columns, sharey="row" if share else "none")
     for each in figure.axes:
         each.spines[["top", "right"]].set_visible(False)
     return figure, axes
@@ -46,6 +47,69 @@ def scatter(points: "Tensor", metadata: Mapping[str, str] | None = None, labels:
     axes.set_xlabel("$x_1$")
     axes.set_ylabel("$x_2$")
     return _png(figure, metadata)
+
+
+def clouds(points: "Tensor", titles: Sequence[str], metadata: Mapping[str, str] | None = None, title: str = "") -> bytes:
+    """Points (n, k, 2), a panel for each of k moments under its title; each shows all of its points, and no less than the last one does."""
+    figure, panels = _panels(len(titles), 3.4)
+    least = _span(points[:, -1])[1]
+    for axes, panel, caption in zip(panels, points.unbind(1), titles, strict=True):
+        axes.scatter(panel[:, 0].numpy(), panel[:, 1].numpy(), s=min(max(3000 / len(panel), 1.5), 20.0), alpha=0.6, linewidths=0)
+        axes.set_title(_text(caption), fontsize=10)
+        centre, reach = _span(panel)
+        _square(axes, centre, 1.1 * max(reach, least))
+    figure.suptitle(_text(title), fontsize=11)
+    return _png(figure, metadata)
+
+
+def score_fields(fields: "Sequence[Field]", paths: "Sequence[Tensor]", metadata: Mapping[str, str] | None = None, title: str = "") -> bytes:
+    """A panel for each field, and over its arrows the paths, each (steps, 2) from a circle to a star.
+
+    The lengths of arrows are as the square roots of those of the scores, the longest a step of the grid: far from the data scores are so
+    long that beside them no other could be seen.
+    """
+    figure, panels = _panels(len(fields), 4.8)
+    for axes, field in zip(panels, fields, strict=True):
+        centre, reach = _span(field.at)
+        cell = 2 * reach / max(math.sqrt(len(field.at)) - 1, 1.0)
+        length = field.score.norm(dim=1, keepdim=True).clamp(min=1e-30)
+        arrows = field.score * (cell / (length * length.max()).sqrt())
+        at = {"angles": "xy", "scale_units": "xy", "scale": 1, "color": "0.55", "width": 0.0035, "pivot": "mid"}
+        axes.quiver(*field.at.T.numpy(), *arrows.T.numpy(), zorder=1, **at)
+        for i, path in enumerate(paths):
+            axes.plot(*path.T.numpy(), color=f"C{i}", linewidth=0.9, alpha=0.75, zorder=2)
+            axes.plot(*path[0].numpy(), marker="o", color=f"C{i}", markersize=6, markeredgecolor="white", zorder=3)
+            axes.plot(*path[-1].numpy(), marker="*", color=f"C{i}", markersize=15, markeredgecolor="white", zorder=4)
+        axes.set_title(f"score at $\\sigma$ = {field.sigma:.3g}", fontsize=10)
+        axes.set_xlabel("$x_1$")
+        axes.set_ylabel("$x_2$")
+        _square(axes, centre, reach + cell)
+    figure.suptitle(_text(title), fontsize=11)
+    return _png(figure, metadata)
+
+
+def _panels(count: int, side: float) -> tuple[Any, list[Any]]:
+    """A figure of so many square panels, in rows of three at most, and their axes."""
+    columns = min(count, 3)
+    rows = math.ceil(count / columns)
+    figure, _ = _figure(side * columns, (side + 0.1) * rows + 0.3, rows, columns, share=False)
+    for spare in figure.axes[count:]:
+        spare.remove()
+    return figure, figure.axes
+
+
+def _span(points: "Tensor") -> tuple["Tensor", float]:
+    """The centre (2,) of the smallest square around points (n, 2), and half of its side, not 0."""
+    low, high = points.min(0).values, points.max(0).values
+    return (low + high) / 2, float((high - low).max()) / 2 or 1.0
+
+
+def _square(axes: Any, centre: "Tensor", reach: float) -> None:
+    """Shows what is within ``reach`` of ``centre`` (2,), on axes of equal scale."""
+    x, y = centre.tolist()
+    axes.set_aspect("equal")
+    axes.set_xlim(x - reach, x + reach)
+    axes.set_ylim(y - reach, y + reach)
 
 
 def curves(

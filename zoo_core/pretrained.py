@@ -3,17 +3,18 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from operator import index
-from typing import Any, Self, SupportsIndex, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from zoo_core.arguments import dtype_of, level, whole
 from zoo_core.cards import ModelCard, parse
 from zoo_core.catalogue import CheckpointConfig, as_sampler, as_scheduler, default_sampler, family_of, incapable
 from zoo_core.errors import CapabilityError, ConfigError, IncompatibleCheckpoint, PluginLoadError, UnsafeContentError, UsageError
 from zoo_core.hub import CARD, WEIGHTS, Files
+from zoo_core.inpainting import given
 from zoo_core.interfaces import (
     CAPABILITIES,
     Classify,
@@ -29,15 +30,15 @@ from zoo_core.interfaces import (
     Sampler,
     Scheduler,
 )
+from zoo_core.interpolation import mix
 from zoo_core.registry import resolve
 from zoo_core.rng import ImageRng
-from zoo_core.samplers import Guided
+from zoo_core.samplers import Guided, Inpainted, resampled
 from zoo_core.specs import ModelSpec
 from zoo_core.weights import TensorInfo, read_header
 
 __all__ = ["Pretrained", "assemble", "check_fit"]
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # By their names in a safetensors header.
 _STORED = {
     "F64": torch.float64,
@@ -121,7 +122,7 @@ class Pretrained:
             UsageError: there is no such device here, or no such dtype.
         """
         if dtype is not None:
-            self.dtype = _dtype(dtype)
+            self.dtype = dtype_of(dtype)
         if device is not None:
             self.device = _moved(self.model, device)
         return self
@@ -159,21 +160,64 @@ class Pretrained:
             ConfigError: there is no such sampler or scheduler, or one of its options is wrong.
             CapabilityError: the model cannot do what the sampler, the labels or guidance need.
         """
-        n, batch_size, first = _whole("n", n, 1), _whole("batch_size", batch_size, 1), _whole("first", first)
-        seed = _whole("seed", seed)
-        chosen = self.sampler if sampler is None else as_sampler(sampler, self.sampler)
-        self._require(chosen.requires, "be sampled so")
-        sigmas = chosen.noise_levels(self.model, None if scheduler is None else as_scheduler(scheduler))
+        n, (chosen, sigmas) = whole("n", n, 1), self._walk(sampler, scheduler)
         classes = self._labels(labels, n)
         model = self.model if guidance is None else self._guided(guidance, classes)
         out = torch.empty(n, *self.event.shape)
-        for begin in range(0, n, batch_size):
-            rows = slice(begin, min(begin + batch_size, n))
-            rng = ImageRng(seed, range(first + rows.start, first + rows.stop), self.device)
+        for rows, rng in self._batches(n, batch_size, seed, first):
             with self._inference():
                 y = None if classes is None else classes[rows]
                 out[rows] = chosen(model, rng, sigmas=sigmas, labels=y, on_step=on_step)
         return out
+
+    def inpaint(
+        self,
+        x: Tensor,
+        mask: Tensor,
+        *,
+        seed: int = 0,
+        sampler: "str | Mapping[str, Any] | Sampler | None" = None,
+        scheduler: "str | Mapping[str, Any] | Scheduler | None" = None,
+        labels: "int | Sequence[int] | Tensor | None" = None,
+        guidance: float | None = None,
+        jump: int = 1,
+        times: int = 5,
+        batch_size: int = 64,
+        on_step: OnStep | None = None,
+        first: int = 0,
+    ) -> Tensor:
+        """Draws what may stand beside the known part of ``x``, which comes back bit for bit: float32 (n, *event.shape), on the CPU.
+
+        :class:`zoo_core.samplers.Inpainted` around the model, along levels :func:`zoo_core.samplers.resampled` (RePaint, Lugmayr et al.
+        2022, arXiv:2201.09865): ``times`` as many forward passes as ``sample`` makes. Row i has the noise of image ``first`` + i.
+
+        Args:
+            x: samples (n, *event.shape), within the event's range; counts where the mask is 1 alone, and may be NaN elsewhere.
+            mask: True or 1 where ``x`` is known, False or 0 elsewhere; of a shape that broadcasts to that of ``x``.
+            jump: how many levels the walk goes down before it goes up again.
+            times: how often it goes down each stretch; 1 goes straight down, and fits less well.
+
+        The rest, and what is raised, is that of ``sample``.
+
+        Raises:
+            UsageError: ``x`` or the mask has a wrong shape or wrong values, or the sampler is not one of denoisers.
+            CapabilityError: the model cannot denoise.
+        """
+        self._require("denoise", "inpaint")
+        known, mask = given(self._samples(x), mask, self.event)
+        n, (chosen, sigmas) = whole("the number of rows of x", len(known), 1), self._walk(sampler, scheduler)
+        if chosen.requires != "denoise":
+            raise UsageError(f"{type(chosen).__name__} samples no denoisers, and so cannot inpaint", "`zoo list samplers` shows what does")
+        path = resampled(sigmas, jump=whole("jump", jump, 1), times=whole("times", times, 1, 1000))
+        classes = self._labels(labels, n)
+        model = cast(Denoiser, self.model) if guidance is None else self._guided(guidance, classes)
+        out = torch.empty(n, *self.event.shape)
+        for rows, rng in self._batches(n, batch_size, seed, first):
+            with self._inference():
+                y, around = None if classes is None else classes[rows], Inpainted(model, known[rows], mask[rows].float())
+                out[rows] = chosen(around, rng, sigmas=path, labels=y, on_step=on_step)
+        # With the masked score, and where the sampler does not end with an estimate, x is only near what is known.
+        return torch.where(mask.cpu(), known.cpu(), out)
 
     def interpolate(
         self,
@@ -197,24 +241,22 @@ class Pretrained:
             labels: one class for all.
             sampler: for models that denoise; ``ddim`` when None, so that nothing but the start differs along the path.
         """
-        steps, seed = _whole("steps", steps, 2), _whole("seed", seed)
+        steps, seed = whole("steps", steps, 2), whole("seed", seed)
         weights = torch.linspace(0, 1, steps, device=self.device)
         classes = self._labels(labels, steps)
         if "denoise" not in self.capabilities:
             self._require("decode", "interpolate")
-            z = _mix(self._latent(a, seed, labels), self._latent(b, seed, labels), weights, spherical)
+            z = mix(self._latent(a, seed, labels), self._latent(b, seed, labels), weights, spherical)
             return self.decode(z, classes)
         if not (isinstance(a, int) and isinstance(b, int)):
             raise incapable(f"{self.name} cannot encode samples", "encode")
-        chosen = as_sampler({"name": "ddim"} if sampler is None else sampler, self.sampler)
-        self._require(chosen.requires, "be sampled so")
-        sigmas = chosen.noise_levels(self.model, None)
+        chosen, sigmas = self._walk({"name": "ddim"} if sampler is None else sampler, None)
         model = cast(Denoiser, self.model)
         # Every row goes on drawing what image a draws, so that with noise in the sampler too only the start differs.
         rng = ImageRng(seed, [a] * steps, self.device)
         with self._inference():
             start = model.start(rng, sigmas[0])[0], model.start(ImageRng(seed, [b], self.device), sigmas[0])[0]
-            x = chosen(model, rng, sigmas=sigmas, x=_mix(*start, weights, spherical), labels=classes)
+            x = chosen(model, rng, sigmas=sigmas, x=mix(*start, weights, spherical), labels=classes)
         return x.float().cpu()
 
     def encode(self, x: Tensor, labels: "int | Sequence[int] | Tensor | None" = None) -> Tensor:
@@ -256,9 +298,9 @@ class Pretrained:
         """E[x_0 | x_sigma = x], estimated: ``x`` (n, *event.shape) at noise level ``sigma``, one for all or (n,)."""
         self._require("denoise", "denoise")
         x = self._samples(x)
-        level = _level(sigma, len(x)).to(self.device)
+        levels = level(sigma, len(x)).to(self.device)
         denoise = cast(Denoiser, self.model).denoise
-        return self._run(lambda x, y: denoise(x, level, y), x, self._labels(labels, len(x)))
+        return self._run(lambda x, y: denoise(x, levels, y), x, self._labels(labels, len(x)))
 
     def features(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
         """Features of samples ``x`` (n, *event.shape), float32 (n, d); ``batch_size`` changes speed and memory."""
@@ -271,9 +313,21 @@ class Pretrained:
         return self._rows(cast(Classify, self.model).classify, x, batch_size)
 
     def _rows(self, function: Callable[[Tensor], Tensor], x: Tensor, batch_size: int) -> Tensor:
-        size = _whole("batch_size", batch_size, 1)
+        size = whole("batch_size", batch_size, 1)
         parts = [x[first : first + size] for first in range(0, max(len(x), 1), size)]
         return torch.cat([self._run(lambda rows, _: function(rows), self._samples(part), None) for part in parts])
+
+    def _walk(self, sampler: Any, scheduler: Any) -> tuple[Sampler, tuple[float, ...]]:
+        chosen = self.sampler if sampler is None else as_sampler(sampler, self.sampler)
+        self._require(chosen.requires, "be sampled so")
+        return chosen, chosen.noise_levels(self.model, None if scheduler is None else as_scheduler(scheduler))
+
+    def _batches(self, n: int, batch_size: int, seed: int, first: int) -> Iterator[tuple[slice, ImageRng]]:
+        """Rows 0 ... n - 1 in batches, each with the noise of its images; row 0 is image ``first``."""
+        seed, size, first = whole("seed", seed), whole("batch_size", batch_size, 1), whole("first", first)
+        for begin in range(0, n, size):
+            end = min(begin + size, n)
+            yield slice(begin, end), ImageRng(seed, range(first + begin, first + end), self.device)
 
     def _run(self, function: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
         with self._inference():
@@ -336,46 +390,6 @@ class Pretrained:
                 # TensorFloat-32 convolutions, torch's default, are good to 1e-3 only.
                 stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
             yield
-
-
-def _whole(name: str, value: object, low: int = 0, high: int = 2**64 - 1) -> int:
-    try:
-        number = index(cast(SupportsIndex, value))
-    except TypeError:
-        raise UsageError(f"{name} must be a whole number, not {str(value)[:40]!r}") from None
-    if not low <= number <= high:
-        raise UsageError(f"{name} must be in [{low}, {high}], not {str(number)[:40]}")
-    return number
-
-
-def _level(sigma: object, n: int) -> Tensor:
-    """float64 (n,) of one noise level for all, or of (n,)."""
-    try:
-        level = torch.as_tensor(sigma, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError):
-        raise UsageError(f"sigma must be a number or a tensor, not {str(sigma)[:40]!r}") from None
-    if level.shape not in ((), (n,)):
-        raise UsageError(f"sigma must be one number, or have the shape ({n},), not {tuple(level.shape)}")
-    if not bool((level.isfinite() & (level >= 0)).all()):
-        raise UsageError("sigma must be finite and at least 0")
-    return level.expand(n)
-
-
-def _mix(a: Tensor, b: Tensor, weights: Tensor, spherical: bool) -> Tensor:
-    """(steps, *shape) from ``a`` to ``b`` (*shape): slerp (Shoemake 1985) when ``spherical``, else straight."""
-    w = weights.view(-1, *[1] * a.ndim)
-    cosine = (a.flatten() @ b.flatten() / (a.norm() * b.norm())).clamp(-1, 1)
-    angle = cosine.acos()
-    if not spherical or not angle.sin() > 1e-6:
-        return a + w * (b - a)
-    return (((1 - w) * angle).sin() * a + (w * angle).sin() * b) / angle.sin()
-
-
-def _dtype(dtype: torch.dtype | str) -> torch.dtype:
-    known = _DTYPES.get(str(dtype).removeprefix("torch."))
-    if known is None:
-        raise UsageError(f"dtype must be one of {', '.join(_DTYPES)}, not {dtype}")
-    return known
 
 
 def _moved(model: nn.Module, device: torch.device | str) -> torch.device:

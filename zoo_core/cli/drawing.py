@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo_core import __version__
-from zoo_core.catalogue import read_config
+from zoo_core.catalogue import as_sampler, read_config
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.options import data_option
-from zoo_core.cli.sample import check_folder
-from zoo_core.config import encode, load_json
+from zoo_core.cli.sample import check_folder, progress
+from zoo_core.config import apply_overrides, encode, load_json
 from zoo_core.curves import Curve, curve, read_metrics
 from zoo_core.errors import UsageError
 from zoo_core.hub import TRAINING, WEIGHTS, fetch
@@ -21,10 +21,27 @@ from zoo_core.quality import panels
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from zoo_core.interfaces import Sampler
     from zoo_core.pretrained import Pretrained
 
-__all__ = ["draw_forward", "draw_loss", "draw_nearest", "draw_quality", "draw_reverse"]
+__all__ = [
+    "LEVELS",
+    "MOST",
+    "check_number",
+    "draw_forward",
+    "draw_inpaint",
+    "draw_langevin",
+    "draw_loss",
+    "draw_nearest",
+    "draw_quality",
+    "draw_reverse",
+    "draw_score_field",
+]
 
+LEVELS = "0,25,50,75,99"
+MOST = 64
+_IMAGES, _POINTS = 4, 1000
+_BATCH = 64  # of Pretrained.inpaint
 _STEPS = "metrics.jsonl"
 _PLACES = ("nearest", "2nd", "3rd", "4th", "5th")
 
@@ -35,6 +52,16 @@ def _checked(out: Path | None, name: str, kind: str) -> Path:
     if path.suffix.lower() != ".png":
         raise UsageError(f"--out {path}: figures are .png files")
     return check_folder(path)
+
+
+def check_number(n: int | None, most: int) -> None:
+    """Refuses a figure of more than that.
+
+    Raises:
+        UsageError: there are more.
+    """
+    if n is not None and n > most:
+        raise UsageError(f"-n {n}: there is room for {most} in this figure")
 
 
 def _opened(target: str, out: Path | None, kind: str) -> "tuple[Pretrained, Path]":
@@ -76,6 +103,113 @@ def draw_reverse(target: str, out: Path | None, *, at: str, n: int, seed: int) -
     say(_one_line(path, columns))
 
 
+def draw_langevin(
+    target: str, out: Path | None, *, steps: str | None, n: int | None, seed: int, sampler: str | None = None, options: Sequence[str] = ()
+) -> None:
+    """``n`` images in rows, or ``n`` points in panels, while annealed Langevin dynamics draws them, after each of the ``steps``."""
+    wanted = _steps(steps)
+    model, path = _opened(target, out, "langevin")
+    import torch
+
+    from zoo_core import figures
+
+    figures.denoiser(model, points=True)
+    chosen = figures.annealed(model, _sampler(model, sampler, options, "langevin"))
+    points = model.event.shape == (2,)
+    if not points:
+        check_number(n, MOST)
+    states, shown = figures.langevin(model, n or (_POINTS if points else _IMAGES), wanted, seed=seed, sampler=chosen)
+    titles = [f"step {step:,}\n" + (f"sigma {sigma:.3g}" if sigma else "the end") for step, sigma in shown]
+    facts = {"seed": str(seed), "sampler": json.dumps(encode(chosen)), "steps": ",".join(str(step) for step, _ in shown)}
+    if points:
+        from zoo_core.files import write_file
+        from zoo_core.plots import clouds
+
+        titles = [title.replace("\n", ", ") for title in titles]
+        write_file(path, clouds(states, titles, _record(model, facts), title=model.name))
+    else:
+        cells = torch.stack([figures.visible(x, sigma) for x, (_, sigma) in zip(states.unbind(1), shown, strict=True)], dim=1)
+        _save(path, cells, model, facts, columns=titles)
+    say(_one_line(path, titles))
+
+
+def _steps(text: str | None) -> list[int | None] | None:
+    """None is the last step, or for a text that is None the default."""
+    try:
+        return None if text is None else [None if part.strip() == "last" else int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--steps {text!r} is no list of steps", "write it as --steps 0,200,400,last") from None
+
+
+def _sampler(model: "Pretrained", name: str | None, options: Sequence[str], kind: str | None = None) -> "Sampler | None":
+    """The sampler of that name, or the checkpoint's own, with options changed; where it is of another ``kind``, the one of that name.
+
+    None where nothing is asked for.
+    """
+    if not name and not options:
+        return None
+    own = encode(model.sampler)
+    base = {"name": name} if name else own if kind in (None, own["name"]) else {"name": kind}
+    return as_sampler(apply_overrides(base, list(options)))
+
+
+def draw_score_field(
+    target: str, out: Path | None, *, at: str | None, n: int, seed: int, sampler: str | None = None, options: Sequence[str] = ()
+) -> None:
+    """The score of a model of points in the plane at noise levels ``at``, and ``n`` paths of annealed Langevin dynamics over it."""
+    percents = _percents(at) if at else [0.0]
+    model, path = _opened(target, out, "score-field")
+    from zoo_core import figures
+    from zoo_core.files import write_file
+    from zoo_core.plots import score_fields
+
+    levels = figures.trained_levels(figures.denoiser(model, images=False, points=True))
+    chosen = figures.annealed(model, _sampler(model, sampler, options, "langevin"))
+    points = model.sample(_POINTS, seed=seed, sampler=chosen, batch_size=_POINTS)
+    # Percentage 0 is the clean data, whose score nobody knows: there, the smallest level.
+    sigmas = [max(figures.level_at(levels, percent)[1], levels[0]) for percent in percents]
+    fields = [figures.score_field(model, sigma, points) for sigma in sigmas]
+    paths = figures.paths(model, n, fields[0], seed=seed, sampler=chosen)
+    facts = {"seed": str(seed), "sampler": json.dumps(encode(chosen)), "sigma": ",".join(f"{sigma:g}" for sigma in sigmas)}
+    write_file(path, score_fields(fields, paths, _record(model, facts), title=model.name))
+    found = ", ".join(f"{sigma:.3g}" for sigma in sigmas)
+    say(inert(f"{path}: the score at sigma {found}; where Langevin dynamics takes {n} samples, from circle to star"))
+
+
+def draw_inpaint(
+    target: str,
+    out: Path | None,
+    *,
+    images: Sequence[Path],
+    mask: str,
+    n: int,
+    seed: int,
+    times: int,
+    sampler: str | None = None,
+    options: Sequence[str] = (),
+) -> None:
+    """Images of the files ``images``, or samples, of which what the ``mask`` says is known, and ``n`` completions of each."""
+    model, path = _opened(target, out, "inpaint")
+    import torch
+
+    from zoo_core import figures
+    from zoo_core.images import read_image
+    from zoo_core.inpainting import read_mask
+
+    shape = figures.denoiser(model).event.shape
+    chosen, known = _sampler(model, sampler, options) or model.sampler, read_mask(mask, shape)
+    x = torch.stack([read_image(image, shape) for image in images]) if images else model.sample(_IMAGES, seed=seed).clamp(-1, 1)
+    # Completions of samples get noise of their own: with that of the samples, these would come out again.
+    first = 0 if images else len(x)
+    with progress(math.ceil(len(x) * n / _BATCH) * times, chosen, model, None) as on_step:
+        cells = figures.inpainted(model, x, known, n, seed=seed, sampler=chosen, times=times, first=first, on_step=on_step)
+    facts = {"seed": str(seed), "sampler": json.dumps(encode(chosen)), "times": str(times), "mask": mask}
+    columns = ["image", "known", *(str(i + 1) for i in range(n))]
+    _save(path, cells, model, facts, columns=columns)
+    share = known.float().mean().item()
+    say(inert(f"{path}: {len(x)} images of which {share:.0%} is known ({mask}), {n} completions of each"))
+
+
 def _percents(text: str) -> list[float]:
     try:
         percents = [float(part) for part in text.split(",")]
@@ -97,18 +231,21 @@ def _one_line(path: Path, columns: Sequence[str]) -> str:
     return f"{inert(str(path))}: {', '.join(' '.join(text.split()) for text in columns)}"
 
 
-def _save(path: Path, cells: "Tensor", model: "Pretrained", facts: dict[str, str], **captions: Any) -> None:
-    from zoo_core.files import write_file
-    from zoo_core.images import labelled_grid, png
-
-    record = {
+def _record(model: "Pretrained", facts: Mapping[str, str]) -> dict[str, str]:
+    return {
         "Software": f"zoo-core {__version__}",
         "reference": str(model.files.reference),
         "weights": f"sha256:{model.files.digest(WEIGHTS)}",
         "sampler": json.dumps(encode(model.sampler)),
         **facts,
     }
-    write_file(path, png(labelled_grid(cells, **captions), record))
+
+
+def _save(path: Path, cells: "Tensor", model: "Pretrained", facts: Mapping[str, str], **captions: Any) -> None:
+    from zoo_core.files import write_file
+    from zoo_core.images import labelled_grid, png
+
+    write_file(path, png(labelled_grid(cells, **captions), _record(model, facts)))
 
 
 def draw_nearest(
@@ -125,8 +262,8 @@ def draw_nearest(
     config = data_option(target, data, root, ()) or data_of(model.files)
     judge = space(features or space_for(config, model.event.shape), "cpu")
     train = load_data(config)
-    with Images() as progress:
-        cells, found = figures.nearest(model, train, judge, n, seed=seed, k=len(_PLACES), on_batch=progress)
+    with Images() as on_batch:
+        cells, found = figures.nearest(model, train, judge, n, seed=seed, k=len(_PLACES), on_batch=on_batch)
     below = [["", *(f"{distance:.2f}" for distance in row)] for row in found.tolist()]
     facts = {"seed": str(seed), "data": f"sha256:{train.digest}", "features": f"{judge.name} sha256:{judge.digest}"}
     columns = ["sample", *_PLACES[: found.shape[1]]]

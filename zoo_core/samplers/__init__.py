@@ -6,13 +6,13 @@ come from the model and from the random numbers.
 """
 
 from zoo_core.samplers.ancestral import Ancestral
-from zoo_core.samplers.denoisers import Guided, Inpainted
+from zoo_core.samplers.denoisers import Guided, Inpainted, Masked
 from zoo_core.samplers.langevin import Langevin, PredictorCorrector
 from zoo_core.samplers.latent import Latent
 from zoo_core.samplers.ode import DPMSolver2M, Heun
 from zoo_core.samplers.walk import resampled
 
-__all__ = ["Ancestral", "DPMSolver2M", "Guided", "Heun", "Inpainted", "Langevin", "Latent", "PredictorCorrector", "resampled"]
+__all__ = ["Ancestral", "DPMSolver2M", "Guided", "Heun", "Inpainted", "Langevin", "Latent", "Masked", "PredictorCorrector", "resampled"]
 
 # The registry names a class by its module, and their module is this one wherever they are written.
 for _name in __all__:

@@ -1,12 +1,15 @@
 """Langevin dynamics along noise levels, alone and as the corrector of a predictor."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import sqrt
 from typing import TYPE_CHECKING, Literal
 
 from zoo_core.config import check_range
+from zoo_core.errors import ConfigError, UsageError
+from zoo_core.interfaces import Denoiser
+from zoo_core.samplers.denoisers import Inpainted, Masked
 from zoo_core.samplers.walk import Guide, Walk
 
 if TYPE_CHECKING:
@@ -34,6 +37,14 @@ class Langevin(Walk):
         step: below 4. Small steps take many; large ones leave too much noise: x settles at the level sigma_i / sqrt(1 - step/4).
         denoise: whether the last thing is to remove the noise that is left.
         clip: clamps D to the range of the model's event, where it has one.
+        masked_score: inpaints with the score s(x) - 2 M (x - known) of :class:`~zoo_core.samplers.Masked` instead of the estimate of
+            :class:`~zoo_core.samplers.Inpainted`. Then a step moves x - known by - alpha_i (x - known) more; with the model's own pull,
+            which is at most step/2 (x - known), it diverges from alpha_i + step/2 = 2 on, so that step must be below 2 / (sigma_1^2 + 1/2)
+            at the largest level: that is for models of small levels, such as NCSN's first, and at 50 it is below 1/1000.
+
+    Raises:
+        UsageError: masked_score is asked for, and nothing is being inpainted.
+        ConfigError: an option is out of range, or the step is too large for the masked score.
     """
 
     steps: int = 50
@@ -41,11 +52,14 @@ class Langevin(Walk):
     step: float = 0.5
     denoise: bool = True
     clip: bool = True
+    masked_score: bool = False
 
     def __post_init__(self) -> None:
         check_range(self, steps=(1, 100_000), steps_per_level=(1, 100_000), step=(1e-9, 3.99))
 
     def walk(self, x: "Tensor", sigmas: Sequence[float], guide: Guide) -> "Tensor":
+        if self.masked_score:
+            guide = replace(guide, model=self._masked(guide.model, sigmas[0]), clip=False)
         for i, sigma in enumerate(sigmas[:-1]):
             for t in range(self.steps_per_level):
                 x0 = guide.denoised(x, sigma)
@@ -53,6 +67,15 @@ class Langevin(Walk):
                     guide.show(i, sigma, x, x0)
                 x = x.lerp(x0, self.step / 2).add_(guide.noise(x), alpha=sqrt(self.step) * sigma)
         return guide.denoised(x, sigmas[-2]) if self.denoise and sigmas[-1] == 0 else x
+
+    def _masked(self, model: Denoiser, sigma: float) -> Masked:
+        if not isinstance(model, Inpainted):
+            raise UsageError("masked_score is for inpainting, and here nothing is known", "leave it out, or inpaint")
+        limit = 2 / (sigma**2 + 1 / 2)
+        if not self.step < limit:
+            what = f"step must be below {limit:.3g} for the masked score to be stable at sigma {sigma:g}, not {self.step:g}"
+            raise ConfigError(what, "take a smaller step, or leave masked_score out")
+        return Masked(model.model, model.known, model.mask, clip=self.clip)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
