@@ -2,17 +2,20 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import zoo_core
 from zoo_core.config import decode, encode
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import ModelConfig
 from zoo_core.rng import ImageRng, StepRng
 from zoo_core.samplers import Ancestral, Guided
 from zoo_core.schedulers import Cosine, Linear
+from zoo_core.testing import write_checkpoint
 from zoo_core.training.trainer import Batch
 from zoo_ddpm.config import DDPMConfig, DDPMTrainerConfig
 from zoo_ddpm.model import DDPM
@@ -69,6 +72,31 @@ def test_ancestral_sampling_is_algorithm_2_of_ho_et_al(clip: bool, dtype: torch.
     drawn = sampler(net, InDtype(3, range(2)), sigmas=sampler.noise_levels(net, None))
     scale = max(1.0, expected.abs().max().item())
     assert (drawn - expected).abs().max() <= tolerance * scale
+
+
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+@pytest.mark.parametrize("t", [1, 7, 25, 50])
+def test_the_score_of_a_loaded_model_is_minus_eps_theta_over_the_noise(prediction: str, t: int, tmp_path: Path) -> None:
+    """grad log p(x_t) = -eps_theta(x_t, t) / sqrt(1 - abar_t), with the net's own output and without anything that converts levels.
+
+    ``Pretrained.denoise`` is in x_sigma = x_t / sqrt(abar), sigma^2 = (1 - abar) / abar, where grad log p(x_sigma) =
+    (D(x_sigma, sigma) - x_sigma) / sigma^2; by the chain rule grad log p(x_t) is that over sqrt(abar). The net predicts eps, or what gives
+    it by x_t = sqrt(abar) x_0 + sqrt(1 - abar) eps: x_0, or v = sqrt(abar) eps - sqrt(1 - abar) x_0.
+    """
+    config = replace(TINY, prediction=prediction)  # type: ignore[arg-type]  # one of its literals
+    cats = zoo_core.load(f"local:{write_checkpoint(tmp_path / 'tiny', model(config), config)}")
+    abar = config.scheduler.alpha_bars[t - 1]  # type: ignore[attr-defined]
+    x_t = ImageRng(t, range(2)).normal(3, 8, 8)
+    out = cats.model.net(x_t, torch.full((2,), float(t)), None)  # type: ignore[operator]  # a module
+    eps = {
+        "eps": out,
+        "x0": (x_t - math.sqrt(abar) * out) / math.sqrt(1 - abar),
+        "v": math.sqrt(1 - abar) * x_t + math.sqrt(abar) * out,
+    }[prediction]
+    x, sigma = x_t / math.sqrt(abar), math.sqrt((1 - abar) / abar)
+    score = (cats.denoise(x, sigma) - x) / sigma**2
+    expected = -eps / math.sqrt(1 - abar)
+    assert (score / math.sqrt(abar) - expected).norm() <= 1e-5 * expected.norm()
 
 
 def test_denoise_is_x_minus_sigma_eps_at_every_trained_level() -> None:
