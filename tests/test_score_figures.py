@@ -99,7 +99,7 @@ def test_another_checkpoints_dynamics_are_langevins_defaults_and_another_sampler
 def test_the_figure_of_langevin_dynamics_says_what_it_shows() -> None:
     done = drawn("local:points", "langevin", "--steps", "0,7,last", "-n", "50", "--seed", "3")
     sigmas = LANGEVIN.noise_levels(opened("points").model, None)
-    assert done.stderr == f"points-langevin.png: step 0, sigma {sigmas[0]:.3g}, step 7, sigma {sigmas[1]:.3g}, step 20, the end\n"
+    assert done.stderr == f"points-langevin.png: step 0, sigma 1,010, step 7, sigma {sigmas[1]:.3g}, step 20, the end\n"
     with Image.open("points-langevin.png") as image:
         assert (image.text["steps"], image.text["seed"], image.text["reference"]) == ("0,7,20", "3", "local:points")
         assert '"steps_per_level": 4' in image.text["sampler"]

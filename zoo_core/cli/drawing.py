@@ -119,7 +119,7 @@ def draw_langevin(
     if not points:
         check_number(n, MOST)
     states, shown = figures.langevin(model, n or (_POINTS if points else _IMAGES), wanted, seed=seed, sampler=chosen)
-    titles = [f"step {step:,}\n" + (f"sigma {sigma:.3g}" if sigma else "the end") for step, sigma in shown]
+    titles = [f"step {step:,}\n" + (f"sigma {float(f'{sigma:.3g}'):,g}" if sigma else "the end") for step, sigma in shown]
     facts = {"seed": str(seed), "sampler": json.dumps(encode(chosen)), "steps": ",".join(str(step) for step, _ in shown)}
     if points:
         from zoo_core.files import write_file
