@@ -12,13 +12,14 @@ from click.testing import CliRunner
 from torch import Tensor
 
 import zoo_core.evaluation.evaluate
+import zoo_core.evaluation.gathering
 import zoo_core.evaluation.real
 from zoo_core.cli.evaluate import evaluate as command
 from zoo_core.errors import CapabilityError, ConfigError, UnknownNameError, UsageError
 from zoo_core.evaluation.comparison import Comparison
 from zoo_core.evaluation.distances import frechet
 from zoo_core.evaluation.evaluate import data_of, evaluate, evaluations, metric, space_for
-from zoo_core.evaluation.gathering import PARTS, Gathered
+from zoo_core.evaluation.gathering import PARTS, Gathered, Gathering
 from zoo_core.evaluation.harms import HARMS
 from zoo_core.evaluation.metrics import Metric
 from zoo_core.evaluation.real import Real
@@ -256,6 +257,14 @@ def test_evaluations_are_counted(checkpoint: str) -> None:
     model = load(checkpoint)
     assert evaluations(model, model.sampler) == 1
     assert "decode" not in vars(model.model)
+
+
+def test_the_pace_is_that_of_the_fastest_full_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 8.0, 10.0, 14.0, 20.0, 26.0, 30.0, 30.5])  # batches of 4, 4, 4 and 1
+    monkeypatch.setattr(zoo_core.evaluation.gathering.time, "perf_counter", lambda: next(clock))
+    gathering = Gathering(judge=space("identity"), processes=Processes("cpu"), batch_size=4)
+    drawn = gathering.drawn(lambda first, n, labels: torch.zeros(n, 2), 13, (2,))
+    assert (drawn.seconds, drawn.pace) == (18.5, 1.0)
 
 
 def test_the_command_prints_a_table_and_keeps_one_record_a_measurement(checkpoint: str, tmp_path: Path) -> None:

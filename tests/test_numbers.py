@@ -83,6 +83,12 @@ def test_the_rows_of_a_sampler_stand_together_from_the_cheapest_on() -> None:
     assert [row[:2] for row in rows(section(*records))[2:]] == [["`b`", "2"], ["`b`", "9"], ["`a`", "1"], ["`a`", "5"]]
 
 
+def test_a_scheduler_stands_beside_its_sampler_and_the_pace_is_that_of_the_fastest_batch() -> None:
+    other = record(scheduler={"name": "karras", "rho": 7.0}, pace=0.0123)
+    told = [row[:3] for row in rows(section(record(), other))[2:]]
+    assert told == [["`ddim: steps=10, eta=0.0`", "10", "0.1"], ["`ddim: steps=10, eta=0.0 on karras: rho=7.0`", "10", "0.012"]]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -269,6 +275,8 @@ def test_a_sampler_with_other_options_is_another_curve() -> None:
     fresh = record(steps=20, sampler={"name": "ddim", "steps": 20, "eta": 1.0})
     [panel] = panels([record(), record(steps=20), fresh])
     assert {name: len(points) for name, points in panel.curves.items()} == {"ddim: eta=0.0": 2, "ddim: eta=1.0": 1}
+    [panel] = panels([record(), record(steps=20, scheduler={"name": "karras", "rho": 7.0})])
+    assert list(panel.curves) == ["ddim", "ddim on karras"]
 
 
 def test_each_metric_and_each_comparison_has_a_panel_of_its_own() -> None:

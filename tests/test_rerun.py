@@ -94,6 +94,15 @@ def test_what_was_measured_comes_out_again(folder: Path) -> None:
     assert states(folder) == ALL_PASS
 
 
+def test_a_scheduler_is_kept_and_taken_again(folder: Path) -> None:
+    [record] = evaluate(f"local:{folder}", ["fd"], n=50, samplers=["heun"], scheduler="karras", out=folder / "metrics.json")
+    assert (record["sampler"]["name"], record["scheduler"], record["nfe"]) == ("heun", {"name": "karras", "rho": 7.0}, 35)
+    [plain] = evaluate(f"local:{folder}", ["fd"], n=50, samplers=["heun"], out=folder / "metrics.json")
+    assert "scheduler" not in plain
+    assert plain["value"] != record["value"]
+    assert states(folder) == sorted([("fd", "pass")] * 2 + ALL_PASS)  # neither took the place of the other
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -114,6 +123,8 @@ def test_what_was_measured_comes_out_again(folder: Path) -> None:
         lambda record: record.pop("sampler"),
         lambda record: record.update(sampler={"name": "no-such-sampler"}),
         lambda record: record.update(sampler=None),
+        lambda record: record.update(scheduler={"name": "karras", "rho": 7.0}),
+        lambda record: record.update(scheduler="karras"),
         lambda record: record.update(split="test"),
         lambda record: record.update(unit="nats"),
         lambda record: record.update(stderr=None),

@@ -15,7 +15,7 @@ __all__ = ["METRICS", "comparable", "count", "fields", "is_number", "is_of_sampl
 
 METRICS = "metrics.json"
 # What the front matter says of a number: all else is in metrics.json, and would not fit there.
-_ARGS = ("stderr", "unit", "kind", "options", "n", "sampler", "nfe", "seed")
+_ARGS = ("stderr", "unit", "kind", "options", "n", "sampler", "scheduler", "nfe", "seed")
 
 
 def numbers(metrics: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -95,7 +95,9 @@ def count(record: Mapping[str, Any], of: str) -> int | None:
 
 
 def seconds_each(record: Mapping[str, Any]) -> float | None:
-    """How long it took to draw one sample, in seconds, where the record says it."""
+    """How long it took to draw one sample, in seconds, where the record says it: in the fastest batch, or else on average."""
+    if is_number(record.get("pace")):
+        return record["pace"]
     seconds, drawn = record.get("seconds"), count(record, "drawn")
     return seconds / drawn if is_number(seconds) and drawn else None
 

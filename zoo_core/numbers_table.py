@@ -12,7 +12,7 @@ from typing import Any
 from zoo_core.markdown import code, describe, one_line, word
 from zoo_core.numbers import comparable, count, fields, is_number, is_of_samples, numbers, seconds_each
 
-__all__ = ["MARKDOWN", "PLAIN", "Style", "Table", "caption", "lines", "numbers_section", "rounded", "tables"]
+__all__ = ["MARKDOWN", "PLAIN", "Style", "Table", "caption", "lines", "numbers_section", "rounded", "sampler_of", "tables"]
 
 Record = Mapping[str, Any]
 
@@ -91,7 +91,7 @@ def _table(group: Sequence[Record], style: Style) -> Table:
     metrics, bounds = list(dict.fromkeys(map(_metric, group))), _bounds(group, style)
     rows: dict[str, list[Record]] = {}
     for record in _in_order(group):
-        rows.setdefault(json.dumps([record["sampler"], record.get("nfe")], sort_keys=True), []).append(record)
+        rows.setdefault(json.dumps([record["sampler"], record.get("scheduler"), record.get("nfe")], sort_keys=True), []).append(record)
     drawn = [(*_head(row, style), *(_cell(row, metric, style) for metric in metrics)) for row in rows.values()]
     real = [(label, "", "", *(_told(row.get(metric, {}), style) for metric in metrics)) for label, row in bounds.items()]
     below = " The last rows compare halves of the real ones: as they are, and with one of them harmed." if real else ""
@@ -100,6 +100,12 @@ def _table(group: Sequence[Record], style: Style) -> Table:
         columns=("sampler", "NFE", "seconds per image", *map(style.name, metrics)),
         rows=(*drawn, *real),
     )
+
+
+def sampler_of(record: Record) -> str:
+    """The sampler of a record, and the scheduler where it is not the model's own: ``heun: steps=5 on karras: rho=7.0``."""
+    parts = (describe(fields(record, key)) for key in ("sampler", "scheduler"))
+    return " on ".join(filter(None, parts))
 
 
 def _metric(record: Record) -> str:
@@ -121,7 +127,7 @@ def _head(row: Sequence[Record], style: Style) -> tuple[str, str, str]:
     """A sampler, its evaluations of the net, and its seconds per image, where some record tells them."""
     nfe, seconds = _nfe(row[0]), [each for each in map(seconds_each, row) if each is not None]
     told = "" if nfe == math.inf else f"{nfe:,}"
-    return style.name(describe(row[0]["sampler"])), told, rounded(seconds[0], 2) if seconds else ""
+    return style.name(sampler_of(row[0])), told, rounded(seconds[0], 2) if seconds else ""
 
 
 def _cell(row: Sequence[Record], metric: str, style: Style) -> str:

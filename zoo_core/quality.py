@@ -1,5 +1,6 @@
 """What a metric says of samples, over what they cost: the curves of ``zoo figure REF quality``, from the records of a metrics.json."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from zoo_core.numbers_table import PLAIN, caption
 __all__ = ["Panel", "Point", "panels"]
 
 Record = Mapping[str, Any]
+
+_UNTOLD = ("name", "steps")  # in the name of a curve, whose points are steps
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,8 +103,16 @@ def _panel(title: str, group: Sequence[Record]) -> Panel:
 
 
 def _names(group: Sequence[Record]) -> list[str]:
-    """What the curve of each record is called: its sampler, with all options but the steps where that name has several such."""
-    long = [describe({key: value for key, value in record["sampler"].items() if key != "steps"}) for record in group]
-    short = [str(record["sampler"].get("name", "")) for record in group]
-    kinds = {name: len({text for text, own in zip(long, short, strict=True) if own == name}) for name in short}
-    return [text if kinds[name] > 1 else name for text, name in zip(long, short, strict=True)]
+    """What the curve of each record is called: its sampler and scheduler, and the options in which it differs from others so called."""
+    names = [" on ".join(str(part["name"]) for part in _walk(record) if part.get("name")) for record in group]
+    options = [[f"{key}={json.dumps(part[key])}" for part in _walk(record) for key in part if key not in _UNTOLD] for record in group]
+    told = []
+    for name, own in zip(names, options, strict=True):
+        others = [other for called, other in zip(names, options, strict=True) if called == name]
+        differs = [option for option in own if any(option not in other for other in others)]
+        told.append(": ".join(filter(None, [name, ", ".join(differs)])))
+    return told
+
+
+def _walk(record: Record) -> tuple[Record, Record]:
+    return fields(record, "sampler"), fields(record, "scheduler")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from zoo_core.cli.console import echo_json, inert, say, table
-from zoo_core.cli.options import data_option
+from zoo_core.cli.options import OF_SCHEDULER, data_option, scheduler_option
 from zoo_core.cli.progress import Images
 from zoo_core.config import apply_overrides
 from zoo_core.errors import UsageError
@@ -23,8 +23,16 @@ __all__ = ["evaluate"]
 @click.option("--data-root", metavar="DIR", help="Where the files of mnist, cifar10, ... are. Default: $ZOO_DATA.")
 @click.option("--features", metavar="NAME", help="A checkpoint with features, inception, or timm:NAME.  [default: by the data]")
 @click.option("--sampler", metavar="NAME", help="A sampler with its own defaults.  [default: the checkpoint's]")
+@click.option("--scheduler", metavar="NAME", help="The noise levels, as `zoo sample` has it.  [default: the trained ones]")
 @click.option("--steps", metavar="N,...", help="Steps of the sampler; several measure each.")
-@click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE", help="Of the sampler, or data.KEY=VALUE; repeatable.")
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Of the sampler, or scheduler.KEY, data.KEY; repeatable.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the samples.")
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, metavar="N", help="How many at once.")
 @click.option("--device", metavar="NAME", help="cpu, cuda, ...  [default: the first accelerator, or the CPU]")
@@ -42,12 +50,14 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
       zoo evaluate local:runs/digits --metrics fd,kid -n 1000
       zoo evaluate ddpm-afhq-cat --features timm:resnet18 -n 1000
       zoo evaluate local:runs/digits --sampler ddim --steps 5,10,20,50
+      zoo evaluate ddpm-afhq-cat --sampler heun --scheduler karras --steps 5
       zoo evaluate local:runs/digits --floors --out metrics.json
       zoo evaluate classifier-mnist --metrics accuracy -o data.split=test
     """
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     data = data_option(reference, given["data"], given["data_root"], given["options"])
-    options = [text for text in given["options"] if not text.startswith("data.")]
+    schedule = scheduler_option(given["scheduler"], given["options"])
+    options = [text for text in given["options"] if not text.startswith(("data.", OF_SCHEDULER))]
     from zoo_core.evaluation.evaluate import evaluate as measure
     from zoo_core.training.processes import Processes
 
@@ -59,6 +69,7 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
             data=data,
             features=given["features"],
             samplers=_samplers(given["sampler"], steps, options),
+            scheduler=schedule,
             seed=given["seed"],
             batch_size=given["batch_size"],
             device=given["device"],

@@ -2,12 +2,38 @@
 
 from collections.abc import Sequence
 
+from zoo_core.catalogue import as_scheduler
 from zoo_core.config import apply_overrides, decode
 from zoo_core.errors import UsageError
 from zoo_core.hub import fetch
-from zoo_core.interfaces import DatasetConfig
+from zoo_core.interfaces import DatasetConfig, Scheduler
 
-__all__ = ["data_option"]
+__all__ = ["OF_SCHEDULER", "data_option", "refuse_name", "scheduler_option"]
+
+OF_SCHEDULER = "scheduler."
+
+
+def scheduler_option(name: str | None, options: Sequence[str]) -> Scheduler | None:
+    """What ``--scheduler NAME`` and ``-o scheduler.KEY=VALUE`` say; None where they say nothing.
+
+    Raises:
+        UsageError: there are options without a name.
+        ConfigError: there is no such scheduler, or an option is wrong.
+    """
+    own = [text.strip().removeprefix(OF_SCHEDULER) for text in options if text.strip().startswith(OF_SCHEDULER)]
+    if not name:
+        if own:
+            raise UsageError(f"-o {OF_SCHEDULER}{own[0]} needs a --scheduler", "`zoo list schedulers` shows what there is")
+        return None
+    refuse_name(own, "--scheduler")
+    return as_scheduler(apply_overrides({"name": name}, own))
+
+
+def refuse_name(options: Sequence[str], option: str) -> None:
+    """Refuses a ``name=...`` among ``options``: that is what ``option`` is for."""
+    for text in options:
+        if text.partition("=")[0].strip() == "name":
+            raise UsageError(f"-o {text!r} is no option", f"use {option} NAME")
 
 
 def data_option(reference: str, text: str | None, root: str | None, options: Sequence[str]) -> DatasetConfig | None:

@@ -13,8 +13,9 @@ import click
 
 from zoo_core import __version__
 from zoo_core.cards import describe
-from zoo_core.catalogue import CheckpointConfig, as_sampler, as_scheduler, default_sampler, family_of, read_config
+from zoo_core.catalogue import CheckpointConfig, as_sampler, default_sampler, family_of, read_config
 from zoo_core.cli.console import inert, say
+from zoo_core.cli.options import OF_SCHEDULER, refuse_name, scheduler_option
 from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import ResourceError, UsageError
 from zoo_core.hub import WEIGHTS, fetch
@@ -99,8 +100,8 @@ def sample(
     """
     files = fetch(reference)
     config = read_config(files)
-    chosen = _sampler(config, sampler, steps, [text for text in options if not text.strip().startswith(_OF_SCHEDULER)])
-    schedule = _scheduler(scheduler, [text.strip() for text in options if text.strip().startswith(_OF_SCHEDULER)])
+    chosen = _sampler(config, sampler, steps, [text for text in options if not text.strip().startswith(OF_SCHEDULER)])
+    schedule = scheduler_option(scheduler, options)
     classes = _labels(labels, n)
     path = _checked(out or Path(f"{files.name}.png"))
     from zoo_core.pretrained import assemble
@@ -123,28 +124,9 @@ def sample(
     say(inert(f"{path}: {n} from {files.name}, seed {seed}, {describe(encode(chosen))}; {time.perf_counter() - started:.1f} s"))
 
 
-_OF_SCHEDULER = "scheduler."
-
-
-def _scheduler(name: str | None, options: Sequence[str]) -> Scheduler | None:
-    if not name:
-        if options:
-            raise UsageError(f"-o {options[0]!r} needs a --scheduler", "`zoo list schedulers` shows what there is")
-        return None
-    own = [text.removeprefix(_OF_SCHEDULER) for text in options]
-    _refuse_name(own, "--scheduler")
-    return as_scheduler(apply_overrides({"name": name}, own))
-
-
-def _refuse_name(options: Sequence[str], option: str) -> None:
-    for text in options:
-        if text.partition("=")[0].strip() == "name":
-            raise UsageError(f"-o {text!r} is no option", f"use {option} NAME")
-
-
 def _sampler(config: CheckpointConfig, name: str | None, steps: int | None, options: Sequence[str]) -> Sampler:
     """The checkpoint's own sampler with options changed, or the one that is named, with its own defaults."""
-    _refuse_name(options, "--sampler")
+    refuse_name(options, "--sampler")
     base = {"name": name} if name else encode(default_sampler(config, family_of(config)))
     values = apply_overrides(base, ([f"steps={steps}"] if steps else []) + list(options))
     return as_sampler(values)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo_core.cards import describe
 from zoo_core.cli.console import echo_json, inert, say
 from zoo_core.errors import IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError, ZooError
+from zoo_core.numbers_table import sampler_of
 from zoo_core.verifying import State, verdicts
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _remeasure(references: tuple[str, ...], as_json: bool) -> None:
 
 def _described(again: "Rerun") -> str:
     record = again.record
-    sampler = describe(record["sampler"]) if isinstance(record.get("sampler"), dict) else ""
+    sampler = sampler_of(record) if isinstance(record.get("sampler"), dict) else ""
     features = record["features"].get("name", "") if isinstance(record.get("features"), dict) else ""
     beside = ", ".join(filter(None, [features, str(record.get("dataset", "")), sampler]))
     value = "" if again.value is None else f" now {again.value:.5g}"

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zoo_core.catalogue import as_sampler, incapable
+from zoo_core.catalogue import as_sampler, as_scheduler, incapable
 from zoo_core.config import apply_overrides, decode, encode
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.evaluation.comparison import Comparison
@@ -20,7 +20,7 @@ from zoo_core.evaluation.records import check_kept, keep
 from zoo_core.evaluation.spaces import IDENTITY, space
 from zoo_core.hub import TRAINING, WEIGHTS, Files
 from zoo_core.images import is_image
-from zoo_core.interfaces import DatasetConfig, Sampler
+from zoo_core.interfaces import DatasetConfig, Sampler, Scheduler
 from zoo_core.loading import load
 from zoo_core.machine import build, processor, versions
 from zoo_core.pretrained import Pretrained
@@ -105,6 +105,7 @@ class Evaluation:
         *,
         features: str | None = None,
         samplers: Sequence[Choice] = (None,),
+        scheduler: str | Mapping[str, Any] | Scheduler | None = None,
         n: int | None = None,
         seed: int = 0,
         floors: bool = False,
@@ -117,17 +118,20 @@ class Evaluation:
         )
         bounds = comparison.bounds if floors else {}
         space_facts = {"name": judge.name, "digest": judge.digest, "resize": judge.resize(self.model.event.shape)}
+        levels = None if scheduler is None else as_scheduler(scheduler)
         records = []
         for sampler in [self._sampler(choice) for choice in samplers]:
 
             def draw(first: int, n: int, labels: Tensor | None, sampler: Sampler = sampler) -> Tensor:
-                return self.model.sample(n, seed=seed, first=first, labels=labels, sampler=sampler, batch_size=self.batch_size)
+                walk: dict[str, Any] = {"sampler": sampler, "scheduler": levels, "batch_size": self.batch_size}
+                return self.model.sample(n, seed=seed, first=first, labels=labels, **walk)
 
             drawn, found = comparison.of(draw, n, classes)
-            shared = {"features": space_facts, "sampler": encode(sampler), "nfe": evaluations(self.model, sampler), "seed": seed}
+            walk = {"sampler": encode(sampler), **({} if levels is None else {"scheduler": encode(levels)})}
+            shared = {"features": space_facts, **walk, "nfe": evaluations(self.model, sampler, levels), "seed": seed}
             for name, estimate in found.items():
                 shown = {"metric": name, **asdict(estimate), "options": _options(metrics[name]), "n": comparison.counts(name, drawn)}
-                made = {**real.facts, **shared, **self._facts(), "seconds": round(drawn.seconds, 4)}
+                made = {**real.facts, **shared, **self._facts(), "seconds": round(drawn.seconds, 4), "pace": float(f"{drawn.pace:.4g}")}
                 records.append({**shown, **made, **bounds.get(name, {})})
         return records
 
@@ -190,7 +194,7 @@ def _options(each: Metric | DataMetric) -> Record:
     return {name: getattr(each, name) for name in getattr(each, "__dataclass_fields__", {})}
 
 
-def evaluations(model: Pretrained, sampler: Sampler) -> int:
+def evaluations(model: Pretrained, sampler: Sampler, scheduler: Scheduler | None = None) -> int:
     """How often the sampler calls the net for a sample (NFE), found by drawing one."""
     net, calls = model.model, 0
     name = "denoise" if sampler.requires == "denoise" else "decode"
@@ -203,7 +207,7 @@ def evaluations(model: Pretrained, sampler: Sampler) -> int:
 
     net.__dict__[name] = counting
     try:
-        model.sample(1, sampler=sampler, labels=0 if "labels" in model.capabilities else None)
+        model.sample(1, sampler=sampler, scheduler=scheduler, labels=0 if "labels" in model.capabilities else None)
     finally:
         del net.__dict__[name]
     return calls
@@ -217,6 +221,7 @@ def evaluate(
     data: DatasetConfig | None = None,
     features: str | None = None,
     samplers: Sequence[Choice] = (None,),
+    scheduler: str | Mapping[str, Any] | Scheduler | None = None,
     seed: int = 0,
     batch_size: int = 64,
     device: str | None = None,
@@ -237,6 +242,7 @@ def evaluate(
         data: the real samples; those that the checkpoint was trained on when None.
         features: the name of a feature space; see :func:`zoo_core.evaluation.spaces.space`. That of the data when None.
         samplers: each as :meth:`Pretrained.sample` takes it, and each is measured. None is the checkpoint's own.
+        scheduler: of the noise levels, for all samplers, as :meth:`Pretrained.sample` takes it. None is the model's own.
         seed: of the samples.
         batch_size: samples at once; changes speed and memory.
         device: such as ``cuda``; the first accelerator, or the CPU, when None.
@@ -263,7 +269,8 @@ def evaluate(
     real = Real(data or data_of(model.files), model.event.shape)
     records = evaluation.of_data(of_data, real, n=n)
     if of_samples:
-        records += evaluation.of_samples(of_samples, real, features=features, samplers=samplers, n=n, seed=seed, floors=floors)
+        how: dict[str, Any] = {"features": features, "samplers": samplers, "scheduler": scheduler, "n": n, "seed": seed, "floors": floors}
+        records += evaluation.of_samples(of_samples, real, **how)
     if out is not None:
         processes.on_main(lambda: keep(out, records, real.moments))
     return records

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor
@@ -42,6 +43,7 @@ class Gathered:
         scores: the Inception score so far; None without classes.
         labels: int64 (n,): the classes that were asked for, where there are any.
         seconds: what it took to draw the samples.
+        pace: seconds a sample took in the fastest batch, which is what the machine does when nothing else runs on it.
     """
 
     def __init__(self, dim: int, classes: int = 0, keeps: bool = True, *, parts: int = 1, stride: int = 1) -> None:
@@ -49,7 +51,7 @@ class Gathered:
         self.moments = [Moments(dim) for _ in range(parts)]
         self.scores = ClassScores(classes) if classes else None
         self.labels: Tensor | None = None
-        self.seconds = 0.0
+        self.seconds, self.pace = 0.0, inf
         self._features, self._probabilities = [torch.empty(0, dim)], [torch.empty(0, classes)]
 
     @classmethod
@@ -169,6 +171,9 @@ class Gathering:
             batches = [batch for batch in processes.gather(mine) if batch is not None]
             for batch in batches:
                 into.add(batch.features, batch.probabilities, batch.index, batch.labels)
-            into.seconds += max(batch.seconds for batch in batches)
+            seconds = max(batch.seconds for batch in batches)
+            into.seconds += seconds
+            if len(batches[0].index) == min(size, count):
+                into.pace = min(into.pace, seconds / sum(len(batch.index) for batch in batches))
             self.on_batch(0 if mine is None else len(mine.index))
         return into

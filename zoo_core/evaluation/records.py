@@ -14,7 +14,7 @@ from zoo_core.numbers import numbers
 __all__ = ["check_kept", "keep"]
 
 # What tells one measurement from another.
-_KEY = ("metric", "options", "features", "sampler", "seed", "n", "dataset", "split", "data")
+_KEY = ("metric", "options", "features", "sampler", "scheduler", "seed", "n", "dataset", "split", "data")
 
 
 def check_kept(path: Path) -> None:

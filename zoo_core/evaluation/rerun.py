@@ -77,7 +77,8 @@ def _samples(record: Mapping[str, Any]) -> str:
     """What tells the samples of one record from those of another: they are drawn once for all metrics of them."""
     n = record.get("n")
     drawn = isinstance(n, Mapping) and "drawn" in n
-    names = ("data", "features", "sampler", "seed", "dataset", "split") if drawn else ("metric", "options", "data", "dataset", "split")
+    what = ("features", "sampler", "scheduler", "seed") if drawn else ("metric", "options")
+    names = (*what, "data", "dataset", "split")
     return json.dumps([*map(record.get, names), n.get("drawn") if drawn else n], sort_keys=True)  # type: ignore[union-attr]  # drawn says so
 
 
@@ -122,6 +123,7 @@ class _Again:
                 real,
                 features=_installed(first["features"]),
                 samplers=[_object(first["sampler"])],
+                scheduler=_object(first["scheduler"]) if "scheduler" in first else None,
                 n=_count(first["n"]["drawn"]),
                 seed=first["seed"],
                 floors=not missing and any("floor" in record or "harms" in record for record in records),
@@ -201,7 +203,7 @@ def _installed(features: Mapping[str, Any]) -> str:
 
 
 # What may differ from one measurement to the next, or is compared by itself.
-_FREE = ("metric", "value", "stderr", "floor", "harms", "seconds", "versions", "build", "processor", "batch_size", "processes")
+_FREE = ("metric", "value", "stderr", "floor", "harms", "seconds", "pace", "versions", "build", "processor", "batch_size", "processes")
 
 
 def _judged(record: Mapping[str, Any], now: Mapping[str, Any], missing: str) -> Rerun:
