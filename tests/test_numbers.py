@@ -12,7 +12,7 @@ from zoo_core import cards, pins
 from zoo_core.cli.show import show
 from zoo_core.config import dump_json
 from zoo_core.errors import ConfigError, UsageError
-from zoo_core.numbers import comparable, seconds_each
+from zoo_core.numbers import comparable, model_index, seconds_each
 from zoo_core.numbers_table import PLAIN, lines, numbers_section, rounded, tables
 from zoo_core.quality import panels
 from zoo_core.testing import fake_zoo, write_checkpoint
@@ -81,6 +81,24 @@ def test_a_table_has_a_row_for_each_sampler_and_below_what_real_images_reach() -
 def test_the_rows_of_a_sampler_stand_together_from_the_cheapest_on() -> None:
     records = [record(steps=steps, sampler={"name": name}) for name, steps in (("b", 9), ("a", 5), ("b", 2), ("a", 1))]
     assert [row[:2] for row in rows(section(*records))[2:]] == [["`b`", "2"], ["`b`", "9"], ["`a`", "1"], ["`a`", "5"]]
+
+
+def test_the_options_of_a_sampler_stand_together() -> None:
+    records = [record(steps=steps, sampler={"name": "ddim", "steps": steps, "eta": eta}) for steps in (9, 2) for eta in (1, 0)]
+    told = [row[0] for row in rows(section(*records))[2:]]
+    assert told == [f"`ddim: steps={steps}, eta={eta}`" for eta in (1, 0) for steps in (2, 9)]
+
+
+def test_the_front_matter_has_the_numbers_of_the_checkpoints_own_sampler() -> None:
+    own, other, on_data = record(), record(steps=20), {**ACCURACY, "dataset": "folder:$AFHQ/train"}
+    elsewhere = record("kid", scheduler={"name": "karras", "rho": 7.0})
+
+    def told(*records: Record) -> list[tuple[str, int | None]]:
+        [index] = model_index("cat", {"metrics": [*records]}, "", own["sampler"])
+        return [(entry["type"], entry["args"].get("nfe")) for result in index["results"] for entry in result["metrics"]]
+
+    assert told(own, other, elsewhere, on_data) == [("fd", 10), ("accuracy", None)]
+    assert told(other, elsewhere) == [("fd", 20), ("kid", 10)]
 
 
 def test_a_scheduler_stands_beside_its_sampler_and_the_pace_is_that_of_the_fastest_batch() -> None:

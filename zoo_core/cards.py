@@ -263,7 +263,7 @@ def render(
     front |= {"datasets": list(words.datasets)} if words.datasets else {}
     front["tags"] = [LIBRARY, family]
     front |= {"zoo": {"family": family, "plugin": plugin}} if plugin else {}
-    front |= {"model-index": model_index(name, metrics, words.pipeline)} if metrics is not None else {}
+    front |= {"model-index": model_index(name, metrics, words.pipeline, config.get("sampler"))} if metrics is not None else {}
     draws = words.pipeline != CLASSIFICATION
     grid = "![64 samples in a grid](samples.png)\n\nImages 0 to 63 of seed 0, not chosen."
     drawn = grid if words.pipeline else "![samples](samples.png)"

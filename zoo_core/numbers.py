@@ -58,14 +58,18 @@ def _is_finite(value: object) -> bool:
     return not isinstance(value, int | float) or (abs(value) < 2**63 and math.isfinite(value))
 
 
-def model_index(name: str, metrics: Mapping[str, Any], pipeline: str) -> list[dict[str, Any]]:
+def model_index(name: str, metrics: Mapping[str, Any], pipeline: str, sampler: object = None) -> list[dict[str, Any]]:
     """The numbers of a metrics.json as the Hub reads them from the front matter of the card of ``name``.
+
+    Of the numbers of samples, those by the checkpoint's own ``sampler``, or all where there are none: dozens would bury the card.
 
     Raises:
         ConfigError: as :func:`numbers` does.
     """
     results: dict[tuple[str, str], dict[str, Any]] = {}
-    for entry in numbers(metrics):
+    entries = numbers(metrics)
+    own = [entry for entry in entries if entry.get("sampler") == sampler and "scheduler" not in entry]
+    for entry in [entry for entry in entries if not own or entry in own or not is_of_samples(entry)]:
         more = {key: entry[key] for key in _ARGS if key in entry}
         if "name" in fields(entry, "features"):
             more["features"] = fields(entry, "features")["name"]

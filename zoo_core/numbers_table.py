@@ -114,8 +114,15 @@ def _metric(record: Record) -> str:
 
 def _in_order(group: Sequence[Record]) -> list[Record]:
     """By sampler, in the order in which they come, and then by what they cost."""
-    names = [record["sampler"].get("name") for record in group]
-    return sorted(group, key=lambda record: (names.index(record["sampler"].get("name")), _nfe(record)))
+    walks = [_walk(record) for record in group]
+    names = [name for name, _ in walks]
+    return sorted(group, key=lambda record: (names.index(_walk(record)[0]), walks.index(_walk(record)), _nfe(record)))
+
+
+def _walk(record: Record) -> tuple[Any, str]:
+    """The name of a sampler, and all of it with its scheduler but the number of steps."""
+    options = {key: value for key, value in record["sampler"].items() if key != "steps"}
+    return record["sampler"].get("name"), json.dumps([options, record.get("scheduler")], sort_keys=True)
 
 
 def _nfe(record: Record) -> float:
