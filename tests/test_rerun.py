@@ -16,6 +16,7 @@ from torch import Tensor
 import zoo_core.evaluation.evaluate
 import zoo_core.evaluation.rerun
 from zoo_core.cli.verify import verify
+from zoo_core.config import encode
 from zoo_core.datasets import FolderConfig
 from zoo_core.errors import ConfigError, IntegrityError, NotFoundError, UnsafeContentError
 from zoo_core.evaluation.distances import frechet
@@ -27,6 +28,7 @@ from zoo_core.evaluation.spaces import Space
 from zoo_core.evaluation.statistics import Moments
 from zoo_core.interfaces import Event
 from zoo_core.samplers import Ancestral
+from zoo_core.schedulers import Karras
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import NOISE, FakeDenoiserConfig
 from zoo_core.training.datasets import folder as read_folder
@@ -96,11 +98,17 @@ def test_what_was_measured_comes_out_again(folder: Path) -> None:
 
 def test_a_scheduler_is_kept_and_taken_again(folder: Path) -> None:
     [record] = evaluate(f"local:{folder}", ["fd"], n=50, samplers=["heun"], scheduler="karras", out=folder / "metrics.json")
-    assert (record["sampler"]["name"], record["scheduler"], record["nfe"]) == ("heun", {"name": "karras", "rho": 7.0}, 35)
+    assert (record["sampler"]["name"], record["scheduler"], record["nfe"]) == ("heun", encode(Karras()), 35)
     [plain] = evaluate(f"local:{folder}", ["fd"], n=50, samplers=["heun"], out=folder / "metrics.json")
     assert "scheduler" not in plain
     assert plain["value"] != record["value"]
     assert states(folder) == sorted([("fd", "pass")] * 2 + ALL_PASS)  # neither took the place of the other
+
+
+def test_a_record_from_before_an_option_there_is_passes(folder: Path) -> None:
+    edit(folder, lambda record: record["sampler"].pop("clip"))
+    edit(folder, lambda record: record["data"]["config"].pop("resize"))
+    assert states(folder) == ALL_PASS
 
 
 @pytest.mark.parametrize(

@@ -235,3 +235,14 @@ def test_time_is_clamped_outside_the_levels(scheduler: DiscreteScheduler) -> Non
     lo, hi = full(scheduler)
     assert {fractional_time(scheduler.levels, sigma) for sigma in (0.0, lo / 2)} == {1}
     assert {fractional_time(scheduler.levels, sigma) for sigma in (hi * 2, math.inf)} == {len(scheduler.levels)}
+
+
+@pytest.mark.parametrize("made", [Karras, Geometric])
+def test_bounds_narrow_the_range_of_the_model_and_widen_nothing(made: type[Karras] | type[Geometric]) -> None:
+    assert made(sigma_min=0.1, sigma_max=20.0).sigmas(7, 0.01, 500.0) == made().sigmas(7, 0.1, 20.0)
+    assert made(sigma_max=20.0).sigmas(7, 0.01, 500.0) == made().sigmas(7, 0.01, 20.0)
+    assert made(sigma_min=0.1, sigma_max=20.0).sigmas(7, 0.5, 5.0) == made().sigmas(7, 0.5, 5.0)
+    with pytest.raises(ConfigError, match=r"0 < lo <= hi"):
+        made(sigma_max=0.001).sigmas(7, 0.01, 500.0)
+    with pytest.raises(ConfigError, match=r"sigma_max must be in"):
+        made(sigma_max=-1.0)

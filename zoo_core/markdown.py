@@ -27,6 +27,7 @@ def word(text: str) -> str:
 
 
 def describe(part: Mapping[str, Any]) -> str:
-    """One line for the plain values of a sampler, scheduler, ...: ``ancestral: steps=50, eta=1.0``. What is nested is left out."""
-    options = ", ".join(f"{key}={json.dumps(value)}" for key, value in part.items() if key != "name" and not isinstance(value, Mapping))
+    """One line for the plain values of a sampler, scheduler, ...: ``ancestral: steps=50, eta=1.0``. What is nested or null is not told."""
+    plain = {key: value for key, value in part.items() if key != "name" and value is not None and not isinstance(value, Mapping)}
+    options = ", ".join(f"{key}={json.dumps(value)}" for key, value in plain.items())
     return ": ".join(filter(None, [str(part.get("name", "")), options]))

@@ -141,17 +141,33 @@ def _cosine(T: int, s: float) -> tuple[float, ...]:
     return tuple(abars)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Continuous(Scheduler):
-    """A rule that places levels between any two, with no levels of its own: it serves every model."""
+    """A rule that places levels between any two, with no levels of its own: it serves every model.
 
-    __slots__ = ()
+    Args:
+        sigma_min: where to end, if the model's smallest level is below it.
+        sigma_max: where to begin, if the model's largest level is above it. Of one far above the data, the more steps are lost the fewer
+            there are: Karras et al. begin at 80 with images in [-1, 1].
+    """
+
+    sigma_min: float | None = None
+    sigma_max: float | None = None
+
+    def __post_init__(self) -> None:
+        check_range(self, sigma_min=(1e-9, 1e9), sigma_max=(1e-9, 1e9))
 
     @abstractmethod
     def between(self, share: float, lo: float, hi: float) -> float:
         """The level at ``share`` in (0, 1) of the way from ``hi`` down to ``lo``."""
 
     def sigmas(self, steps: int, lo: float, hi: float) -> tuple[float, ...]:
-        """Levels from exactly ``hi`` to exactly ``lo``, then 0."""
+        """Levels from exactly ``hi`` to exactly ``lo``, or to the scheduler's own bounds where these are narrower, then 0.
+
+        Raises:
+            ConfigError: nothing is left between the bounds.
+        """
+        lo, hi = max(lo, self.sigma_min or lo), min(hi, self.sigma_max or hi)
         _check_steps(steps, lo, hi)
         if steps == 1:
             return (hi, 0.0)
@@ -173,6 +189,7 @@ class Karras(Continuous):
     rho: float = 7.0
 
     def __post_init__(self) -> None:
+        Continuous.__post_init__(self)
         check_range(self, rho=(0.1, 100.0))
 
     def between(self, share: float, lo: float, hi: float) -> float:

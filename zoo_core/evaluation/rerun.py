@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
-from zoo_core.config import decode
+from zoo_core.catalogue import as_sampler, as_scheduler
+from zoo_core.config import decode, encode
 from zoo_core.errors import ConfigError, NotFoundError, UnknownNameError, UsageError, ZooError
 from zoo_core.evaluation.evaluate import Evaluation, metric
 from zoo_core.evaluation.gathering import OnBatch
@@ -210,7 +211,7 @@ def _judged(record: Mapping[str, Any], now: Mapping[str, Any], missing: str) -> 
     same = record.get("build") == build() and _processor(record) == _processor(now)
     states: dict[State, str] = {}
     for name in dict.fromkeys([*record, *now]):
-        if name not in _FREE and record.get(name) != now.get(name):
+        if name not in _FREE and _today(name, record.get(name)) != now.get(name):
             states["fail"] = f"{name} was {_short(record.get(name))}, and is {_short(now.get(name))}"
     for what, before, after in _pairs(record, now):
         verdict = _compared(before, after, same)
@@ -220,6 +221,13 @@ def _judged(record: Mapping[str, Any], now: Mapping[str, Any], missing: str) -> 
     # Nobody here has seen the data: whoever wrote the number wrote the statistics too.
     trusting = f"by the statistics that it carries, since {missing}" if missing and "real" in record["n"] else ""
     return Rerun(record=record, state=state, value=now["value"], why=states.get(state, trusting))
+
+
+def _today(name: str, value: Any) -> Any:
+    """What stands under ``name`` of a record, as it would be written now: an option that came later has its default there."""
+    if name in ("sampler", "scheduler") and value is not None:
+        return encode(as_sampler(value) if name == "sampler" else as_scheduler(value))
+    return {**value, "config": encode(decode(DatasetConfig, value["config"], name))} if name == "data" else value
 
 
 def _short(value: Any) -> str:
