@@ -139,6 +139,7 @@ def test_only_inceptions_features_make_an_fid() -> None:
     assert "no FID" not in section(record("kid"))
     points = section(record(features={"name": "identity"}))
     assert "4,656 samples of seed 0 against 4,656 of `folder:$AFHQ/train`, as they are." in points
+    assert "| seconds per sample |" in points
 
 
 def test_a_number_of_a_model_on_data_is_a_line() -> None:

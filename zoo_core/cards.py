@@ -323,7 +323,7 @@ model = {load_call(name)}
 samples = model.sample(16, seed=0)
 ```
 {own}
-Image i of a seed is always drawn from the same noise, whatever the batch size and device.""".strip()
+{"Image" if pipeline else "Sample"} i of a seed is always drawn from the same noise, whatever the batch size and device.""".strip()
 
 
 def _use_of_a_judge(name: str, plugin: str) -> str:

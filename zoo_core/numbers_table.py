@@ -48,7 +48,7 @@ class Table:
 
     Args:
         caption: says of what they are.
-        columns: sampler, NFE, seconds per image, and the metrics.
+        columns: sampler, NFE, seconds per image or sample, and the metrics.
         rows: a sampler each; below, what real images reach.
     """
 
@@ -97,7 +97,7 @@ def _table(group: Sequence[Record], style: Style) -> Table:
     below = " The last rows compare halves of the real ones: as they are, and with one of them harmed." if real else ""
     return Table(
         caption=f"{caption(group, style)}.{_processors(group, style)}{below}",
-        columns=("sampler", "NFE", "seconds per image", *map(style.name, metrics)),
+        columns=("sampler", "NFE", f"seconds per {_what(group)[:-1]}", *map(style.name, metrics)),
         rows=(*drawn, *real),
     )
 
@@ -175,7 +175,7 @@ def caption(group: Sequence[Record], style: Style = MARKDOWN) -> str:
     """What records that can be compared are of: which samples, against which real ones, in which features."""
     first, drawn = group[0], count(group[0], "drawn")
     space = fields(first, "features").get("name")
-    what = "samples" if space == _NO_NET else "images"
+    what = _what(group)
     real = next((n for n in (count(record, "real") for record in group) if n), None)
     told = [
         f"{what.capitalize() if drawn is None else f'{drawn:,} {what}'} of seed {style.word(str(first.get('seed', 0)))}",
@@ -183,6 +183,10 @@ def caption(group: Sequence[Record], style: Style = MARKDOWN) -> str:
         _in_space(space, group, style) if isinstance(space, str) else "",
     ]
     return "".join(told)
+
+
+def _what(group: Sequence[Record]) -> str:
+    return "samples" if fields(group[0], "features").get("name") == _NO_NET else "images"
 
 
 def _in_space(space: str, group: Sequence[Record], style: Style) -> str:
