@@ -6,6 +6,7 @@ signal plus two standard deviations of the noise, so that both ends use the whol
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -21,7 +22,7 @@ from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
 from zoo_core.training.data import Data
 
-__all__ = ["denoiser", "forward", "level_at", "nearest", "reverse", "trained_levels", "visible"]
+__all__ = ["Density", "denoiser", "density", "forward", "level_at", "nearest", "reverse", "trained_levels", "visible"]
 
 _CONTINUOUS = 1000
 
@@ -98,6 +99,48 @@ def _nearest(sigmas: Sequence[float], sigma: float) -> int:
     if sigma == 0:
         return len(sigmas) - 1
     return min(range(len(sigmas) - 1), key=lambda i: abs(math.log(sigmas[i] / sigma)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Density:
+    """The density of a model of points in the plane.
+
+    Args:
+        values: on a grid, float64 (side, side); the rows are x_2, from below, the columns x_1.
+        extent: left, right, bottom and top of the grid.
+        caption: what the density is of.
+        mass: the sum over the grid times the area of a cell: about 1 where the grid holds all of it.
+    """
+
+    values: Tensor
+    extent: tuple[float, float, float, float]
+    caption: str
+    mass: float
+
+
+def density(pretrained: Pretrained, points: Tensor, *, side: int = 120) -> Density:
+    """The learned density around ``points`` (n, 2), on a grid of ``side`` x ``side`` cells, a tenth wider than these on each side.
+
+    Raises:
+        CapabilityError: the model cannot give a log-probability.
+        UsageError: its samples are no points in the plane.
+    """
+    if pretrained.event.shape != (2,):
+        raise UsageError(f"densities are drawn of points in the plane, and {pretrained.name} draws samples of {pretrained.event.shape}")
+    low, high = points.amin(0).double(), points.amax(0).double()
+    margin = 0.1 * (high - low).clamp(min=1e-6)
+    low, cell = low - margin, (high - low + 2 * margin) / side
+    # The middles of the cells.
+    first, second = (low[i] + cell[i] * (torch.arange(side) + 0.5) for i in range(2))
+    grid = torch.stack(torch.meshgrid(first, second, indexing="xy"), dim=-1).view(-1, 2).float()
+    found = pretrained.log_prob(grid, batch_size=1 << 13)
+    values = found.value.double().exp().view(side, side)
+    high = low + side * cell
+    what = "density" if found.kind == "exact" else "lower bound of the density" if found.kind == "lower_bound" else "density, estimated"
+    if pretrained.log_prob_method() == "ode":
+        what = f"density of data with noise of sigma {cast(Denoiser, pretrained.model).sigma_range[0]:g}, by the ODE"
+    extent = (low[0].item(), high[0].item(), low[1].item(), high[1].item())
+    return Density(values=values, extent=extent, caption=what, mass=(values.sum() * cell.prod()).item())
 
 
 def nearest(

@@ -27,9 +27,7 @@ __all__ = ["evaluate"]
 @click.option("--features", metavar="NAME", help="A checkpoint with features, inception, or timm:NAME.  [default: by the data]")
 @click.option("--sampler", metavar="NAME", help="A sampler with its own defaults.  [default: the checkpoint's]")
 @click.option("--steps", metavar="N,...", help="Steps of the sampler; several measure each.")
-@click.option(
-    "-o", "--option", "options", multiple=True, metavar="KEY=VALUE", help="Of the sampler, data.KEY or METRIC.KEY; repeatable."
-)
+@click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE", help="Of the sampler, data.KEY or METRIC.KEY; repeatable.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the samples.")
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, metavar="N", help="How many at once.")
 @click.option("--device", metavar="NAME", help="cpu, cuda, ...  [default: the first accelerator, or the CPU]")
