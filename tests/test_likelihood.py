@@ -242,7 +242,7 @@ def test_the_reconstruction_is_the_mass_between_two_levels() -> None:
     assert mass.sum().item() == pytest.approx(1)
     torch.testing.assert_close((-found.reconstruction / 4)[2:4], mass.log()[[140, 153]], atol=0.02, rtol=0)
     # Where the plain difference rounds to 0, the logarithm is still right: by the tail's series, to 1 %.
-    tail = -((edges[255].item() - 0.2) / 0.1) ** 2 / 2 - math.log((edges[255].item() - 0.2) / 0.1 * math.sqrt(2 * math.pi))
+    tail = -(((edges[255].item() - 0.2) / 0.1) ** 2) / 2 - math.log((edges[255].item() - 0.2) / 0.1 * math.sqrt(2 * math.pi))
     assert -found.reconstruction[5].item() / 4 == pytest.approx(tail, rel=0.01)
     assert found.reconstruction.isfinite().all()
     assert (found.consistency == 0).all()
