@@ -1,4 +1,4 @@
-"""Theorems about log-probabilities as users meet them: units, spaces, methods, the metrics nll and bpd, and bounds that say what they are."""
+"""Theorems about log-probabilities as users meet them: units, spaces, methods, metrics, and bounds that say what they are."""
 
 import json
 import math
