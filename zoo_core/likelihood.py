@@ -6,6 +6,7 @@ Both are in the coordinate x_sigma = x_0 + sigma * eps, and so of every :class:`
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -14,10 +15,12 @@ from zoo_core.errors import CapabilityError, ConfigError, UsageError, ZooError
 from zoo_core.images import exact_uint8
 from zoo_core.interfaces import Denoiser, DiscreteScheduler, LogProb, Rng
 
-__all__ = ["EXACT_DIMS", "MOST_EVALUATIONS", "PROBES", "TOLERANCE", "Bound", "bound", "ode", "solve"]
+__all__ = ["EXACT_DIMS", "METHODS", "MOST_EVALUATIONS", "PROBES", "TOLERANCE", "Bound", "bound", "ode", "solve"]
 
 EXACT_DIMS = 16
 """Up to so many dimensions the divergence is exact unless probes are asked for."""
+METHODS = MappingProxyType({"own": "density", "ode": "denoise", "bound": "denoise"})
+"""By which a log-probability is had, and the capability that each needs."""
 PROBES = 4
 TOLERANCE = 1e-5
 MOST_EVALUATIONS = 6000

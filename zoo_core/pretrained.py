@@ -290,7 +290,7 @@ class Pretrained:
             CapabilityError: the model cannot give a log-probability, or not by that ``method``.
             UsageError: there is no such method.
         """
-        needs = {"own": "density", "ode": "denoise", "bound": "denoise"}
+        needs = likelihood.METHODS
         if method is None:
             able = [name for name in ("own", "ode") if needs[name] in self.capabilities]
             if not able:

@@ -45,11 +45,7 @@ def metric(name: str, options: Mapping[str, Any] | None = None) -> Metric | Data
         UnknownNameError: no installed plugin has one.
         ConfigError: it has no such option, or refuses its value.
     """
-    target = resolve(registry().spec(MetricSpec, name).target)
-    try:
-        made: Metric | DataMetric = target(**(options or {}))
-    except TypeError as error:
-        raise ConfigError(f"the metric {name}: {error}", "leave its options out") from error
+    made: Metric | DataMetric = decode(resolve(registry().spec(MetricSpec, name).target), options or {}, name)
     return made
 
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from zoo_core.config import check_range
 from zoo_core.errors import CapabilityError, ConfigError, UsageError, ZooError
 from zoo_core.evaluation import distances
 from zoo_core.evaluation.gathering import Gathered
 from zoo_core.evaluation.statistics import Estimate
-from zoo_core.likelihood import Bound
+from zoo_core.likelihood import METHODS, Bound
 
 if TYPE_CHECKING:
     from zoo_core.interfaces import LogProb
@@ -127,6 +128,9 @@ class KernelDistance(Metric):
     features = True
     degree: int = 3
 
+    def __post_init__(self) -> None:
+        check_range(self, degree=(1, 10))
+
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         return distances.kid(real.features, drawn.features, degree=self.degree)
 
@@ -166,6 +170,9 @@ class Precision(Metric):
     better = "higher"
     k: int = 3
 
+    def __post_init__(self) -> None:
+        check_range(self, k=(1, 1000))
+
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         return _precision_recall(real, drawn, self.k)[0]
 
@@ -177,6 +184,9 @@ class Recall(Metric):
     features = True
     better = "higher"
     k: int = 3
+
+    def __post_init__(self) -> None:
+        check_range(self, k=(1, 1000))
 
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         return _precision_recall(real, drawn, self.k)[1]
@@ -190,6 +200,9 @@ class Density(Metric):
     better = "higher"
     k: int = 5
 
+    def __post_init__(self) -> None:
+        check_range(self, k=(1, 1000))
+
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         return _density_coverage(real, drawn, self.k)[0]
 
@@ -201,6 +214,9 @@ class Coverage(Metric):
     features = True
     better = "higher"
     k: int = 5
+
+    def __post_init__(self) -> None:
+        check_range(self, k=(1, 1000))
 
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         return _density_coverage(real, drawn, self.k)[1]
@@ -271,7 +287,7 @@ class NegativeLogLikelihood(DataMetric):
     k: int | None = None
 
     def __post_init__(self) -> None:
-        _check_asking(self.method, self.k)
+        _check_asked(self)
 
     def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Answers:
         found, facts = _log_prob(model, x, first, self.method, self.k)
@@ -293,7 +309,7 @@ class BitsPerDim(DataMetric):
     k: int | None = None
 
     def __post_init__(self) -> None:
-        _check_asking(self.method, self.k)
+        _check_asked(self)
 
     def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Answers:
         found, facts = _log_prob(model, x, first, self.method, self.k)
@@ -302,11 +318,10 @@ class BitsPerDim(DataMetric):
         return Answers(values=found.bits_per_dim(dims), facts=facts, terms=terms)
 
 
-def _check_asking(method: object, k: object) -> None:
-    if method is not None and not isinstance(method, str):
-        raise ConfigError(f"method must be own, ode or bound, not {str(method)[:40]!r}")
-    if k is not None and (type(k) is not int or not 1 <= k <= 10**6):
-        raise ConfigError(f"k must be a whole number in [1, 1000000], not {str(k)[:40]!r}")
+def _check_asked(asked: NegativeLogLikelihood | BitsPerDim) -> None:
+    check_range(asked, k=(1, 10**6))
+    if asked.method not in (None, *METHODS):
+        raise ConfigError(f"method must be one of {', '.join(METHODS)}, not {asked.method!s:.40}")
 
 
 def _log_prob(model: "Pretrained", x: Tensor, first: int, method: str | None, k: int | None) -> "tuple[LogProb, dict[str, str]]":
