@@ -258,6 +258,31 @@ FAULTS = [
         model="def log_prob(self, *args, **options):\n    return replace(super().log_prob(*args, **options), kind='estimate')",
     ),
     Fault(
+        check="log_prob_is_well_formed",
+        what="exact with an error",
+        model="def log_prob(self, *args, **options):\n    got = super().log_prob(*args, **options)\n"
+        "    return replace(got, stderr=got.value.abs())",
+    ),
+    Fault(
+        check="log_prob_is_well_formed",
+        what="a mass above 1",
+        config="shape: tuple[int, ...] = (1, 2, 2)\nbounded: bool = True",
+        model="def log_prob(self, *args, **options):\n    got = super().log_prob(*args, **options)\n"
+        "    return replace(got, value=got.value.abs(), space='uint8')",
+    ),
+    Fault(
+        check="log_prob_is_well_formed",
+        what="the mass of points",
+        model="def log_prob(self, *args, **options):\n    got = super().log_prob(*args, **options)\n"
+        "    return replace(got, value=-got.value.abs(), space='uint8')",
+    ),
+    Fault(
+        check="more_draws_make_no_bound_worse",
+        what="the sum of the draws",
+        model="def log_prob(self, *args, k=1, **options):\n    got = super().log_prob(*args, **options)\n"
+        "    return replace(got, value=-k * got.value.abs(), kind='lower_bound')",
+    ),
+    Fault(
         check="density_is_that_of_decode",
         what="the wrong sign",
         model="def log_prob(self, *args, **options):\n    got = super().log_prob(*args, **options)\n"

@@ -20,6 +20,7 @@ HEAVY_MODULES = (
     "zoo_core.evaluation",
     "zoo_core.figures",
     "zoo_core.images",
+    "zoo_core.likelihood",
     "zoo_core.pretrained",
     "zoo_core.rng",
     "zoo_core.testing.checkpoints",

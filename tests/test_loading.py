@@ -125,7 +125,8 @@ def test_what_a_model_cannot_do_names_the_families_that_can(flow: Pretrained, de
         (lambda: denoiser.encode(x), "fake"),
         (lambda: denoiser.decode(x), "fake"),
         (lambda: denoiser.reconstruct(x), "fake"),
-        (lambda: denoiser.log_prob(x), "fake"),
+        (lambda: denoiser.log_prob(x, method="own"), "fake"),
+        (lambda: flow.log_prob(x, method="ode"), "fake-denoiser"),
         (lambda: denoiser.interpolate(x[0], x[1]), "fake"),
     ]
     for call, able in cases:

@@ -34,6 +34,7 @@ def _metric(name: str, target: str, requires: str, paper: str, summary: str) -> 
 _PRDC, _PR = "arXiv:2002.09797", "arXiv:1904.06991"
 _METRICS = [
     _metric("accuracy", "Accuracy", "classify", "", "real samples whose class the model names"),
+    _metric("bpd", "BitsPerDim", "density", "", "-log2 p of real samples, for a dimension; a bound says that it is one"),
     _metric("class-accuracy", "ClassAccuracy", "labels classify", "", "samples that are taken for the class that was asked for"),
     _metric("coverage", "Coverage", "features", _PRDC, "real samples with a drawn one nearby"),
     _metric("density", "Density", "features", _PRDC, "how many real samples are near a drawn one"),
@@ -41,6 +42,7 @@ _METRICS = [
     _metric("is", "InceptionScore", "classify", "arXiv:1606.03498", "sure of each sample's class, and of many classes in all"),
     _metric("kid", "KernelDistance", "features", "arXiv:1801.01401", "kernel distance between the features, unbiased"),
     _metric("nearest-train", "NearestTrain", "features", "", "distance to the nearest training sample: towards 0 for copies"),
+    _metric("nll", "NegativeLogLikelihood", "density", "", "-log p of real samples, in nats; a bound says that it is one"),
     _metric("precision", "Precision", "features", _PR, "drawn samples that lie among real ones"),
     _metric("recall", "Recall", "features", _PR, "real samples that lie among drawn ones"),
 ]

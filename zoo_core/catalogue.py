@@ -135,9 +135,9 @@ def as_scheduler(choice: "str | Mapping[str, Any] | Scheduler") -> Scheduler:
 
 
 def incapable(what: str, capability: str, hint: str = "") -> CapabilityError:
-    """The error for a model that lacks ``capability``; it names the families that have it."""
+    """The error for a model that lacks ``capability``, or all of several with spaces between; it names the families that have one."""
     specs = {spec.name: spec for claims in registry().claims(ModelSpec).values() for spec in (claim.spec for claim in claims)}
-    able = [name for name, spec in specs.items() if isinstance(spec, ModelSpec) and capability in spec.capabilities]
+    able = [name for name, spec in specs.items() if isinstance(spec, ModelSpec) and spec.capabilities & {*capability.split()}]
     return CapabilityError(what, hint or (f"families that can: {', '.join(able)}" if able else "no installed family can"))
 
 

@@ -24,9 +24,11 @@ from zoo_core.samplers import Langevin
 from zoo_core.training.data import Data
 
 __all__ = [
+    "Density",
     "Field",
     "annealed",
     "denoiser",
+    "density",
     "forward",
     "inpainted",
     "langevin",
@@ -255,6 +257,48 @@ def paths(pretrained: Pretrained, n: int, field: Field, *, seed: int = 0, sample
     off = ((states < field.at.min(0).values) | (states > field.at.max(0).values)).any(2)
     begins = [min(int(row.nonzero().max()) + 1, len(row) - 1) if row.any() else 0 for row in off]
     return [path[begin:] for path, begin in zip(states, begins, strict=True)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Density:
+    """The density of a model of points in the plane.
+
+    Args:
+        values: on a grid, float64 (side, side); the rows are x_2, from below, the columns x_1.
+        extent: left, right, bottom and top of the grid.
+        caption: what the density is of.
+        mass: the sum over the grid times the area of a cell: about 1 where the grid holds all of it.
+    """
+
+    values: Tensor
+    extent: tuple[float, float, float, float]
+    caption: str
+    mass: float
+
+
+def density(pretrained: Pretrained, points: Tensor, *, side: int = 120) -> Density:
+    """The learned density around ``points`` (n, 2), on a grid of ``side`` x ``side`` cells, a tenth wider than these on each side.
+
+    Raises:
+        CapabilityError: the model cannot give a log-probability.
+        UsageError: its samples are no points in the plane.
+    """
+    if pretrained.event.shape != (2,):
+        raise UsageError(f"densities are drawn of points in the plane, and {pretrained.name} draws samples of {pretrained.event.shape}")
+    low, high = points.amin(0).double(), points.amax(0).double()
+    margin = 0.1 * (high - low).clamp(min=1e-6)
+    low, cell = low - margin, (high - low + 2 * margin) / side
+    # The middles of the cells.
+    first, second = (low[i] + cell[i] * (torch.arange(side) + 0.5) for i in range(2))
+    grid = torch.stack(torch.meshgrid(first, second, indexing="xy"), dim=-1).view(-1, 2).float()
+    found = pretrained.log_prob(grid, batch_size=1 << 13)
+    values = found.value.double().exp().view(side, side)
+    high = low + side * cell
+    what = "density" if found.kind == "exact" else "lower bound of the density" if found.kind == "lower_bound" else "density, estimated"
+    if pretrained.log_prob_method() == "ode":
+        what = f"density of data with noise of sigma {cast(Denoiser, pretrained.model).sigma_range[0]:g}, by the ODE"
+    extent = (low[0].item(), high[0].item(), low[1].item(), high[1].item())
+    return Density(values=values, extent=extent, caption=what, mass=(values.sum() * cell.prod()).item())
 
 
 def nearest(

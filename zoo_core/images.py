@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
+    "exact_uint8",
     "from_uint8",
     "grid",
     "is_image",
@@ -50,6 +51,20 @@ def to_uint8(images: Tensor) -> Tensor:
 def from_uint8(pixels: Tensor) -> Tensor:
     """Images in [-1, 1], float32, of 8-bit pixels of any shape; ``to_uint8`` gives exactly those pixels back."""
     return pixels.float() / 127.5 - 1
+
+
+def exact_uint8(images: Tensor) -> Tensor:
+    """8-bit pixels, uint8, of images that lie on the 256 levels of [-1, 1], level / 127.5 - 1, to a thousandth of a step.
+
+    Raises:
+        UsageError: some value is none of the levels.
+    """
+    levels = (images.double() + 1) * 127.5
+    off = (levels - levels.round().clamp(0, 255)).abs()
+    if not bool((off <= 1e-3).all()):
+        wrong = images[~(off <= 1e-3)][0].item()
+        raise UsageError(f"{wrong:.6g} is no level of an 8-bit image in [-1, 1]", "round it: images.from_uint8(images.to_uint8(x))")
+    return levels.round().to(torch.uint8)
 
 
 def is_image(shape: Sequence[int]) -> bool:

@@ -10,9 +10,11 @@ of frozen dataclasses.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import log
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from zoo_core.config import Tagged
+from zoo_core.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,11 +135,16 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogProb:
-    """A log-probability and what it is.
+    """A log-probability in nats, and what it is.
 
-    ``value`` (n,) is in nats per sample. ``kind`` says whether it is exact, a lower bound or an estimate (then ``stderr`` (n,) is its
-    standard error). ``space`` is what the probability is of: ``continuous`` a density, ``uint8`` the mass of an 8-bit image, ``binary``
-    that of a binary one.
+    Args:
+        value: (n,), of each sample.
+        kind: ``exact``; ``lower_bound``, whose expectation over the draws is at most the log-probability; or ``estimate``, which may err to
+            both sides.
+        space: what it is the probability of. ``continuous``: a density per unit of volume in the units of the event, which for images are
+            those of [-1, 1]; it may be of any size. ``uint8``: the mass of the 8-bit image that x is, x = level / 127.5 - 1. ``binary``:
+            the mass of an image of two levels, x = -1 for 0 and x = 1 for 1. The logarithm of a mass is at most 0.
+        stderr: (n,), the standard error of ``value``. An estimate has one, a lower bound may, what is exact has none.
     """
 
     value: "Tensor"
@@ -145,13 +152,39 @@ class LogProb:
     space: Literal["continuous", "uint8", "binary"] = "continuous"
     stderr: "Tensor | None" = None
 
+    def bits_per_dim(self, dims: int) -> "Tensor":
+        """-value / (dims ln 2), (n,), in bits per dimension: of a lower bound of the log-probability, an upper bound.
+
+        In ``uint8`` these are bits per subpixel, as papers have them. In ``continuous`` they are of a density in the units of the event:
+        they may be negative, and compare with nothing but densities in the same units. (A density in [-1, 1] that is constant over each of
+        the 256 levels has log2(127.5) = 6.99 bits per dimension less than the mass.)
+
+        Args:
+            dims: of the event: the product of its shape.
+
+        Raises:
+            UsageError: ``dims`` is not positive, or the space is ``binary``, of which papers tell nats.
+        """
+        if self.space == "binary":
+            raise UsageError("bits per dimension are not told of binary images", "tell nats: the metric nll")
+        if dims < 1:
+            raise UsageError(f"dims must be at least 1, not {dims}", "pass the product of the event's shape")
+        return -self.value / (dims * log(2))
+
 
 @runtime_checkable
 class Density(Protocol):
     """Capability ``density``: the log-probability of a sample."""
 
     def log_prob(self, x: "Tensor", labels: "Tensor | None" = None, *, rng: Rng | None = None, k: int = 1) -> LogProb:
-        """The log-probability of each row of ``x`` (n, *event.shape); ``k`` is the number of draws of a Monte Carlo bound."""
+        """The log-probability of each row of ``x`` (n, *event.shape).
+
+        Args:
+            x: of the space that the result names; who calls has seen to that.
+            labels: int64 (n,); None asks for the log-probability without a label.
+            rng: a row for each of ``x``, for what draws.
+            k: the number of draws of a Monte Carlo bound, at least 1. More never make its expectation worse.
+        """
         ...
 
 

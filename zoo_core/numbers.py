@@ -15,7 +15,7 @@ __all__ = ["METRICS", "comparable", "count", "fields", "is_number", "is_of_sampl
 
 METRICS = "metrics.json"
 # What the front matter says of a number: all else is in metrics.json, and would not fit there.
-_ARGS = ("stderr", "unit", "kind", "options", "n", "sampler", "scheduler", "nfe", "seed")
+_ARGS = ("stderr", "unit", "kind", "space", "method", "options", "n", "sampler", "scheduler", "nfe", "seed")
 
 
 def numbers(metrics: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -12,7 +12,20 @@ from typing import Any
 from zoo_core.markdown import code, describe, one_line, word
 from zoo_core.numbers import comparable, count, fields, is_number, is_of_samples, numbers, seconds_each
 
-__all__ = ["MARKDOWN", "PLAIN", "Style", "Table", "caption", "lines", "numbers_section", "rounded", "sampler_of", "tables"]
+__all__ = [
+    "MARKDOWN",
+    "PLAIN",
+    "Style",
+    "Table",
+    "caption",
+    "lines",
+    "nature",
+    "numbers_section",
+    "relation",
+    "rounded",
+    "sampler_of",
+    "tables",
+]
 
 Record = Mapping[str, Any]
 
@@ -31,15 +44,21 @@ class Style:
         name: writes a name, such as that of a data set.
         word: writes a word, which may stand as it is.
         beside: stands between a number and its standard error.
+        relations: what stands before a number of which kind: whether it is a bound.
     """
 
     name: Callable[[str], str]
     word: Callable[[str], str]
     beside: str
+    relations: Mapping[str, str]
 
 
-MARKDOWN = Style(name=code, word=word, beside="±")
-PLAIN = Style(name=one_line, word=one_line, beside="+-")
+MARKDOWN = Style(name=code, word=word, beside="±", relations={"upper_bound": "≤", "lower_bound": "≥", "estimate": "≈"})
+PLAIN = Style(name=one_line, word=one_line, beside="+-", relations={"upper_bound": "<=", "lower_bound": ">=", "estimate": "~"})
+
+_KINDS = {"upper_bound": "an upper bound", "lower_bound": "a lower bound", "estimate": "an estimate"}
+_SPACES = {"continuous": "of a density", "uint8": "of 8-bit images", "binary": "of binary images"}
+_METHODS = {"ode": "by the ODE", "bound": "by the variational bound"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -213,11 +232,31 @@ def lines(records: Sequence[Record], style: Style = MARKDOWN) -> list[str]:
 
 
 def _line(record: Record, style: Style) -> str:
-    unit = f" {style.word(record['unit'])}" if record.get("unit") else ""
-    kind = f" ({style.word(str(record['kind']))})" if record.get("kind") else ""
+    unit = nature(record, style)
     n = count(record, "real")
     on = f"on the {n:,} of" if n is not None else "on"
-    return f"{style.word(_metric(record))} {_told(record, style)}{unit}{kind} {on} {_data(record, style)}"
+    return f"{style.word(_metric(record))} {_told(record, style)}{f' {unit}' if unit else ''} {on} {_data(record, style)}"
+
+
+def nature(record: Record, style: Style = MARKDOWN) -> str:
+    """The unit of a number, what it is of, whether it is a bound, and its terms: ``bits/dim of 8-bit images (an upper bound)``."""
+    unit, space, kind = (_text(record, key) for key in ("unit", "space", "kind"))
+    told = [_KINDS.get(kind, "" if kind == "exact" else style.word(kind)), _METHODS.get(_text(record, "method"), "")]
+    terms = fields(record, "terms")
+    told += [f"{style.word(name)} {_told(fields(terms, name), style)}" for name in terms]
+    beside = ", ".join(filter(None, told))
+    return " ".join(filter(None, [style.word(unit), _SPACES.get(space, style.word(space)), f"({beside})" if beside else ""]))
+
+
+def _text(record: Record, key: str) -> str:
+    value = record.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def relation(record: Record, style: Style = MARKDOWN) -> str:
+    """What stands before the number of a record where it is no exact one, with a space after it: ``<= ``."""
+    mark = style.relations.get(_text(record, "kind"))
+    return f"{mark} " if mark else ""
 
 
 def _told(entry: Record, style: Style) -> str:
@@ -225,7 +264,7 @@ def _told(entry: Record, style: Style) -> str:
     value, stderr = entry.get("value"), entry.get("stderr")
     if not is_number(value):
         return ""
-    return rounded(value, 4) + (f" {style.beside} {rounded(stderr, 2)}" if is_number(stderr) else "")
+    return relation(entry, style) + rounded(value, 4) + (f" {style.beside} {rounded(stderr, 2)}" if is_number(stderr) else "")
 
 
 def rounded(value: float, digits: int) -> str:

@@ -12,10 +12,10 @@ from zoo_core.numbers_table import rounded
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zoo_core.figures import Field
+    from zoo_core.figures import Density, Field
     from zoo_core.quality import Panel
 
-__all__ = ["clouds", "curves", "quality", "scatter", "score_fields"]
+__all__ = ["clouds", "curves", "density", "quality", "scatter", "score_fields"]
 
 
 def _figure(width: float, height: float, rows: int = 1, columns: int = 1, share: bool = True) -> tuple[Any, Any]:
@@ -110,6 +110,24 @@ def _square(axes: Any, centre: "Tensor", reach: float) -> None:
     axes.set_aspect("equal")
     axes.set_xlim(x - reach, x + reach)
     axes.set_ylim(y - reach, y + reach)
+
+
+def density(found: "Density", points: "Tensor", metadata: Mapping[str, str] | None = None, title: str = "") -> bytes:
+    """A density over the plane, its colour bar from 0 on, and the points (n, 2) above it, on axes of equal scale."""
+    figure, axes = _figure(6.4, 5.2)
+    image = axes.imshow(found.values.numpy(), origin="lower", extent=found.extent, cmap="Blues", vmin=0, interpolation="nearest")
+    size = min(max(2000 / len(points), 1.0), 12.0)
+    axes.scatter(
+        points[:, 0].numpy(), points[:, 1].numpy(), s=size, c="#d1495b", alpha=0.6, linewidths=0, label=f"{len(points):,} of the data"
+    )
+    axes.set_xlim(*found.extent[:2])
+    axes.set_ylim(*found.extent[2:])
+    axes.set_xlabel("$x_1$")
+    axes.set_ylabel("$x_2$")
+    axes.set_title(_text(title), fontsize=11)
+    axes.legend(loc="upper left", fontsize=8, frameon=False, markerscale=2)
+    figure.colorbar(image, ax=axes, label=found.caption, shrink=0.85)
+    return _png(figure, metadata)
 
 
 def curves(

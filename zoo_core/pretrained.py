@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields, replace
 from functools import cached_property
 from typing import Any, Self, cast
 
@@ -9,11 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from zoo_core import likelihood
 from zoo_core.arguments import dtype_of, level, whole
 from zoo_core.cards import ModelCard, parse
 from zoo_core.catalogue import CheckpointConfig, as_sampler, as_scheduler, default_sampler, family_of, incapable
 from zoo_core.errors import CapabilityError, ConfigError, IncompatibleCheckpoint, PluginLoadError, UnsafeContentError, UsageError
 from zoo_core.hub import CARD, WEIGHTS, Files
+from zoo_core.images import exact_uint8
 from zoo_core.inpainting import given
 from zoo_core.interfaces import (
     CAPABILITIES,
@@ -275,24 +278,76 @@ class Pretrained:
         return self.decode(self.encode(x, labels), labels)
 
     def log_prob(
-        self, x: Tensor, labels: "int | Sequence[int] | Tensor | None" = None, *, seed: int = 0, k: int = 1, first: int = 0
+        self,
+        x: Tensor,
+        labels: "int | Sequence[int] | Tensor | None" = None,
+        *,
+        method: str | None = None,
+        seed: int = 0,
+        k: int | None = None,
+        first: int = 0,
+        batch_size: int = 64,
     ) -> LogProb:
-        """The log-probability of each sample of ``x`` (n, *event.shape), in nats, with what kind of number it is.
+        """The log-probability of each sample of ``x`` (n, *event.shape), in nats, with what kind of number it is of what space.
+
+        The model computes in float32 whatever ``dtype`` it was moved to: narrower types err by more than the differences that matter. Row i
+        draws the noise of image ``first`` + i of the seed, so the batch size changes no draw.
 
         Args:
-            x: samples.
+            x: samples of the space: any values for a density, levels of 8-bit images, or -1 and 1 for binary ones.
             labels: a class for all, or one for each.
-            seed: of the draws of a Monte Carlo bound; row i draws as image ``first`` + i does.
-            k: the number of such draws.
+            method: ``own``, what the family itself says (the capability ``density``); ``ode``, the density of the probability-flow ODE of a
+                denoiser, :func:`zoo_core.likelihood.ode`; ``bound``, the variational bound of a denoiser,
+                :func:`zoo_core.likelihood.bound`, which has the terms. None is ``own`` where there is one, and otherwise ``ode``.
+            seed: of the draws.
+            k: the number of draws: of a Monte Carlo bound, 1 when None; for the others see their functions.
             first: number of the first row, for those who go through a large set in pieces.
+            batch_size: how many at once; changes speed and memory.
+
+        Raises:
+            CapabilityError: the model cannot give one, or not by that method.
+            UsageError: ``x`` has another shape, is not finite, or is not of the space; labels, k, ... are out of range; no such method.
+            ConfigError: the ODE was not solved in as many evaluations as it may take.
+            ZooError: the model gives values that are not finite.
         """
-        self._require("density", "give a log-probability")
-        model, x, classes = cast(Density, self.model), self._samples(x), self._labels(labels, len(x))
-        rng = ImageRng(seed, range(first, first + len(x)), self.device)
-        with self._inference():
-            found = model.log_prob(x, classes, rng=rng, k=k)
-        stderr = None if found.stderr is None else found.stderr.cpu()
-        return LogProb(value=found.value.cpu(), kind=found.kind, space=found.space, stderr=stderr)
+        chosen, n = self.log_prob_method(method), len(x)
+        seed, first, size = whole("seed", seed), whole("first", first), whole("batch_size", batch_size, 1)
+        draws, classes = None if k is None else whole("k", k, 1), self._labels(labels, n)
+        if not bool(x.isfinite().all()):
+            raise UsageError("x must be finite")
+        found = []
+        for begin in range(0, max(n, 1), size):
+            rows = slice(begin, min(begin + size, n))
+            rng = ImageRng(seed, range(first + rows.start, first + rows.stop), self.device)
+            with self._inference(torch.float32):
+                each = self._samples(x[rows]).float(), rng, None if classes is None else classes[rows], draws
+                found.append(self._log_prob(chosen, *each))
+            _check_space(x[rows], found[-1].space)
+        return _joined(found)
+
+    def log_prob_method(self, method: str | None = None) -> str:
+        """The method by which :meth:`log_prob` goes: ``own``, ``ode`` or ``bound``.
+
+        Raises:
+            CapabilityError: the model cannot give a log-probability, or not by that ``method``.
+            UsageError: there is no such method.
+        """
+        needs = likelihood.METHODS
+        if method is None:
+            able = [name for name in ("own", "ode") if needs[name] in self.capabilities]
+            if not able:
+                raise incapable(f"{self.name} cannot give a log-probability: its model has neither density nor denoise", "density denoise")
+            return able[0]
+        if method not in needs:
+            raise UsageError(f"method must be one of {', '.join(needs)}, not {method[:40]!r}")
+        self._require(needs[method], f"give a log-probability by the method {method}")
+        return method
+
+    def _log_prob(self, method: str, x: Tensor, rng: ImageRng, labels: Tensor | None, k: int | None) -> LogProb:
+        if method == "own":
+            return cast(Density, self.model).log_prob(x, labels, rng=rng, k=k or 1)
+        denoiser = cast(Denoiser, self.model)
+        return likelihood.ode(denoiser, x, rng, labels, k=k) if method == "ode" else likelihood.bound(denoiser, x, rng, labels, k=k)
 
     def denoise(self, x: Tensor, sigma: "float | Tensor", labels: "int | Sequence[int] | Tensor | None" = None) -> Tensor:
         """E[x_0 | x_sigma = x], estimated: ``x`` (n, *event.shape) at noise level ``sigma``, one for all or (n,)."""
@@ -376,20 +431,38 @@ class Pretrained:
         return Guided(cast(Denoiser, self.model), scale)
 
     @contextmanager
-    def _inference(self) -> Iterator[None]:
-        """No gradients, the fast memory layout, autocast for the narrow dtypes, and full float32 where float32 is asked for."""
+    def _inference(self, dtype: torch.dtype | None = None) -> Iterator[None]:
+        """No gradients, the fast memory layout, autocast for the narrow dtypes, and full float32 where float32 is asked for.
+
+        ``dtype`` is the model's own when None.
+        """
         if not self._laid_out:
             # Convolutions run faster on channels-last weights. At the first use and not in load(), since it costs a copy.
             self.model.to(memory_format=torch.channels_last)
             self._laid_out = True
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
-            if self.dtype != torch.float32:
-                stack.enter_context(torch.autocast(self.device.type, self.dtype))
+            if (dtype := dtype or self.dtype) != torch.float32:
+                stack.enter_context(torch.autocast(self.device.type, dtype))
             elif self.device.type == "cuda":
                 # TensorFloat-32 convolutions, torch's default, are good to 1e-3 only.
                 stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
             yield
+
+
+def _check_space(x: Tensor, space: str) -> None:
+    """Raises UsageError unless ``x`` is of the space that a log-probability says it is of."""
+    if space == "uint8":
+        exact_uint8(x)
+    if space == "binary" and not bool((x.abs() == 1).all()):
+        raise UsageError("x must be binary, -1 for 0 and 1 for 1, for a model of binary images", "x = torch.where(x > 0, 1.0, -1.0)")
+
+
+def _joined(parts: Sequence[LogProb]) -> LogProb:
+    """The log-probabilities of all rows, on the CPU."""
+    columns = {item.name: [getattr(part, item.name) for part in parts] for item in fields(parts[0])}
+    tensors: dict[str, Any] = {name: torch.cat(each).cpu() for name, each in columns.items() if isinstance(each[0], Tensor)}
+    return replace(parts[0], **tensors)
 
 
 def _moved(model: nn.Module, device: torch.device | str) -> torch.device:

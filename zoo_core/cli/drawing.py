@@ -28,6 +28,7 @@ __all__ = [
     "LEVELS",
     "MOST",
     "check_number",
+    "draw_density",
     "draw_forward",
     "draw_inpaint",
     "draw_langevin",
@@ -270,6 +271,26 @@ def draw_nearest(
     _save(path, cells, model, facts, rows=[str(i) for i in range(n)], columns=columns, below=below)
     say(inert(f"{path}: images 0 to {n - 1} of seed {seed} and the images of {len(train):,} nearest to them in {judge.name}"))
     say("1 is how far a training image is from the nearest other one, in the mean; a copy is at 0")
+
+
+def draw_density(target: str, out: Path | None, *, data: str | None = None, root: str | None = None) -> None:
+    """The learned density of points in the plane, under points of the data."""
+    model, path = _opened(target, out, "density")
+    import torch
+
+    from zoo_core import figures
+    from zoo_core.evaluation.evaluate import data_of
+    from zoo_core.evaluation.real import Real
+    from zoo_core.files import write_file
+    from zoo_core.plots import density
+
+    real = Real(data_option(target, data, root, ()) or data_of(model.files), model.event.shape).data
+    points = real.rows(torch.arange(min(len(real), _POINTS)))
+    found = figures.density(model, real.rows(torch.arange(len(real))))
+    facts = {"Software": f"zoo-core {__version__}", "reference": str(model.files.reference), "data": f"sha256:{real.digest}"}
+    facts |= {"weights": f"sha256:{model.files.digest(WEIGHTS)}", "caption": found.caption}
+    write_file(path, density(found, points, facts, title=model.name))
+    say(inert(f"{path}: {found.caption}; the part that is shown has a mass of {found.mass:.3f}"))
 
 
 def draw_loss(target: str, out: Path | None) -> None:

@@ -11,6 +11,9 @@ from zoo_core.cli.options import OF_SCHEDULER, data_option, scheduler_option
 from zoo_core.cli.progress import Images
 from zoo_core.config import apply_overrides
 from zoo_core.errors import UsageError
+from zoo_core.numbers_table import PLAIN, nature, relation
+from zoo_core.registry import registry
+from zoo_core.specs import MetricSpec
 
 __all__ = ["evaluate"]
 
@@ -31,7 +34,7 @@ __all__ = ["evaluate"]
     "options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Of the sampler, or scheduler.KEY, data.KEY; repeatable.",
+    help="Of the sampler, or scheduler.KEY, data.KEY, METRIC.KEY.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the samples.")
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, metavar="N", help="How many at once.")
@@ -53,11 +56,12 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
       zoo evaluate ddpm-afhq-cat --sampler heun --scheduler karras --steps 5
       zoo evaluate local:runs/digits --floors --out metrics.json
       zoo evaluate classifier-mnist --metrics accuracy -o data.split=test
+      zoo evaluate ddpm-afhq-cat --metrics bpd -o bpd.method=bound -o bpd.k=10 -n 100
     """
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     data = data_option(reference, given["data"], given["data_root"], given["options"])
     schedule = scheduler_option(given["scheduler"], given["options"])
-    options = [text for text in given["options"] if not text.startswith(("data.", OF_SCHEDULER))]
+    of_metrics, options = _of_metrics([text for text in given["options"] if not text.startswith(("data.", OF_SCHEDULER))])
     from zoo_core.evaluation.evaluate import evaluate as measure
     from zoo_core.training.processes import Processes
 
@@ -65,6 +69,7 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
         records = measure(
             reference,
             names,
+            options=of_metrics,
             n=given["n"],
             data=data,
             features=given["features"],
@@ -88,6 +93,13 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
         _show(records)
 
 
+def _of_metrics(options: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Options of metrics, by the metrics' names, and all others."""
+    registered = registry().claims(MetricSpec)
+    ours = [text for text in options if text.partition("=")[0].rpartition(".")[0] in registered]
+    return apply_overrides({}, ours), [text for text in options if text not in ours]
+
+
 def _samplers(name: str | None, steps: str | None, options: list[str]) -> list[dict[str, Any] | None]:
     """What ``--sampler``, ``--steps`` and ``-o`` make of the checkpoint's sampler; None where they say nothing."""
     try:
@@ -105,11 +117,11 @@ def _show(records: list[dict[str, Any]]) -> None:
         beside += [f"{name} {entry['value']:.4g}" for name, entry in harms.items()]
         counts = " / ".join(f"{record['n'][kind]:,}" if kind in record["n"] else "-" for kind in ("drawn", "real"))
         features, nfe = record.get("features", {}).get("name", ""), str(record.get("nfe", ""))
-        rows.append([record["metric"], _told(record), counts, features, nfe, ", ".join(beside)])
-    heads = ["METRIC", "VALUE", "DRAWN / REAL", "FEATURES", "NFE", "REAL HALVES"]
+        rows.append([record["metric"], _told(record), nature(record, PLAIN), counts, features, nfe, ", ".join(beside)])
+    heads = ["METRIC", "VALUE", "UNIT", "DRAWN / REAL", "FEATURES", "NFE", "REAL HALVES"]
     filled = [column for column in range(len(heads)) if any(row[column] for row in rows)]
     table([heads[column] for column in filled], [[row[column] for column in filled] for row in rows])
 
 
 def _told(record: dict[str, Any]) -> str:
-    return f"{record['value']:.4g}" + (f" +- {record['stderr']:.2g}" if record["stderr"] is not None else "")
+    return f"{relation(record, PLAIN)}{record['value']:.4g}" + (f" +- {record['stderr']:.2g}" if record["stderr"] is not None else "")

@@ -9,6 +9,7 @@ from zoo_core.cli.drawing import (
     LEVELS,
     MOST,
     check_number,
+    draw_density,
     draw_forward,
     draw_inpaint,
     draw_langevin,
@@ -22,7 +23,7 @@ from zoo_core.cli.sample import SEED, OutPath
 
 __all__ = ["figure"]
 
-_KINDS = ["forward", "reverse", "langevin", "score-field", "inpaint", "loss", "quality", "nearest"]
+_KINDS = ["forward", "reverse", "langevin", "score-field", "inpaint", "loss", "quality", "nearest", "density"]
 
 
 @click.command()
@@ -73,7 +74,7 @@ _KINDS = ["forward", "reverse", "langevin", "score-field", "inpaint", "loss", "q
     help="inpaint, langevin, score-field: an option of the sampler, such as steps=20; repeatable.",
 )
 @click.option("--metric", "metrics", multiple=True, metavar="NAME", help="quality: what to draw; repeatable.  [default: fd]")
-@click.option("--data", metavar="NAME[:PATH]", help="nearest: the training images.  [default: what it was trained on]")
+@click.option("--data", metavar="NAME[:PATH]", help="nearest, density: the real samples.  [default: what it was trained on]")
 @click.option("--data-root", metavar="DIR", help="nearest: where the files of mnist, cifar10, ... are. Default: $ZOO_DATA.")
 @click.option("--features", metavar="NAME", help="nearest: the feature space, as `zoo evaluate` has it.  [default: by the data]")
 @click.option("--out", type=OutPath(), help="A .png.  [default: NAME-KIND.png]")
@@ -89,6 +90,7 @@ def figure(target: str, kind: str, out: Path | None, **given: Any) -> None:
     loss         the loss over the steps of training, of a checkpoint or a RUN
     quality      the numbers of metrics.json over evaluations of the net and time
     nearest      samples, each beside the five training images next to it
+    density      of points in the plane: the learned density under the data
 
     \b
     Examples:
@@ -100,6 +102,7 @@ def figure(target: str, kind: str, out: Path | None, **given: Any) -> None:
       zoo figure runs/cat loss
       zoo figure runs/cat quality --metric fd --metric recall
       zoo figure local:runs/cat nearest -n 4
+      zoo figure local:runs/moons density
     """
     n, seed = given["n"], given["seed"]
     check_number(n, 10_000 if kind == "langevin" else MOST)
@@ -120,5 +123,7 @@ def figure(target: str, kind: str, out: Path | None, **given: Any) -> None:
         draw_loss(target, out)
     elif kind == "quality":
         draw_quality(target, out, metrics=given["metrics"])
+    elif kind == "density":
+        draw_density(target, out, data=given["data"], root=given["data_root"])
     else:
         draw_nearest(target, out, n=n or 8, seed=seed, data=given["data"], root=given["data_root"], features=given["features"])

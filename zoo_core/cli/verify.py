@@ -8,7 +8,7 @@ import click
 
 from zoo_core.cli.console import echo_json, inert, say
 from zoo_core.errors import IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError, ZooError
-from zoo_core.numbers_table import sampler_of
+from zoo_core.numbers_table import PLAIN, relation, sampler_of
 from zoo_core.verifying import State, verdicts
 
 if TYPE_CHECKING:
@@ -118,4 +118,4 @@ def _described(again: "Rerun") -> str:
     features = record["features"].get("name", "") if isinstance(record.get("features"), dict) else ""
     beside = ", ".join(filter(None, [features, str(record.get("dataset", "")), sampler]))
     value = "" if again.value is None else f" now {again.value:.5g}"
-    return f"{record['metric']} {record['value']:.5g}{value} ({beside})" + (f": {again.why}" if again.why else "")
+    return f"{record['metric']} {relation(record, PLAIN)}{record['value']:.5g}{value} ({beside})" + (f": {again.why}" if again.why else "")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
@@ -14,7 +15,7 @@ from zoo_core.config import apply_overrides, decode, encode
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.evaluation.comparison import Comparison
 from zoo_core.evaluation.gathering import OnBatch
-from zoo_core.evaluation.metrics import DataMetric, Metric
+from zoo_core.evaluation.metrics import Answers, DataMetric, Metric
 from zoo_core.evaluation.real import Real
 from zoo_core.evaluation.records import check_kept, keep
 from zoo_core.evaluation.spaces import IDENTITY, space
@@ -44,11 +45,7 @@ def metric(name: str, options: Mapping[str, Any] | None = None) -> Metric | Data
         UnknownNameError: no installed plugin has one.
         ConfigError: it has no such option, or refuses its value.
     """
-    target = resolve(registry().spec(MetricSpec, name).target)
-    try:
-        made: Metric | DataMetric = target(**(options or {}))
-    except TypeError as error:
-        raise ConfigError(f"the metric {name}: {error}", "leave its options out") from error
+    made: Metric | DataMetric = decode(resolve(registry().spec(MetricSpec, name).target), options or {}, name)
     return made
 
 
@@ -144,27 +141,29 @@ class Evaluation:
         """
         records = []
         for name, each in metrics.items():
-            if each.requires not in self.model.capabilities:
+            if each.requires and each.requires not in self.model.capabilities:
                 raise incapable(f"{name} needs a model that can {each.requires}, and {self.model.name} cannot", each.requires)
             _check_labels(each, name, real, self.model)
             count = min(n or len(real.data), len(real.data))
-            values = self._values(each, real, _some(len(real.data), count))
-            stderr = float(values.std()) / sqrt(count) if count > 1 else None
+            said = self._answers(each, real, _some(len(real.data), count))
             unit = {"unit": each.unit} if each.unit else {}
-            shown = {"metric": name, "value": float(values.mean()), "stderr": stderr, **unit, "options": _options(each)}
+            terms = {"terms": {term: _mean(values) for term, values in said.terms.items()}} if said.terms else {}
+            shown = {"metric": name, **_mean(said.values), **unit, **said.facts, **terms, "options": _options(each)}
             records.append({**shown, "n": {"real": count}, **real.facts, **self._facts()})
         return records
 
-    def _values(self, metric: DataMetric, real: Real, places: Tensor) -> Tensor:
-        values, size, data, turns = [], self.batch_size, real.data, self.processes.count
+    def _answers(self, metric: DataMetric, real: Real, places: Tensor) -> Answers:
+        parts: list[Answers] = []
+        size, data, turns = self.batch_size, real.data, self.processes.count
         for turn in range(0, len(places), size * turns):
             first = turn + size * self.processes.index
             index = places[first : first + size]
             labels = None if data.labels is None else data.labels[index]
-            mine = metric(self.model, data.rows(index), labels, first).double().cpu() if len(index) else torch.empty(0)
-            values += self.processes.gather(mine)
+            mine = metric(self.model, data.rows(index), labels, first) if len(index) else None
+            parts += [part for part in self.processes.gather(mine) if part is not None]
             self.on_batch(len(index))
-        return torch.cat(values).double()
+        terms = {name: torch.cat([part.terms[name] for part in parts]) for name in parts[0].terms}
+        return Answers(values=torch.cat([part.values for part in parts]), facts=parts[0].facts, terms=terms)
 
     def _sampler(self, choice: Choice) -> Sampler:
         return self.model.sampler if choice is None else as_sampler(choice, self.model.sampler)
@@ -184,6 +183,12 @@ def _check_labels(metric: DataMetric, name: str, real: Real, model: Pretrained) 
             raise ConfigError(f"the data has {int(labels.max()) + 1} classes, and {model.name} tells {classes} apart")
 
 
+def _mean(values: Tensor) -> Record:
+    """The mean and its standard error."""
+    values = values.double()
+    return {"value": float(values.mean()), "stderr": float(values.std()) / sqrt(len(values)) if len(values) > 1 else None}
+
+
 def _some(count: int, n: int) -> Tensor:
     """The places of ``n`` of ``count`` samples, always the same ones: a folder has its classes one after the other."""
     order = torch.from_numpy(generator(0, 0, Stream.DATA).permutation(count))
@@ -191,7 +196,9 @@ def _some(count: int, n: int) -> Tensor:
 
 
 def _options(each: Metric | DataMetric) -> Record:
-    return {name: getattr(each, name) for name in getattr(each, "__dataclass_fields__", {})}
+    """What a metric was asked for; None, which leaves something to it, is left out."""
+    values = {name: getattr(each, name) for name in getattr(each, "__dataclass_fields__", {})}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def evaluations(model: Pretrained, sampler: Sampler, scheduler: Scheduler | None = None) -> int:
@@ -217,6 +224,7 @@ def evaluate(
     reference: str,
     metrics: Sequence[str] = ("fd",),
     *,
+    options: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     n: int | None = None,
     data: DatasetConfig | None = None,
     features: str | None = None,
@@ -238,6 +246,7 @@ def evaluate(
     Args:
         reference: of the checkpoint.
         metrics: their names; ``zoo list metrics``.
+        options: of the metrics, by their names: ``{"bpd": {"method": "bound"}}``.
         n: how many samples to draw, as many as there are real ones when None; for a metric of data, how many of these to take, at random.
         data: the real samples; those that the checkpoint was trained on when None.
         features: the name of a feature space; see :func:`zoo_core.evaluation.spaces.space`. That of the data when None.
@@ -252,11 +261,14 @@ def evaluate(
 
     Raises:
         UnknownNameError: there is no such metric or checkpoint.
-        ConfigError: the data is not there, or fits neither model nor feature space.
+        ConfigError: an option is wrong, or of a metric that is not asked for; the data is not there, or fits neither model nor feature
+            space.
         CapabilityError: the model, or the feature space, cannot do what a metric needs.
         UsageError: too few samples for a metric.
     """
-    made = {name: metric(name) for name in metrics}
+    made = {name: metric(name, options.get(name)) for name in metrics}
+    if idle := sorted(options.keys() - made.keys()):
+        raise ConfigError(f"options of {idle[0]}, which is not measured", f"name it among the metrics: --metrics {idle[0]}")
     if not made:
         raise UsageError("no metric given", "`zoo list metrics` shows what there is")
     of_samples = {name: each for name, each in made.items() if isinstance(each, Metric)}

@@ -5,24 +5,30 @@ A :class:`Metric` says what it needs to have been gathered of the real and of th
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
-from math import sqrt
+from math import prod, sqrt
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
-from zoo_core.errors import CapabilityError, UsageError
+from zoo_core.config import check_range
+from zoo_core.errors import CapabilityError, ConfigError, UsageError, ZooError
 from zoo_core.evaluation import distances
 from zoo_core.evaluation.gathering import Gathered
 from zoo_core.evaluation.statistics import Estimate
+from zoo_core.likelihood import METHODS, Bound
 
 if TYPE_CHECKING:
+    from zoo_core.interfaces import LogProb
     from zoo_core.pretrained import Pretrained
 
 __all__ = [
     "Accuracy",
+    "Answers",
+    "BitsPerDim",
     "ClassAccuracy",
     "Coverage",
     "DataMetric",
@@ -32,6 +38,7 @@ __all__ = [
     "KernelDistance",
     "Metric",
     "NearestTrain",
+    "NegativeLogLikelihood",
     "Precision",
     "Recall",
 ]
@@ -60,11 +67,26 @@ class Metric(ABC):
         """The number, and its standard error where one is known."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answers:
+    """What a model says of real samples.
+
+    Args:
+        values: (n,), of which the metric is the mean.
+        facts: what kind of numbers they are, such as ``kind``, which the record says too.
+        terms: (n,) each: parts whose sum is ``values``, where there are any.
+    """
+
+    values: Tensor
+    facts: Mapping[str, str] = field(default_factory=dict)
+    terms: Mapping[str, Tensor] = field(default_factory=dict)
+
+
 class DataMetric(ABC):
     """The mean over real samples of what a model says of each.
 
     Attributes:
-        requires: the capability that the model must have.
+        requires: the capability that the model must have; empty where asking it tells.
         labels: whether the samples must have labels.
         better: ``lower`` or ``higher``.
         unit: of the number; empty for none.
@@ -77,8 +99,8 @@ class DataMetric(ABC):
     unit: ClassVar[str] = ""
 
     @abstractmethod
-    def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Tensor:
-        """What the model says of samples number ``first`` ... of the data, ``x`` (n, *event.shape) with labels (n,): (n,)."""
+    def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Answers:
+        """What the model says of samples number ``first`` ... of the data, ``x`` (n, *event.shape) with labels (n,)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +127,9 @@ class KernelDistance(Metric):
 
     features = True
     degree: int = 3
+
+    def __post_init__(self) -> None:
+        check_range(self, degree=(1, 10))
 
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         return distances.kid(real.features, drawn.features, degree=self.degree)
@@ -145,6 +170,9 @@ class Precision(Metric):
     better = "higher"
     k: int = 3
 
+    def __post_init__(self) -> None:
+        check_range(self, k=(1, 1000))
+
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         return _precision_recall(real, drawn, self.k)[0]
 
@@ -156,6 +184,9 @@ class Recall(Metric):
     features = True
     better = "higher"
     k: int = 3
+
+    def __post_init__(self) -> None:
+        check_range(self, k=(1, 1000))
 
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         return _precision_recall(real, drawn, self.k)[1]
@@ -169,6 +200,9 @@ class Density(Metric):
     better = "higher"
     k: int = 5
 
+    def __post_init__(self) -> None:
+        check_range(self, k=(1, 1000))
+
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         return _density_coverage(real, drawn, self.k)[0]
 
@@ -180,6 +214,9 @@ class Coverage(Metric):
     features = True
     better = "higher"
     k: int = 5
+
+    def __post_init__(self) -> None:
+        check_range(self, k=(1, 1000))
 
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         return _density_coverage(real, drawn, self.k)[1]
@@ -227,6 +264,74 @@ class Accuracy(DataMetric):
     labels = True
     better = "higher"
 
-    def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Tensor:
+    def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Answers:
         right: Tensor = model.classify(x).argmax(dim=1) == labels  # type: ignore[assignment]  # of a tensor and None, which is refused before
-        return right.double()
+        return Answers(values=right.double())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NegativeLogLikelihood(DataMetric):
+    """-log p(x) in nats, without labels; see :meth:`zoo_core.pretrained.Pretrained.log_prob`.
+
+    The number has the ``kind`` of its record: where the log-probability is a lower bound, this is an ``upper_bound``; and the ``space``,
+    without which it says nothing. Its standard error is that of the mean over samples, the noise of the draws in it.
+
+    Args:
+        method: ``own``, ``ode`` or ``bound``; None is the first of them that the model has, the bound excepted.
+        k: the number of draws; None leaves it to the method.
+    """
+
+    requires = ""
+    unit = "nats"
+    method: str | None = None
+    k: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_asked(self)
+
+    def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Answers:
+        found, facts = _log_prob(model, x, first, self.method, self.k)
+        return Answers(values=-found.value, facts=facts, terms={name: -each.value for name, each in _terms(found).items()})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BitsPerDim(DataMetric):
+    """-log2 p(x) / dims, as :class:`NegativeLogLikelihood` has it; see :meth:`zoo_core.interfaces.LogProb.bits_per_dim`.
+
+    Args:
+        method: as there.
+        k: as there.
+    """
+
+    requires = ""
+    unit = "bits/dim"
+    method: str | None = None
+    k: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_asked(self)
+
+    def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Answers:
+        found, facts = _log_prob(model, x, first, self.method, self.k)
+        dims = prod(model.event.shape)
+        terms = {name: each.bits_per_dim(dims) for name, each in _terms(found).items()}
+        return Answers(values=found.bits_per_dim(dims), facts=facts, terms=terms)
+
+
+def _check_asked(asked: NegativeLogLikelihood | BitsPerDim) -> None:
+    check_range(asked, k=(1, 10**6))
+    if asked.method not in (None, *METHODS):
+        raise ConfigError(f"method must be one of {', '.join(METHODS)}, not {asked.method!s:.40}")
+
+
+def _log_prob(model: "Pretrained", x: Tensor, first: int, method: str | None, k: int | None) -> "tuple[LogProb, dict[str, str]]":
+    """The log-probability, and what a record says of its negative."""
+    found = model.log_prob(x, method=method, k=k, first=first, batch_size=max(len(x), 1))
+    if not bool(found.value.isfinite().all()):
+        raise ZooError("the model gives some sample a log-probability that is not finite", "look at the samples, and whether they fit it")
+    kind = "upper_bound" if found.kind == "lower_bound" else found.kind
+    return found, {"kind": kind, "space": found.space, "method": model.log_prob_method(method)}
+
+
+def _terms(found: "LogProb") -> "Mapping[str, LogProb]":
+    return found.terms if isinstance(found, Bound) else {}

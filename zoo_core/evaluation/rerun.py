@@ -204,7 +204,21 @@ def _installed(features: Mapping[str, Any]) -> str:
 
 
 # What may differ from one measurement to the next, or is compared by itself.
-_FREE = ("metric", "value", "stderr", "floor", "harms", "seconds", "pace", "versions", "build", "processor", "batch_size", "processes")
+_FREE = (
+    "metric",
+    "value",
+    "stderr",
+    "floor",
+    "harms",
+    "terms",
+    "seconds",
+    "pace",
+    "versions",
+    "build",
+    "processor",
+    "batch_size",
+    "processes",
+)
 
 
 def _judged(record: Mapping[str, Any], now: Mapping[str, Any], missing: str) -> Rerun:
@@ -251,6 +265,9 @@ Entry = Mapping[str, Any] | None
 def _pairs(record: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Entry, Entry]]:
     """All numbers of a record, each with its standard error, and those of now, where they could be measured."""
     yield "it", {"value": record["value"], "stderr": record["stderr"]}, {"value": now["value"], "stderr": now["stderr"]}
+    before, after = record.get("terms", {}), now.get("terms", {})
+    for term in dict.fromkeys([*before, *after]):
+        yield f"its {term}", before.get(term), after.get(term)
     if "floor" in now and ("floor" in record or "harms" in record):
         yield "its floor", record.get("floor"), now["floor"]
         before, after = record.get("harms", {}), now["harms"]

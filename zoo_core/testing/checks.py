@@ -47,6 +47,7 @@ __all__ = [
     "check_labels_matter",
     "check_loads_from_meta",
     "check_log_prob_is_well_formed",
+    "check_more_draws_make_no_bound_worse",
     "check_noise_levels_fit",
     "check_plugin_is_light",
     "check_rows_do_not_depend_on_their_batch",
@@ -57,6 +58,7 @@ __all__ = [
     "check_weights_survive_safetensors",
 ]
 
+_SEEDS = 12
 HEAVY = ("PIL", "accelerate", "einops", "huggingface_hub", "matplotlib", "numpy", "safetensors", "timm", "torch", "torchvision", "yaml")
 TAGGED = ("family", "trainer", "sampler", "scheduler", "dataset")
 
@@ -286,16 +288,39 @@ def _decoded(subject: Subject, model: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 def check_log_prob_is_well_formed(subject: Subject) -> None:
-    """``log_prob`` gives one finite number a row, says what kind it is and of what space, and an estimate has its standard error."""
+    """``log_prob`` gives one finite number a row, says what kind it is and of what space; an estimate has its standard error, a mass is
+    at most 1, and only images have one."""
     model = subject.model()
-    result = cast(Density, model).log_prob(subject.batch(model).x, subject.labels(model), rng=ImageRng(1, range(ROWS)))
+    result = cast(Density, model).log_prob(subject.judged(model), subject.labels(model), rng=ImageRng(1, range(ROWS)))
     assert isinstance(result, LogProb), f"log_prob gives a {type(result).__name__}, not a LogProb"
     assert result.kind in ("exact", "lower_bound", "estimate"), f"no such kind of log-probability: {result.kind!r}"
     assert result.space in ("continuous", "uint8", "binary"), f"no such space: {result.space!r}"
     assert_shaped(result.value, (ROWS,), "log_prob")
-    assert (result.stderr is not None) == (result.kind == "estimate"), "an estimate has a standard error; nothing else has"
+    assert result.kind != "estimate" or result.stderr is not None, "an estimate has a standard error"
+    assert result.kind != "exact" or result.stderr is None, "what is exact has no standard error"
     if result.stderr is not None:
         assert_shaped(result.stderr, (ROWS,), "the standard error of log_prob")
+        assert bool((result.stderr >= 0).all()), "a standard error is at least 0"
+    if result.space != "continuous":
+        most = result.value.max().item()
+        assert most <= 0, f"a mass of {result.space} is at most 1, so its logarithm is no {most:.3g}: is the width of a level forgotten?"
+        assert cast(Any, model).event.range == (-1.0, 1.0), f"{result.space} is of images in [-1, 1], and the event has another range"
+
+
+def check_more_draws_make_no_bound_worse(subject: Subject) -> None:
+    """A lower bound of 8 draws is, over many draws, no lower than that of one, and uses the ``rng`` that it is given."""
+    model, labels = subject.model(), subject.labels(subject.model())
+    density, x = cast(Density, model), subject.judged(model)
+    values: dict[int, Tensor] = {}
+    for k in (1, 8):
+        found = [density.log_prob(x, labels, rng=ImageRng(seed, range(ROWS)), k=k) for seed in range(_SEEDS)]
+        values[k] = torch.stack([each.value.double() for each in found])
+        if found[0].kind != "lower_bound":
+            return
+    gained = values[8] - values[1]  # (seeds, ROWS)
+    stderr = (gained.var(0) / _SEEDS).sqrt()
+    lost = -(gained.mean(0) + 5 * stderr + TOLERANCE * (1 + values[1].abs().mean(0)))
+    assert bool((lost <= 0).all()), f"the bound falls by {-gained.mean().item():.3g} nats where k grows from 1 to 8"
 
 
 def check_density_is_that_of_decode(subject: Subject) -> None:

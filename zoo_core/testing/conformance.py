@@ -38,6 +38,7 @@ _ALL: tuple[tuple[Callable[[Subject], None], set[str]], ...] = (
     (bodies.check_encode_gives_latents, {"decode", "encode"}),
     (bodies.check_encode_inverts_decode, {"decode", "encode", "density"}),
     (bodies.check_log_prob_is_well_formed, {"density"}),
+    (bodies.check_more_draws_make_no_bound_worse, {"density"}),
     (bodies.check_density_is_that_of_decode, {"decode", "density"}),
     (bodies.check_labels_matter, {"labels"}),
     (bodies.check_gives_features, {"features"}),

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from zoo_core.images import from_uint8, to_uint8
 from zoo_core.interfaces import Classify, Decoder, Denoiser, Density, Encoder, Event, Features, ModelConfig, Sampler, TrainerConfig
 from zoo_core.registry import Plugin, registry, resolve
 from zoo_core.rng import ImageRng, StepRng, Stream, isolated
@@ -59,6 +60,15 @@ class Subject:
         labels = torch.arange(ROWS) % cast(Any, model).num_classes if {"labels", "classify"} & self.capabilities else None
         return Batch(x=x.clamp(*event.range) if event.range else x, labels=labels, index=torch.arange(ROWS))
 
+    def judged(self, model: nn.Module, images: Sequence[int] = range(ROWS)) -> Tensor:
+        """A row for each image, by its number, of the space that the model has a log-probability of: levels, or -1 and 1, of images."""
+        event: Event = cast(Any, model).event
+        x = 0.5 * ImageRng(1, images).normal(*event.shape)
+        x = from_uint8(to_uint8(x)) if event.range == (-1.0, 1.0) else x
+        with torch.no_grad():
+            space = getattr(cast(Density, model).log_prob(x, self.labels(model, images), rng=ImageRng(2, images)), "space", "")
+        return torch.where(x > 0, 1.0, -1.0) if space == "binary" else x
+
 
 def outputs_of(subject: Subject, model: nn.Module, images: Sequence[int] = range(ROWS), labels: Tensor | None = None) -> dict[str, Tensor]:
     """All that the model can compute for some images of seed 0, by name, each with ``len(images)`` rows; row i is of images[i] alone."""
@@ -77,7 +87,7 @@ def outputs_of(subject: Subject, model: nn.Module, images: Sequence[int] = range
         if "encode" in able:
             outputs["encode"] = cast(Encoder, model).encode(x, labels)
         if "density" in able:
-            outputs["log_prob"] = cast(Density, model).log_prob(x, labels, rng=ImageRng(2, images)).value
+            outputs["log_prob"] = cast(Density, model).log_prob(subject.judged(model, images), labels, rng=ImageRng(2, images)).value
         if "features" in able:
             outputs["features"] = cast(Features, model).features(x)
         if "classify" in able:
