@@ -1,6 +1,7 @@
 """Theorems about transforms: inverses, Jacobians, and the bound of dequantisation against closed forms."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -127,7 +128,7 @@ def test_the_bound_is_below_the_exact_log_mass_in_the_mean_by_what_jensen_takes(
 def test_more_draws_give_a_tighter_bound() -> None:
     x = from_uint8(LEVELS[:2]).repeat(500)[:, None].double()
     means = [dequantised(log_density, x, ImageRng(0, range(1000)), k).mean() for k in (1, 2, 8, 32)]
-    assert all(low < high for low, high in zip(means, means[1:], strict=False))
+    assert all(low < high for low, high in pairwise(means))
 
 
 def test_a_uniform_density_on_all_levels_has_eight_bits_a_pixel_whatever_the_draws() -> None:

@@ -11,8 +11,8 @@ from zoo_realnvp.bijection import Bijection
 
 __all__ = ["AffineCoupling", "Mask", "ResNet", "checkerboard", "halves", "stripes"]
 
-Mask = Callable[[Tensor], Tensor]
-"""From samples to the mask b that broadcasts against them: 1 is known and stays, 0 is changed."""
+Mask = Callable[[Tensor, int], Tensor]
+"""From samples and a parity, 0 or 1, to the mask b that broadcasts against them: 1 is known and stays, 0 is changed."""
 
 
 def checkerboard(x: Tensor, parity: int) -> Tensor:
@@ -77,14 +77,14 @@ class AffineCoupling(Bijection):
     One net gives t and, through ``scale`` tanh with a learned scale for each channel, s (section 4.1).
     """
 
-    def __init__(self, channels: int, mask: Mask, net: nn.Module) -> None:
+    def __init__(self, channels: int, mask: Mask, parity: int, net: nn.Module) -> None:
         super().__init__()
-        self.mask, self.net = mask, net
+        self.mask, self.parity, self.net = mask, parity, net
         self.scale = nn.Parameter(torch.ones(channels))
 
     def _map(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """s and t, 0 where the mask is 1, of samples that are looked at only there."""
-        b = self.mask(x)
+        b = self.mask(x, self.parity)
         s, t = self.net(b * x).chunk(2, dim=1)
         return (1 - b) * self.scale.view(-1, *[1] * (x.ndim - 2)) * s.tanh(), (1 - b) * t
 

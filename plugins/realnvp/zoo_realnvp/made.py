@@ -1,5 +1,7 @@
 """Autoregressive layers: each dimension is moved and scaled by what came before it."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,8 +31,8 @@ class MaskedLinear(nn.Linear):
 class MADE(nn.Module):
     """A masked net from (n, d) to two numbers for each dimension, (n, 2, d), that see the dimensions before it alone.
 
-    Germain et al. 2015 (arXiv:1502.03509, eqs. 12 and 13): input i has the degree i, output i the degree i - 1, hidden units those from 0 to
-    d - 2 in turn, and what has a degree sees no higher one. The first output is a constant. Its output begins as 0.
+    Germain et al. 2015 (arXiv:1502.03509, section 4): input i has the degree i, output i the degree i - 1, hidden units those from 0 to
+    d - 2 in turn, and what has a degree sees no higher one. So the first output is a constant. All begin as 0.
     """
 
     def __init__(self, dimension: int, *, hidden: int, width: int) -> None:
@@ -38,7 +40,7 @@ class MADE(nn.Module):
         self.dimension = dimension
         units = [i % max(dimension - 1, 1) for i in range(width)]
         degrees = [list(range(dimension)), *[units] * hidden, list(range(-1, dimension - 1)) * 2]
-        self.layers = nn.ModuleList(MaskedLinear(of, to) for of, to in zip(degrees, degrees[1:], strict=False))
+        self.layers = nn.ModuleList(MaskedLinear(of, to) for of, to in pairwise(degrees))
         for parameter in self.layers[-1].parameters():
             nn.init.zeros_(parameter)
 

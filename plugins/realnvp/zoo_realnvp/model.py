@@ -1,7 +1,6 @@
 """Normalizing flows: RealNVP (Dinh et al. 2017, arXiv:1605.08803) and MAF (Papamakarios et al. 2017, arXiv:1705.07057)."""
 
 import math
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -87,10 +86,7 @@ class RealNVP(Flow):
     def __init__(self, config: RealNVPConfig) -> None:
         shape = config.shape
         first = norm(config.norm, shape[0])
-        if len(shape) == 3:
-            rest = _scales(config, shape[0], 0)
-        else:
-            rest = _couplings(config, shape[0], stripes, config.couplings)
+        rest = _scales(config, shape[0], 0) if len(shape) == 3 else _couplings(config, shape[0], stripes, config.couplings)
         super().__init__(shape, Chain([first, *rest]), config.alpha)
 
 
@@ -104,13 +100,13 @@ def _scales(config: RealNVPConfig, channels: int, scale: int) -> list[Bijection]
     return [*checkerboards, Squeezed(Chain([*_couplings(config, 4 * channels, halves, config.couplings, scale + 1), rest]))]
 
 
-def _couplings(config: RealNVPConfig, channels: int, mask: "partial[Tensor] | Mask", count: int, scale: int = 0) -> list[Bijection]:
+def _couplings(config: RealNVPConfig, channels: int, mask: Mask, count: int, scale: int = 0) -> list[Bijection]:
     """Couplings that take turns in what they change, each with a norm behind it."""
     layers: list[Bijection] = []
     kernel = 3 if len(config.shape) == 3 else None
     for i in range(count):
         net = ResNet(channels, 2 * channels, width=config.width * 2**scale, blocks=config.blocks, kernel=kernel)
-        layers += [AffineCoupling(channels, partial(mask, parity=i % 2), net), norm(config.norm, channels)]
+        layers += [AffineCoupling(channels, mask, i % 2, net), norm(config.norm, channels)]
     return layers
 
 
