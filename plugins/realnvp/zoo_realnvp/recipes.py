@@ -1,5 +1,7 @@
 """The named recipes of the families realnvp and maf."""
 
+from dataclasses import replace
+
 from zoo_core.datasets import CIFAR10Config, MNISTConfig, MoonsConfig
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
 from zoo_core.samplers import Latent
@@ -48,11 +50,15 @@ MOONS = Recipe(
 MAF_MOONS = Recipe(
     model=MAFConfig(shape=(2,), layers=8, hidden=2, width=64, norm="act"),
     trainer=FlowTrainerConfig(),
-    fit=MOONS.fit,
+    fit=replace(MOONS.fit, optimizer=OptimizerConfig(name="adam", lr=1e-3, options={"fused": True}), clip_norm=1.0),
     data=MOONS.data,
     sampler=Latent(),
 )
-"""The same moons for an autoregressive flow, in a minute of one CPU core."""
+"""The same moons for an autoregressive flow, in a minute of one CPU core.
+
+Nothing bounds the scales exp(-alpha) of a MADE: at twice the learning rate and with unclipped gradients, training once broke off with
+infinities.
+"""
 
 PAPER_CIFAR10 = Recipe(
     model=RealNVPConfig(shape=(3, 32, 32), scales=2, couplings=3, blocks=8, width=64),
