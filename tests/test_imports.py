@@ -29,6 +29,7 @@ HEAVY_MODULES = (
     "zoo_core.testing.fake",
     "zoo_core.testing.subject",
     "zoo_core.training",
+    "zoo_core.transforms",
 )
 MODULES = sorted(info.name for info in pkgutil.walk_packages(zoo_core.__path__, "zoo_core.") if not info.name.endswith("__main__"))
 LIGHT = [name for name in ["zoo_core", *MODULES] if not name.startswith(HEAVY_MODULES)]

@@ -1,0 +1,123 @@
+"""Normalizing flows: RealNVP (Dinh et al. 2017, arXiv:1605.08803) and MAF (Papamakarios et al. 2017, arXiv:1705.07057)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from zoo_core.interfaces import Event, LogProb, Rng
+from zoo_core.rng import ImageRng
+from zoo_core.transforms import UNIT, Compose, Logit, dequantised
+from zoo_realnvp.bijection import Bijection, Chain, Flattened, OnHalf, Squeezed
+from zoo_realnvp.config import MAFConfig, RealNVPConfig
+from zoo_realnvp.coupling import AffineCoupling, Mask, ResNet, checkerboard, halves, stripes
+from zoo_realnvp.made import MADE, Autoregressive, Permuted
+from zoo_realnvp.norms import norm
+
+__all__ = ["MAF", "Flow", "RealNVP"]
+
+
+class Flow(nn.Module):
+    """A bijection f between samples and standard normal latents: log p(x) = log N(f(x); 0, I) + log |det df/dx|.
+
+    Images are taken from [-1, 1] to [0, 1] and through a logit first. A latent has the shape of a sample. Everything is computed in the
+    dtype of the weights, under autocast too: in bfloat16, f and its inverse would lose each other.
+    """
+
+    def __init__(self, shape: tuple[int, ...], bijection: Bijection, alpha: float) -> None:
+        super().__init__()
+        self.shape, self.images = shape, len(shape) == 3
+        self.pixels = Compose((UNIT, Logit(alpha)) if self.images else ())
+        self.bijection = bijection
+
+    @property
+    def event(self) -> Event:
+        return Event(shape=self.shape, range=(-1.0, 1.0) if self.images else None)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """f(x), and log |det df/dx| (n,), of samples ``x`` (n, *event.shape); images are in [-1 - 1/255, 1 + 1/255]."""
+        with torch.autocast(x.device.type, enabled=False):
+            y, around = self.pixels.forward(x)
+            z, volume = self.bijection(y)
+            return z, around + volume
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """x with f(x) = ``z``; an image can leave [-1, 1] by the logit's margin."""
+        with torch.autocast(z.device.type, enabled=False):
+            return self.pixels.inverse(self.bijection.inverse(z))
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """The log-density (n,) of continuous samples ``x`` (n, *event.shape), per unit of volume, in nats."""
+        z, volume = self(x)
+        return volume - 0.5 * (z**2 + math.log(2 * math.pi)).flatten(1).sum(1)
+
+    def prior(self, rng: Rng) -> Tensor:
+        return rng.normal(*self.shape)
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        x = self.inverse(z)
+        return x.clamp(-1, 1) if self.images else x
+
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        z: Tensor = self(x)[0]
+        return z
+
+    def log_prob(self, x: Tensor, labels: Tensor | None = None, *, rng: Rng | None = None, k: int = 1) -> LogProb:
+        """Exact for points; for images a lower bound on the log-mass of the 8-bit image, from ``k`` draws of dequantising noise.
+
+        Args:
+            x: (n, *event.shape); images are rounded to the nearest of the 256 levels.
+            labels: not looked at.
+            rng: of the noise; that of images 0 ... n - 1 of seed 0 when None.
+            k: more draws give a tighter bound.
+        """
+        if not self.images:
+            return LogProb(value=self.log_density(x), kind="exact", space="continuous")
+        rng = ImageRng(0, range(len(x)), x.device) if rng is None else rng
+        return LogProb(value=dequantised(self.log_density, x, rng, k), kind="lower_bound", space="uint8")
+
+
+class RealNVP(Flow):
+    """Affine couplings; for images with checkerboards and halves of the channels for masks, at several scales (figures 3 and 4).
+
+    Both directions take one pass of each net.
+    """
+
+    def __init__(self, config: RealNVPConfig) -> None:
+        shape = config.shape
+        first = norm(config.norm, shape[0])
+        rest = _scales(config, shape[0], 0) if len(shape) == 3 else _couplings(config, shape[0], stripes, config.couplings)
+        super().__init__(shape, Chain([first, *rest]), config.alpha)
+
+
+def _scales(config: RealNVPConfig, channels: int, scale: int) -> list[Bijection]:
+    """The layers from one scale on: those of the further scales are inside of it."""
+    last = scale == config.scales - 1
+    checkerboards = _couplings(config, channels, checkerboard, config.couplings + last, scale)
+    if last:
+        return checkerboards
+    rest = OnHalf(Chain(_scales(config, 2 * channels, scale + 1)))
+    return [*checkerboards, Squeezed(Chain([*_couplings(config, 4 * channels, halves, config.couplings, scale + 1), rest]))]
+
+
+def _couplings(config: RealNVPConfig, channels: int, mask: Mask, count: int, scale: int = 0) -> list[Bijection]:
+    """Couplings that take turns in what they change, each with a norm behind it."""
+    layers: list[Bijection] = []
+    kernel = 3 if len(config.shape) == 3 else None
+    for i in range(count):
+        net = ResNet(channels, 2 * channels, width=config.width * 2**scale, blocks=config.blocks, kernel=kernel)
+        layers += [AffineCoupling(channels, mask, i % 2, net), norm(config.norm, channels)]
+    return layers
+
+
+class MAF(Flow):
+    """Autoregressive layers in changing orders: a density takes one pass of each net, a sample one for each dimension."""
+
+    def __init__(self, config: MAFConfig) -> None:
+        dimension = math.prod(config.shape)
+        layers: list[Bijection] = [norm(config.norm, dimension)]
+        for i in range(config.layers):
+            layer = Autoregressive(MADE(dimension, hidden=config.hidden, width=config.width))
+            turned = Permuted(layer, dimension, order=config.order, layer=i) if i else layer
+            layers += [turned, norm(config.norm, dimension)]
+        super().__init__(config.shape, Flattened(Chain(layers)), config.alpha)
