@@ -279,13 +279,13 @@ def draw_density(target: str, out: Path | None, *, data: str | None = None, root
     import torch
 
     from zoo_core import figures
-    from zoo_core.evaluation.evaluate import data_of
+    from zoo_core.evaluation.evaluate import data_of, some_of
     from zoo_core.evaluation.real import Real
     from zoo_core.files import write_file
     from zoo_core.plots import density
 
     real = Real(data_option(target, data, root, ()) or data_of(model.files), model.event.shape).data
-    points = real.rows(torch.arange(min(len(real), _POINTS)))
+    points = real.rows(some_of(len(real), min(len(real), _POINTS)))  # the first of them need not be like the others
     found = figures.density(model, real.rows(torch.arange(len(real))))
     facts = {"Software": f"zoo-core {__version__}", "reference": str(model.files.reference), "data": f"sha256:{real.digest}"}
     facts |= {"weights": f"sha256:{model.files.digest(WEIGHTS)}", "caption": found.caption}

@@ -30,7 +30,7 @@ from zoo_core.rng import Stream, generator
 from zoo_core.specs import CheckpointSpec, MetricSpec
 from zoo_core.training.processes import Processes
 
-__all__ = ["Evaluation", "data_of", "evaluate", "evaluations", "metric", "space_for"]
+__all__ = ["Evaluation", "data_of", "evaluate", "evaluations", "metric", "some_of", "space_for"]
 
 PACKAGES = ("zoo-core", "torch", "numpy")
 
@@ -145,7 +145,7 @@ class Evaluation:
                 raise incapable(f"{name} needs a model that can {each.requires}, and {self.model.name} cannot", each.requires)
             _check_labels(each, name, real, self.model)
             count = min(n or len(real.data), len(real.data))
-            said = self._answers(each, real, _some(len(real.data), count))
+            said = self._answers(each, real, some_of(len(real.data), count))
             unit = {"unit": each.unit} if each.unit else {}
             terms = {"terms": {term: _mean(values) for term, values in said.terms.items()}} if said.terms else {}
             shown = {"metric": name, **_mean(said.values), **unit, **said.facts, **terms, "options": _options(each)}
@@ -189,7 +189,7 @@ def _mean(values: Tensor) -> Record:
     return {"value": float(values.mean()), "stderr": float(values.std()) / sqrt(len(values)) if len(values) > 1 else None}
 
 
-def _some(count: int, n: int) -> Tensor:
+def some_of(count: int, n: int) -> Tensor:
     """The places of ``n`` of ``count`` samples, always the same ones: a folder has its classes one after the other."""
     order = torch.from_numpy(generator(0, 0, Stream.DATA).permutation(count))
     return order[:n].sort().values

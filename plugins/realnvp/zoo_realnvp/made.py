@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from zoo_core.rng import permutation
 from zoo_realnvp.bijection import Bijection
 
-__all__ = ["MADE", "Autoregressive", "MaskedLinear", "Permuted"]
+__all__ = ["BOUND", "MADE", "Autoregressive", "MaskedLinear", "Permuted"]
+
+BOUND = 3.0  # of |alpha|
 
 
 class MaskedLinear(nn.Linear):
@@ -54,22 +56,27 @@ class MADE(nn.Module):
 class Autoregressive(Bijection):
     """y_i = (x_i - mu_i) exp(-alpha_i), with mu_i and alpha_i of x_1 ... x_{i-1} (Papamakarios et al. 2017, arXiv:1705.07057, eqs. 3 to 5).
 
-    From x to y takes one pass of the net, back again one for each dimension.
+    From x to y takes one pass of the net, back again one for each dimension. Unlike the paper's, alpha is held within (-3, 3), softly: far
+    from the data a net's alpha grows as x does, and a few layers of exp(-alpha) end in infinity less infinity, which is no density.
     """
 
     def __init__(self, net: MADE) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _affine(self, x: Tensor) -> tuple[Tensor, Tensor]:
         mu, alpha = self.net(x).unbind(1)
+        return mu, BOUND * (alpha / BOUND).tanh()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mu, alpha = self._affine(x)
         return (x - mu) * (-alpha).exp(), -alpha.sum(1)
 
     def inverse(self, y: Tensor) -> Tensor:
         x = torch.zeros_like(y)
         places = torch.arange(y.shape[1], device=y.device)
         for i in range(y.shape[1]):
-            mu, alpha = self.net(x).unbind(1)
+            mu, alpha = self._affine(x)
             x = torch.where(places == i, y * alpha.exp() + mu, x)
         return x
 

@@ -56,8 +56,7 @@ MAF_MOONS = Recipe(
 )
 """The same moons for an autoregressive flow, in a minute of one CPU core.
 
-Nothing bounds the scales exp(-alpha) of a MADE: at twice the learning rate and with unclipped gradients, training once broke off with
-infinities.
+Gradients are clipped: where a scale exp(-alpha) is large, so are they.
 """
 
 PAPER_CIFAR10 = Recipe(
