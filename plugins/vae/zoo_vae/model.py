@@ -115,7 +115,8 @@ class VAE(nn.Module):
             value = self._chunked(x, z) - kl_to_standard_normal(mu, log_sigma).sum(dim=1)
         else:
             each = max(1, CHUNK // max(1, len(x)))
-            weights = [self._log_weights(x, mu, log_sigma, rng.normal(min(each, k - i), self.config.latent)) for i in range(0, k, each)]
+            draws = [min(each, k - i) for i in range(0, k, each)]
+            weights = [self._log_weights(x, mu, log_sigma, rng.normal(m, self.config.latent).to(x.dtype)) for m in draws]
             value = torch.cat(weights, dim=1).logsumexp(dim=1) - math.log(k)
         return LogProb(value=value, kind="lower_bound", space=self.space)
 
