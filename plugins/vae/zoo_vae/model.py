@@ -20,7 +20,7 @@ SPACES: dict[str, Literal["continuous", "uint8", "binary"]] = {
     "gaussian": "continuous",
 }
 LOWEST = -7.0  # of log scale, as in PixelCNN++: without a floor, the density of values that repeat has no largest value
-CHUNK = 4096  # rows that go through a net at once in log_prob, so that memory does not grow with n or k
+CHUNK = 4096  # rows that go through a net at once in log_prob, so that activations do not grow with n or k
 
 
 class VAE(nn.Module):

@@ -14,7 +14,7 @@ MNIST = Recipe(
     trainer=VAETrainerConfig(),
     fit=FitConfig(
         steps=60_000,
-        batch_size=100,
+        batch_size=200,
         optimizer=OptimizerConfig(name="adam", lr=1e-3, options={"fused": True}),
         lr_schedule="cosine",
         ema=None,
