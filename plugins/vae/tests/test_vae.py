@@ -146,13 +146,20 @@ def test_neither_the_size_of_batches_nor_that_of_chunks_changes_a_bound(monkeypa
             torch.testing.assert_close(torch.cat(parts), whole)
 
 
-def test_no_more_rows_than_a_chunk_go_through_a_net_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    net, seen = model(BINARY), []
+def test_no_more_rows_than_a_chunk_go_through_a_net_or_are_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, seen, drawn = model(BINARY), [], []
+
+    class Watched(ImageRng):
+        def normal(self, *shape: int) -> Tensor:
+            drawn.append(len(self) * math.prod(shape[:-1]))
+            return super().normal(*shape)
+
     for part in (net.encoder, net.decoder):
         part.register_forward_hook(lambda part, given, out: seen.append(len(out)))
     monkeypatch.setattr(module, "CHUNK", 10)
     for n, k in ((4, 30), (25, 3)):
-        net.log_prob(images(net, n), rng=ImageRng(0, range(n)), k=k)
+        net.log_prob(images(net, n), rng=Watched(0, range(n)), k=k)
+        assert max(drawn) <= max(n, 10)
     assert max(seen) <= 10
 
 
