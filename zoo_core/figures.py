@@ -1,4 +1,5 @@
-"""What the noise does to an image, what a model does to the noise, step by step, and which training images its samples are next to.
+"""What the noise does to an image, what a model does to the noise, step by step, what its latents mean, and which training images its
+samples are next to.
 
 Noisy images are shown as x_sigma / (1 + 2 sigma): the variance-preserving x_t = x_sigma / sqrt(1 + sigma^2), divided by the share of the
 signal plus two standard deviations of the noise, so that both ends use the whole visible range [-1, 1].
@@ -17,7 +18,7 @@ from zoo_core.errors import ConfigError, UsageError
 from zoo_core.evaluation import distances
 from zoo_core.evaluation.spaces import Space
 from zoo_core.images import is_image
-from zoo_core.interfaces import Denoiser, DiscreteScheduler, OnStep, Sampler, Scheduler
+from zoo_core.interfaces import Decoder, Denoiser, DiscreteScheduler, OnStep, Sampler, Scheduler
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
 from zoo_core.samplers import Langevin
@@ -30,11 +31,15 @@ __all__ = [
     "denoiser",
     "density",
     "forward",
+    "images_of",
     "inpainted",
+    "interpolated",
     "langevin",
+    "latent_grid",
     "level_at",
     "nearest",
     "paths",
+    "reconstructed",
     "reverse",
     "score_field",
     "trained_levels",
@@ -301,6 +306,64 @@ def density(pretrained: Pretrained, points: Tensor, *, side: int = 120) -> Densi
     return Density(values=values, extent=extent, caption=what, mass=(values.sum() * cell.prod()).item())
 
 
+def images_of(pretrained: Pretrained) -> tuple[int, ...]:
+    """The shape of a sample, (c, h, w).
+
+    Raises:
+        UsageError: the samples are no images.
+    """
+    shape = pretrained.event.shape
+    if not is_image(shape):
+        raise UsageError(f"these figures are of images, and {pretrained.name} draws samples of shape {shape}")
+    return shape
+
+
+def reconstructed(pretrained: Pretrained, x: Tensor) -> Tensor:
+    """Images ``x`` (n, c, h, w), and decode(encode(x)): (2, n, c, h, w).
+
+    Raises:
+        CapabilityError: the model does not encode.
+        UsageError: it draws no images.
+    """
+    images_of(pretrained)
+    return torch.stack([x, pretrained.reconstruct(x)])
+
+
+def interpolated(
+    pretrained: Pretrained, ends: Sequence[tuple[int | Tensor, int | Tensor]], steps: int, *, seed: int = 0, sampler: Sampler | None = None
+) -> Tensor:
+    """For each pair of ``ends`` the path from one to the other, as :meth:`Pretrained.interpolate` draws it: (len(ends), steps, c, h, w).
+
+    Raises:
+        CapabilityError: the model neither decodes nor denoises, or an end is an image and it does not encode.
+        UsageError: it draws no images.
+    """
+    images_of(pretrained)
+    return torch.stack([pretrained.interpolate(a, b, steps=steps, seed=seed, sampler=sampler) for a, b in ends])
+
+
+def latent_grid(pretrained: Pretrained, side: int) -> tuple[Tensor, list[float]]:
+    """What a model decodes from latents in the plane, at the quantiles of the normal prior (Kingma & Welling 2013, figure 4).
+
+    Every cell stands for the same share of the prior. z_1 grows to the right, z_2 upwards.
+
+    Returns:
+        (side, side, c, h, w); and the ``side`` coordinates, increasing, the quantiles (i + 1/2) / side.
+
+    Raises:
+        CapabilityError: the model does not decode.
+        UsageError: it draws no images, or its latents have not two dimensions.
+    """
+    if "decode" not in pretrained.capabilities:
+        raise incapable(f"{pretrained.name} has no latents: its model lacks decode", "decode")
+    shape, z = images_of(pretrained), tuple(cast(Decoder, pretrained.model).prior(ImageRng(0, [0])).shape[1:])
+    if z != (2,):
+        raise UsageError(f"a latent grid is of 2 dimensions, and {pretrained.name} has {math.prod(z)}", "interpolate shows others")
+    at = torch.special.ndtri((torch.arange(side) + 0.5) / side)
+    right, up = at.repeat(side), at.flip(0).repeat_interleave(side)
+    return pretrained.decode(torch.stack([right, up], dim=1)).view(side, side, *shape), at.tolist()
+
+
 def nearest(
     pretrained: Pretrained,
     data: Data,
@@ -332,9 +395,7 @@ def nearest(
         UsageError: these are no images, or there are fewer than 2 training images, or these are copies of each other.
         ConfigError: the data has samples of another shape.
     """
-    shape = pretrained.event.shape
-    if not is_image(shape):
-        raise UsageError(f"these figures are of images, and {pretrained.name} draws samples of shape {shape}")
+    shape = images_of(pretrained)
     if data.event.shape != shape:
         raise ConfigError(f"the data has samples of {list(data.event.shape)}, the model of {list(shape)}", "choose other --data")
     drawn, known = pretrained.sample(n, seed=seed, batch_size=batch_size), []

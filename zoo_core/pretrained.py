@@ -294,7 +294,7 @@ class Pretrained:
         draws the noise of image ``first`` + i of the seed, so the batch size changes no draw.
 
         Args:
-            x: samples of the space: any values for a density, levels of 8-bit images, or -1 and 1 for binary ones.
+            x: samples of the space: any values for a density, levels of 8-bit images, or -1 and 1 for binary ones, which grey ones are drawn to be.
             labels: a class for all, or one for each.
             method: ``own``, what the family itself says (the capability ``density``); ``ode``, the density of the probability-flow ODE of a
                 denoiser, :func:`zoo_core.likelihood.ode`; ``bound``, the variational bound of a denoiser,
@@ -454,8 +454,8 @@ def _check_space(x: Tensor, space: str) -> None:
     """Raises UsageError unless ``x`` is of the space that a log-probability says it is of."""
     if space == "uint8":
         exact_uint8(x)
-    if space == "binary" and not bool((x.abs() == 1).all()):
-        raise UsageError("x must be binary, -1 for 0 and 1 for 1, for a model of binary images", "x = torch.where(x > 0, 1.0, -1.0)")
+    if space == "binary" and not bool((x.abs() <= 1).all()):
+        raise UsageError("x must be in [-1, 1] for a model of binary images: -1 is 0, 1 is 1, and what is grey between them is drawn")
 
 
 def _joined(parts: Sequence[LogProb]) -> LogProb:

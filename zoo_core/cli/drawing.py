@@ -37,6 +37,9 @@ __all__ = [
     "draw_quality",
     "draw_reverse",
     "draw_score_field",
+    "opened",
+    "sampler_of",
+    "save",
 ]
 
 LEVELS = "0,25,50,75,99"
@@ -65,7 +68,12 @@ def check_number(n: int | None, most: int) -> None:
         raise UsageError(f"-n {n}: there is room for {most} in this figure")
 
 
-def _opened(target: str, out: Path | None, kind: str) -> "tuple[Pretrained, Path]":
+def opened(target: str, out: Path | None, kind: str) -> "tuple[Pretrained, Path]":
+    """The checkpoint, and where to write its figure.
+
+    Raises:
+        UsageError, ResourceError: it cannot be written there.
+    """
     files = fetch(target)
     config = read_config(files)
     path = _checked(out, files.name, kind)
@@ -77,7 +85,7 @@ def _opened(target: str, out: Path | None, kind: str) -> "tuple[Pretrained, Path
 def draw_forward(target: str, out: Path | None, *, at: str, images: Sequence[Path], n: int, seed: int) -> None:
     """Images under growing noise: of the files ``images``, or ``n`` samples."""
     percents = _percents(at)
-    model, path = _opened(target, out, "forward")
+    model, path = opened(target, out, "forward")
     import torch
 
     from zoo_core import figures
@@ -86,21 +94,21 @@ def draw_forward(target: str, out: Path | None, *, at: str, images: Sequence[Pat
     columns = _levels(model, percents)
     x0 = torch.stack([read_image(image, model.event.shape) for image in images]) if images else model.sample(n, seed=seed)
     cells = figures.forward(model, x0, percents, seed=seed)
-    _save(path, cells, model, {"seed": str(seed), "at": at}, columns=columns)
+    save(path, cells, model, {"seed": str(seed), "at": at}, columns=columns)
     say(_one_line(path, columns))
 
 
 def draw_reverse(target: str, out: Path | None, *, at: str, n: int, seed: int) -> None:
     """``n`` images while they are sampled, the state above the guess of x_0."""
     percents = sorted(_percents(at), reverse=True)
-    model, path = _opened(target, out, "reverse")
+    model, path = opened(target, out, "reverse")
     import torch
 
     from zoo_core import figures
 
     columns = _levels(model, percents)
     cells = torch.stack(figures.reverse(model, n, percents, seed=seed), dim=1).flatten(0, 1)
-    _save(path, cells, model, {"seed": str(seed), "at": at}, rows=["x_t", "x_0 guess"] * n, columns=columns)
+    save(path, cells, model, {"seed": str(seed), "at": at}, rows=["x_t", "x_0 guess"] * n, columns=columns)
     say(_one_line(path, columns))
 
 
@@ -109,13 +117,13 @@ def draw_langevin(
 ) -> None:
     """``n`` images in rows, or ``n`` points in panels, while annealed Langevin dynamics draws them, after each of the ``steps``."""
     wanted = _steps(steps)
-    model, path = _opened(target, out, "langevin")
+    model, path = opened(target, out, "langevin")
     import torch
 
     from zoo_core import figures
 
     figures.denoiser(model, points=True)
-    chosen = figures.annealed(model, _sampler(model, sampler, options, "langevin"))
+    chosen = figures.annealed(model, sampler_of(model, sampler, options, "langevin"))
     points = model.event.shape == (2,)
     if not points:
         check_number(n, MOST)
@@ -130,7 +138,7 @@ def draw_langevin(
         write_file(path, clouds(states, titles, _record(model, facts), title=model.name))
     else:
         cells = torch.stack([figures.visible(x, sigma) for x, (_, sigma) in zip(states.unbind(1), shown, strict=True)], dim=1)
-        _save(path, cells, model, facts, columns=titles)
+        save(path, cells, model, facts, columns=titles)
     say(_one_line(path, titles))
 
 
@@ -142,7 +150,7 @@ def _steps(text: str | None) -> list[int | None] | None:
         raise UsageError(f"--steps {text!r} is no list of steps", "write it as --steps 0,200,400,last") from None
 
 
-def _sampler(model: "Pretrained", name: str | None, options: Sequence[str], kind: str | None = None) -> "Sampler | None":
+def sampler_of(model: "Pretrained", name: str | None, options: Sequence[str], kind: str | None = None) -> "Sampler | None":
     """The sampler of that name, or the checkpoint's own, with options changed; where it is of another ``kind``, the one of that name.
 
     None where nothing is asked for.
@@ -159,13 +167,13 @@ def draw_score_field(
 ) -> None:
     """The score of a model of points in the plane at noise levels ``at``, and ``n`` paths of annealed Langevin dynamics over it."""
     percents = _percents(at) if at else [0.0]
-    model, path = _opened(target, out, "score-field")
+    model, path = opened(target, out, "score-field")
     from zoo_core import figures
     from zoo_core.files import write_file
     from zoo_core.plots import score_fields
 
     levels = figures.trained_levels(figures.denoiser(model, images=False, points=True))
-    chosen = figures.annealed(model, _sampler(model, sampler, options, "langevin"))
+    chosen = figures.annealed(model, sampler_of(model, sampler, options, "langevin"))
     points = model.sample(_POINTS, seed=seed, sampler=chosen, batch_size=_POINTS)
     # Percentage 0 is the clean data, whose score nobody knows: there, the smallest level.
     sigmas = [max(figures.level_at(levels, percent)[1], levels[0]) for percent in percents]
@@ -190,7 +198,7 @@ def draw_inpaint(
     options: Sequence[str] = (),
 ) -> None:
     """Images of the files ``images``, or samples, of which what the ``mask`` says is known, and ``n`` completions of each."""
-    model, path = _opened(target, out, "inpaint")
+    model, path = opened(target, out, "inpaint")
     import torch
 
     from zoo_core import figures
@@ -198,7 +206,7 @@ def draw_inpaint(
     from zoo_core.inpainting import read_mask
 
     shape = figures.denoiser(model).event.shape
-    chosen, known = _sampler(model, sampler, options) or model.sampler, read_mask(mask, shape)
+    chosen, known = sampler_of(model, sampler, options) or model.sampler, read_mask(mask, shape)
     x = torch.stack([read_image(image, shape) for image in images]) if images else model.sample(_IMAGES, seed=seed).clamp(-1, 1)
     # Completions of samples get noise of their own: with that of the samples, these would come out again.
     first = 0 if images else len(x)
@@ -206,7 +214,7 @@ def draw_inpaint(
         cells = figures.inpainted(model, x, known, n, seed=seed, sampler=chosen, times=times, first=first, on_step=on_step)
     facts = {"seed": str(seed), "sampler": json.dumps(encode(chosen)), "times": str(times), "mask": mask}
     columns = ["image", "known", *(str(i + 1) for i in range(n))]
-    _save(path, cells, model, facts, columns=columns)
+    save(path, cells, model, facts, columns=columns)
     share = known.float().mean().item()
     say(inert(f"{path}: {len(x)} images of which {share:.0%} is known ({mask}), {n} completions of each"))
 
@@ -242,7 +250,8 @@ def _record(model: "Pretrained", facts: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _save(path: Path, cells: "Tensor", model: "Pretrained", facts: Mapping[str, str], **captions: Any) -> None:
+def save(path: Path, cells: "Tensor", model: "Pretrained", facts: Mapping[str, str], **captions: Any) -> None:
+    """Writes cells in [-1, 1] (rows, columns, c, h, w) with captions, and with what made them in the file."""
     from zoo_core.files import write_file
     from zoo_core.images import labelled_grid, png
 
@@ -253,7 +262,7 @@ def draw_nearest(
     target: str, out: Path | None, *, n: int, seed: int, data: str | None = None, root: str | None = None, features: str | None = None
 ) -> None:
     """``n`` images of a seed, in their order, each beside the training images next to it."""
-    model, path = _opened(target, out, "nearest")
+    model, path = opened(target, out, "nearest")
     from zoo_core import figures
     from zoo_core.cli.progress import Images
     from zoo_core.evaluation.evaluate import data_of, space_for
@@ -268,14 +277,14 @@ def draw_nearest(
     below = [["", *(f"{distance:.2f}" for distance in row)] for row in found.tolist()]
     facts = {"seed": str(seed), "data": f"sha256:{train.digest}", "features": f"{judge.name} sha256:{judge.digest}"}
     columns = ["sample", *_PLACES[: found.shape[1]]]
-    _save(path, cells, model, facts, rows=[str(i) for i in range(n)], columns=columns, below=below)
+    save(path, cells, model, facts, rows=[str(i) for i in range(n)], columns=columns, below=below)
     say(inert(f"{path}: images 0 to {n - 1} of seed {seed} and the images of {len(train):,} nearest to them in {judge.name}"))
     say("1 is how far a training image is from the nearest other one, in the mean; a copy is at 0")
 
 
 def draw_density(target: str, out: Path | None, *, data: str | None = None, root: str | None = None) -> None:
     """The learned density of points in the plane, under points of the data."""
-    model, path = _opened(target, out, "density")
+    model, path = opened(target, out, "density")
     import torch
 
     from zoo_core import figures

@@ -19,11 +19,26 @@ from zoo_core.cli.drawing import (
     draw_reverse,
     draw_score_field,
 )
+from zoo_core.cli.latents import draw_interpolation, draw_latent_grid, draw_reconstruct
 from zoo_core.cli.sample import SEED, OutPath
 
 __all__ = ["figure"]
 
-_KINDS = ["forward", "reverse", "langevin", "score-field", "inpaint", "loss", "quality", "nearest", "density"]
+_KINDS = [
+    "forward",
+    "reverse",
+    "langevin",
+    "score-field",
+    "inpaint",
+    "reconstruct",
+    "interpolate",
+    "latent-grid",
+    "loss",
+    "quality",
+    "nearest",
+    "density",
+]
+_SIDE = 20  # of a latent grid: that of Kingma & Welling 2013
 
 
 @click.command()
@@ -35,7 +50,7 @@ _KINDS = ["forward", "reverse", "langevin", "score-field", "inpaint", "loss", "q
     "images",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="forward, inpaint: a picture to start from; repeatable.  [default: samples]",
+    help="forward, inpaint, reconstruct, interpolate: a picture to start from; repeatable.  [default: samples; reconstruct: of --data]",
 )
 @click.option(
     "--mask",
@@ -58,24 +73,34 @@ _KINDS = ["forward", "reverse", "langevin", "score-field", "inpaint", "loss", "q
     "n",
     type=click.IntRange(min=1),
     metavar="N",
-    help="How many images, points or paths; inpaint: completions of each.  [default: 4; nearest: 8; langevin of points: 1000]",
+    help="How many images, points or paths; inpaint: completions of each; latent-grid: images a side.  "
+    "[default: 4; nearest, reconstruct: 8; latent-grid: 20; langevin of points: 1000]",
 )
 @click.option("--seed", type=SEED, metavar="N", default=0, show_default=True, help="Of the images and the noise.")
 @click.option(
-    "--steps", metavar="N,...", help="langevin: which to show, such as 0,200,last; inpaint: of the sampler.  [default: every fifth]"
+    "--steps",
+    metavar="N,...",
+    help="langevin: which to show, such as 0,200,last; inpaint: of the sampler; interpolate: points on a path.  "
+    "[default: every fifth; interpolate: 8]",
 )
-@click.option("--sampler", metavar="NAME", help="inpaint: as `zoo list samplers` has it.  [default: the checkpoint's]")
+@click.option(
+    "--sampler", metavar="NAME", help="inpaint, interpolate: as `zoo list samplers` has it.  [default: the checkpoint's; interpolate: ddim]"
+)
 @click.option(
     "-o",
     "--option",
     "options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="inpaint, langevin, score-field: an option of the sampler, such as steps=20; repeatable.",
+    help="inpaint, interpolate, langevin, score-field: an option of the sampler, such as steps=20; repeatable.",
 )
 @click.option("--metric", "metrics", multiple=True, metavar="NAME", help="quality: what to draw; repeatable.  [default: fd]")
-@click.option("--data", metavar="NAME[:PATH]", help="nearest, density: the real samples.  [default: what it was trained on]")
-@click.option("--data-root", metavar="DIR", help="nearest: where the files of mnist, cifar10, ... are. Default: $ZOO_DATA.")
+@click.option(
+    "--data",
+    metavar="NAME[:PATH]",
+    help="nearest, density, reconstruct: the real samples.  [default: what it was trained on; reconstruct: its test split]",
+)
+@click.option("--data-root", metavar="DIR", help="nearest, reconstruct: where the files of mnist, cifar10, ... are. Default: $ZOO_DATA.")
 @click.option("--features", metavar="NAME", help="nearest: the feature space, as `zoo evaluate` has it.  [default: by the data]")
 @click.option("--out", type=OutPath(), help="A .png.  [default: NAME-KIND.png]")
 def figure(target: str, kind: str, out: Path | None, **given: Any) -> None:
@@ -87,6 +112,9 @@ def figure(target: str, kind: str, out: Path | None, **given: Any) -> None:
     langevin     images, or points, while annealed Langevin dynamics draws them
     score-field  the score of a model of points, with paths of Langevin dynamics
     inpaint      images, what is known of them, and what may stand beside it
+    reconstruct  images above what the model makes of their latents
+    interpolate  rows of images on the path from one latent, or starting noise, to another
+    latent-grid  what a model with 2 latent dimensions makes of the quantiles of its prior
     loss         the loss over the steps of training, of a checkpoint or a RUN
     quality      the numbers of metrics.json over evaluations of the net and time
     nearest      samples, each beside the five training images next to it
@@ -97,6 +125,8 @@ def figure(target: str, kind: str, out: Path | None, **given: Any) -> None:
       zoo figure ddpm-afhq-cat forward --image cat.jpg --out forward.png
       zoo figure ddpm-afhq-cat reverse --at 0,10,50,99
       zoo figure ddpm-afhq-cat inpaint --image cat.jpg --mask top --steps 20
+      zoo figure local:runs/digits reconstruct --data-root data
+      zoo figure ddpm-afhq-cat interpolate -n 3
       zoo figure local:runs/mixture langevin --steps 0,200,400,600,800,last
       zoo figure local:runs/mixture score-field --at 25
       zoo figure runs/cat loss
@@ -119,6 +149,12 @@ def figure(target: str, kind: str, out: Path | None, **given: Any) -> None:
         of_sampler["options"] = [*([f"steps={given['steps']}"] if given["steps"] else []), *given["options"]]
         chosen = {key: given[key] for key in ("images", "mask", "times")}
         draw_inpaint(target, out, **chosen, n=n or 4, seed=seed, **of_sampler)
+    elif kind == "reconstruct":
+        draw_reconstruct(target, out, images=given["images"], n=n or 8, data=given["data"], root=given["data_root"])
+    elif kind == "interpolate":
+        draw_interpolation(target, out, images=given["images"], steps=given["steps"], n=n or 4, seed=seed, **of_sampler)
+    elif kind == "latent-grid":
+        draw_latent_grid(target, out, side=n or _SIDE)
     elif kind == "loss":
         draw_loss(target, out)
     elif kind == "quality":
