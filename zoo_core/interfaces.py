@@ -143,8 +143,8 @@ class LogProb:
             both sides.
         space: what it is the probability of. ``continuous``: a density per unit of volume in the units of the event, which for images are
             those of [-1, 1]; it may be of any size. ``uint8``: the mass of the 8-bit image that x is, x = level / 127.5 - 1. ``binary``:
-            the mass of an image of two levels, x = -1 for 0 and x = 1 for 1; of a grey x, that of the image which its row's noise draws from
-            it, 1 with the probability (x + 1) / 2. The logarithm of a mass is at most 0.
+            the mass of an image of two levels, x = -1 for 0 and x = 1 for 1; of a grey x, that of the image which its row's noise draws
+            from it, 1 with the probability (x + 1) / 2. The logarithm of a mass is at most 0.
         stderr: (n,), the standard error of ``value``. An estimate has one, a lower bound may, what is exact has none.
     """
 

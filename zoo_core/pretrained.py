@@ -294,7 +294,7 @@ class Pretrained:
         draws the noise of image ``first`` + i of the seed, so the batch size changes no draw.
 
         Args:
-            x: samples of the space: any values for a density, levels of 8-bit images, or -1 and 1 for binary ones, which grey ones are drawn to be.
+            x: samples of the space: any values for a density, levels of 8-bit images, or -1 to 1 for binary ones.
             labels: a class for all, or one for each.
             method: ``own``, what the family itself says (the capability ``density``); ``ode``, the density of the probability-flow ODE of a
                 denoiser, :func:`zoo_core.likelihood.ode`; ``bound``, the variational bound of a denoiser,
