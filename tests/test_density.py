@@ -276,3 +276,26 @@ def test_the_density_of_a_denoiser_says_that_it_is_of_noisy_data(tmp_path: Path)
     image = load(denoiser(tmp_path / "d"))
     with pytest.raises(UsageError, match=r"of points in the plane"):
         figures.density(image, X)
+
+
+# What is refused
+
+
+def test_a_log_probability_of_nothing_or_of_no_tensor_is_refused(points: str) -> None:
+    model = load(points)
+    for x, match in (
+        (torch.empty(0, *model.event.shape), "the number of rows of x must be at least 1, not 0"),
+        (torch.tensor(1.0), r"x must have the shape"),
+        ([[1.0, 2.0]], r"x must be a tensor, not list"),
+    ):
+        with pytest.raises(UsageError, match=match):
+            model.log_prob(x)  # type: ignore[arg-type]  # that is the point
+    with pytest.raises(UsageError, match=r"method must be one of own, ode, bound, not '3'"):
+        model.log_prob(torch.zeros(1, *model.event.shape), method=3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("words", [("-o", "bdp.k=3"), ("--sampler", "ddim"), ("--steps", "3,4"), ("--scheduler", "karras"), ("--floors",)])
+def test_what_says_how_to_draw_is_refused_where_nothing_is_drawn(points: str, words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(command, [points, "--metrics", "nll", *words])
+    assert isinstance(done.exception, UsageError)
+    assert "mean nothing to nll, which draws no samples" in str(done.exception)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,26 @@ def test_a_rise_of_the_path_is_fresh_noise_of_the_difference(name: str) -> None:
 # The masked score
 
 KNOWN, MASK = torch.tensor([2.0, 0.0], dtype=torch.float64), torch.tensor([1.0, 0.0], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("jump", [1, 2, 3])
+def test_langevin_dynamics_rises_from_the_level_at_which_it_left_x(jump: int) -> None:
+    """Along an axis of variance c: v = (1 - step/2 s^2/(c + s^2))^2 v + step s^2 for a step at s, v = v + s'^2 - s^2 for a rise from s."""
+    model, each, T, step = Correlated(), Geometric().sigmas(7, 0.3, 9.0), 2, 0.4
+    path = resampled(each, jump=jump, times=3)
+    x = Langevin(steps=7, steps_per_level=T, step=step, denoise=False, clip=False)(model, StepRng(0, 0, 20_000), sigmas=path).double()
+    for axis, c in ((torch.tensor([1.0, 1.0]), 1.8), (torch.tensor([1.0, -1.0]), 0.2)):
+        v, walked = path[0] ** 2, path[0]
+        for here, after in pairwise(path):
+            if after > here:  # of the level before the rise no step is taken
+                v += after**2 - walked**2
+                continue
+            walked = here
+            for _ in range(T):
+                v = (1 - step / 2 * here**2 / (c + here**2)) ** 2 * v + step * here**2
+        along = (x - model.mu) @ (axis.double() / math.sqrt(2))
+        # The start has the mean 0 and not mu, of which some is left.
+        assert along.var().item() == pytest.approx(v, rel=0.04)
 
 
 def test_the_masked_score_is_the_score_less_twice_the_distance_to_what_is_known() -> None:
@@ -293,9 +314,9 @@ WRONG: list[tuple[Callable[[Tensor, Tensor], dict[str, Any]], type[Exception], s
     (lambda x, mask: {"mask": "left"}, UsageError, "mask must be a tensor, not 'left'"),
     (lambda x, mask: {"mask": mask[:, :3]}, UsageError, r"mask must broadcast to the shape of x, \(5, 3, 4, 4\); it has \(1, 3, 4\)"),
     (lambda x, mask: {"mask": mask.expand(2, 5, 3, 4, 4)}, UsageError, "mask must broadcast"),
-    (lambda x, mask: {"jump": 0}, UsageError, "jump must be in"),
+    (lambda x, mask: {"jump": 0}, UsageError, "jump must be at least 1"),
     (lambda x, mask: {"times": 1.5}, UsageError, "times must be a whole number"),
-    (lambda x, mask: {"batch_size": 0}, UsageError, "batch_size must be in"),
+    (lambda x, mask: {"batch_size": 0}, UsageError, "batch_size must be at least 1"),
     (lambda x, mask: {"labels": 3}, UsageError, "labels must be in 0 ... 2"),
     (lambda x, mask: {"guidance": 2.0}, UsageError, "guidance needs labels"),
     (lambda x, mask: {"sampler": "latent"}, CapabilityError, "lacks decode"),

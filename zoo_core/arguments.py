@@ -25,7 +25,8 @@ def whole(name: str, value: object, low: int = 0, high: int = 2**64 - 1) -> int:
     except TypeError:
         raise UsageError(f"{name} must be a whole number, not {str(value)[:40]!r}") from None
     if not low <= number <= high:
-        raise UsageError(f"{name} must be in [{low}, {high}], not {str(number)[:40]}")
+        bounds = f"at least {low}" if number < low else f"at most {high}"
+        raise UsageError(f"{name} must be {bounds}, not {str(number)[:40]}")
     return number
 
 

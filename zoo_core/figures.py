@@ -28,6 +28,7 @@ __all__ = [
     "Density",
     "Field",
     "annealed",
+    "check_density",
     "denoiser",
     "density",
     "forward",
@@ -281,6 +282,13 @@ class Density:
     mass: float
 
 
+def check_density(pretrained: Pretrained) -> None:
+    """Raises what :func:`density` does for a model that it cannot draw."""
+    if pretrained.event.shape != (2,):
+        raise UsageError(f"densities are drawn of points in the plane, and {pretrained.name} draws samples of {pretrained.event.shape}")
+    pretrained.log_prob_method()
+
+
 def density(pretrained: Pretrained, points: Tensor, *, side: int = 120) -> Density:
     """The learned density around ``points`` (n, 2), on a grid of ``side`` x ``side`` cells, a tenth wider than these on each side.
 
@@ -288,8 +296,7 @@ def density(pretrained: Pretrained, points: Tensor, *, side: int = 120) -> Densi
         CapabilityError: the model cannot give a log-probability.
         UsageError: its samples are no points in the plane.
     """
-    if pretrained.event.shape != (2,):
-        raise UsageError(f"densities are drawn of points in the plane, and {pretrained.name} draws samples of {pretrained.event.shape}")
+    check_density(pretrained)
     low, high = points.amin(0).double(), points.amax(0).double()
     margin = 0.1 * (high - low).clamp(min=1e-6)
     low, cell = low - margin, (high - low + 2 * margin) / side

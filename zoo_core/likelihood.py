@@ -65,8 +65,8 @@ def ode(
         most: evaluations of the model for a sample, before it is given up.
 
     Returns:
-        an estimate of a ``continuous`` log-density. Its standard error is that of the probes together with the solver's own estimate of its
-        error.
+        an estimate of a ``continuous`` log-density. Its standard error is that of the probes together with the solver's
+        local estimate of its own error, which is no bound on it.
 
     Raises:
         UsageError: k is 1.

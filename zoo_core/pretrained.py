@@ -310,17 +310,18 @@ class Pretrained:
             ConfigError: the ODE was not solved in as many evaluations as it may take.
             ZooError: the model gives values that are not finite.
         """
-        chosen, n = self.log_prob_method(method), len(x)
+        x, chosen = self._samples(x), self.log_prob_method(method)
+        n = whole("the number of rows of x", len(x), 1)
         seed, first, size = whole("seed", seed), whole("first", first), whole("batch_size", batch_size, 1)
         draws, classes = None if k is None else whole("k", k, 1), self._labels(labels, n)
         if not bool(x.isfinite().all()):
             raise UsageError("x must be finite")
         found = []
-        for begin in range(0, max(n, 1), size):
+        for begin in range(0, n, size):
             rows = slice(begin, min(begin + size, n))
             rng = ImageRng(seed, range(first + rows.start, first + rows.stop), self.device)
             with self._inference(torch.float32):
-                each = self._samples(x[rows]).float(), rng, None if classes is None else classes[rows], draws
+                each = x[rows].float(), rng, None if classes is None else classes[rows], draws
                 found.append(self._log_prob(chosen, *each))
             _check_space(x[rows], found[-1].space)
         return _joined(found)
@@ -339,7 +340,7 @@ class Pretrained:
                 raise incapable(f"{self.name} cannot give a log-probability: its model has neither density nor denoise", "density denoise")
             return able[0]
         if method not in needs:
-            raise UsageError(f"method must be one of {', '.join(needs)}, not {method[:40]!r}")
+            raise UsageError(f"method must be one of {', '.join(needs)}, not {str(method)[:40]!r}")
         self._require(needs[method], f"give a log-probability by the method {method}")
         return method
 
@@ -395,7 +396,9 @@ class Pretrained:
             return cast(Decoder, self.model).prior(ImageRng(seed, [end], self.device))[0]
 
     def _samples(self, x: Tensor) -> Tensor:
-        if tuple(x.shape[1:]) != self.event.shape:
+        if not isinstance(x, Tensor):
+            raise UsageError(f"x must be a tensor, not {type(x).__name__}", "torch.as_tensor makes one")
+        if x.ndim == 0 or tuple(x.shape[1:]) != self.event.shape:
             raise UsageError(f"x must have the shape (n, {', '.join(map(str, self.event.shape))}), not {tuple(x.shape)}")
         return x.to(self.device)
 

@@ -156,6 +156,8 @@ class Continuous(Scheduler):
 
     def __post_init__(self) -> None:
         check_range(self, sigma_min=(1e-9, 1e9), sigma_max=(1e-9, 1e9))
+        if self.sigma_min is not None and self.sigma_max is not None and self.sigma_min > self.sigma_max:
+            raise ConfigError(f"sigma_min must be at most sigma_max, {self.sigma_max:g}, not {self.sigma_min:g}")
 
     @abstractmethod
     def between(self, share: float, lo: float, hi: float) -> float:
@@ -167,6 +169,9 @@ class Continuous(Scheduler):
         Raises:
             ConfigError: nothing is left between the bounds.
         """
+        for name, bound, wrong in (("sigma_max", self.sigma_max, lo), ("sigma_min", self.sigma_min, hi)):
+            if bound is not None and (bound < wrong if name == "sigma_max" else bound > wrong):
+                raise ConfigError(f"{name} {bound:g} is out of the range of the model's noise levels", f"choose one in [{lo:g}, {hi:g}]")
         lo, hi = max(lo, self.sigma_min or lo), min(hi, self.sigma_max or hi)
         _check_steps(steps, lo, hi)
         if steps == 1:

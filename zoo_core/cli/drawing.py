@@ -293,6 +293,7 @@ def draw_density(target: str, out: Path | None, *, data: str | None = None, root
     from zoo_core.files import write_file
     from zoo_core.plots import density
 
+    figures.check_density(model)
     real = Real(data_option(target, data, root, ()) or data_of(model.files), model.event.shape).data
     points = real.rows(some_of(len(real), min(len(real), _POINTS)))  # the first of them need not be like the others
     found = figures.density(model, real.rows(torch.arange(len(real))))

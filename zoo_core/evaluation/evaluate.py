@@ -273,6 +273,10 @@ def evaluate(
         raise UsageError("no metric given", "`zoo list metrics` shows what there is")
     of_samples = {name: each for name, each in made.items() if isinstance(each, Metric)}
     of_data = {name: each for name, each in made.items() if isinstance(each, DataMetric)}
+    if not of_samples and (features is not None or scheduler is not None or floors or any(each is not None for each in samplers)):
+        names = ", ".join(of_data)
+        told = "sampler, scheduler, features, floors and options that are no metric's"
+        raise UsageError(f"{told} mean nothing to {names}, which draws no samples", "leave them out")
     processes = Processes(device)
     if out is not None:
         processes.on_main(lambda: check_kept(out))

@@ -68,6 +68,9 @@ class Langevin(Walk):
                 x = x.lerp(x0, self.step / 2).add_(guide.noise(x), alpha=sqrt(self.step) * sigma)
         return guide.denoised(x, sigmas[-2]) if self.denoise and sigmas[-1] == 0 else x
 
+    def left_at(self, sigmas: Sequence[float]) -> float:
+        return sigmas[-2] if sigmas[-1] > 0 and len(sigmas) > 1 else sigmas[-1]  # of the last level no step has been taken
+
     def _masked(self, model: Denoiser, sigma: float) -> Masked:
         if not isinstance(model, Inpainted):
             raise UsageError("masked_score is for inpainting, and here nothing is known", "leave it out, or inpaint")

@@ -64,6 +64,10 @@ class Walk(Sampler):
     def walk(self, x: "Tensor", sigmas: Sequence[float], guide: Guide) -> "Tensor":
         """From ``x`` at noise level sigmas[0] down to sigmas[-1], not always 0. Shows every level but the last; leaves ``x`` as it is."""
 
+    def left_at(self, sigmas: Sequence[float]) -> float:
+        """The noise level at which :meth:`walk` leaves x, from where a rise takes it up again."""
+        return sigmas[-1]
+
     def noise_levels(self, model: object, scheduler: Scheduler | None) -> tuple[float, ...]:
         model = cast(Denoiser, model)
         return (scheduler or model.scheduler).sigmas(self.steps, *model.sigma_range)
@@ -83,10 +87,11 @@ class Walk(Sampler):
         x = model.start(rng, sigmas[0]) if x is None else x
         x = x.float() if x.element_size() < 4 else x
         guide = Guide(model=model, rng=rng, labels=labels, clip=self.clip, on_step=on_step, count=len(sigmas) - 1)
+        left = 0.0
         for first, falling in _falls(sigmas):
             if first:
-                x = x.add(guide.noise(x), alpha=sqrt(falling[0] ** 2 - sigmas[first - 1] ** 2))
-            x = self.walk(x, falling, replace(guide, first=first))
+                x = x.add(guide.noise(x), alpha=sqrt(falling[0] ** 2 - left**2))
+            x, left = self.walk(x, falling, replace(guide, first=first)), self.left_at(falling)
         guide.show(len(sigmas) - 1, 0.0, x, x)
         return x
 
