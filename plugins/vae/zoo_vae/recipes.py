@@ -27,7 +27,7 @@ MNIST = Recipe(
 """Digits as binary images, in about 20 minutes of one CPU core: 267 epochs.
 
 Adam at 1e-3 with a cosine decay learns fast: a minute of it, 5,000 batches of 128, reaches 101.0 nats (200 importance samples, 1,000 test
-images).
+images), and all of it 93.0 (10,000).
 """
 
 LATENT_2D = replace(MNIST, model=VAEConfig(latent=2, hidden=(400,)), fit=replace(MNIST.fit, steps=30_000))
