@@ -20,7 +20,7 @@ from zoo_core.config import encode
 from zoo_core.datasets import FolderConfig
 from zoo_core.errors import ConfigError, IntegrityError, NotFoundError, UnsafeContentError
 from zoo_core.evaluation.distances import frechet
-from zoo_core.evaluation.evaluate import evaluate
+from zoo_core.evaluation.evaluate import evaluate, some_of
 from zoo_core.evaluation.records import keep
 from zoo_core.evaluation.references import REFERENCE, read_references, with_reference
 from zoo_core.evaluation.rerun import rerun
@@ -308,8 +308,8 @@ def test_a_file_that_cannot_take_the_records_is_refused_before_anything_is_drawn
     assert (folder / "metrics.json").read_bytes() == content
 
 
-def test_some_of_the_data_are_not_the_first_of_it(tmp_path: Path) -> None:
+def test_some_of_the_data_are_not_the_first_of_it() -> None:
     """A folder has its classes one after the other, and the first would be of one class."""
-    places = zoo_core.evaluation.evaluate._some(100, 30)
+    places = some_of(100, 30)
     assert places.unique().tolist() == places.tolist()
     assert places.max() >= 50

@@ -56,7 +56,7 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
       zoo evaluate ddpm-afhq-cat --sampler heun --scheduler karras --steps 5
       zoo evaluate local:runs/digits --floors --out metrics.json
       zoo evaluate classifier-mnist --metrics accuracy -o data.split=test
-      zoo evaluate ddpm-afhq-cat --metrics bpd -o bpd.method=bound -o bpd.k=10 -n 100
+      zoo evaluate ddpm-afhq-cat --metrics bpd -o bpd.method=bound -n 100
     """
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     data = data_option(reference, given["data"], given["data_root"], given["options"])
