@@ -113,7 +113,7 @@ def figure(target: str, kind: str, out: Path | None, **given: Any) -> None:
     score-field  the score of a model of points, with paths of Langevin dynamics
     inpaint      images, what is known of them, and what may stand beside it
     reconstruct  images above what the model makes of their latents
-    interpolate  rows of images on the path between two latents, or starting noises
+    interpolate  rows of images on the path between two latents, or noises
     latent-grid  a model with 2 latent dimensions over the quantiles of its prior
     loss         the loss over the steps of training, of a checkpoint or a RUN
     quality      the numbers of metrics.json over evaluations of the net and time
