@@ -51,13 +51,13 @@ def with_fit(recipe: Recipe, **changes: object) -> Recipe:
 def test_products_are_computed_in_the_precision_of_the_recipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, dtype: torch.dtype
 ) -> None:
-    seen, logits = set(), FakeTrainer._logits
+    seen, logits = set(), FakeTrainer.judge
 
     def look(self: FakeTrainer, x: Tensor, labels: Tensor | None) -> Tensor:
         seen.add((made := logits(self, x, labels)).dtype)
         return made
 
-    monkeypatch.setattr(FakeTrainer, "_logits", look)
+    monkeypatch.setattr(FakeTrainer, "judge", look)
     fit(with_fit(TINY, precision=precision, steps=1), tmp_path)
     assert seen == {dtype}
 
@@ -301,7 +301,7 @@ def test_a_tracker_sees_the_metrics(tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
     rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
-    for name in ("loss.critic", "gradient.generator", "accuracy"):
+    for name in ("loss.critic", "gradient.generator", "critic.real"):
         seen = [(event.step, event.value) for event in events.Scalars(name)]
         assert seen == [(row["step"], pytest.approx(row[name])) for row in rows]
 

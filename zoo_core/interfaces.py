@@ -191,7 +191,11 @@ class Density(Protocol):
 
 @runtime_checkable
 class Labelled(Protocol):
-    """Capability ``labels``: samples of a chosen class."""
+    """Capability ``labels``: samples of a chosen class.
+
+    A model that knows nothing but classes, and so no answer to ``labels=None``, has the attribute ``needs_labels = True``. Image i is then
+    of class i modulo ``num_classes`` where nobody asks for another.
+    """
 
     @property
     def num_classes(self) -> int:

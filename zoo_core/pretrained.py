@@ -152,7 +152,8 @@ class Pretrained:
             seed: in [0, 2**64).
             sampler: a name, with that sampler's own defaults; options of the default sampler, ``{"steps": 20}``; or a Sampler.
             scheduler: noise levels other than those the model was trained on.
-            labels: a class for all, or one for each.
+            labels: a class for all, or one for each. When None, a model that knows nothing but classes draws image i of class i modulo their
+                number.
             guidance: scale of classifier-free guidance: 1 is the plain conditional model.
             batch_size: how many at once; changes speed and memory.
             on_step: sees every step of every batch.
@@ -163,8 +164,8 @@ class Pretrained:
             ConfigError: there is no such sampler or scheduler, or one of its options is wrong.
             CapabilityError: the model cannot do what the sampler, the labels or guidance need.
         """
-        n, (chosen, sigmas) = whole("n", n, 1), self._walk(sampler, scheduler)
-        classes = self._labels(labels, n)
+        n, first, (chosen, sigmas) = whole("n", n, 1), whole("first", first), self._walk(sampler, scheduler)
+        classes = self._labels(labels, n, first)
         model = self.model if guidance is None else self._guided(guidance, classes)
         out = torch.empty(n, *self.event.shape)
         for rows, rng in self._batches(n, batch_size, seed, first):
@@ -212,7 +213,7 @@ class Pretrained:
         if chosen.requires != "denoise":
             raise UsageError(f"{type(chosen).__name__} samples no denoisers, and so cannot inpaint", "`zoo list samplers` shows what does")
         path = resampled(sigmas, jump=whole("jump", jump, 1), times=whole("times", times, 1, 1000))
-        classes = self._labels(labels, n)
+        classes = self._labels(labels, n, whole("first", first))
         model = cast(Denoiser, self.model) if guidance is None else self._guided(guidance, classes)
         out = torch.empty(n, *self.event.shape)
         for rows, rng in self._batches(n, batch_size, seed, first):
@@ -241,11 +242,13 @@ class Pretrained:
             steps: points on the path, both ends among them.
             spherical: along a great circle (slerp), which keeps the length that Gaussian vectors have; straight when False.
             seed: of the images that ``a`` and ``b`` number.
-            labels: one class for all.
+            labels: one class for all. When None, a model that knows nothing but classes stays in that of image ``a``.
             sampler: for models that denoise; ``ddim`` when None, so that nothing but the start differs along the path.
         """
         steps, seed = whole("steps", steps, 2), whole("seed", seed)
         weights = torch.linspace(0, 1, steps, device=self.device)
+        if labels is None and isinstance(a, int) and getattr(self.model, "needs_labels", False):
+            labels = a % cast(Labelled, self.model).num_classes
         classes = self._labels(labels, steps)
         if "denoise" not in self.capabilities:
             self._require("decode", "interpolate")
@@ -411,10 +414,14 @@ class Pretrained:
             raise CapabilityError(f"{self.name} cannot {what}: this checkpoint was trained without labels", "leave the labels out")
         self._require("labels", what)
 
-    def _labels(self, labels: "int | Sequence[int] | Tensor | None", n: int) -> Tensor | None:
-        """int64 (n,) on the model's device."""
+    def _labels(self, labels: "int | Sequence[int] | Tensor | None", n: int, first: int | None = None) -> Tensor | None:
+        """int64 (n,) on the model's device. ``first`` is the number of the first image that is drawn; None where none is."""
         if labels is None:
-            return None
+            if not getattr(self.model, "needs_labels", False):
+                return None
+            if first is None:
+                raise UsageError(f"{self.name} needs labels: it knows nothing but classes", "pass labels=")
+            return torch.arange(first, first + n, device=self.device) % cast(Labelled, self.model).num_classes
         self._require_labels("draw a chosen class")
         classes = cast(Labelled, self.model).num_classes
         values = [labels] * n if isinstance(labels, int) else [int(label) for label in labels]

@@ -5,7 +5,6 @@ Gaussian, trained by one.
 """
 
 import math
-from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from zoo_core.interfaces import DiscreteScheduler, Event, LogProb, Rng
 from zoo_core.rng import Stream, generator
 from zoo_core.testing.fake_config import FakeConfig, FakeDataConfig, FakeDenoiserConfig, FakeDenoiserTrainerConfig, FakeTrainerConfig
+from zoo_core.training.adversarial import AdversarialTrainer
 from zoo_core.training.data import Data
 from zoo_core.training.trainer import Batch, Loss, Trainer
 
@@ -63,52 +63,32 @@ class Fake(nn.Module):
         return LogProb(value=log_density.flatten(1).sum(dim=1), kind="exact")
 
 
-class FakeTrainer(Trainer):
-    """The non-saturating GAN loss (Goodfellow et al. 2014, arXiv:1406.2661, section 3) on the fake flow.
-
-    The critic is the trainer's own. Its gradient penalty is that of Gulrajani et al. 2017 (arXiv:1704.00028, eq. 3).
-    """
+class FakeTrainer(AdversarialTrainer):
+    """The non-saturating GAN loss on the fake flow, with the gradient penalty of Gulrajani et al. 2017 (arXiv:1704.00028, eq. 3)."""
 
     model: Fake
     config: FakeTrainerConfig
 
     def __init__(self, model: Fake, config: FakeTrainerConfig) -> None:
-        super().__init__(model, config)
-        self.num_classes = getattr(model, "num_classes", 0)
-        inputs = math.prod(model.event.shape) + self.num_classes
+        inputs = math.prod(model.event.shape) + getattr(model, "num_classes", 0)
         norm = [nn.BatchNorm1d(config.width)] if config.batch_norm else []
-        self.critic = nn.Sequential(nn.Linear(inputs, config.width), *norm, nn.LeakyReLU(0.2), nn.Linear(config.width, 1))
+        critic = nn.Sequential(nn.Linear(inputs, config.width), *norm, nn.LeakyReLU(0.2), nn.Linear(config.width, 1))
+        super().__init__(model, config, critic, loss="non-saturating", n_critic=config.every)
 
-    def phases(self, step: int) -> tuple[str, ...]:
-        return ("critic", "generator") if step % self.config.every == 0 else ("critic",)
-
-    def parameters_of(self, phase: str) -> Iterable[nn.Parameter]:
-        return self.critic.parameters() if phase == "critic" else self.model.parameters()
-
-    def _logits(self, x: Tensor, labels: Tensor | None) -> Tensor:
+    def judge(self, x: Tensor, labels: Tensor | None) -> Tensor:
         x = x.flatten(1)
         if labels is not None:
             x = torch.cat([x, F.one_hot(labels, self.num_classes).to(x)], dim=1)
-        logits: Tensor = self.critic(x)
-        return logits
+        outputs: Tensor = self.critic(x)
+        return outputs[:, 0]
 
-    def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
-        labels = batch.labels if self.num_classes else None
-        x = self.model.decode(self.model.prior(rng), labels)
-        made = self._logits(x, labels)
-        if phase == "generator":
-            return Loss(value=F.softplus(-made).mean())
-        real = self._logits(batch.x, labels)
-        value = (F.softplus(-real) + F.softplus(made)).mean()
-        if self.config.penalty:
-            value = value + self.config.penalty * self._penalty(batch.x, x.detach(), labels, rng)
-        return Loss(value=value, logs={"accuracy": (real > 0).float().mean().detach()})
-
-    def _penalty(self, real: Tensor, made: Tensor, labels: Tensor | None, rng: Rng) -> Tensor:
+    def penalty(self, real: Tensor, fake: Tensor, labels: Tensor | None, rng: Rng) -> tuple[Tensor | None, dict[str, Tensor]]:
+        if not self.config.penalty:
+            return None, {}
         mix = rng.uniform().view(-1, *[1] * (real.ndim - 1))
-        x = (mix * real + (1 - mix) * made).requires_grad_(True)
-        (slope,) = torch.autograd.grad(self._logits(x, labels).sum(), x, create_graph=True)
-        return ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
+        x = (mix * real + (1 - mix) * fake).requires_grad_(True)
+        (slope,) = torch.autograd.grad(self.judge(x, labels).sum(), x, create_graph=True)
+        return self.config.penalty * ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean(), {}
 
 
 class FakeDenoiser(nn.Module):

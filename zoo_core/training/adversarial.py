@@ -1,0 +1,131 @@
+"""Adversarial training: a generator, which is published, against a critic of its samples, which is the trainer's own."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu, softplus
+
+from zoo_core.errors import ConfigError
+from zoo_core.interfaces import Decoder, Rng, TrainerConfig
+from zoo_core.training.trainer import Batch, Loss, Trainer
+
+__all__ = ["LOSSES", "AdversarialLoss", "AdversarialTrainer"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdversarialLoss:
+    """What each side minimises, by the critic's outputs (n,): functions of one output, whose means over the rows are the losses.
+
+    Args:
+        real: the critic's, of its output for a real sample.
+        fake: the critic's, of its output for a generated sample.
+        generator: the generator's, of the critic's output for its sample.
+        judgement: from outputs to what the critic says by them: the probability of being real, where outputs are its logit.
+    """
+
+    real: Callable[[Tensor], Tensor]
+    fake: Callable[[Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+    judgement: Callable[[Tensor], Tensor] = torch.Tensor.sigmoid
+
+
+def _itself(x: Tensor) -> Tensor:
+    return x
+
+
+def _negative(x: Tensor) -> Tensor:
+    return -x
+
+
+def _minus_log_sigmoid(x: Tensor) -> Tensor:
+    """-log D of a logit, without the sigmoid, which is 0 or 1 for large ones."""
+    return softplus(-x)
+
+
+# With D = sigmoid(output), -log(1 - D) is softplus(output).
+LOSSES: Mapping[str, AdversarialLoss] = {
+    # Goodfellow et al. 2014 (arXiv:1406.2661), eq. 1, and the generator's loss of the end of section 3: -log D.
+    "non-saturating": AdversarialLoss(real=_minus_log_sigmoid, fake=softplus, generator=_minus_log_sigmoid),
+    # The same, with the generator of eq. 1: log(1 - D), whose gradient vanishes as D does.
+    "minimax": AdversarialLoss(real=_minus_log_sigmoid, fake=softplus, generator=lambda x: -softplus(x)),
+    # The generator's log(1 - D) - log D, of which the optimal critic makes the reverse Kullback-Leibler divergence.
+    "reverse-kl": AdversarialLoss(real=_minus_log_sigmoid, fake=softplus, generator=_negative),
+    # Mao et al. 2017 (arXiv:1611.04076), eq. 9: targets 1 for real, 0 for generated samples.
+    "least-squares": AdversarialLoss(
+        real=lambda x: (x - 1) ** 2 / 2, fake=lambda x: x**2 / 2, generator=lambda x: (x - 1) ** 2 / 2, judgement=_itself
+    ),
+    # Lim & Ye 2017 (arXiv:1705.02894); Miyato et al. 2018 (arXiv:1802.05957), eqs. 16 and 17.
+    "hinge": AdversarialLoss(real=lambda x: relu(1 - x), fake=lambda x: relu(1 + x), generator=_negative, judgement=_itself),
+    # Arjovsky et al. 2017 (arXiv:1701.07875), eq. 2: the gap of a critic that something else must keep Lipschitz.
+    "wasserstein": AdversarialLoss(real=_negative, fake=_itself, generator=_negative, judgement=_itself),
+}
+"""Adversarial losses by name."""
+
+
+class AdversarialTrainer(Trainer):
+    """Two phases: ``critic`` in every step, and ``generator``, which trains the model, in every ``n_critic``-th.
+
+    Model and critic get the labels of the batch where the model has classes, so that generated samples have those of the data. A family
+    says what its critic is, and overrides ``judge`` and ``penalty`` where it needs to.
+
+    Logged are the losses of the phases and, of the critic's phase, ``critic.real`` and ``critic.fake``, its mean judgement of real and of
+    generated samples (a probability of being real, or an output), and ``critic.gap``, the difference of the mean outputs. A critic that
+    tells all apart, or a gap that grows without end, is a generator that is being lost.
+
+    Args:
+        model: the generator, with the capability ``decode``.
+        config: of the family's trainer.
+        critic: from samples (n, *event.shape) to outputs (n,).
+        loss: one of LOSSES.
+        n_critic: steps of the critic for each of the generator.
+
+    Raises:
+        ConfigError: the model has classes and the data no labels; said at the first batch.
+    """
+
+    average_buffers: ClassVar[bool] = True  # the statistics of a generator's batch norm, with the weights that they belong to
+
+    def __init__(self, model: nn.Module, config: TrainerConfig, critic: nn.Module, *, loss: str, n_critic: int = 1) -> None:
+        super().__init__(model, config)
+        self.critic = critic
+        self.loss = LOSSES[loss]
+        self.n_critic = n_critic
+        self.num_classes = cast(int, getattr(model, "num_classes", 0))
+
+    def phases(self, step: int) -> tuple[str, ...]:
+        return ("critic", "generator") if step % self.n_critic == 0 else ("critic",)
+
+    def parameters_of(self, phase: str) -> Iterable[nn.Parameter]:
+        return (self.critic if phase == "critic" else self.model).parameters()
+
+    def judge(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """The critic's outputs (n,) for ``x`` (n, *event.shape) of the classes ``labels`` (n,)."""
+        outputs: Tensor = self.critic(x)
+        return outputs
+
+    def penalty(self, real: Tensor, fake: Tensor, labels: Tensor | None, rng: Rng) -> tuple[Tensor | None, Mapping[str, Tensor]]:
+        """What the critic's loss has besides, (), and logs; nothing by default. ``real`` and ``fake`` are alike in shape and labels."""
+        return None, {}
+
+    def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
+        labels = batch.labels if self.num_classes else None
+        if self.num_classes and labels is None:
+            raise ConfigError("the model has classes and the data no labels", "name images in class folders, or a set that has labels")
+        generator = cast(Decoder, self.model)
+        with torch.set_grad_enabled(phase == "generator" and torch.is_grad_enabled()):
+            fake = generator.decode(generator.prior(rng), labels)
+        of_fake = self.judge(fake, labels).float()
+        if phase == "generator":
+            return Loss(value=self.loss.generator(of_fake).mean())
+        of_real = self.judge(batch.x, labels).float()
+        value = (self.loss.real(of_real) + self.loss.fake(of_fake)).mean()
+        extra, logs = self.penalty(batch.x, fake, labels, rng)
+        return Loss(value=value if extra is None else value + extra, logs={**self._judgements(of_real, of_fake), **logs})
+
+    @torch.no_grad()
+    def _judgements(self, of_real: Tensor, of_fake: Tensor) -> dict[str, Tensor]:
+        real, fake = (self.loss.judgement(each).mean() for each in (of_real, of_fake))
+        return {"critic.real": real, "critic.fake": fake, "critic.gap": of_real.mean() - of_fake.mean()}
