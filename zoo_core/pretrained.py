@@ -152,8 +152,8 @@ class Pretrained:
             seed: in [0, 2**64).
             sampler: a name, with that sampler's own defaults; options of the default sampler, ``{"steps": 20}``; or a Sampler.
             scheduler: noise levels other than those the model was trained on.
-            labels: a class for all, or one for each. When None, a model that knows nothing but classes draws image i of class i modulo their
-                number.
+            labels: a class for all, or one for each. When None, a model that knows nothing but classes draws image i of class i modulo
+                their number.
             guidance: scale of classifier-free guidance: 1 is the plain conditional model.
             batch_size: how many at once; changes speed and memory.
             on_step: sees every step of every batch.
