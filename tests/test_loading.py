@@ -151,7 +151,25 @@ def test_labels_choose_the_class_of_each_row(flow: Pretrained) -> None:
     assert torch.equal(flow.sample(3, labels=torch.tensor([2, 0, 1])), each)
 
 
-@pytest.mark.parametrize("labels", [3, -1, [0, 1], [0, 1, 3], []])
+def test_a_model_that_knows_nothing_but_classes_draws_one_after_the_other(flow: Pretrained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow.model, "needs_labels", True, raising=False)
+    assert torch.equal(flow.sample(5, first=4, batch_size=2), flow.sample(5, first=4, labels=[1, 2, 0, 1, 2]))
+    torch.testing.assert_close(
+        flow.interpolate(4, 6, steps=3)[[0, -1]], torch.cat([flow.sample(1, first=4, labels=1), flow.sample(1, first=6, labels=1)])
+    )
+    z = flow.encode(torch.zeros(1, 2), labels=2)
+    for without in (lambda: flow.decode(z), lambda: flow.encode(torch.zeros(1, 2)), lambda: flow.log_prob(torch.zeros(1, 2))):
+        with pytest.raises(UsageError, match="flow needs labels: it knows nothing but classes -- pass labels="):
+            without()
+
+
+def test_a_model_that_knows_nothing_but_classes_is_not_guided(denoiser: Pretrained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(denoiser.model, "needs_labels", True, raising=False)
+    with pytest.raises(CapabilityError, match="nothing but classes"):
+        denoiser.sample(1, labels=0, guidance=2.0)
+
+
+@pytest.mark.parametrize("labels", [3, -1, [0, 1], [0, 1, 3], [], [0, 1, 1.7], torch.zeros(3), "012"])
 def test_labels_that_do_not_fit_are_refused(labels: Any, flow: Pretrained) -> None:
     with pytest.raises(UsageError, match="labels"):
         flow.sample(3, labels=labels)

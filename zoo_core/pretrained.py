@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
 from functools import cached_property
+from operator import index
 from typing import Any, Self, cast
 
 import torch
@@ -422,9 +423,12 @@ class Pretrained:
             if first is None:
                 raise UsageError(f"{self.name} needs labels: it knows nothing but classes", "pass labels=")
             return torch.arange(first, first + n, device=self.device) % cast(Labelled, self.model).num_classes
-        self._require_labels("draw a chosen class")
+        self._require_labels("look at labels")
         classes = cast(Labelled, self.model).num_classes
-        values = [labels] * n if isinstance(labels, int) else [int(label) for label in labels]
+        try:
+            values = [labels] * n if isinstance(labels, int) else [index(label) for label in labels]
+        except TypeError:
+            raise UsageError("labels must be whole numbers", "pass a class, or a list of them") from None
         if len(values) != n:
             raise UsageError(f"labels must be one class, or {n} of them, not {len(values)}")
         if wrong := next((str(value)[:40] for value in values if not 0 <= value < classes), ""):
@@ -436,6 +440,8 @@ class Pretrained:
         if labels is None:
             self._require_labels("be guided")
             raise UsageError("guidance needs labels", "pass labels=, or --labels on the command line")
+        if getattr(self.model, "needs_labels", False):
+            raise CapabilityError(f"{self.name} cannot be guided: it knows nothing but classes", "leave guidance out")
         if not -1e6 < scale < 1e6:
             raise ConfigError(f"guidance must be a finite number, not {scale}")
         return Guided(cast(Denoiser, self.model), scale)
