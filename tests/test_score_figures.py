@@ -97,7 +97,7 @@ def test_another_checkpoints_dynamics_are_langevins_defaults_and_another_sampler
 
 
 def test_the_figure_of_langevin_dynamics_says_what_it_shows() -> None:
-    done = drawn("local:points", "langevin", "--steps", "0,7,last", "-n", "50", "--seed", "3")
+    done = drawn("local:points", "langevin", "--show", "0,7,last", "-n", "50", "--seed", "3")
     sigmas = LANGEVIN.noise_levels(opened("points").model, None)
     assert done.stderr == f"points-langevin.png: step 0, sigma 1,010, step 7, sigma {sigmas[1]:.3g}, step 20, the end\n"
     with Image.open("points-langevin.png") as image:
@@ -214,6 +214,16 @@ def test_the_figure_of_inpainting_says_what_was_known() -> None:
         assert image.width < wide
 
 
+def test_the_figure_of_inpainting_walks_the_levels_that_are_asked_for() -> None:
+    drawn("local:images", "inpaint", "-n", "1", "--steps", "3", "--scheduler", "karras", "-o", "scheduler.rho=3", "--out", "karras.png")
+    drawn("local:images", "inpaint", "-n", "1", "--steps", "3", "--out", "own.png")
+    with Image.open("karras.png") as karras, Image.open("own.png") as own:
+        assert '"karras"' in karras.text["scheduler"]
+        assert '"rho": 3' in karras.text["scheduler"]
+        assert "scheduler" not in own.text
+        assert karras.tobytes() != own.tobytes()
+
+
 def test_completions_of_samples_are_not_the_samples_again() -> None:
     """They are images 4 and on, where the samples are images 0 to 3."""
     drawn("local:images", "inpaint", "-n", "1", "--times", "1", "--out", "x.png")
@@ -225,11 +235,26 @@ def test_completions_of_samples_are_not_the_samples_again() -> None:
 # What cannot be drawn
 
 
+@pytest.mark.parametrize(
+    ("kind", "option", "value"),
+    [
+        ("forward", "--mask", "top"),
+        ("reverse", "--steps", "3"),
+        ("loss", "--seed", "0"),
+        ("quality", "-n", "3"),
+        ("inpaint", "--show", "1"),
+        ("density", "-o", "k=3"),
+    ],
+)
+def test_an_option_that_means_nothing_for_a_figure_is_refused(kind: str, option: str, value: str) -> None:
+    assert str(refused("local:images", kind, option, value)).startswith(f"{option} means nothing for the figure {kind} -- ")
+
+
 def test_what_has_no_such_figure_says_why() -> None:
     assert "of points in the plane, and images draws" in str(refused("local:images", "score-field"))
     assert "of images, and points draws" in str(refused("local:points", "inpaint"))
-    assert "there is no Langevin step 21: 5 levels of 4 make 20" in str(refused("local:points", "langevin", "--steps", "21"))
-    assert "is no list of steps" in str(refused("local:points", "langevin", "--steps", "one"))
+    assert "there is no Langevin step 21: 5 levels of 4 make 20" in str(refused("local:points", "langevin", "--show", "21"))
+    assert "is no list of steps" in str(refused("local:points", "langevin", "--show", "one"))
     assert "choose --sampler langevin" in str(refused("local:points", "langevin", "--sampler", "heun"))
     assert "room for 64" in str(refused("local:images", "langevin", "-n", "65"))
     assert "no mask middle" in str(refused("local:images", "inpaint", "--mask", "middle"))

@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 _CONTINUOUS = 1000
+_PLACES = 2048  # whose density is computed at once
 
 
 def visible(x: Tensor, sigma: float) -> Tensor:
@@ -134,6 +135,7 @@ def inpainted(
     *,
     seed: int = 0,
     sampler: Sampler | None = None,
+    scheduler: Scheduler | None = None,
     times: int = 5,
     first: int = 0,
     on_step: OnStep | None = None,
@@ -147,6 +149,7 @@ def inpainted(
         variants: how many completions of each; that of number j of image i has the noise of image ``first`` + i * variants + j.
         seed: of that noise.
         sampler: the checkpoint's own when None.
+        scheduler: noise levels other than those that the model was trained on.
         times: how often each level is walked down.
         first: number of the first completion.
         on_step: sees every step of every batch.
@@ -157,7 +160,7 @@ def inpainted(
     denoiser(pretrained)
     shown = x.where(mask.expand_as(x), 0.0)
     rows = x.repeat_interleave(variants, 0)
-    made = pretrained.inpaint(rows, mask, seed=seed, sampler=sampler, times=times, first=first, on_step=on_step)
+    made = pretrained.inpaint(rows, mask, seed=seed, sampler=sampler, scheduler=scheduler, times=times, first=first, on_step=on_step)
     return torch.cat([x[:, None], shown[:, None], made.view(len(x), variants, *x.shape[1:])], dim=1)
 
 
@@ -289,8 +292,10 @@ def check_density(pretrained: Pretrained) -> None:
     pretrained.log_prob_method()
 
 
-def density(pretrained: Pretrained, points: Tensor, *, side: int = 120) -> Density:
+def density(pretrained: Pretrained, points: Tensor, *, side: int = 120, on_batch: Callable[[int], None] = lambda n: None) -> Density:
     """The learned density around ``points`` (n, 2), on a grid of ``side`` x ``side`` cells, a tenth wider than these on each side.
+
+    ``on_batch`` is called with the number of the places that were looked at since the last call: an ODE takes seconds for some.
 
     Raises:
         CapabilityError: the model cannot give a log-probability.
@@ -303,8 +308,12 @@ def density(pretrained: Pretrained, points: Tensor, *, side: int = 120) -> Densi
     # The middles of the cells.
     first, second = (low[i] + cell[i] * (torch.arange(side) + 0.5) for i in range(2))
     grid = torch.stack(torch.meshgrid(first, second, indexing="xy"), dim=-1).view(-1, 2).float()
-    found = pretrained.log_prob(grid, batch_size=1 << 13)
-    values = found.value.double().exp().view(side, side)
+    logs = []
+    for begin in range(0, len(grid), _PLACES):
+        found = pretrained.log_prob(grid[begin : begin + _PLACES], batch_size=_PLACES)
+        logs.append(found.value.double())
+        on_batch(len(found.value))
+    values = torch.cat(logs).exp().view(side, side)
     high = low + side * cell
     what = "density" if found.kind == "exact" else "lower bound of the density" if found.kind == "lower_bound" else "density, estimated"
     if pretrained.log_prob_method() == "ode":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zoo_core import __version__
 from zoo_core.catalogue import as_sampler, read_config
 from zoo_core.cli.console import inert, say
-from zoo_core.cli.options import data_option
+from zoo_core.cli.options import OF_SCHEDULER, data_option, scheduler_option
 from zoo_core.cli.sample import check_folder, progress
 from zoo_core.config import apply_overrides, encode, load_json
 from zoo_core.curves import Curve, curve, read_metrics
@@ -40,6 +40,7 @@ __all__ = [
     "opened",
     "sampler_of",
     "save",
+    "with_steps",
 ]
 
 LEVELS = "0,25,50,75,99"
@@ -113,10 +114,10 @@ def draw_reverse(target: str, out: Path | None, *, at: str, n: int, seed: int) -
 
 
 def draw_langevin(
-    target: str, out: Path | None, *, steps: str | None, n: int | None, seed: int, sampler: str | None = None, options: Sequence[str] = ()
+    target: str, out: Path | None, *, show: str | None, n: int | None, seed: int, sampler: str | None = None, options: Sequence[str] = ()
 ) -> None:
-    """``n`` images in rows, or ``n`` points in panels, while annealed Langevin dynamics draws them, after each of the ``steps``."""
-    wanted = _steps(steps)
+    """``n`` images in rows, or ``n`` points in panels, while annealed Langevin dynamics draws them, after each of the steps ``show``."""
+    wanted = _steps(show)
     model, path = opened(target, out, "langevin")
     import torch
 
@@ -147,7 +148,7 @@ def _steps(text: str | None) -> list[int | None] | None:
     try:
         return None if text is None else [None if part.strip() == "last" else int(part) for part in text.split(",")]
     except ValueError:
-        raise UsageError(f"--steps {text!r} is no list of steps", "write it as --steps 0,200,400,last") from None
+        raise UsageError(f"--show {text!r} is no list of steps", "write it as --show 0,200,400,last") from None
 
 
 def sampler_of(model: "Pretrained", name: str | None, options: Sequence[str], kind: str | None = None) -> "Sampler | None":
@@ -194,8 +195,10 @@ def draw_inpaint(
     n: int,
     seed: int,
     times: int,
-    sampler: str | None = None,
-    options: Sequence[str] = (),
+    steps: int | None,
+    sampler: str | None,
+    scheduler: str | None,
+    options: Sequence[str],
 ) -> None:
     """Images of the files ``images``, or samples, of which what the ``mask`` says is known, and ``n`` completions of each."""
     model, path = opened(target, out, "inpaint")
@@ -206,17 +209,27 @@ def draw_inpaint(
     from zoo_core.inpainting import read_mask
 
     shape = figures.denoiser(model).event.shape
-    chosen, known = sampler_of(model, sampler, options) or model.sampler, read_mask(mask, shape)
+    own = [text for text in options if not text.strip().startswith(OF_SCHEDULER)]
+    chosen, known = sampler_of(model, sampler, with_steps(steps, own)) or model.sampler, read_mask(mask, shape)
+    levels = scheduler_option(scheduler, options)
     x = torch.stack([read_image(image, shape) for image in images]) if images else model.sample(_IMAGES, seed=seed).clamp(-1, 1)
     # Completions of samples get noise of their own: with that of the samples, these would come out again.
     first = 0 if images else len(x)
-    with progress(math.ceil(len(x) * n / _BATCH) * times, chosen, model, None) as on_step:
-        cells = figures.inpainted(model, x, known, n, seed=seed, sampler=chosen, times=times, first=first, on_step=on_step)
+    with progress(math.ceil(len(x) * n / _BATCH) * times, chosen, model, levels) as on_step:
+        cells = figures.inpainted(
+            model, x, known, n, seed=seed, sampler=chosen, scheduler=levels, times=times, first=first, on_step=on_step
+        )
     facts = {"seed": str(seed), "sampler": json.dumps(encode(chosen)), "times": str(times), "mask": mask}
+    facts |= {"scheduler": json.dumps(encode(levels))} if levels else {}
     columns = ["image", "known", *(str(i + 1) for i in range(n))]
     save(path, cells, model, facts, columns=columns)
     share = known.float().mean().item()
     say(inert(f"{path}: {len(x)} images of which {share:.0%} is known ({mask}), {n} completions of each"))
+
+
+def with_steps(steps: int | None, options: Sequence[str]) -> list[str]:
+    """Options of a sampler, with ``--steps N`` among them where it was given."""
+    return [*([] if steps is None else [f"steps={steps}"]), *options]
 
 
 def _percents(text: str) -> list[float]:
@@ -259,7 +272,7 @@ def save(path: Path, cells: "Tensor", model: "Pretrained", facts: Mapping[str, s
 
 
 def draw_nearest(
-    target: str, out: Path | None, *, n: int, seed: int, data: str | None = None, root: str | None = None, features: str | None = None
+    target: str, out: Path | None, *, n: int, seed: int, data: str | None, data_root: str | None, features: str | None
 ) -> None:
     """``n`` images of a seed, in their order, each beside the training images next to it."""
     model, path = opened(target, out, "nearest")
@@ -269,7 +282,7 @@ def draw_nearest(
     from zoo_core.evaluation.spaces import space
     from zoo_core.training.data import load_data
 
-    config = data_option(target, data, root, ()) or data_of(model.files)
+    config = data_option(target, data, data_root, ()) or data_of(model.files)
     judge = space(features or space_for(config, model.event.shape), "cpu")
     train = load_data(config)
     with Images() as on_batch:
@@ -282,21 +295,23 @@ def draw_nearest(
     say("1 is how far a training image is from the nearest other one, in the mean; a copy is at 0")
 
 
-def draw_density(target: str, out: Path | None, *, data: str | None = None, root: str | None = None) -> None:
+def draw_density(target: str, out: Path | None, *, data: str | None, data_root: str | None) -> None:
     """The learned density of points in the plane, under points of the data."""
     model, path = opened(target, out, "density")
     import torch
 
     from zoo_core import figures
+    from zoo_core.cli.progress import Images
     from zoo_core.evaluation.evaluate import data_of, some_of
     from zoo_core.evaluation.real import Real
     from zoo_core.files import write_file
     from zoo_core.plots import density
 
     figures.check_density(model)
-    real = Real(data_option(target, data, root, ()) or data_of(model.files), model.event.shape).data
+    real = Real(data_option(target, data, data_root, ()) or data_of(model.files), model.event.shape).data
     points = real.rows(some_of(len(real), min(len(real), _POINTS)))  # the first of them need not be like the others
-    found = figures.density(model, real.rows(torch.arange(len(real))))
+    with Images() as on_batch:
+        found = figures.density(model, real.rows(torch.arange(len(real))), on_batch=on_batch)
     facts = {"Software": f"zoo-core {__version__}", "reference": str(model.files.reference), "data": f"sha256:{real.digest}"}
     facts |= {"weights": f"sha256:{model.files.digest(WEIGHTS)}", "caption": found.caption}
     write_file(path, density(found, points, facts, title=model.name))
@@ -331,7 +346,7 @@ def _curve(target: str) -> tuple[str, Curve]:
     return files.name, recorded
 
 
-def draw_quality(target: str, out: Path | None, *, metrics: Sequence[str] = ()) -> None:
+def draw_quality(target: str, out: Path | None, *, metrics: Sequence[str]) -> None:
     """What metrics say of a checkpoint's samples, over what these cost."""
     from zoo_core.files import write_file
     from zoo_core.plots import quality

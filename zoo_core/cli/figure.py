@@ -1,5 +1,7 @@
 """``zoo figure``."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +23,41 @@ from zoo_core.cli.drawing import (
 )
 from zoo_core.cli.latents import draw_interpolation, draw_latent_grid, draw_reconstruct
 from zoo_core.cli.sample import SEED, OutPath
+from zoo_core.errors import UsageError
 
 __all__ = ["figure"]
 
-_KINDS = [
-    "forward",
-    "reverse",
-    "langevin",
-    "score-field",
-    "inpaint",
-    "reconstruct",
-    "interpolate",
-    "latent-grid",
-    "loss",
-    "quality",
-    "nearest",
-    "density",
-]
-_SIDE = 20  # of a latent grid: that of Kingma & Welling 2013
+
+@dataclass(frozen=True)
+class _Kind:
+    """How a kind of figure is drawn, and the options that it looks at, with its own defaults."""
+
+    draw: Callable[..., None]
+    takes: Mapping[str, Any]
+    most: int = MOST
+
+
+_MADE, _OF_SAMPLER = {"n": 4, "seed": 0}, {"sampler": None, "options": ()}
+_REAL = {"data": None, "data_root": None}
+_KINDS: Mapping[str, _Kind] = {
+    "forward": _Kind(draw_forward, {"at": LEVELS, "images": (), **_MADE}),
+    "reverse": _Kind(draw_reverse, {"at": LEVELS, **_MADE}),
+    "langevin": _Kind(draw_langevin, {"show": None, **_MADE, "n": None, **_OF_SAMPLER}, most=10_000),
+    "score-field": _Kind(draw_score_field, {"at": None, **_MADE, **_OF_SAMPLER}),
+    "inpaint": _Kind(draw_inpaint, {"images": (), "mask": "left", "times": 5, **_MADE, "steps": None, "scheduler": None, **_OF_SAMPLER}),
+    "reconstruct": _Kind(draw_reconstruct, {"images": (), "n": 8, **_REAL}),
+    "interpolate": _Kind(draw_interpolation, {"images": (), "points": 8, **_MADE, "steps": None, **_OF_SAMPLER}),
+    "latent-grid": _Kind(draw_latent_grid, {"n": 20}),  # as in Kingma & Welling 2013
+    "loss": _Kind(draw_loss, {}),
+    "quality": _Kind(draw_quality, {"metrics": ()}),
+    "nearest": _Kind(draw_nearest, {"n": 8, "seed": 0, **_REAL, "features": None}),
+    "density": _Kind(draw_density, _REAL),
+}
 
 
 @click.command()
 @click.argument("target", metavar="REFERENCE|RUN")
-@click.argument("kind", type=click.Choice(_KINDS), metavar="KIND")
+@click.argument("kind", type=click.Choice(list(_KINDS)), metavar="KIND")
 @click.option("--at", metavar="P,...", help="Percentages of the noise levels T.  [default: 0,25,50,75,99; score-field: the smallest]")
 @click.option(
     "--image",
@@ -55,17 +69,13 @@ _SIDE = 20  # of a latent grid: that of Kingma & Welling 2013
 @click.option(
     "--mask",
     metavar="FILE|PART",
-    default="left",
-    show_default=True,
-    help="inpaint: what is known: top, bottom, left, right, centre, border, or a picture whose white pixels are known.",
+    help="inpaint: what is known: top, bottom, left, right, centre, border, or a picture whose white pixels are known.  [default: left]",
 )
 @click.option(
     "--times",
     type=click.IntRange(1, 1000),
     metavar="N",
-    default=5,
-    show_default=True,
-    help="inpaint: how often each noise level is walked down; more fits better.",
+    help="inpaint: how often each noise level is walked down; more fits better.  [default: 5]",
 )
 @click.option(
     "-n",
@@ -76,23 +86,21 @@ _SIDE = 20  # of a latent grid: that of Kingma & Welling 2013
     help="How many images, points or paths; inpaint: completions of each; latent-grid: images a side.  "
     "[default: 4; nearest, reconstruct: 8; latent-grid: 20; langevin of points: 1000]",
 )
-@click.option("--seed", type=SEED, metavar="N", default=0, show_default=True, help="Of the images and the noise.")
-@click.option(
-    "--steps",
-    metavar="N,...",
-    help="langevin: which to show, such as 0,200,last; inpaint: of the sampler; interpolate: points on a path.  "
-    "[default: every fifth; interpolate: 8]",
-)
+@click.option("--seed", type=SEED, metavar="N", help="Of the images and the noise.  [default: 0]")
+@click.option("--show", metavar="N,...", help="langevin: the steps to show, such as 0,200,last.  [default: every fifth]")
+@click.option("--points", type=click.IntRange(2, 64), metavar="N", help="interpolate: points on a path.  [default: 8]")
 @click.option(
     "--sampler", metavar="NAME", help="inpaint, interpolate: as `zoo list samplers` has it.  [default: the checkpoint's; interpolate: ddim]"
 )
+@click.option("--scheduler", metavar="NAME", help="inpaint: the noise levels, as `zoo sample` has it.  [default: the trained ones]")
+@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="inpaint, interpolate: steps of the sampler.")
 @click.option(
     "-o",
     "--option",
     "options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="inpaint, interpolate, langevin, score-field: an option of the sampler, such as steps=20; repeatable.",
+    help="inpaint, interpolate, langevin, score-field: an option of the sampler, such as steps=20; inpaint: or scheduler.KEY; repeatable.",
 )
 @click.option("--metric", "metrics", multiple=True, metavar="NAME", help="quality: what to draw; repeatable.  [default: fd]")
 @click.option(
@@ -100,7 +108,9 @@ _SIDE = 20  # of a latent grid: that of Kingma & Welling 2013
     metavar="NAME[:PATH]",
     help="nearest, density, reconstruct: the real samples.  [default: what it was trained on; reconstruct: its test split]",
 )
-@click.option("--data-root", metavar="DIR", help="nearest, reconstruct: where the files of mnist, cifar10, ... are. Default: $ZOO_DATA.")
+@click.option(
+    "--data-root", metavar="DIR", help="nearest, density, reconstruct: where the files of mnist, cifar10, ... are. Default: $ZOO_DATA."
+)
 @click.option("--features", metavar="NAME", help="nearest: the feature space, as `zoo evaluate` has it.  [default: by the data]")
 @click.option("--out", type=OutPath(), help="A .png.  [default: NAME-KIND.png]")
 def figure(target: str, kind: str, out: Path | None, **given: Any) -> None:
@@ -127,39 +137,24 @@ def figure(target: str, kind: str, out: Path | None, **given: Any) -> None:
       zoo figure ddpm-afhq-cat inpaint --image cat.jpg --mask top --steps 20
       zoo figure local:runs/digits reconstruct --data-root data
       zoo figure ddpm-afhq-cat interpolate -n 3
-      zoo figure local:runs/mixture langevin --steps 0,200,400,600,800,last
+      zoo figure local:runs/mixture langevin --show 0,200,400,600,800,last
       zoo figure local:runs/mixture score-field --at 25
       zoo figure runs/cat loss
       zoo figure runs/cat quality --metric fd --metric recall
       zoo figure local:runs/cat nearest -n 4
       zoo figure local:runs/moons density
     """
-    n, seed = given["n"], given["seed"]
-    check_number(n, 10_000 if kind == "langevin" else MOST)
-    of_sampler = {"sampler": given["sampler"], "options": given["options"]}
-    if kind == "forward":
-        draw_forward(target, out, at=given["at"] or LEVELS, images=given["images"], n=n or 4, seed=seed)
-    elif kind == "reverse":
-        draw_reverse(target, out, at=given["at"] or LEVELS, n=n or 4, seed=seed)
-    elif kind == "langevin":
-        draw_langevin(target, out, steps=given["steps"], n=n, seed=seed, **of_sampler)
-    elif kind == "score-field":
-        draw_score_field(target, out, at=given["at"], n=n or 4, seed=seed, **of_sampler)
-    elif kind == "inpaint":
-        of_sampler["options"] = [*([f"steps={given['steps']}"] if given["steps"] else []), *given["options"]]
-        chosen = {key: given[key] for key in ("images", "mask", "times")}
-        draw_inpaint(target, out, **chosen, n=n or 4, seed=seed, **of_sampler)
-    elif kind == "reconstruct":
-        draw_reconstruct(target, out, images=given["images"], n=n or 8, data=given["data"], root=given["data_root"])
-    elif kind == "interpolate":
-        draw_interpolation(target, out, images=given["images"], steps=given["steps"], n=n or 4, seed=seed, **of_sampler)
-    elif kind == "latent-grid":
-        draw_latent_grid(target, out, side=n or _SIDE)
-    elif kind == "loss":
-        draw_loss(target, out)
-    elif kind == "quality":
-        draw_quality(target, out, metrics=given["metrics"])
-    elif kind == "density":
-        draw_density(target, out, data=given["data"], root=given["data_root"])
-    else:
-        draw_nearest(target, out, n=n or 8, seed=seed, data=given["data"], root=given["data_root"], features=given["features"])
+    chosen = _KINDS[kind]
+    asked = {name: value for name, value in given.items() if value not in (None, ())}
+    for name in asked:
+        if name not in chosen.takes:
+            raise UsageError(
+                f"{_flag(name)} means nothing for the figure {kind}", "leave it out; `zoo figure --help` says what is for which"
+            )
+    check_number(asked.get("n"), chosen.most)
+    chosen.draw(target, out, **{**chosen.takes, **asked})
+
+
+def _flag(name: str) -> str:
+    """The name of an option as it is written."""
+    return next(parameter.opts[0] for parameter in figure.params if parameter.name == name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from zoo_core.catalogue import incapable
 from zoo_core.cli.console import inert, say
-from zoo_core.cli.drawing import opened, sampler_of, save
+from zoo_core.cli.drawing import opened, sampler_of, save, with_steps
 from zoo_core.cli.options import data_option
 from zoo_core.config import encode
 from zoo_core.datasets import ImageSetConfig
@@ -22,12 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_interpolation", "draw_latent_grid", "draw_reconstruct"]
 
-_STEPS, _MOST_STEPS = 8, 64
 
-
-def draw_reconstruct(
-    target: str, out: Path | None, *, images: Sequence[Path], n: int, data: str | None = None, root: str | None = None
-) -> None:
+def draw_reconstruct(target: str, out: Path | None, *, images: Sequence[Path], n: int, data: str | None, data_root: str | None) -> None:
     """Images of the files ``images``, or the first ``n`` of a data set, above what the model makes of their latents."""
     model, path = opened(target, out, "reconstruct")
     from zoo_core import figures
@@ -35,7 +31,7 @@ def draw_reconstruct(
     figures.images_of(model)
     if "encode" not in model.capabilities:
         raise incapable(f"{model.name} has no latents of images: its model lacks encode", "encode")
-    x, facts = (_pictures(model, images), {}) if images else _first(model, n, data, root)
+    x, facts = (_pictures(model, images), {}) if images else _first(model, n, data, data_root)
     cells = figures.reconstructed(model, x)
     save(path, cells, model, facts, rows=["image", "reconstruction"])
     say(inert(f"{path}: {len(x)} images above their reconstructions, which are off by {_off(cells):.3f} in the root mean square"))
@@ -46,14 +42,14 @@ def draw_interpolation(
     out: Path | None,
     *,
     images: Sequence[Path],
-    steps: str | None,
+    points: int,
     n: int,
     seed: int,
-    sampler: str | None = None,
-    options: Sequence[str] = (),
+    steps: int | None,
+    sampler: str | None,
+    options: Sequence[str],
 ) -> None:
     """Paths from image 2 i to image 2 i + 1, of the files ``images`` or of a seed: ``n`` rows."""
-    count = _count(steps)
     if len(images) % 2:
         raise UsageError(f"an interpolation is from one image to another, and {len(images)} are no pairs", "pass two for each row")
     model, path = opened(target, out, "interpolate")
@@ -61,27 +57,27 @@ def draw_interpolation(
 
     figures.images_of(model)
     noise = "denoise" in model.capabilities
-    if (sampler or options) and not noise:
-        raise UsageError(f"{model.name} interpolates its latents, which takes no sampler", "leave --sampler and -o out")
-    chosen = sampler_of(model, sampler, options, "ddim") if noise else None
+    if (sampler or steps or options) and not noise:
+        raise UsageError(f"{model.name} interpolates its latents, which takes no sampler", "leave --sampler, --steps and -o out")
+    chosen = sampler_of(model, sampler, with_steps(steps, options), "ddim") if noise else None
     given = list(_pictures(model, images)) if images else list(range(2 * n))
     ends = list(zip(given[::2], given[1::2], strict=True))
-    cells = figures.interpolated(model, ends, count, seed=seed, sampler=chosen)
-    facts = {"seed": str(seed), "steps": str(count), **({"sampler": json.dumps(encode(chosen))} if chosen else {})}
+    cells = figures.interpolated(model, ends, points, seed=seed, sampler=chosen)
+    facts = {"seed": str(seed), "points": str(points), **({"sampler": json.dumps(encode(chosen))} if chosen else {})}
     save(path, cells, model, facts)
     what = "of the pictures" if images else f"of seed {seed}"
-    say(inert(f"{path}: from left to right, {count} points on each of {len(ends)} paths between images {what}"))
+    say(inert(f"{path}: from left to right, {points} points on each of {len(ends)} paths between images {what}"))
 
 
-def draw_latent_grid(target: str, out: Path | None, *, side: int) -> None:
-    """What a model with a latent plane decodes, ``side`` x ``side`` places of it."""
+def draw_latent_grid(target: str, out: Path | None, *, n: int) -> None:
+    """What a model with a latent plane decodes, ``n`` x ``n`` places of it."""
     model, path = opened(target, out, "latent-grid")
     from zoo_core import figures
 
-    cells, at = figures.latent_grid(model, side)
+    cells, at = figures.latent_grid(model, n)
     numbers = [f"{value:.1f}".replace("-0.0", "0.0") for value in at]
-    save(path, cells, model, {"side": str(side)}, rows=numbers[::-1], columns=numbers)
-    say(inert(f"{path}: z_1 from left to right, z_2 from bottom to top, at the quantiles 1/{2 * side} ... {2 * side - 1}/{2 * side}"))
+    save(path, cells, model, {"side": str(n)}, rows=numbers[::-1], columns=numbers)
+    say(inert(f"{path}: z_1 from left to right, z_2 from bottom to top, at the quantiles 1/{2 * n} ... {2 * n - 1}/{2 * n}"))
 
 
 def _pictures(model: "Pretrained", images: Sequence[Path]) -> "Tensor":
@@ -108,14 +104,6 @@ def _first(model: "Pretrained", n: int, data: str | None, root: str | None) -> "
             f"the data has samples of {list(found.event.shape)}, the model of {list(model.event.shape)}", "choose other --data"
         )
     return found.rows(torch.arange(min(n, len(found)))), {"data": f"sha256:{found.digest}"}
-
-
-def _count(text: str | None) -> int:
-    if text is None:
-        return _STEPS
-    if not text.isdecimal() or not 2 <= int(text[:9]) <= _MOST_STEPS:
-        raise UsageError(f"--steps {text!r} is no number of points on a path", f"choose 2 to {_MOST_STEPS}")
-    return int(text)
 
 
 def _off(cells: "Tensor") -> float:
