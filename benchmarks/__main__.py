@@ -9,7 +9,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `zoo` does; read when 
 
 import torch  # see above
 
-NAMES = ("listing", "loading", "pulling", "sampling", "streaming", "training")
+NAMES = ("density", "listing", "loading", "pulling", "sampling", "streaming", "training")
 
 
 def main(names: list[str]) -> int:

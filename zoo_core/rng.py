@@ -9,6 +9,7 @@ look-ups; a test pins its values.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -38,12 +39,16 @@ def generator(seed: int, item: int, stream: Stream) -> np.random.Generator:
     Raises:
         ConfigError: the seed or the item is out of range.
     """
-    if not (0 <= seed < 2**64 and 0 <= item < 2**64):
-        raise ConfigError(f"seeds and image numbers are in [0, 2**64), not {seed}, {item}")
+    _check(seed, item)
     # Arrays of uint64: from a list with a number above 2**63, numpy would make floats.
     return np.random.Generator(
         np.random.Philox(key=np.array([seed, item], dtype=np.uint64), counter=np.array([0, 0, 0, stream], dtype=np.uint64))
     )
+
+
+def _check(seed: int, item: int) -> None:
+    if not (0 <= seed < 2**64 and 0 <= item < 2**64):
+        raise ConfigError(f"seeds and image numbers are in [0, 2**64), not {seed}, {item}")
 
 
 def permutation(seed: int, epoch: int, count: int) -> Tensor:
@@ -56,10 +61,17 @@ class ImageRng:
 
     def __init__(self, seed: int, images: Sequence[int], device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
-        self._rows = [generator(seed, image, Stream.SAMPLE) for image in images]
+        self._seed, self._images = seed, images
+        for image in images:
+            _check(seed, image)
+
+    @cached_property
+    def _rows(self) -> list[np.random.Generator]:
+        """Made at the first draw: they cost more than a small net's pass, and an exact density draws nothing."""
+        return [generator(self._seed, image, Stream.SAMPLE) for image in self._images]
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._images)
 
     def _draw(self, shape: tuple[int, ...], dtype: Any, fill: str, **options: Any) -> Tensor:
         out = np.empty((len(self), *shape), dtype=dtype)
