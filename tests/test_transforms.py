@@ -1,12 +1,14 @@
 """Theorems about transforms: inverses, Jacobians, and the bound of dequantisation against closed forms."""
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor
 
+from zoo_core.errors import UsageError
 from zoo_core.images import from_uint8, to_uint8
 from zoo_core.rng import ImageRng
 from zoo_core.transforms import LEVEL, UNIT, Affine, Compose, Logit, Transform, dequantise, dequantised
@@ -136,3 +138,24 @@ def test_a_uniform_density_on_all_levels_has_eight_bits_a_pixel_whatever_the_dra
     for k in (1, 3):
         bound = dequantised(lambda y: y.new_full((len(y),), -32 * math.log(512 / 255)), x, ImageRng(0, range(8)), k)
         torch.testing.assert_close(bound / (-32 * math.log(2)), torch.full((8,), 8.0, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Affine(0.0),
+        lambda: Affine(math.nan),
+        lambda: Affine(1.0, math.inf),
+        lambda: Logit(0.5),
+        lambda: Logit(-0.1),
+        lambda: Logit(math.nan),
+    ],
+)
+def test_what_is_no_bijection_is_refused(wrong: Callable[[], object]) -> None:
+    with pytest.raises(UsageError, match="must be"):
+        wrong()
+
+
+def test_a_bound_of_no_draws_is_refused() -> None:
+    with pytest.raises(UsageError, match="k must be at least 1, not 0"):
+        dequantised(lambda x: x.flatten(1).sum(1), torch.zeros(1, 1, 2, 2), ImageRng(0, [0]), 0)

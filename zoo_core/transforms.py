@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zoo_core.errors import UsageError
 from zoo_core.images import from_uint8, to_uint8
 from zoo_core.interfaces import Rng
 
@@ -36,10 +37,18 @@ class Transform(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """y = scale x + shift; ``scale`` is not 0."""
+    """y = scale x + shift.
+
+    Raises:
+        UsageError: ``scale`` is 0, or one of them is not finite.
+    """
 
     scale: float
     shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scale) and math.isfinite(self.shift) and self.scale):
+            raise UsageError(f"scale must be a finite number other than 0, and shift finite, not {self.scale}, {self.shift}")
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.scale * x + self.shift, x.new_full((len(x),), math.log(abs(self.scale)) * math.prod(x.shape[1:]))
@@ -61,9 +70,16 @@ class Logit:
 
     ``alpha`` in [0, 1/2) keeps y finite at the ends: |y| is at most logit(1 - alpha). What an inverse gives can leave [0, 1] by
     alpha / (1 - 2 alpha). Dinh et al. 2017 (arXiv:1605.08803, section 4.1), whose alpha is 0.05, leave a margin at the lower end alone.
+
+    Raises:
+        UsageError: ``alpha`` is not in [0, 1/2).
     """
 
     alpha: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alpha < 0.5:
+            raise UsageError(f"alpha must be in [0, 1/2), not {self.alpha}")
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y = torch.logit(self.alpha + (1 - 2 * self.alpha) * x)
@@ -120,7 +136,12 @@ def dequantised(log_density: Callable[[Tensor], Tensor], x: Tensor, rng: Rng, k:
         x: images in [-1, 1], (n, ...).
         rng: its rows are the images'.
         k: number of draws of the noise.
+
+    Raises:
+        UsageError: ``k`` is less than 1.
     """
+    if k < 1:
+        raise UsageError(f"k must be at least 1, not {k}")
     bounds = []
     for _ in range(k):
         y, volume = dequantise(x, rng)

@@ -102,7 +102,7 @@ def _falls(sigmas: Sequence[float]) -> Iterator[tuple[int, Sequence[float]]]:
     return ((first, sigmas[first:end]) for first, end in pairwise(ends))
 
 
-def resampled(sigmas: Sequence[float], *, jump: int = 5, times: int = 5) -> tuple[float, ...]:
+def resampled(sigmas: Sequence[float], *, jump: int = 1, times: int = 5) -> tuple[float, ...]:
     """A path that goes down every ``jump`` levels of ``sigmas`` not once but ``times`` times, rising in between (RePaint's schedule).
 
     Lugmayr et al. 2022, arXiv:2201.09865, section 4.2: what is drawn beside a known part has to come to fit it, level by level. Takes
