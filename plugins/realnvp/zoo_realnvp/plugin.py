@@ -43,7 +43,7 @@ def zoo_specs() -> Iterable[Spec]:
             paper=PAPER,
             summary="maximum likelihood, for images of dequantised pixels",
         ),
-        _recipe("realnvp", "mnist", "MNIST", "digits, an hour and a half on one CPU core"),
+        _recipe("realnvp", "mnist", "MNIST", "digits, an hour on one CPU core"),
         _recipe("realnvp", "2d", "MOONS", "two moons in the plane, minutes on one CPU core"),
         _recipe("realnvp", "paper", "PAPER_CIFAR10", "CIFAR-10 as in Dinh et al. 2017"),
         _recipe("maf", "2d", "MAF_MOONS", "two moons in the plane, minutes on one CPU core"),

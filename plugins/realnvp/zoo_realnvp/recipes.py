@@ -26,7 +26,7 @@ MNIST = Recipe(
     data=MNISTConfig(),
     sampler=Latent(),
 )
-"""Digits, in about an hour and a half on one CPU core: six epochs of small batches.
+"""Digits, in about an hour on one CPU core: six epochs of small batches.
 
 Float32: the nets are small, and a flow computes in no narrower type anyway.
 """
