@@ -35,7 +35,21 @@ from zoo_core.training.data import load_data
 from zoo_core.training.fit import fit
 from zoo_core.training.processes import Processes
 
-ALL = ["accuracy", "bpd", "class-accuracy", "coverage", "density", "fd", "is", "kid", "nearest-train", "nll", "precision", "recall"]
+ALL = [
+    "accuracy",
+    "bpd",
+    "class-accuracy",
+    "class-spread",
+    "coverage",
+    "density",
+    "fd",
+    "is",
+    "kid",
+    "nearest-train",
+    "nll",
+    "precision",
+    "recall",
+]
 OF_DATA = ("accuracy", "bpd", "nll")
 DIM = 6
 
@@ -68,7 +82,7 @@ def test_all_metrics_are_registered_and_made_by_name() -> None:
         metric("fid")
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in (*OF_DATA, "is", "class-accuracy")])
+@pytest.mark.parametrize("name", [name for name in ALL if name not in (*OF_DATA, "is", "class-accuracy", "class-spread")])
 def test_batches_change_nothing_and_a_shift_makes_every_metric_worse(name: str) -> None:
     real, near, far = noise(400, 0), noise(300, 1), noise(300, 2, shift=1.5)
     measure = metric(name)
@@ -100,6 +114,16 @@ def test_the_jackknife_leaves_out_no_class_at_a_time() -> None:
     found = [metric("fd")(real, labelled(seed)) for seed in range(1, 31)]  # type: ignore[call-arg, arg-type]  # a metric of samples
     values, told = (torch.tensor([getattr(each, name) for each in found]) for name in ("value", "stderr"))
     assert float(told.mean()) == pytest.approx(float(values.std()), rel=0.6)
+
+
+def test_one_image_for_each_class_is_not_varied() -> None:
+    """What class accuracy would not mind: a generator that has one image for each class."""
+    labels = torch.arange(300) % 3
+    real, varied = gathered(noise(300, 0), labels=labels), gathered(noise(300, 1), labels=labels)
+    assert metric("class-spread")(real, varied).value == pytest.approx(1, abs=0.05)
+    assert metric("class-spread")(real, gathered(noise(3, 2)[labels], labels=labels)).value == 0
+    with pytest.raises(UsageError, match="real ones with labels"):
+        metric("class-spread")(gathered(noise(300, 0)), varied)
 
 
 def test_a_part_can_be_left_out_of_the_moments() -> None:
@@ -175,7 +199,7 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
         yield f"local:{tmp_path / 'run'}"
 
 
-METRICS = ["fd", "kid", "is", "class-accuracy", "precision", "recall", "density", "coverage", "nearest-train"]
+METRICS = ["fd", "kid", "is", "class-accuracy", "class-spread", "precision", "recall", "density", "coverage", "nearest-train"]
 
 
 def test_a_record_holds_all_that_the_number_depends_on(checkpoint: str) -> None:

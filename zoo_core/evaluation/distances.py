@@ -16,7 +16,7 @@ from torch import Tensor
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.evaluation.statistics import Estimate, Moments, check_features, check_finite
 
-__all__ = ["class_accuracy", "density_coverage", "frechet", "kid", "nearest", "precision_recall"]
+__all__ = ["class_accuracy", "class_spread", "density_coverage", "frechet", "kid", "nearest", "precision_recall"]
 
 EPS = torch.finfo(torch.float64).eps
 
@@ -203,12 +203,60 @@ def class_accuracy(probabilities: Tensor, labels: Tensor) -> Estimate:
         ZooError: some probability is not finite.
     """
     p = check_features(probabilities, "probabilities", at_least=1)
-    if labels.shape != (len(p),) or labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise UsageError(f"labels must be {len(p)} integers, not {labels.dtype} {tuple(labels.shape)}", "pass one label a sample")
-    labels = labels.detach().cpu()
+    labels = _check_labels(labels, len(p))
     if (labels < 0).any() or (labels >= p.shape[1]).any():
         raise UsageError(f"labels must be in [0, {p.shape[1]})", "use the classes of the classifier")
     return _share(p.double().argmax(1) == labels)
+
+
+def _check_labels(labels: Tensor, count: int) -> Tensor:
+    if labels.shape != (count,) or labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise UsageError(f"labels must be {count} integers, not {labels.dtype} {tuple(labels.shape)}", "pass one label a sample")
+    return labels.detach().cpu()
+
+
+def class_spread(real: Tensor, real_labels: Tensor, fake: Tensor, labels: Tensor, *, chunk: int = 1024) -> Estimate:
+    """How different samples of a class are from each other, as a share of how different the real ones are: the mean over classes of
+
+        mean_(i < j) |y_i - y_j|  /  mean_(i < j) |x_i - x_j|
+
+    over the generated y and the real x of a class. 1 is as varied; 0 is one image for each class, which class accuracy would not mind.
+    Classes count of which both sides have at least two samples. The standard error is that of a mean of so many classes.
+
+    Args:
+        real: (m, dim).
+        real_labels: integers (m,).
+        fake: (n, dim).
+        labels: integers (n,): the classes that were asked for.
+        chunk: rows of a tile.
+
+    Raises:
+        ConfigError: ``chunk`` is less than 1.
+        UsageError: shapes that do not fit, or no class with two samples on either side.
+        ZooError: some feature is not finite, or all real samples of a class are the same.
+    """
+    _check_options(chunk=chunk)
+    x, y = _check_pair(real, fake, at_least=2)
+    x_labels, y_labels = _check_labels(real_labels, len(x)), _check_labels(labels, len(y))
+    ratios = []
+    for label in sorted(set(x_labels.tolist()) & set(y_labels.tolist())):
+        x_class, y_class = x[x_labels == label], y[y_labels == label]
+        if min(len(x_class), len(y_class)) > 1:
+            ratios.append(_mean_distance(y_class, chunk) / _mean_distance(x_class, chunk))
+    if not ratios:
+        raise UsageError("no class has two samples of either kind", "draw more samples, of the classes of the data")
+    found = torch.tensor(ratios, dtype=torch.float64)
+    check_finite(found, "spreads of the classes")
+    return Estimate(float(found.mean()), float(found.std()) / sqrt(len(found)) if len(found) > 1 else None)
+
+
+def _mean_distance(x: Tensor, chunk: int) -> Tensor:
+    """The mean distance of two different rows, ()."""
+    total = x.new_zeros((), dtype=torch.float64)
+    for _, rows in _blocks(x, chunk):
+        for _, others in _blocks(x, chunk):
+            total += torch.cdist(rows, others, compute_mode="donot_use_mm_for_euclid_dist").sum()
+    return total / (len(x) * (len(x) - 1))
 
 
 def _share(hits: Tensor) -> Estimate:

@@ -30,6 +30,7 @@ __all__ = [
     "Answers",
     "BitsPerDim",
     "ClassAccuracy",
+    "ClassSpread",
     "Coverage",
     "DataMetric",
     "Density",
@@ -236,6 +237,20 @@ class ClassAccuracy(Metric):
         if drawn.labels is None:
             raise UsageError("class-accuracy needs samples of chosen classes", "evaluate a model that has labels")
         return distances.class_accuracy(drawn.probabilities, drawn.labels)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassSpread(Metric):
+    """See :func:`zoo_core.evaluation.distances.class_spread`. The real samples need labels."""
+
+    features = True
+    labels = True
+    better = "near 1"
+
+    def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
+        if drawn.labels is None or real.labels is None:
+            raise UsageError("class-spread needs samples of chosen classes and real ones with labels", "leave it out")
+        return distances.class_spread(real.features, real.labels, drawn.features, drawn.labels)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
