@@ -1,0 +1,55 @@
+"""``python -m benchmarks.classes REFERENCE [N]``: whether samples look like the classes of the data, and whether all classes are there.
+
+Sureness alone is worth nothing: a net that draws only eights is sure. It stands beside the share of each class, and precision, recall and
+fd on the card say the rest. Of a model with labels, which draws as many of each, it also tells how many of each class are taken for it.
+"""
+
+import os
+import sys
+from dataclasses import replace
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `zoo` does; read when torch is imported
+
+import torch
+from torch import Tensor
+
+import zoo_core
+from zoo_core.datasets import ImageSetConfig
+from zoo_core.evaluation.evaluate import data_of, space_for
+from zoo_core.training.data import load_data
+
+SURE = 0.9
+
+
+def row(name: str, judge: str, x: Tensor, labels: Tensor | None, classes: int) -> list[str]:
+    """Lines of the table: the share of each class, and where there are ``labels``, of each how many are taken for it."""
+    probability, found = zoo_core.load(judge).classify(x).exp().max(1)
+    shares = torch.bincount(found, minlength=classes) / len(x)
+    lines = [_line(name, (probability >= SURE).float().mean(), shares)]
+    if labels is not None:
+        right = found == labels
+        each = torch.bincount(labels[right], minlength=classes) / torch.bincount(labels, minlength=classes)
+        lines.append(_line(f"{name}: right, all and of each class", right.float().mean(), each))
+    return lines
+
+
+def _line(name: str, first: Tensor, rest: Tensor) -> str:
+    return f"| {name} | {first:.1%} | {' | '.join(f'{value:.1%}' for value in rest)} |"
+
+
+def main(reference: str, n: int) -> None:
+    model = zoo_core.load(reference)
+    config = data_of(model.files)
+    judge = space_for(config, model.event.shape)
+    test = load_data(replace(config, split="test") if isinstance(config, ImageSetConfig) else config)
+    classes = len(test.classes)
+    labels = torch.arange(n) % classes if "labels" in model.capabilities else None
+    index = torch.arange(min(n, len(test)))
+    print(f"| {n:,} images, as {judge} takes them | sure (p >= {SURE}) | {' | '.join(test.classes)} |\n|---|{'---:|' * (classes + 1)}")
+    real = test.rows(index)
+    print(*row("test images", judge, real, None if test.labels is None else test.labels[index], classes), sep="\n")
+    print(*row(reference, judge, model.sample(n, seed=0, labels=labels), labels, classes), sep="\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 2000)
