@@ -55,12 +55,10 @@ class DCGANTrainerConfig(TrainerConfig):
     Args:
         loss: one of :data:`zoo_core.training.adversarial.LOSSES`.
         width: channels of the discriminator's finest feature maps; each coarser stage has twice as many.
-        norm: of the discriminator's convolutions but the first.
     """
 
     loss: Literal["non-saturating", "minimax", "least-squares", "hinge", "reverse-kl"] = "non-saturating"
     width: int = 64
-    norm: Literal["batch", "none", "spectral", "layer"] = "batch"
 
     def __post_init__(self) -> None:
         check_range(self, width=(1, 1024))

@@ -54,21 +54,14 @@ class Discriminator(nn.Module):
     Batch norm follows each convolution but the first: in training, a logit depends on the batch that its image stands in.
     """
 
-    def __init__(self, config: DCGANConfig, *, width: int, norm: str) -> None:
+    def __init__(self, config: DCGANConfig, width: int) -> None:
         super().__init__()
         widths = [width << stage for stage in range(len(config.widths))]
-        bias = norm != "batch"
-        def sn(m):
-            return nn.utils.parametrizations.spectral_norm(m) if norm == "spectral" else m
-        layers: list[nn.Module] = [sn(_halving(config.shape[0], width, config.kernel, bias)), nn.LeakyReLU(_SLOPE)]
-        for width_in, each in pairwise(widths):
-            layers.append(sn(_halving(width_in, each, config.kernel, bias)))
-            if norm == "batch":
-                layers.append(nn.BatchNorm2d(each))
-            if norm == "layer":
-                layers.append(nn.GroupNorm(1, each))
-            layers += [nn.LeakyReLU(_SLOPE)]
-        self.net = nn.Sequential(*layers, nn.Flatten(), sn(nn.Linear(widths[-1] * config.coarsest**2, 1, bias=bias)), nn.Flatten(0))
+        layers: list[nn.Module] = [_halving(config.shape[0], width, config.kernel), nn.LeakyReLU(_SLOPE)]
+        for width_in, width_out in pairwise(widths):
+            layers += [_halving(width_in, width_out, config.kernel), nn.BatchNorm2d(width_out), nn.LeakyReLU(_SLOPE)]
+        layers += [nn.Flatten(), nn.Linear(widths[-1] * config.coarsest**2, 1, bias=False), nn.Flatten(0)]
+        self.net = nn.Sequential(*layers)
         _initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,8 +73,8 @@ def _doubling(width_in: int, width: int, kernel: int) -> nn.Module:
     return nn.ConvTranspose2d(width_in, width, kernel, stride=2, padding=(kernel - 1) // 2, output_padding=kernel % 2, bias=False)
 
 
-def _halving(width_in: int, width: int, kernel: int, bias=False) -> nn.Module:
-    return nn.Conv2d(width_in, width, kernel, stride=2, padding=(kernel - 1) // 2, bias=bias)
+def _halving(width_in: int, width: int, kernel: int) -> nn.Module:
+    return nn.Conv2d(width_in, width, kernel, stride=2, padding=(kernel - 1) // 2, bias=False)
 
 
 def _initialise(net: nn.Module) -> None:

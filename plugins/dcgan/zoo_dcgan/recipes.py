@@ -15,32 +15,40 @@ MNIST = Recipe(
     model=DCGANConfig(shape=(1, 28, 28), width=64),
     trainer=DCGANTrainerConfig(width=64),
     fit=FitConfig(
-        steps=20_000,
+        steps=30_000,
         batch_size=64,
         optimizer=_ADAM,
+        lr_schedule="linear",
         ema=EMAConfig(decay=0.999),
         precision="bf16",
         channels_last=True,
-        save_every=2000,
-        sample_every=2000,
+        save_every=3000,
+        sample_every=3000,
     ),
     data=MNISTConfig(),
     sampler=Latent(),
 )
+"""Digits, 7 -> 14 -> 28: 0.77 M parameters, and 0.14 M in the discriminator. About 45 minutes on one CPU core, 32 epochs."""
 
 FASHION_MNIST = replace(MNIST, data=FashionMNISTConfig())
+"""The same on articles of clothing."""
 
 PAPER = Recipe(
     model=DCGANConfig(shape=(3, 64, 64), width=128, kernel=5),
     trainer=DCGANTrainerConfig(width=128),
     fit=FitConfig(
-        steps=118_000,
+        steps=68_000,
         batch_size=128,
         optimizer=_ADAM,
         ema=None,
-        save_every=5000,
-        sample_every=5000,
+        save_every=2000,
+        sample_every=2000,
     ),
     data=FolderConfig(path="$PHOTOS", size=64),
     sampler=Latent(),
 )
+"""64x64 photographs of a folder, as Radford et al. 2015 draw bedrooms and faces: 18.9 M parameters, and 17.2 M in the discriminator.
+
+The number of steps is ours: the paper gives none. It is 25 epochs of the 350,000 faces of the authors' code, where a batch trains only one
+of the two nets. That code also decays weights by 1e-5, which the paper does not have.
+"""

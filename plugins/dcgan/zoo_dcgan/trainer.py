@@ -26,7 +26,7 @@ class DCGANTrainer(AdversarialTrainer):
     model: DCGAN
 
     def __init__(self, model: DCGAN, config: DCGANTrainerConfig) -> None:
-        super().__init__(model, config, Discriminator(model.config, width=config.width, norm=config.norm), loss=config.loss)
+        super().__init__(model, config, Discriminator(model.config, config.width), loss=config.loss)
 
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
         if len(batch.x) < 2:
