@@ -9,7 +9,7 @@ from zoo_dcgan.config import DCGANConfig, DCGANTrainerConfig
 
 __all__ = ["FASHION_MNIST", "MNIST", "PAPER"]
 
-_ADAM = OptimizerConfig(name="adam", lr=2e-4, options={"betas": [0.5, 0.999], "fused": True})
+_BETAS = {"betas": [0.5, 0.999], "fused": True}
 
 MNIST = Recipe(
     model=DCGANConfig(shape=(1, 28, 28), width=64),
@@ -17,7 +17,7 @@ MNIST = Recipe(
     fit=FitConfig(
         steps=30_000,
         batch_size=64,
-        optimizer=_ADAM,
+        optimizer=OptimizerConfig(name="adam", lr=6e-4, options=_BETAS),
         lr_schedule="linear",
         ema=EMAConfig(decay=0.999),
         precision="bf16",
@@ -28,7 +28,11 @@ MNIST = Recipe(
     data=MNISTConfig(),
     sampler=Latent(),
 )
-"""Digits, 7 -> 14 -> 28: 0.77 M parameters, and 0.14 M in the discriminator. About 45 minutes on one CPU core, 32 epochs."""
+"""Digits, 7 -> 14 -> 28: 0.77 M parameters, and 0.14 M in the discriminator. About 45 minutes on one CPU core, 32 epochs.
+
+The learning rate is higher than the paper's, and falls: short runs of narrower nets came about twice as near to the data with such a one.
+Batch norm in the discriminator is as in the paper: neither none at all nor spectral norm in its place came nearer.
+"""
 
 FASHION_MNIST = replace(MNIST, data=FashionMNISTConfig())
 """The same on articles of clothing."""
@@ -39,7 +43,7 @@ PAPER = Recipe(
     fit=FitConfig(
         steps=68_000,
         batch_size=128,
-        optimizer=_ADAM,
+        optimizer=OptimizerConfig(name="adam", lr=2e-4, options=_BETAS),
         ema=None,
         save_every=2000,
         sample_every=2000,
