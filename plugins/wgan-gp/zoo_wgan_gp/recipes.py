@@ -9,20 +9,34 @@ from zoo_wgan_gp.config import WGANGPConfig, WGANGPTrainerConfig
 
 __all__ = ["FASHION_MNIST", "MNIST", "PAPER_CIFAR10"]
 
+_BETAS = {"betas": [0.5, 0.9], "fused": True}
+
 FASHION_MNIST = Recipe(
     model=WGANGPConfig(shape=(1, 28, 28), net="conv", width=32, stages=3),
-    trainer=WGANGPTrainerConfig(width=32),
+    trainer=WGANGPTrainerConfig(width=32, n_critic=1),
     fit=FitConfig(
-        steps=20_000,
+        steps=25_000,
         batch_size=64,
-        optimizer=OptimizerConfig(name="adam", lr=2e-4, options={"betas": [0.5, 0.9], "fused": True}),
+        optimizers={
+            "critic": OptimizerConfig(name="adam", lr=1e-3, options=_BETAS),
+            "generator": OptimizerConfig(name="adam", lr=5e-4, options=_BETAS),
+        },
+        lr_schedule="linear",
         ema=EMAConfig(decay=0.999, warmup=True),
-        channels_last=True,
         precision="bf16",
+        channels_last=True,
+        save_every=2500,
+        sample_every=2500,
+        log_every=50,
     ),
     data=FashionMNISTConfig(),
     sampler=Latent(),
 )
+"""Clothes, in about 50 minutes of one CPU core: 27 epochs.
+
+One step of the critic for each of the generator, and a larger learning rate instead (Heusel et al. 2017, arXiv:1706.08500): within minutes
+that is far ahead of the paper's five at one rate.
+"""
 
 MNIST = replace(FASHION_MNIST, data=MNISTConfig())
 """The same with digits."""
