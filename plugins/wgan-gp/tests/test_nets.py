@@ -11,7 +11,7 @@ from zoo_core.errors import ConfigError
 from zoo_core.rng import StepRng
 from zoo_wgan_gp.config import WGANGPConfig, WGANGPTrainerConfig
 from zoo_wgan_gp.model import WGANGP
-from zoo_wgan_gp.nets import Residual, critic, generator
+from zoo_wgan_gp.nets import Rectifier, Residual, critic, generator
 from zoo_wgan_gp.recipes import PAPER_CIFAR10
 from zoo_wgan_gp.trainer import WGANGPTrainer
 
@@ -58,6 +58,19 @@ def test_a_stage_of_convolutions_doubles_what_the_critics_stage_halves(side: int
 
     assert seen(generator(config), torch.zeros(2, 2)) == sides
     assert seen(critic(config, 1), torch.zeros(2, *config.shape)) == sides[::-1]
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_rectifier_and_its_gradient_are_torchs(slope: float, dtype: torch.dtype) -> None:
+    found = []
+    for net in (Rectifier(slope), nn.LeakyReLU(slope)):
+        x = torch.tensor([-300.0, -1.5, -0.0, 0.0, 1e-3, 2.0], dtype=dtype, requires_grad=True)
+        y = net(x)
+        (gradient,) = torch.autograd.grad(y.sum(), x)
+        assert y.dtype == gradient.dtype == dtype
+        found.append(torch.stack([y.detach(), gradient]))
+    torch.testing.assert_close(*found, rtol=1e-6 if dtype == torch.float32 else 2**-8, atol=0)
 
 
 def _conv(x: Tensor, layer: nn.Module) -> Tensor:

@@ -74,8 +74,8 @@ def test_the_gradient_of_the_penalty_is_that_of_finite_differences(config: WGANG
     real, fake, weights, h = rows(1).double(), rows(2).double(), list(trainer.critic.parameters()), 1e-6
     gradients = torch.autograd.grad(penalty(trainer, real, fake), weights, allow_unused=True)
     for weight, gradient in zip(weights, gradients, strict=True):
-        if weight.ndim < 2:  # where rectifiers stay as they are, biases change no slope
-            assert gradient is None or gradient.abs().max() == 0
+        if weight.ndim < 2:
+            assert gradient is None  # where rectifiers stay as they are, biases change no slope: no zeros are sent back to them
             continue
         direction = torch.randn(weight.shape, dtype=weight.dtype, generator=torch.Generator().manual_seed(3))
         values = []

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from zoo_wgan_gp.config import WGANGPConfig
 
-__all__ = ["Residual", "critic", "generator"]
+__all__ = ["Halved", "Rectifier", "Residual", "critic", "generator"]
 
 
 def generator(config: WGANGPConfig) -> nn.Sequential:
@@ -41,7 +41,7 @@ def _conv_critic(config: WGANGPConfig, width: int) -> nn.Sequential:
     channels, side = [width << i for i in range(config.stages)], ceil(config.shape[1] / 2**config.stages)
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise([config.shape[0], *channels]):
-        layers += [nn.Conv2d(inputs, outputs, 5, stride=2, padding=2), nn.LeakyReLU(0.2)]
+        layers += [nn.Conv2d(inputs, outputs, 5, stride=2, padding=2), Rectifier(0.2)]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * side**2, 1), nn.Flatten(0))
 
 
@@ -59,12 +59,34 @@ def _resnet_critic(config: WGANGPConfig, width: int) -> nn.Sequential:
         Residual(width, width, resample="down"),
         Residual(width, width),
         Residual(width, width),
-        nn.ReLU(),
+        Rectifier(),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Linear(width, 1),
         nn.Flatten(0),
     )
+
+
+class Rectifier(nn.Module):
+    """max(x, slope x), as a product with a mask that has no gradient.
+
+    The second derivative of torch's own rectifiers is 0, and in a penalty that 0 is sent back through all the layers below.
+    """
+
+    def __init__(self, slope: float = 0.0) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = (x > 0).to(x.dtype)
+        return x * (mask.mul_(1 - self.slope).add_(self.slope) if self.slope else mask)
+
+
+class Halved(nn.Module):
+    """Means of four pixels. Those of torch's own pooling, too, send zeros back in a penalty."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).mean((3, 5))
 
 
 class Residual(nn.Module):
@@ -91,13 +113,13 @@ class Residual(nn.Module):
         first: bool = False,
     ) -> None:
         super().__init__()
-        up, down = nn.Upsample(scale_factor=2), nn.AvgPool2d(2)
+        up, down = nn.Upsample(scale_factor=2), Halved()
         self.net = nn.Sequential(
-            *([] if first else [*_norm(inputs, norm), nn.ReLU()]),
+            *([] if first else [*_norm(inputs, norm), Rectifier()]),
             *([up] if resample == "up" else []),
             nn.Conv2d(inputs, outputs, 3, padding=1),
             *_norm(outputs, norm),
-            nn.ReLU(),
+            Rectifier(),
             nn.Conv2d(outputs, outputs, 3, padding=1),
             *([down] if resample == "down" else []),
         )
