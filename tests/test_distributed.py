@@ -24,6 +24,7 @@ from zoo_core.testing.fake_config import TINY, FakeTrainerConfig
 from zoo_core.training.checkpoint import newest
 from zoo_core.training.processes import Processes
 from zoo_ddpm.config import DDPMConfig, DDPMTrainerConfig
+from zoo_wgan_gp.config import WGANGPConfig, WGANGPTrainerConfig
 
 STEPS = 20
 DRIVER = Path(__file__).with_name("distributed_driver.py")
@@ -42,11 +43,18 @@ def recipes() -> Mapping[str, Recipe]:
         data=replace(TINY.data, shape=(3, 8, 8)),  # type: ignore[type-var]  # TINY has data
     )
     wgan = replace(TINY, trainer=FakeTrainerConfig(penalty=10.0))
+    wgan_gp = Recipe(
+        model=WGANGPConfig(shape=(1, 8, 8), latent=3, width=3, stages=2, norm="none"),
+        trainer=WGANGPTrainerConfig(width=3, n_critic=2, generator_factor=2),
+        fit=fit(TINY, optimizer=OptimizerConfig(lr=1e-3)).fit,
+        data=replace(TINY.data, shape=(1, 8, 8)),  # type: ignore[type-var]  # TINY has data
+    )
     return {
         "ddpm": ddpm,
         "wgan": wgan,
         "accumulated": fit(wgan, accumulate=4),
         "half": fit(ddpm, precision="bf16"),
+        "wgan-gp": wgan_gp,
         "batch-norm": replace(TINY, trainer=FakeTrainerConfig(batch_norm=True)),
     }
 
@@ -97,7 +105,7 @@ def test_the_data_come_in_the_same_order(seen: Mapping[str, tuple[Seen, Seen, Se
     assert [a + b for a, b in zip(first.rows, second.rows, strict=True)] == alone.rows
 
 
-@pytest.mark.parametrize("name", ["ddpm", "wgan", "accumulated"])
+@pytest.mark.parametrize("name", ["ddpm", "wgan", "accumulated", "wgan-gp"])
 def test_losses_and_gradients_are_those_of_one_process(seen: Mapping[str, tuple[Seen, Seen, Seen]], name: str) -> None:
     alone, first, second = seen[name]
     assert first.logs == second.logs

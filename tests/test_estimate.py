@@ -39,6 +39,15 @@ def test_flops_are_those_of_the_matrix_products() -> None:
     assert estimate(wide(w)).flops == own + through
 
 
+def test_flops_of_a_gradient_penalty_are_those_of_going_backward_twice() -> None:
+    # On one more batch, forward: one product a layer. Backward to the samples: one. Backward from there: one for a layer's weights, and for
+    # the first one more, for the gradient that came into it.
+    n, inputs, w = 16, 195, 10
+    first, last = 2 * n * inputs * w, 2 * n * w
+    penalised = replace(wide(w), trainer=FakeTrainerConfig(width=w, penalty=10.0))
+    assert estimate(penalised).flops - estimate(wide(w)).flops == (first + last) + (first + last) + (2 * first + last) + 2 * first
+
+
 def test_a_batch_twice_as_large_keeps_twice_the_activations_and_costs_twice_the_flops() -> None:
     one, two = estimate(wide(10, 16)), estimate(wide(10, 32))
     assert two.flops == 2 * one.flops

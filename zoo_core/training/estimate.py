@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.module_tracker import ModuleTracker
 
 from zoo_core.interfaces import Decoder, Denoiser
 from zoo_core.recipes import Recipe
@@ -36,6 +37,16 @@ class Estimate:
     activations: int
 
 
+class _Unwatched(ModuleTracker):
+    """Does not ask which module is running, for torch refuses its hooks where a gradient penalty goes backward."""
+
+    def __enter__(self) -> "_Unwatched":
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        pass
+
+
 def estimate(recipe: Recipe) -> Estimate:
     """Traces a step of a recipe with tensors that have shapes and no values."""
     plain = replace(recipe, fit=replace(recipe.fit, channels_last=False))  # a layout costs nothing, and fake tensors cannot change theirs
@@ -45,7 +56,9 @@ def estimate(recipe: Recipe) -> Estimate:
         trained = {phase: _count(trainer.parameters_of(phase)) for phase in phases}
         flops, kept = 0, 0
         for phase in phases:
-            with FlopCounterMode(display=False) as counter:
+            counter = FlopCounterMode(display=False)
+            counter.mod_tracker = _Unwatched()
+            with counter:
                 kept = max(kept, _phase(recipe, trainer, phase, batch))
             flops += recipe.fit.accumulate * counter.get_total_flops()
     published = _count(trainer.model.parameters())
