@@ -1,4 +1,4 @@
-"""The generator (Miyato & Koyama 2018, arXiv:1802.05637, figure 14a for ImageNet; the net for CIFAR-10 is that of arXiv:1802.05957, table 4a)."""
+"""The generator of Miyato & Koyama 2018 (arXiv:1802.05637)."""
 
 from itertools import pairwise
 from typing import ClassVar
