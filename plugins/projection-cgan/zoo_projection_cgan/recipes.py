@@ -13,10 +13,10 @@ def _adam(lr: float) -> OptimizerConfig:
 
 
 FASHION_MNIST = Recipe(
-    model=ProjectionCGANConfig(shape=(1, 28, 28), latent=64, width=32, multipliers=(2, 1)),
+    model=ProjectionCGANConfig(shape=(1, 28, 28), latent=64, width=48, multipliers=(2, 1)),
     trainer=ProjectionCGANTrainerConfig(n_critic=1, width=32, multipliers=(1, 2, 4)),
     fit=FitConfig(
-        steps=20_000,
+        steps=8000,
         batch_size=64,
         optimizer=_adam(2e-4),
         optimizers={"critic": _adam(4e-4)},
