@@ -147,6 +147,8 @@ def test_the_critic_is_the_projection_of_the_sum_of_a_residual_net() -> None:
             h = F.conv2d(h, block.shortcut.weight, block.shortcut.bias)
         h = F.avg_pool2d(inner + h, 2) if i < 2 else inner + h
     assert h.shape == (4, 10, 3, 3)
+    inner_widths = [block.conv1.out_channels for block in critic.blocks if isinstance(block, DownBlock)]
+    assert inner_widths == [5, 5, 5, 10]  # those of the input, but for the first block's
     phi, project = h.relu().sum(dim=(2, 3)), critic.project.float()
     v, w, b = (each.detach().double() for each in (project.embed.weight, project.linear.weight[0], project.linear.bias[0]))
     expected = torch.stack([v[y] @ phi[row] + w @ phi[row] + b for row, y in enumerate(labels)])
