@@ -1,5 +1,6 @@
 """Theorems about training a generator of classes."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -54,6 +55,15 @@ def _zoo() -> Iterator[None]:
     plugin = load_plugin("projection-cgan", "zoo_projection_cgan.plugin", "zoo-projection-cgan", "0")
     with fake_zoo() as fake, using(Registry((*fake.plugins, plugin))):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    """Puts back the signal handlers that ``zoo`` sets."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def _state(out: Path) -> dict[str, Tensor]:
