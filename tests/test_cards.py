@@ -97,6 +97,11 @@ def test_a_card_tells_command_recipe_hours_processor_data_and_licence() -> None:
         assert told in body
 
 
+def test_a_card_says_where_the_columns_of_its_samples_are_classes() -> None:
+    body = cards.draft("fake-squares", CONFIG, {**training(), "sheet": {"images": 60, "columns": 10}})
+    assert "![60 samples in a grid](samples.png)\n\nImages 0 to 59 of seed 0, each column of one class, not chosen." in body
+
+
 def test_every_number_of_the_training_comes_from_training_json() -> None:
     section = card().body.split("## Training")[1].split("## Licence")[0].replace(",", "")
     known = json.dumps(training()).replace(",", "") + "sha256"

@@ -22,7 +22,7 @@ from zoo_core.cli import main
 from zoo_core.cli.console import MAX_LINE, error_line, inert
 from zoo_core.cli.group import _BUILT_IN
 from zoo_core.hub import fetch
-from zoo_core.images import to_uint8
+from zoo_core.images import grid, to_uint8
 from zoo_core.samplers import Ancestral
 from zoo_core.testing import environment, fake_zoo, installed, write_checkpoint, write_checkpoint_plugin, write_fake_plugin, write_plugin
 from zoo_core.testing.fake import Fake, FakeDenoiser
@@ -223,6 +223,20 @@ def test_sample_writes_a_grid_that_says_what_made_it(zoo: Zoo, fakes: Path) -> N
     assert (text["seed"], json.loads(text["labels"]), text["images"]) == ("3", [0, 2, 0, 2], "0-3")
 
 
+@pytest.mark.parametrize(
+    ("labels", "classes", "columns"),
+    [("0-2", [0, 1, 2], 3), ("1-2,0", [1, 2, 0], 3), ("2-2", [2], 4), ("0,2", [0, 2], 4), ("1,1,0,0,2,2", [1, 1, 0, 0, 2, 2], 6)],
+)
+def test_classes_take_turns_and_have_columns_of_their_own(zoo: Zoo, fakes: Path, labels: str, classes: list[int], columns: int) -> None:
+    for out in ("x.png", "x.npz"):
+        assert zoo("sample", "fake-images", "-n", 14, "--labels", labels, "--out", out).code == 0
+    with np.load("x.npz") as data:
+        assert data["labels"].tolist() == [classes[i % len(classes)] for i in range(14)]
+        expected = grid(torch.from_numpy(data["samples"]), columns)
+    with Image.open("x.png") as image:
+        assert np.array_equal(np.asarray(image), expected.permute(1, 2, 0).numpy())
+
+
 def test_the_same_images_come_as_grid_folder_and_npz(zoo: Zoo, fakes: Path) -> None:
     for out in ("x.npz", "cats", "x.png"):
         assert zoo("sample", "fake-images", "-n", 3, "--out", out).code == 0
@@ -266,6 +280,9 @@ BAD_USE: dict[str, tuple[int, tuple[str, ...]]] = {
     "unknown kind": (2, ("list", "cats")),
     "no reference": (2, ("show", "a b")),
     "bad labels": (2, ("sample", "fake-images", "--labels", "cat")),
+    "a range of labels backwards": (2, ("sample", "fake-images", "--labels", "2-0")),
+    "a range of labels without an end": (2, ("sample", "fake-images", "--labels", "0-")),
+    "far too many labels": (2, ("sample", "fake-images", "--labels", "0-99999999999")),
     "label out of range": (2, ("sample", "fake-images", "--labels", "9")),
     "guidance without labels": (2, ("sample", "fake-images", "--guidance", "2")),
     "unknown suffix": (2, ("sample", "fake-images", "--out", "x.gif")),

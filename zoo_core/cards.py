@@ -248,7 +248,8 @@ def render(
         name: of the checkpoint.
         config: its config.json.
         training: its training.json: ``recipe``, ``command``, ``steps``, ``hours``, ``processor``, ``commit``, ``versions``, ``data``,
-            ``curve``; what is missing is left out. Every number on the card comes from here and from ``metrics``.
+            ``curve``, and ``sheet``, where the columns of its samples.png are classes; what is missing is left out. Every number on the
+            card comes from here and from ``metrics``.
         words: the rest.
         plugin: the distribution that has its family.
         metrics: its metrics.json, see :mod:`zoo_core.numbers`.
@@ -265,8 +266,7 @@ def render(
     front |= {"zoo": {"family": family, "plugin": plugin}} if plugin else {}
     front |= {"model-index": model_index(name, metrics, words.pipeline, config.get("sampler"))} if metrics is not None else {}
     draws = words.pipeline != CLASSIFICATION
-    grid = "![64 samples in a grid](samples.png)\n\nImages 0 to 63 of seed 0, not chosen."
-    drawn = grid if words.pipeline else "![samples](samples.png)"
+    drawn = _grid(training.get("sheet")) if words.pipeline else "![samples](samples.png)"
     body = [
         f"# {name}\n\n{words.summary}",
         drawn if draws else "",
@@ -279,6 +279,11 @@ def render(
         _citation(family, words.paper),
     ]
     return ModelCard(front, "\n\n".join(part for part in body if part) + "\n")
+
+
+def _grid(sheet: Mapping[str, Any] | None) -> str:
+    count, how = (sheet["images"], ", each column of one class") if sheet else (64, "")
+    return f"![{count} samples in a grid](samples.png)\n\nImages 0 to {count - 1} of seed 0{how}, not chosen."
 
 
 _LIMITS = (

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
+    "class_columns",
     "exact_uint8",
     "from_uint8",
     "grid",
@@ -37,6 +38,7 @@ _FORMATS = ("BMP", "JPEG", "PNG", "WEBP")
 GAP = 2
 WIDTH = 800
 _WHITE = 255
+_MOST_COLUMNS = 32
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -84,6 +86,14 @@ def _enlarged(pixels: Tensor, scale: int) -> Tensor:
 
 def _scale(columns: int, width: int, most: int = 4) -> int:
     return max(1, min(most, WIDTH // (columns * width)))
+
+
+def class_columns(classes: int, n: int) -> int | None:
+    """How many columns a grid of ``n`` images has whose classes take turns, so that every column is of one class.
+
+    The multiple of ``classes`` that is nearest to a square; None, for any number, where there are fewer than 2 classes or more than 32.
+    """
+    return classes * max(1, round(math.sqrt(n) / classes)) if 2 <= classes <= _MOST_COLUMNS else None
 
 
 def grid(images: Tensor, columns: int | None = None, scale: int | None = None) -> Tensor:
@@ -203,8 +213,8 @@ def save_npz(path: Path, samples: Tensor, metadata: Mapping[str, str] | None = N
     write_file(path, file.getvalue())
 
 
-def save_samples(path: Path, samples: Tensor, metadata: Mapping[str, str] | None = None) -> None:
-    """Writes samples as a picture: a grid of images (n, c, h, w), or the scatter plot of points (n, 2).
+def save_samples(path: Path, samples: Tensor, metadata: Mapping[str, str] | None = None, columns: int | None = None) -> None:
+    """Writes samples as a picture: a grid of images (n, c, h, w) with so many ``columns``, or the scatter plot of points (n, 2).
 
     Raises:
         UsageError: they are neither.
@@ -215,7 +225,7 @@ def save_samples(path: Path, samples: Tensor, metadata: Mapping[str, str] | None
 
         write_file(path, scatter(samples, metadata))
     else:
-        save_png(path, samples, metadata)
+        save_png(path, samples, metadata, columns)
 
 
 def open_image(path: Path, channels: int, size: tuple[int, int] | None = None) -> "Image.Image":

@@ -3,11 +3,12 @@
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -19,7 +20,7 @@ from zoo_core.cli.options import OF_SCHEDULER, refuse_name, scheduler_option
 from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import ResourceError, UsageError
 from zoo_core.hub import WEIGHTS, fetch
-from zoo_core.interfaces import OnStep, Sampler, Scheduler
+from zoo_core.interfaces import Labelled, OnStep, Sampler, Scheduler
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +50,7 @@ class OutPath(click.Path):
 @click.argument("reference")
 @click.option("-n", "--number", "n", type=click.IntRange(1, _MOST), metavar="N", default=16, show_default=True, help="How many.")
 @click.option("--seed", type=SEED, metavar="N", default=0, show_default=True, help="Image i of a seed is always the same.")
-@click.option("--labels", metavar="CLASS,...", help="A class, or several such as 0,1,2, which repeat.")
+@click.option("--labels", metavar="CLASS,...", help="A class, or several such as 0,1,2 or 0-9, which repeat.")
 @click.option("--guidance", type=float, metavar="SCALE", help="Classifier-free guidance; 1 is none. Needs --labels.")
 @click.option("--sampler", metavar="NAME", help="See `zoo list samplers`.  [default: the checkpoint's]")
 @click.option("--scheduler", metavar="NAME", help="See `zoo list schedulers`.  [default: the trained noise levels]")
@@ -96,17 +97,21 @@ def sample(
       zoo sample ddpm-afhq-cat --steps 25 -o eta=0.7
       zoo sample ddpm-afhq-cat --scheduler karras -o scheduler.rho=3
       zoo sample ddpm-afhq-cat -n 1000 --out cats/        one file each
+      zoo sample local:runs/digits -n 60 --labels 0-9     a column for each class
       zoo sample local:runs/cat --out cats.npz            without loss
     """
     files = fetch(reference)
     config = read_config(files)
     chosen = _sampler(config, sampler, steps, [text for text in options if not text.strip().startswith(OF_SCHEDULER)])
     schedule = scheduler_option(scheduler, options)
-    classes = _labels(labels, n)
+    classes = _classes(labels) if labels is not None else None
     path = _checked(out or Path(f"{files.name}.png"))
     from zoo_core.pretrained import assemble
 
     model = assemble(files, config, device=choose_device(device), dtype=dtype)
+    if classes is None and getattr(model.model, "needs_labels", False):
+        classes = list(range(cast(Labelled, model.model).num_classes))
+    chosen_labels = [classes[i % len(classes)] for i in range(n)] if classes else None
     started = time.perf_counter()
     with progress(math.ceil(n / batch_size), chosen, model, schedule) as on_step:
         made = model.sample(
@@ -114,13 +119,13 @@ def sample(
             seed=seed,
             sampler=chosen,
             scheduler=schedule,
-            labels=classes,
+            labels=chosen_labels,
             guidance=guidance,
             batch_size=batch_size,
             on_step=on_step,
         )
-    record = _record(model, chosen, schedule, seed=seed, n=n, labels=classes, guidance=guidance, batch_size=batch_size)
-    _write(path, made, record, classes)
+    record = _record(model, chosen, schedule, seed=seed, n=n, labels=chosen_labels, guidance=guidance, batch_size=batch_size)
+    _write(path, made, record, chosen_labels, len(classes or ()))
     say(inert(f"{path}: {n} from {files.name}, seed {seed}, {describe(encode(chosen))}; {time.perf_counter() - started:.1f} s"))
 
 
@@ -132,14 +137,16 @@ def _sampler(config: CheckpointConfig, name: str | None, steps: int | None, opti
     return as_sampler(values)
 
 
-def _labels(text: str | None, n: int) -> list[int] | None:
-    if text is None:
-        return None
-    try:
-        classes = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--labels {text!r} is no list of classes", "write it as --labels 3 or --labels 0,1,2") from None
-    return [classes[i % len(classes)] for i in range(n)]
+def _classes(text: str) -> list[int]:
+    """The classes of a list such as ``3``, ``0,1,2`` or ``0-4,7``, in which 0-4 is 0, 1, 2, 3, 4."""
+    found: list[int] = []
+    for part in text.split(","):
+        ends = re.fullmatch(r"\s*(\d{1,6})(?:-(\d{1,6}))?\s*", part, re.ASCII)
+        first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (0, -1)
+        if last < first:
+            raise UsageError(f"--labels {text[:40]!r} is no list of classes", "write it as --labels 3, --labels 0,1,2 or --labels 0-9")
+        found += range(first, last + 1)
+    return found
 
 
 def _checked(path: Path) -> Path:
@@ -208,14 +215,15 @@ def _record(model: "Pretrained", sampler: Sampler, scheduler: Scheduler | None, 
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items() if value is not None}
 
 
-def _write(path: Path, made: "Tensor", record: Mapping[str, str], labels: list[int] | None) -> None:
+def _write(path: Path, made: "Tensor", record: Mapping[str, str], labels: list[int] | None, classes: int) -> None:
+    """Writes the samples; of a grid in which ``classes`` take turns, every column is of one of them."""
     import torch
 
     from zoo_core import images
 
     writers: dict[str, Callable[[], object]] = {
         ".npz": lambda: images.save_npz(path, made, record, **({"labels": torch.tensor(labels)} if labels else {})),
-        ".png": lambda: images.save_samples(path, made, record),
+        ".png": lambda: images.save_samples(path, made, record, images.class_columns(classes, len(made))),
     }
     if not made.isfinite().all():
         say("zoo: warning: some of the samples are not finite")

@@ -21,7 +21,7 @@ from zoo_core.interfaces import Classify, Decoder, Denoiser
 from zoo_core.machine import processor, versions
 from zoo_core.recipes import Recipe
 from zoo_core.training.data import Data
-from zoo_core.training.sheet import save_sheet
+from zoo_core.training.sheet import layout, save_sheet
 
 __all__ = ["export", "source_commit"]
 
@@ -36,9 +36,11 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
     state = {name: value.detach().to("cpu").clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
     weights_version = getattr(type(model), "weights_version", 1)
     config = encode(CheckpointConfig(format=FORMAT, weights_version=weights_version, model=recipe.model, sampler=recipe.sampler))
+    count, columns = layout(model)
     training = {
         "recipe": recipe.to_dict(),
         **record,
+        **({"sheet": {"images": count, "columns": columns}} if columns else {}),
         "versions": versions(PACKAGES),
         "processor": processor(device),
         "data": {"count": len(data), "digest": data.digest, "classes": list(data.classes)},

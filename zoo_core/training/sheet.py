@@ -10,29 +10,44 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.config import encode
-from zoo_core.images import is_image, save_npz, save_samples
+from zoo_core.images import class_columns, is_image, save_npz, save_samples
 from zoo_core.interfaces import Sampler
 from zoo_core.rng import ImageRng
 
-__all__ = ["draw", "save_sheet"]
+__all__ = ["draw", "layout", "save_sheet"]
 
 COUNT, SEED = 64, 0
 
 
+def layout(model: nn.Module) -> tuple[int, int | None]:
+    """How many images a sheet of the model has, and in how many columns: 64 in a square, or as near to 64 as fills rows of all classes.
+
+    There are no such rows, and the columns are None, where the model has less than 2 classes or more than 32.
+    """
+    columns = class_columns(_classes(model), COUNT)
+    return (COUNT, None) if columns is None else (columns * round(COUNT / columns), columns)
+
+
+def _classes(model: nn.Module) -> int:
+    return cast(int, getattr(model, "num_classes", 0))
+
+
 def save_sheet(path: Path, model: nn.Module, sampler: Sampler, device: torch.device) -> None:
-    """Draws images 0 ... 63 of seed 0, one class after the other where the model has labels, and writes them as a PNG.
+    """Draws the first images of seed 0, one class after the other where the model has labels, and writes them as a PNG.
+
+    Each column of the PNG is then of one class: see :func:`layout`.
 
     What cannot be drawn, such as a vector of five numbers, is written as an .npz beside it.
 
     Raises:
         ResourceError: the disk is full or the folder cannot be written.
     """
-    classes = cast(int, getattr(model, "num_classes", 0))
-    x = draw(model, sampler, device, range(COUNT), torch.arange(COUNT) % classes if classes else None)
+    classes, (count, columns) = _classes(model), layout(model)
+    x = draw(model, sampler, device, range(count), torch.arange(count) % classes if classes else None)
     facts = {"sampler": json.dumps(encode(sampler)), "seed": str(SEED)}
     shape = tuple(x.shape[1:])
     if is_image(shape) or (shape == (2,) and find_spec("matplotlib")):
-        save_samples(path, x, facts)
+        save_samples(path, x, facts, columns)
     else:
         save_npz(path.with_suffix(".npz"), x, facts)
 

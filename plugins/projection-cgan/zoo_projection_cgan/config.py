@@ -1,0 +1,75 @@
+"""Configs of the projection-cgan family."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from zoo_core.config import check_range
+from zoo_core.errors import ConfigError
+from zoo_core.interfaces import ModelConfig, TrainerConfig
+
+__all__ = ["ProjectionCGANConfig", "ProjectionCGANTrainerConfig"]
+
+_MOST_BLOCKS = 12
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProjectionCGANConfig(ModelConfig):
+    """A residual generator of images of a class, from a standard normal latent. The defaults are the paper's for CIFAR-10.
+
+    Args:
+        shape: of an image: (channels, side, side).
+        num_classes: how many classes there are.
+        latent: dimension of z.
+        width: channels, times those of ``multipliers``.
+        multipliers: block i has width * multipliers[i] channels and doubles the side; the first block begins with those of its own.
+    """
+
+    shape: tuple[int, int, int] = (3, 32, 32)
+    num_classes: int = 10
+    latent: int = 128
+    width: int = 256
+    multipliers: tuple[int, ...] = (1, 1, 1)
+
+    def __post_init__(self) -> None:
+        check_range(self, shape=(1, 4096), num_classes=(1, 100_000), latent=(1, 65_536), width=(1, 4096), multipliers=(1, 64))
+        check_blocks(self.shape, self.multipliers, len(self.multipliers))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProjectionCGANTrainerConfig(TrainerConfig):
+    """Adversarial training against a projection discriminator. The defaults are the paper's for CIFAR-10.
+
+    Args:
+        loss: ``hinge``, or ``non-saturating``, by which the critic's output is a logit.
+        n_critic: steps of the critic for each of the generator.
+        width: of the critic, as the generator's.
+        multipliers: block i of the critic has width * multipliers[i] channels.
+        halvings: so many of the first blocks halve the side.
+    """
+
+    loss: Literal["hinge", "non-saturating"] = "hinge"
+    n_critic: int = 5
+    width: int = 128
+    multipliers: tuple[int, ...] = (1, 1, 1, 1)
+    halvings: int = 2
+
+    def __post_init__(self) -> None:
+        check_range(self, n_critic=(1, 1000), width=(1, 4096), multipliers=(1, 64), halvings=(0, _MOST_BLOCKS))
+        if not 1 <= len(self.multipliers) <= _MOST_BLOCKS:
+            raise ConfigError(f"multipliers must be 1 to {_MOST_BLOCKS}")
+        if self.halvings > len(self.multipliers):
+            raise ConfigError(f"halvings must be at most {len(self.multipliers)}, as many as there are multipliers")
+
+
+def check_blocks(shape: tuple[int, int, int], multipliers: tuple[int, ...], halvings: int) -> None:
+    """Refuses blocks that images of that shape do not go through.
+
+    Raises:
+        ConfigError: there are none or too many, or the side does not halve ``halvings`` times.
+    """
+    if not 1 <= len(multipliers) <= _MOST_BLOCKS:
+        raise ConfigError(f"multipliers must be 1 to {_MOST_BLOCKS}")
+    if shape[1] != shape[2]:
+        raise ConfigError("shape must be (channels, side, side)")
+    if shape[1] % 2**halvings:
+        raise ConfigError(f"shape must have a side that halves {halvings} times, as often as blocks change it, not {shape[1]}")

@@ -1,0 +1,158 @@
+"""What generator and critic are made of: residual blocks, conditional batch norm, and the projection onto the class."""
+
+import math
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from zoo_projection_cgan.config import ProjectionCGANTrainerConfig, check_blocks
+
+__all__ = ["ConditionalBatchNorm", "Critic", "DoublingConv", "DownBlock", "HalvingConv", "Projection", "UpBlock", "initialised"]
+
+
+def initialised(net: nn.Module) -> None:
+    """The released code's initial weights: Glorot's uniform ones, with the gain of sqrt(2) on the residual way, and biases of zero."""
+    for name, layer in net.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding):
+            residual = name.rsplit(".", 1)[-1] in ("conv1", "conv2")
+            nn.init.xavier_uniform_(layer.weight, gain=math.sqrt(2) if residual else 1.0)
+            if not isinstance(layer, nn.Embedding) and layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch norm with a gain and a bias for each class: gain_y (x - mean) / sqrt(var + eps) + bias_y.
+
+    Mean and variance are those of all rows of a batch together, whatever their classes; in eval mode, their running averages (Dumoulin et
+    al. 2017, arXiv:1610.07629, eq. 5, with the statistics of a batch; de Vries et al. 2017, arXiv:1707.00683).
+    """
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.gain = nn.Parameter(torch.ones(num_classes, channels))
+        self.bias = nn.Parameter(torch.zeros(num_classes, channels))
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        """``x`` (n, channels, h, w) normalised, of its type; ``labels`` int64 (n,)."""
+        gain, bias = (F.embedding(labels, each).to(x.dtype)[:, :, None, None] for each in (self.gain, self.bias))
+        return torch.addcmul(bias, self.norm(x), gain)
+
+
+def _widened(kernel: Tensor) -> Tensor:
+    """A 3x3 kernel (..., 3, 3) after or before a box of 2x2 pixels, as one kernel (..., 4, 4)."""
+    padded = F.pad(kernel, (1, 1, 1, 1))
+    return padded[..., 1:, 1:] + padded[..., 1:, :-1] + padded[..., :-1, 1:] + padded[..., :-1, :-1]
+
+
+class DoublingConv(nn.Conv2d):
+    """A 3x3 convolution of what repeats each pixel 2x2 times, as a transposed one of 4x4 and stride 2, with 4/9 of the multiplications."""
+
+    def __init__(self, width_in: int, width: int) -> None:
+        super().__init__(width_in, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, width_in, h, w) -> (n, width, 2 h, 2 w)."""
+        return F.conv_transpose2d(x, _widened(self.weight).flip(2, 3).transpose(0, 1), self.bias, stride=2, padding=1)
+
+
+class HalvingConv(nn.Conv2d):
+    """The mean of each 2x2 pixels of a 3x3 convolution, as one of 4x4 and stride 2, with 4/9 of the multiplications."""
+
+    def __init__(self, width_in: int, width: int) -> None:
+        super().__init__(width_in, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, width_in, h, w) -> (n, width, h / 2, w / 2), for even sides."""
+        return F.conv2d(x, _widened(self.weight) / 4, self.bias, stride=2, padding=1)
+
+
+class UpBlock(nn.Module):
+    """Two 3x3 convolutions after conditional batch norm and ReLU, the first of them on twice the side, beside a shortcut."""
+
+    def __init__(self, width_in: int, width: int, num_classes: int) -> None:
+        super().__init__()
+        self.norm1 = ConditionalBatchNorm(width_in, num_classes)
+        self.conv1 = DoublingConv(width_in, width)
+        self.norm2 = ConditionalBatchNorm(width, num_classes)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.shortcut = nn.Conv2d(width_in, width, 1)
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        """(n, width_in, h, w) -> (n, width, 2 h, 2 w)."""
+        h = self.conv1(F.relu(self.norm1(x, labels)))
+        h = self.conv2(F.relu(self.norm2(h, labels)))
+        # A 1x1 convolution gives the same after doubling as before it, where it costs a quarter.
+        out: Tensor = h + F.interpolate(self.shortcut(x), scale_factor=2.0, mode="nearest")
+        return out
+
+
+class DownBlock(nn.Module):
+    """Two 3x3 convolutions after ReLU beside a shortcut, then, where it ``halves``, the mean of each 2x2 pixels.
+
+    The first block of a critic leaves the first ReLU out: it sees an image.
+    """
+
+    def __init__(self, width_in: int, width: int, *, first: bool, halves: bool) -> None:
+        super().__init__()
+        between = width if first else width_in
+        self.first, self.halves = first, halves
+        self.conv1 = nn.Conv2d(width_in, between, 3, padding=1)
+        self.conv2 = HalvingConv(between, width) if halves else nn.Conv2d(between, width, 3, padding=1)
+        self.shortcut = nn.Conv2d(width_in, width, 1) if halves or width_in != width else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, width_in, h, w) -> (n, width, h, w), or half of h and w."""
+        h = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
+        out: Tensor = h + self.shortcut(F.avg_pool2d(x, 2) if self.halves else x)
+        return out
+
+
+class Projection(nn.Module):
+    """v_y . phi + psi(phi) with psi(phi) = w . phi + b (Miyato & Koyama 2018, arXiv:1802.05637, eq. 9 and figure 1d)."""
+
+    def __init__(self, width: int, num_classes: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(num_classes, width)
+        self.linear = nn.Linear(width, 1)
+
+    def forward(self, phi: Tensor, labels: Tensor) -> Tensor:
+        """Outputs (n,) of features ``phi`` (n, width) and ``labels`` int64 (n,)."""
+        out: Tensor = (self.embed(labels) * phi).sum(dim=1) + self.linear(phi)[:, 0]
+        return out
+
+
+class Critic(nn.Module):
+    """h(x, y) = v_y . phi(x) + psi(phi(x)), where phi(x) is the sum over the pixels of what a residual net makes of x.
+
+    The spectral norm of every layer is 1, that of the class embedding too (Miyato et al. 2018, arXiv:1802.05957, section 2.1; a
+    convolution's as the matrix of its output channels by all else), by one step of power iteration in each forward pass of training.
+
+    Raises:
+        ConfigError: the images' side does not halve so often.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], num_classes: int, config: ProjectionCGANTrainerConfig) -> None:
+        super().__init__()
+        check_blocks(shape, config.multipliers, config.halvings)
+        widths = [shape[0], *(config.width * multiplier for multiplier in config.multipliers)]
+        self.blocks = nn.Sequential(
+            *(DownBlock(*pair, first=i == 0, halves=i < config.halvings) for i, pair in enumerate(pairwise(widths)))
+        )
+        self.project = Projection(widths[-1], num_classes)
+        initialised(self)
+        for layer in [layer for layer in self.modules() if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding)]:
+            spectral_norm(layer)
+
+    def features(self, x: Tensor) -> Tensor:
+        """phi(x), float32 (n, width), of images ``x`` (n, *shape)."""
+        phi: Tensor = F.relu(self.blocks(x)).float().sum(dim=(2, 3))
+        return phi
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        """Outputs (n,) of images ``x`` (n, *shape) and ``labels`` int64 (n,)."""
+        out: Tensor = self.project(self.features(x), labels)
+        return out

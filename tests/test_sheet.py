@@ -1,0 +1,59 @@
+"""Sheets of samples, whose columns are classes where there are any."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import zoo_core
+from zoo_core.config import load_json
+from zoo_core.images import class_columns, grid
+from zoo_core.testing import fake_zoo
+from zoo_core.testing.fake import Fake
+from zoo_core.testing.fake_config import IMAGES, FakeConfig
+from zoo_core.training.fit import fit
+from zoo_core.training.sheet import layout
+
+
+@pytest.fixture(autouse=True)
+def _zoo() -> Iterator[None]:
+    with fake_zoo():
+        yield
+
+
+@pytest.mark.parametrize("classes", range(2, 33))
+def test_columns_are_of_one_class_each_and_a_sheet_has_only_full_rows_of_them(classes: int) -> None:
+    for n in (1, 16, 64, 1000):
+        columns = class_columns(classes, n)
+        assert columns is not None
+        assert columns % classes == 0
+        # No other multiple is nearer to a square.
+        assert abs(columns - n**0.5) <= classes / 2 or columns == classes
+    count, columns = layout(Fake(FakeConfig(classes=classes)))
+    assert columns == class_columns(classes, 64)
+    assert columns is not None
+    assert count % columns == 0
+    assert abs(count - 64) <= columns / 2
+
+
+@pytest.mark.parametrize("classes", [0, 1, 33, 1000])
+def test_without_classes_or_with_too_many_a_sheet_is_a_square(classes: int) -> None:
+    assert layout(Fake(FakeConfig(classes=classes))) == (64, None)
+    assert class_columns(classes, 100) is None
+
+
+@pytest.mark.parametrize(("classes", "count", "columns"), [(0, 64, 8), (3, 63, 9)])
+def test_the_sheets_of_a_run_show_class_by_class_what_its_checkpoint_draws(tmp_path: Path, classes: int, count: int, columns: int) -> None:
+    model = replace(IMAGES.model, classes=classes)
+    run = fit(replace(IMAGES, model=model, fit=replace(IMAGES.fit, steps=2, sample_every=2)), tmp_path)
+    labels = torch.arange(count) % classes if classes else None
+    expected = grid(zoo_core.load(f"local:{tmp_path}").sample(count, seed=0, labels=labels), columns)
+    for sheet in (run / "samples.png", tmp_path / "samples" / "step-2.png"):
+        with Image.open(sheet) as image:
+            assert np.array_equal(np.asarray(image), expected.permute(1, 2, 0).numpy())
+    assert load_json(run / "training.json").get("sheet") == ({"images": count, "columns": columns} if classes else None)
+    assert f"Images 0 to {count - 1} of seed 0" in (run / "README.md").read_text()
