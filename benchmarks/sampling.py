@@ -1,4 +1,4 @@
-"""The sampling loop against as many of the bare network's forward passes.
+"""The sampling loop against as many of the bare network's forward passes, and decoders against the bare decoder.
 
 One part is not the loop's to save: a draw of noise takes numpy as long as 1 % of this small network's pass.
 """
@@ -9,9 +9,12 @@ import torch
 
 import zoo_core
 from benchmarks.timing import Ratio, compare
+from zoo_core.pretrained import Pretrained
+from zoo_core.rng import ImageRng
 from zoo_core.testing.exact import names, passes, within
 
 NAME, BATCH, PASSES = "ddpm-afhq-cat", 16, 50
+DECODERS, MANY = ("wgan-gp-fashion-mnist", "vae-mnist", "realnvp-mnist"), 64
 
 
 def measure() -> Iterator[Ratio]:
@@ -36,3 +39,17 @@ def measure() -> Iterator[Ratio]:
             budget=1.02,
             rounds=7,
         )
+    for name in DECODERS:
+        yield _decoder(zoo_core.load(name))
+
+
+def _decoder(checkpoint: Pretrained) -> Ratio:
+    model = checkpoint.model
+    z = model.prior(ImageRng(0, range(MANY)))  # type: ignore[operator]
+
+    def bare() -> None:
+        with torch.inference_mode():
+            model.decode(z)  # type: ignore[operator]
+
+    what = f"{checkpoint.name}, batch {MANY}"
+    return compare(what, lambda: checkpoint.sample(MANY), "the bare decoder, of latents at hand", bare, budget=1.05, rounds=15)
