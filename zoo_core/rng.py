@@ -62,7 +62,7 @@ class ImageRng:
     def __init__(self, seed: int, images: Sequence[int], device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
         self._seed, self._images = seed, images
-        for image in images:
+        for image in (min(images, default=0), max(images, default=0)):
             _check(seed, image)
 
     @cached_property
