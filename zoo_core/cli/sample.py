@@ -97,7 +97,7 @@ def sample(
       zoo sample ddpm-afhq-cat --steps 25 -o eta=0.7
       zoo sample ddpm-afhq-cat --scheduler karras -o scheduler.rho=3
       zoo sample ddpm-afhq-cat -n 1000 --out cats/        one file each
-      zoo sample local:runs/digits -n 60 --labels 0-9     a column for each class
+      zoo sample projection-cgan-fashion-mnist -n 60      a column for each class
       zoo sample local:runs/cat --out cats.npz            without loss
     """
     files = fetch(reference)
