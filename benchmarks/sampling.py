@@ -46,10 +46,11 @@ def measure() -> Iterator[Ratio]:
 def _decoder(checkpoint: Pretrained) -> Ratio:
     model = checkpoint.model
     z = model.prior(ImageRng(0, range(MANY)))  # type: ignore[operator]
+    labels = torch.arange(MANY) % model.num_classes if "labels" in checkpoint.capabilities else None  # type: ignore[operator]
 
     def bare() -> None:
         with torch.inference_mode():
-            model.decode(z)  # type: ignore[operator]
+            model.decode(z, labels)  # type: ignore[operator]
 
     what = f"{checkpoint.name}, batch {MANY}"
     return compare(what, lambda: checkpoint.sample(MANY), "the bare decoder, of latents at hand", bare, budget=1.05, rounds=15)
