@@ -318,7 +318,8 @@ class Pretrained:
         n = whole("the number of rows of x", len(x), 1)
         seed, first, size = whole("seed", seed), whole("first", first), whole("batch_size", batch_size, 1)
         draws, classes = None if k is None else whole("k", k, 1), self._labels(labels, n)
-        if not bool(x.isfinite().all()):
+        # The ends are finite only where all is: NaN is the end of whatever holds it.
+        if not all(end.isfinite() for end in x.aminmax()):
             raise UsageError("x must be finite")
         found = []
         for begin in range(0, n, size):
@@ -470,7 +471,7 @@ def _check_space(x: Tensor, space: str) -> None:
     """Raises UsageError unless ``x`` is of the space that a log-probability says it is of."""
     if space == "uint8":
         exact_uint8(x)
-    if space == "binary" and not bool((x.abs() <= 1).all()):
+    if space == "binary" and not all(-1 <= end <= 1 for end in x.aminmax()):
         raise UsageError("x must be in [-1, 1] for a model of binary images: -1 is 0, 1 is 1, and what is grey between them is drawn")
 
 
