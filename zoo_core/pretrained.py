@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
 from functools import cached_property
+from math import isfinite
 from operator import index
 from typing import Any, Self, cast
 
@@ -319,7 +320,8 @@ class Pretrained:
         seed, first, size = whole("seed", seed), whole("first", first), whole("batch_size", batch_size, 1)
         draws, classes = None if k is None else whole("k", k, 1), self._labels(labels, n)
         # The ends are finite only where all is: NaN is the end of whatever holds it.
-        if not all(end.isfinite() for end in x.aminmax()):
+        low, high = map(float, x.aminmax())
+        if not (isfinite(low) and isfinite(high)):
             raise UsageError("x must be finite")
         found = []
         for begin in range(0, n, size):
@@ -328,7 +330,7 @@ class Pretrained:
             with self._inference(torch.float32):
                 each = x[rows].float(), rng, None if classes is None else classes[rows], draws
                 found.append(self._log_prob(chosen, *each))
-            _check_space(x[rows], found[-1].space)
+            _check_space(x[rows], found[-1].space, low, high)
         return _joined(found)
 
     def log_prob_method(self, method: str | None = None) -> str:
@@ -467,11 +469,11 @@ class Pretrained:
             yield
 
 
-def _check_space(x: Tensor, space: str) -> None:
-    """Raises UsageError unless ``x`` is of the space that a log-probability says it is of."""
+def _check_space(x: Tensor, space: str, low: float, high: float) -> None:
+    """Raises UsageError unless ``x``, from ``low`` to ``high``, is of the space that a log-probability says it is of."""
     if space == "uint8":
         exact_uint8(x)
-    if space == "binary" and not all(-1 <= end <= 1 for end in x.aminmax()):
+    if space == "binary" and not -1 <= low <= high <= 1:
         raise UsageError("x must be in [-1, 1] for a model of binary images: -1 is 0, 1 is 1, and what is grey between them is drawn")
 
 
