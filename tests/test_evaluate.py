@@ -27,6 +27,7 @@ from zoo_core.evaluation.spaces import Space, space
 from zoo_core.interfaces import Event
 from zoo_core.loading import load
 from zoo_core.machine import build
+from zoo_core.pretrained import Pretrained
 from zoo_core.registry import registry
 from zoo_core.specs import MetricSpec
 from zoo_core.testing import fake_zoo
@@ -328,6 +329,31 @@ def test_several_samplers_share_the_real_samples(checkpoint: str) -> None:
     assert [record["sampler"]["temperature"] for record in both] == [1.0, 0.5]
     assert sum(seen) == 256 + 2 * 30
     assert both[1]["value"] == pytest.approx(evaluate(checkpoint, ["fd"], n=30, samplers=[{"temperature": 0.5}])[0]["value"], rel=1e-9)
+
+
+def test_what_is_measured_is_kept_though_the_next_sampler_fails(checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = Pretrained.sample
+
+    def sample(model: Pretrained, n: int, **how: Any) -> Tensor:
+        if n > 1 and getattr(how["sampler"], "temperature", 1.0) == 0.5:
+            raise KeyboardInterrupt
+        return draw(model, n, **how)
+
+    monkeypatch.setattr(Pretrained, "sample", sample)
+    out = tmp_path / "metrics.json"
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(checkpoint, ["fd"], n=30, samplers=[None, {"temperature": 0.5}], out=out)
+    [record] = json.loads(out.read_text())["metrics"]
+    assert record["sampler"]["temperature"] == 1.0
+
+
+def test_a_model_that_cannot_answer_is_refused_before_the_data_is_looked_for(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo_core.evaluation.evaluate, "Real", lambda *data: pytest.fail("the data was looked for"))
+    with pytest.raises(CapabilityError, match=r"accuracy needs a model that can classify"):
+        evaluate(checkpoint, ["accuracy"])
+    for name in ("nll", "bpd"):
+        with pytest.raises(CapabilityError, match=r"cannot give a log-probability by the method bound"):
+            evaluate(checkpoint, [name], options={name: {"method": "bound"}})
 
 
 def test_a_metric_takes_options_and_refuses_others() -> None:

@@ -1,7 +1,8 @@
 """``evaluate``: numbers for a checkpoint, each with all that it takes to get it again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from math import sqrt
 from pathlib import Path
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zoo_core.catalogue import as_sampler, as_scheduler, incapable
+from zoo_core.catalogue import as_sampler, as_scheduler
 from zoo_core.config import apply_overrides, decode, encode
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.evaluation.comparison import Comparison
@@ -106,8 +107,8 @@ class Evaluation:
         n: int | None = None,
         seed: int = 0,
         floors: bool = False,
-    ) -> list[Record]:
-        """Draws samples by each of the samplers, and compares them with ``real``; see :func:`evaluate`."""
+    ) -> Iterator[Record]:
+        """Draws samples by each of the samplers, and compares them with ``real``; each one's records come when it is done."""
         judge = space(features or space_for(real.config, self.model.event.shape), self.processes.device)
         classes = cast(int, getattr(self.model.model, "num_classes", 0)) if "labels" in self.model.capabilities else 0
         comparison = Comparison(
@@ -116,7 +117,6 @@ class Evaluation:
         bounds = comparison.bounds if floors else {}
         space_facts = {"name": judge.name, "digest": judge.digest, "resize": judge.resize(self.model.event.shape)}
         levels = None if scheduler is None else as_scheduler(scheduler)
-        records = []
         for sampler in [self._sampler(choice) for choice in samplers]:
 
             def draw(first: int, n: int, labels: Tensor | None, sampler: Sampler = sampler) -> Tensor:
@@ -129,28 +129,25 @@ class Evaluation:
             for name, estimate in found.items():
                 shown = {"metric": name, **asdict(estimate), "options": _options(metrics[name]), "n": comparison.counts(name, drawn)}
                 made = {**real.facts, **shared, **self._facts(), "seconds": round(drawn.seconds, 4), "pace": float(f"{drawn.pace:.4g}")}
-                records.append({**shown, **made, **bounds.get(name, {})})
-        return records
+                yield {**shown, **made, **bounds.get(name, {})}
 
-    def of_data(self, metrics: Mapping[str, DataMetric], real: Real, *, n: int | None = None) -> list[Record]:
+    def of_data(self, metrics: Mapping[str, DataMetric], real: Real, *, n: int | None = None) -> Iterator[Record]:
         """Asks the model about real samples: ``n`` of them, drawn at random, or all.
 
         Raises:
             CapabilityError: the model cannot do what a metric needs.
             ConfigError: the data has no labels, or more classes than the model.
         """
-        records = []
         for name, each in metrics.items():
-            if each.requires and each.requires not in self.model.capabilities:
-                raise incapable(f"{name} needs a model that can {each.requires}, and {self.model.name} cannot", each.requires)
+            each.check(self.model, name)
             _check_labels(each, name, real, self.model)
+        for name, each in metrics.items():
             count = min(n or len(real.data), len(real.data))
             said = self._answers(each, real, some_of(len(real.data), count))
             unit = {"unit": each.unit} if each.unit else {}
             terms = {"terms": {term: _mean(values) for term, values in said.terms.items()}} if said.terms else {}
             shown = {"metric": name, **_mean(said.values), **unit, **said.facts, **terms, "options": _options(each)}
-            records.append({**shown, "n": {"real": count}, **real.facts, **self._facts()})
-        return records
+            yield {**shown, "n": {"real": count}, **real.facts, **self._facts()}
 
     def _answers(self, metric: DataMetric, real: Real, places: Tensor) -> Answers:
         parts: list[Answers] = []
@@ -282,11 +279,16 @@ def evaluate(
         processes.on_main(lambda: check_kept(out))
     model = load(reference, device=processes.device)
     evaluation = Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch)
+    for name, each in of_data.items():
+        each.check(model, name)
     real = Real(data or data_of(model.files), model.event.shape)
-    records = evaluation.of_data(of_data, real, n=n)
+    found = [evaluation.of_data(of_data, real, n=n)]
     if of_samples:
         how: dict[str, Any] = {"features": features, "samplers": samplers, "scheduler": scheduler, "n": n, "seed": seed, "floors": floors}
-        records += evaluation.of_samples(of_samples, real, **how)
-    if out is not None:
-        processes.on_main(lambda: keep(out, records, real.moments))
+        found.append(evaluation.of_samples(of_samples, real, **how))
+    records: list[Record] = []
+    for record in chain.from_iterable(found):
+        records.append(record)
+        if out is not None:  # now: the next one may take an hour, or fail
+            processes.on_main(lambda: keep(out, records, real.moments))
     return records

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from zoo_core.catalogue import incapable
 from zoo_core.config import check_range
 from zoo_core.errors import CapabilityError, ConfigError, UsageError, ZooError
 from zoo_core.evaluation import distances
@@ -87,7 +88,7 @@ class DataMetric(ABC):
     """The mean over real samples of what a model says of each.
 
     Attributes:
-        requires: the capability that the model must have; empty where asking it tells.
+        requires: the capability that the model must have; empty where :meth:`check` tells.
         labels: whether the samples must have labels.
         better: ``lower`` or ``higher``.
         unit: of the number; empty for none.
@@ -98,6 +99,15 @@ class DataMetric(ABC):
     labels: ClassVar[bool] = False
     better: ClassVar[str] = "lower"
     unit: ClassVar[str] = ""
+
+    def check(self, model: "Pretrained", name: str) -> None:
+        """Asked before the data is looked for; ``name`` is the metric's own, for the message.
+
+        Raises:
+            CapabilityError: the model cannot answer.
+        """
+        if self.requires and self.requires not in model.capabilities:
+            raise incapable(f"{name} needs a model that can {self.requires}, and {model.name} cannot", self.requires)
 
     @abstractmethod
     def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Answers:
@@ -304,6 +314,9 @@ class NegativeLogLikelihood(DataMetric):
     def __post_init__(self) -> None:
         _check_asked(self)
 
+    def check(self, model: "Pretrained", name: str) -> None:
+        model.log_prob_method(self.method)
+
     def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Answers:
         found, facts = _log_prob(model, x, first, self.method, self.k)
         return Answers(values=-found.value, facts=facts, terms={name: -each.value for name, each in _terms(found).items()})
@@ -325,6 +338,9 @@ class BitsPerDim(DataMetric):
 
     def __post_init__(self) -> None:
         _check_asked(self)
+
+    def check(self, model: "Pretrained", name: str) -> None:
+        model.log_prob_method(self.method)
 
     def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Answers:
         found, facts = _log_prob(model, x, first, self.method, self.k)

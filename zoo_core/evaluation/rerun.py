@@ -117,7 +117,7 @@ class _Again:
         there = {place: each for place, each in made.items() if place not in lacking}
         on_data = {place: each for place, each in there.items() if isinstance(each, DataMetric)}
         on_samples = {place: each for place, each in there.items() if isinstance(each, Metric)}
-        found = self.evaluation.of_data(on_data, real, n=first["n"]["real"]) if on_data else []
+        found = list(self.evaluation.of_data(on_data, real, n=first["n"]["real"])) if on_data else []
         if on_samples:
             found += self.evaluation.of_samples(
                 on_samples,
