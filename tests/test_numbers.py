@@ -61,7 +61,7 @@ def rows(text: str) -> list[list[str]]:
 
 
 def test_a_table_has_a_row_for_each_sampler_and_below_what_real_images_reach() -> None:
-    text = section(record(steps=20, value=10.04), record(**BOUNDS), record("precision", 0.71234, stderr=None, options={"k": 3}))
+    text = section(record(**BOUNDS), record(steps=20, value=10.04), record("precision", 0.71234, stderr=None, options={"k": 3}))
     assert text.startswith(
         "## Numbers\n\n4,656 images of seed 0 against 4,656 of `folder:$AFHQ/train`, in the features of `classifier-cifar10` "
         "(not Inception's, so `fd` is no FID). Times are of AMD EPYC, 1 thread."
@@ -69,11 +69,11 @@ def test_a_table_has_a_row_for_each_sampler_and_below_what_real_images_reach() -
     assert rows(text) == [
         ["sampler", "NFE", "seconds per image", "`fd`", "`precision: k=3`"],
         ["---", "---:", "---:", "---:", "---:"],
-        ["`ddim: steps=10, eta=0.0`", "10", "0.1", "12.3 ± 0.4", "0.7123"],
-        ["`ddim: steps=20, eta=0.0`", "20", "0.2", "10.04 ± 0.4", ""],
+        ["`ddim: steps=10, eta=0.0`", "10", "0.1", "12.3 ± 0.4 (8.2x)", "0.7123"],
+        ["`ddim: steps=20, eta=0.0`", "20", "0.2", "10.04 ± 0.4 (6.7x)", ""],
         ["real halves of 2,328", "", "", "1.5 ± 0.1", ""],
-        ["blur", "", "", "60.25", ""],
-        ["class left out, n = 1,500", "", "", "9.5 ± 0.25", ""],
+        ["blur", "", "", "60.25 (40x)", ""],
+        ["class left out, n = 1,500", "", "", "9.5 ± 0.25 (6.3x)", ""],
     ]
     assert text.endswith("\n\n`zoo verify cat --metrics` measures them again.")
 
@@ -261,7 +261,7 @@ def test_show_tells_the_same_numbers_without_markup(tmp_path: Path) -> None:
         other = CliRunner().invoke(show, [f"local:{folder}"], catch_exceptions=False).stdout
     told = out.split("Numbers\n")[1].split("\nFiles")[0]
     assert "of folder:$AFHQ/train, in the features of classifier-cifar10 (not Inception's, so fd is no FID)" in told
-    assert ["ddim:", "steps=10,", "eta=0.0", "10", "0.1", "12.3", "+-", "0.4"] in [line.split() for line in told.splitlines()]
+    assert ["ddim:", "steps=10,", "eta=0.0", "10", "0.1", "12.3", "+-", "0.4", "(8.2x)"] in [line.split() for line in told.splitlines()]
     assert "accuracy 0.9968 +- 0.00056 on the 10,000 of mnist test" in told
     assert "\u202e" not in told
     assert "odd" in other.split("Numbers\n")[1]

@@ -11,7 +11,18 @@ from typing import Any, TypeGuard
 
 from zoo_core.errors import ConfigError
 
-__all__ = ["METRICS", "comparable", "count", "fields", "is_number", "is_of_samples", "model_index", "numbers", "seconds_each"]
+__all__ = [
+    "METRICS",
+    "by_sampler",
+    "comparable",
+    "count",
+    "fields",
+    "is_number",
+    "is_of_samples",
+    "model_index",
+    "numbers",
+    "seconds_each",
+]
 
 METRICS = "metrics.json"
 # What the front matter says of a number: all else is in metrics.json, and would not fit there.
@@ -67,9 +78,7 @@ def model_index(name: str, metrics: Mapping[str, Any], pipeline: str, sampler: o
         ConfigError: as :func:`numbers` does.
     """
     results: dict[tuple[str, str], dict[str, Any]] = {}
-    entries = numbers(metrics)
-    own = [entry for entry in entries if entry.get("sampler") == sampler and "scheduler" not in entry]
-    for entry in [entry for entry in entries if not own or entry in own or not is_of_samples(entry)]:
+    for entry in by_sampler(numbers(metrics), sampler):
         more = {key: entry[key] for key in _ARGS if key in entry}
         if "name" in fields(entry, "features"):
             more["features"] = fields(entry, "features")["name"]
@@ -78,6 +87,12 @@ def model_index(name: str, metrics: Mapping[str, Any], pipeline: str, sampler: o
         result = results.setdefault((dataset, split), {"task": {"type": pipeline or "other"}, "dataset": told, "metrics": []})
         result["metrics"].append({"type": entry["metric"], "value": entry["value"]} | ({"args": more} if more else {}))
     return [{"name": name, "results": [*results.values()]}]
+
+
+def by_sampler(records: Sequence[Mapping[str, Any]], sampler: object) -> list[Mapping[str, Any]]:
+    """The numbers by this ``sampler`` on the model's own noise levels, or by all where there are none; and those that are of no samples."""
+    own = [record for record in records if record.get("sampler") == sampler and "scheduler" not in record]
+    return [record for record in records if not own or record in own or not is_of_samples(record)]
 
 
 def fields(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -19,16 +19,19 @@ __all__ = [
     "Table",
     "caption",
     "lines",
+    "markdown",
     "nature",
     "numbers_section",
     "relation",
     "rounded",
     "sampler_of",
+    "side_by_side",
     "tables",
 ]
 
 Record = Mapping[str, Any]
 
+_LOWER_IS_BETTER = ("fd", "kid", "nll", "bpd")
 _NO_NET = "identity"  # the feature space of the samples themselves
 _PICTURES = {
     "quality.png": "Quality against evaluations of the net",
@@ -63,12 +66,12 @@ _METHODS = {"ode": "by the ODE", "bound": "by the variational bound"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """Numbers of samples that can be compared.
+    """Numbers that can be compared.
 
     Args:
         caption: says of what they are.
-        columns: sampler, NFE, seconds per image or sample, and the metrics.
-        rows: a sampler each; below, what real images reach.
+        columns: what the rows are of, what it costs, and the metrics.
+        rows: a sampler or a checkpoint each; below, what real images reach.
     """
 
     caption: str
@@ -88,7 +91,7 @@ def numbers_section(name: str, metrics: Mapping[str, Any] | None, pictures: Coll
         ConfigError: metrics.json is wrong.
     """
     records = numbers(metrics) if metrics is not None else ()
-    parts = [part for table in tables(records) for part in (table.caption, _markdown(table))]
+    parts = [part for table in tables(records) for part in (table.caption, markdown(table))]
     parts.append("\n".join(f"- {line}" for line in lines(records)))
     parts += [f"![{title}]({picture})" for picture, title in _PICTURES.items() if picture in pictures]
     parts.append(f"`zoo verify {name} --metrics` measures them again." if records else "")
@@ -96,7 +99,8 @@ def numbers_section(name: str, metrics: Mapping[str, Any] | None, pictures: Coll
     return "\n\n".join(["## Numbers", *told]) if told else ""
 
 
-def _markdown(table: Table) -> str:
+def markdown(table: Table) -> str:
+    """The columns and rows of a table, its caption left out."""
     ruler = ["---", *["---:"] * (len(table.columns) - 1)]
     return "\n".join("|" + "|".join(f" {cell} " if cell else " " for cell in row) + "|" for row in (table.columns, ruler, *table.rows))
 
@@ -107,18 +111,98 @@ def tables(records: Sequence[Record], style: Style = MARKDOWN) -> list[Table]:
 
 
 def _table(group: Sequence[Record], style: Style) -> Table:
-    metrics, bounds = list(dict.fromkeys(map(_metric, group))), _bounds(group, style)
+    metrics, bounds, floors = list(dict.fromkeys(map(_metric, group))), _bounds(group, style), _floors(group)
     rows: dict[str, list[Record]] = {}
     for record in _in_order(group):
         rows.setdefault(json.dumps([record["sampler"], record.get("scheduler"), record.get("nfe")], sort_keys=True), []).append(record)
-    drawn = [(*_head(row, style), *(_cell(row, metric, style) for metric in metrics)) for row in rows.values()]
-    real = [(label, "", "", *(_told(row.get(metric, {}), style) for metric in metrics)) for label, row in bounds.items()]
+    drawn = [(*_head(row, style), *(_cell(row, metric, style, floors) for metric in metrics)) for row in rows.values()]
+    real = [
+        (label, "", "", *(_told(row.get(metric, {}), style, floors.get(metric)) for metric in metrics)) for label, row in bounds.items()
+    ]
     below = " The last rows compare halves of the real ones: as they are, and with one of them harmed." if real else ""
+    below += _of_floors(floors, style)
     return Table(
         caption=f"{caption(group, style)}.{_processors(group, style)}{below}",
         columns=("sampler", "NFE", f"seconds per {_what(group)[:-1]}", *map(style.name, metrics)),
         rows=(*drawn, *real),
     )
+
+
+def side_by_side(named: Mapping[str, Sequence[Record]], style: Style = MARKDOWN) -> list[Table]:
+    """The records of several checkpoints, by name: a table for each data set and feature space, a row for each checkpoint.
+
+    A checkpoint that was measured on different numbers of samples has a row for each. The best by the first distance or log-likelihood
+    stands at the top; where there is none, the rows stand in the order of the names.
+    """
+    every = [record for records in named.values() for record in records]
+    digests = {_config(record): digest for record in every if (digest := fields(record, "data").get("digest"))}
+    groups: dict[str, dict[str, list[Record]]] = {}
+    for name, records in named.items():
+        for record in records:
+            # A metric that looks at no data knows no digest; its config has that of others.
+            data = fields(record, "data").get("digest") or digests.get(_config(record), _config(record))
+            of = [record["dataset"], not is_of_samples(record), record.get("split"), data, fields(record, "features")]
+            groups.setdefault(json.dumps(of, sort_keys=True), {}).setdefault(name, []).append(record)
+    return [_board(groups[of], style) for of in sorted(groups)]
+
+
+def _config(record: Record) -> str:
+    return json.dumps(fields(record, "data").get("config"), sort_keys=True)
+
+
+def _board(group: Mapping[str, Sequence[Record]], style: Style) -> Table:
+    every = [record for records in group.values() for record in records]
+    drawn = is_of_samples(every[0])
+    columns, floors = {_column(record, style): _metric(record) for record in every}, _floors(every)
+    rows: dict[tuple[str, int | None, float], list[Record]] = {}
+    for name, records in group.items():
+        for record in records:
+            rows.setdefault((name, count(record, "drawn" if drawn else "real"), _nfe(record)), []).append(record)
+    first = next((str(record["metric"]) for record in every if record["metric"] in _LOWER_IS_BETTER), "")
+    cells = [
+        (
+            style.name(name),
+            f"{n:,}" if n is not None else "",
+            *(_head(row, style)[1:] if drawn else ()),
+            *(
+                _cell([record for record in row if _column(record, style) == column], metric, style, floors)
+                for column, metric in columns.items()
+            ),
+        )
+        for (name, n, _), row in sorted(rows.items(), key=lambda item: _rank(item[1], first))
+    ]
+    real = [
+        (label, "", "", "", *(_told(row.get(metric, {}), style, floors.get(metric)) for metric in columns.values()))
+        for label, row in _bounds(every, style).items()
+    ]
+    return Table(
+        caption=f"{_of_what(every, style)}.{_processors(every, style)}{_of_floors(floors, style)}",
+        columns=("checkpoint", "samples", *(("NFE", f"seconds per {_what(every)[:-1]}") if drawn else ()), *columns),
+        rows=(*cells, *real),
+    )
+
+
+def _column(record: Record, style: Style) -> str:
+    """A metric with its options; where it is not of samples, with its unit and the space that it is of, but not whether it is a bound."""
+    if is_of_samples(record):
+        return style.name(_metric(record))
+    unit, space = _text(record, "unit"), _text(record, "space")
+    of = " ".join(filter(None, [style.word(unit), _SPACES.get(space, style.word(space))]))
+    return ", ".join(filter(None, [style.name(str(record["metric"])), of]))
+
+
+def _rank(row: Sequence[Record], metric: str) -> float:
+    values = [record["value"] for record in row if record["metric"] == metric]
+    return values[0] if values else math.inf
+
+
+def _of_what(group: Sequence[Record], style: Style) -> str:
+    if not is_of_samples(group[0]):
+        return f"On {_data(group[0], style)}"
+    space = fields(group[0], "features").get("name")
+    real = next((n for n in (count(record, "real") for record in group) if n), None)
+    against = f"{_what(group).capitalize()} against {f'{real:,} of ' if real else ''}{_data(group[0], style)}"
+    return against + (_in_space(space, group, style) if isinstance(space, str) else "")
 
 
 def sampler_of(record: Record) -> str:
@@ -156,8 +240,18 @@ def _head(row: Sequence[Record], style: Style) -> tuple[str, str, str]:
     return style.name(sampler_of(row[0])), told, rounded(seconds[0], 2) if seconds else ""
 
 
-def _cell(row: Sequence[Record], metric: str, style: Style) -> str:
-    return "; ".join(_told(record, style) for record in row if _metric(record) == metric)
+def _cell(row: Sequence[Record], metric: str, style: Style, floors: Mapping[str, float]) -> str:
+    return "; ".join(_told(record, style, floors.get(metric)) for record in row if _metric(record) == metric)
+
+
+def _floors(group: Sequence[Record]) -> dict[str, float]:
+    """The Frechet distance of two halves of the real samples, where it is known. That of other metrics may be 0, and less."""
+    floors = ((_metric(record), fields(record, "floor").get("value")) for record in group if record["metric"] == "fd")
+    return {metric: value for metric, value in floors if is_number(value) and value > 0}
+
+
+def _of_floors(floors: Mapping[str, float], style: Style) -> str:
+    return f" In brackets: how many times the {style.name('fd')} of real halves." if floors else ""
 
 
 def _bounds(group: Sequence[Record], style: Style) -> dict[str, dict[str, Record]]:
@@ -259,12 +353,14 @@ def relation(record: Record, style: Style = MARKDOWN) -> str:
     return f"{mark} " if mark else ""
 
 
-def _told(entry: Record, style: Style) -> str:
-    """A number with its standard error, or nothing."""
+def _told(entry: Record, style: Style, floor: float | None = None) -> str:
+    """A number with its standard error, and how many times the ``floor`` it is, unless it is that; or nothing."""
     value, stderr = entry.get("value"), entry.get("stderr")
     if not is_number(value):
         return ""
-    return relation(entry, style) + rounded(value, 4) + (f" {style.beside} {rounded(stderr, 2)}" if is_number(stderr) else "")
+    error = f" {style.beside} {rounded(stderr, 2)}" if is_number(stderr) else ""
+    times = f" ({rounded(value / floor, 2)}x)" if floor and value != floor else ""
+    return relation(entry, style) + rounded(value, 4) + error + times
 
 
 def rounded(value: float, digits: int) -> str:

@@ -1,0 +1,53 @@
+"""``zoo compare``."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from zoo_core.cli.console import echo_json, inert, say, table
+from zoo_core.errors import UsageError
+from zoo_core.numbers import by_sampler, numbers
+from zoo_core.numbers_table import PLAIN, markdown, side_by_side
+
+__all__ = ["compare"]
+
+
+@click.command()
+@click.argument("references", nargs=-1, metavar="[REFERENCE]...")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print tables for a README.")
+@click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
+def compare(references: tuple[str, ...], as_markdown: bool, as_json: bool) -> None:
+    """The numbers of checkpoints side by side: of each REFERENCE, or of all that are installed.
+
+    They are those of the metrics.json that each comes with, by its own sampler; nothing is measured. Numbers of other data, or in other
+    features, stand in a table of their own.
+
+    \b
+    Examples:
+      zoo compare
+      zoo compare dcgan-fashion-mnist wgan-gp-fashion-mnist local:runs/mine
+      zoo compare --markdown
+    """
+    from zoo_core.catalogue import checkpoints, info
+
+    if as_markdown and as_json:
+        raise UsageError("--markdown and --json are two ways to print", "leave one out")
+    found = {reference: _records(info(reference)) for reference in dict.fromkeys(references or checkpoints())}
+    if as_json:
+        echo_json({name: list(records) for name, records in found.items()})
+        return
+    boards = side_by_side({name: records for name, records in found.items() if records})
+    for number, board in enumerate(boards if as_markdown else side_by_side(found, PLAIN)):
+        click.echo("\n" * bool(number) + inert(board.caption))
+        if as_markdown:
+            click.echo("\n" + markdown(board))
+        else:
+            table(board.columns, board.rows)
+    for name in references:
+        if not found[name]:
+            say(inert(f"zoo: {name} has no numbers: `zoo evaluate {name} --out metrics.json` measures some"))
+
+
+def _records(facts: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return by_sampler(numbers(facts["metrics"]), facts["sampler"]) if facts["metrics"] else ()
