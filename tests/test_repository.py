@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from zoo_core import pins
 from zoo_core.config import load_json
@@ -33,6 +34,25 @@ def test_every_checkpoint_belongs_to_one_plugin_which_links_to_it() -> None:
     links = [path for package in PACKAGES for path in package.glob("model_cards/*")]
     assert all(path.is_symlink() and path.resolve().parent == ROOT / "model_cards" for path in links)
     assert sorted(path.name for path in links) == sorted(path.name for path in (ROOT / "model_cards").iterdir())
+
+
+def test_the_page_of_the_checkpoints_tells_all_of_them_and_their_numbers() -> None:
+    from zoo_core.catalogue import info
+    from zoo_core.cli.compare import compare
+
+    page, names = (ROOT / "docs/checkpoints.md").read_text(), sorted(path.name for path in (ROOT / "model_cards").iterdir())
+    for name in names:
+        facts = info(name)
+        [row] = [
+            line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith(f"| [{name}](../model_cards/{name}/README.md) |")
+        ]
+        assert [row[1], row[5]] == [facts["family"], facts["license"]]
+        assert float(row[3].removesuffix(" M")) == pytest.approx(facts["parameters"] / 1e6, rel=0.05)
+        assert float(row[4]) == pytest.approx(facts["training"]["hours"], rel=0.05)
+        if (ROOT / "model_cards" / name / "samples.png").exists():
+            assert f"](../model_cards/{name}/samples.png)" in page
+    told = CliRunner().invoke(compare, [*names, "--markdown"], catch_exceptions=False).stdout
+    assert page.endswith(told), "end the page with what `zoo compare --markdown` prints"
 
 
 def test_all_weights_together_are_at_most_forty_megabytes() -> None:
