@@ -220,7 +220,8 @@ def class_spread(real: Tensor, real_labels: Tensor, fake: Tensor, labels: Tensor
 
         mean_(i < j) |y_i - y_j|  /  mean_(i < j) |x_i - x_j|
 
-    over the generated y and the real x of a class. 1 is as varied; 0 is one image for each class, which class accuracy would not mind.
+    over the generated y and the real x of a class. 1 is as varied; 0 is one image for each class, which class accuracy would not mind. A
+    sample that looks like another class counts as variety here, which class accuracy does mind: read the two together.
     Classes count of which both sides have at least two samples. The standard error is that of a mean of so many classes.
 
     Args:

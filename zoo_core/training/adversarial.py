@@ -68,8 +68,9 @@ LOSSES: Mapping[str, AdversarialLoss] = {
 class AdversarialTrainer(Trainer):
     """Two phases: ``critic`` in every step, and ``generator``, which trains the model, in every ``n_critic``-th.
 
-    Model and critic get the labels of the batch where the model has classes, so that generated samples have those of the data. A family
-    says what its critic is, and overrides ``judge`` and ``penalty`` where it needs to.
+    The model and ``judge`` get the labels of the batch where the model has classes, so that generated samples have those of the data. A
+    family says what its critic is, and overrides ``judge`` and ``penalty`` where it needs to. Until it does, ``judge`` shows the critic no
+    labels, and nothing teaches a generator what its classes mean.
 
     Logged are the losses of the phases and, of the critic's phase, ``critic.real`` and ``critic.fake``, its mean judgement of real and of
     generated samples (a probability of being real, or an output), and ``critic.gap``, the difference of the mean outputs. A critic that
