@@ -1,7 +1,7 @@
 """Adversarial losses against numbers worked out by hand and theorems of the papers."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -192,6 +192,30 @@ def test_a_phase_has_gradients_for_its_own_side_alone(phase: str) -> None:
 def test_the_generator_waits_for_its_steps_of_the_critic() -> None:
     trainer = _trainer(n_critic=3)
     assert [trainer.phases(step) for step in range(4)] == [("critic", "generator"), ("critic",), ("critic",), ("critic", "generator")]
+
+
+class _Reader(nn.Module):
+    """A critic that remembers what it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[Tensor, Tensor]] = []
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        self.seen.append((x.detach(), labels))
+        return x.sum(1)
+
+
+def test_generated_samples_and_the_critic_have_the_labels_of_the_batch_as_often_as_there_are_samples() -> None:
+    critic, labels = _Reader(), torch.tensor([2, 0, 1, 1, 0, 2])
+    trainer = AdversarialTrainer(_Shift(3), _Config(), critic, loss="hinge", generator_factor=2)
+    for phase in ("critic", "generator"):
+        trainer(phase, replace(_batch(), labels=labels), StepRng(0, 0, 6))
+    (fake, of_fake), (real, of_real), (made, of_made) = critic.seen
+    assert [len(x) for x in (fake, real, made)] == [6, 6, 12]
+    assert of_fake.tolist() == of_real.tolist() == labels.tolist()
+    assert of_made.tolist() == 2 * labels.tolist()
+    assert len(made.unique(dim=0)) == 12
 
 
 def test_a_model_with_classes_is_not_trained_without_labels() -> None:

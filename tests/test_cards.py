@@ -190,3 +190,12 @@ def test_dates_stay_text_and_only_the_first_closing_line_counts() -> None:
 @pytest.mark.parametrize("datasets", ["5", "[1, 2]", "mnist", "{a: b}"])
 def test_data_sets_that_are_no_list_of_names_are_none(datasets: str) -> None:
     assert cards.parse(f"---\ndatasets: {datasets}\n---\n").datasets == ()
+
+
+def test_a_card_says_how_to_ask_for_a_class_where_there_are_classes() -> None:
+    plain = {"model": {"name": "net", "num_classes": 10}, "sampler": None}
+    told = cards.use_section("clothes", plain, "")
+    assert "zoo sample clothes -n 16 --seed 0 --labels 9 --out class.png" in told
+    assert "model.sample(16, seed=0, labels=9)" in told
+    for classes in (0, "many", True, None):
+        assert "label" not in cards.use_section("clothes", {"model": {"name": "net", "num_classes": classes}}, "")

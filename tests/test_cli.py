@@ -284,6 +284,7 @@ BAD_USE: dict[str, tuple[int, tuple[str, ...]]] = {
     "a range of labels without an end": (2, ("sample", "fake-images", "--labels", "0-")),
     "far too many labels": (2, ("sample", "fake-images", "--labels", "0-99999999999")),
     "label out of range": (2, ("sample", "fake-images", "--labels", "9")),
+    "label out of range whose turn does not come": (2, ("sample", "fake-images", "-n", 1, "--labels", "0-9")),
     "guidance without labels": (2, ("sample", "fake-images", "--guidance", "2")),
     "unknown suffix": (2, ("sample", "fake-images", "--out", "x.gif")),
     "points one by one": (2, ("sample", "fake-points", "--out", "folder")),

@@ -141,6 +141,21 @@ def test_the_figure_of_interpolations_says_what_lies_between_what() -> None:
     assert "of the pictures" in drawn("local:flow", "interpolate", "--image", "a.png", "--image", "a.png")
 
 
+def test_both_ends_of_a_path_are_of_one_class_where_a_model_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = FakeConfig(shape=SHAPE, classes=3, bounded=True)
+    write_checkpoint(Path("classes"), Fake(config), config)
+    monkeypatch.setattr(Fake, "needs_labels", True, raising=False)
+    asked: list[tuple[object, object]] = []
+
+    def interpolate(model: Pretrained, a: int, b: int, **how: object) -> Tensor:
+        asked.append((a, b))
+        return torch.zeros(2, *SHAPE)
+
+    monkeypatch.setattr(Pretrained, "interpolate", interpolate)
+    drawn("local:classes", "interpolate", "-n", "4", "--points", "2")
+    assert asked == [(0, 6), (1, 7), (2, 8), (3, 9)]
+
+
 # The latent plane
 
 

@@ -314,21 +314,30 @@ def use_section(name: str, config: Mapping[str, Any], plugin: str, pipeline: str
     sampler = config.get("sampler")
     own = f"\nUnless told otherwise it is sampled by {code(describe(sampler))}.\n" if sampler else ""
     needs = f"\n{needs_line(plugin)}\n" if plugin else ""
+    last = _classes(config) - 1
+    command = f"\nzoo sample {name} -n 16 --seed 0 --labels {last} --out class.png" if last >= 0 else ""
+    call = f"\nof_class = model.sample(16, seed=0, labels={last})  # one class, or one for each: 0 ... {last}" if last >= 0 else ""
     return f"""## Use
 {needs}
 ```sh
 zoo pull {name}
-zoo sample {name} -n 16 --seed 0 --out samples.png
+zoo sample {name} -n 16 --seed 0 --out samples.png{command}
 ```
 
 ```python
 import zoo_core
 
 model = {load_call(name)}
-samples = model.sample(16, seed=0)
+samples = model.sample(16, seed=0){call}
 ```
 {own}
 {"Image" if pipeline else "Sample"} i of a seed is always drawn from the same noise, whatever the batch size and device.""".strip()
+
+
+def _classes(config: Mapping[str, Any]) -> int:
+    """How many classes the model has, where its config says it by the usual name."""
+    count = config["model"].get("num_classes", 0)
+    return count if type(count) is int else 0
 
 
 def _use_of_a_judge(name: str, plugin: str) -> str:

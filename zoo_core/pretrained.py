@@ -244,7 +244,8 @@ class Pretrained:
             steps: points on the path, both ends among them.
             spherical: along a great circle (slerp), which keeps the length that Gaussian vectors have; straight when False.
             seed: of the images that ``a`` and ``b`` number.
-            labels: one class for all. When None, a model that knows nothing but classes stays in that of image ``a``.
+            labels: one class for all. When None, a model that knows nothing but classes stays in that of image ``a``, in which the end is
+                image ``b`` only where that is of it too.
             sampler: for models that denoise; ``ddim`` when None, so that nothing but the start differs along the path.
         """
         steps, seed = whole("steps", steps, 2), whole("seed", seed)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from zoo_core.catalogue import incapable
 from zoo_core.cli.console import inert, say
@@ -14,6 +14,7 @@ from zoo_core.cli.options import data_option
 from zoo_core.config import encode
 from zoo_core.datasets import ImageSetConfig
 from zoo_core.errors import ConfigError, UsageError
+from zoo_core.interfaces import Labelled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +50,7 @@ def draw_interpolation(
     sampler: str | None,
     options: Sequence[str],
 ) -> None:
-    """Paths from image 2 i to image 2 i + 1, of the files ``images`` or of a seed: ``n`` rows."""
+    """Paths from image 2 i to image 2 i + 1 of the files ``images``; otherwise ``n`` rows, from image i of a seed to image n + i."""
     if len(images) % 2:
         raise UsageError(f"an interpolation is from one image to another, and {len(images)} are no pairs", "pass two for each row")
     model, path = opened(target, out, "interpolate")
@@ -60,8 +61,13 @@ def draw_interpolation(
     if (sampler or steps or options) and not noise:
         raise UsageError(f"{model.name} interpolates its latents, which takes no sampler", "leave --sampler, --steps and -o out")
     chosen = sampler_of(model, sampler, with_steps(steps, options), "ddim") if noise else None
-    given = list(_pictures(model, images)) if images else list(range(2 * n))
-    ends = list(zip(given[::2], given[1::2], strict=True))
+    if images:
+        given = list(_pictures(model, images))
+        ends: list[tuple[int | Tensor, int | Tensor]] = list(zip(given[::2], given[1::2], strict=True))
+    else:
+        # Where classes take turns, whole turns lie between the ends, so that both are of one class.
+        turn = cast(Labelled, model.model).num_classes if getattr(model.model, "needs_labels", False) else 1
+        ends = [(i, i + math.ceil(n / turn) * turn) for i in range(n)]
     cells = figures.interpolated(model, ends, points, seed=seed, sampler=chosen)
     facts = {"seed": str(seed), "points": str(points), **({"sampler": json.dumps(encode(chosen))} if chosen else {})}
     save(path, cells, model, facts)

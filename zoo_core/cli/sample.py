@@ -111,6 +111,8 @@ def sample(
     model = assemble(files, config, device=choose_device(device), dtype=dtype)
     if classes is None and getattr(model.model, "needs_labels", False):
         classes = list(range(cast(Labelled, model.model).num_classes))
+    if classes and "labels" in model.capabilities:
+        _check_classes(classes, cast(Labelled, model.model).num_classes)
     chosen_labels = [classes[i % len(classes)] for i in range(n)] if classes else None
     started = time.perf_counter()
     with progress(math.ceil(n / batch_size), chosen, model, schedule) as on_step:
@@ -127,6 +129,12 @@ def sample(
     record = _record(model, chosen, schedule, seed=seed, n=n, labels=chosen_labels, guidance=guidance, batch_size=batch_size)
     _write(path, made, record, chosen_labels, len(classes or ()))
     say(inert(f"{path}: {n} from {files.name}, seed {seed}, {describe(encode(chosen))}; {time.perf_counter() - started:.1f} s"))
+
+
+def _check_classes(classes: list[int], count: int) -> None:
+    """Refuses a class that there is not, though n may be too small for its turn to come."""
+    if max(classes) >= count:
+        raise UsageError(f"--labels must be in 0 ... {count - 1}, not {max(classes)}")
 
 
 def _sampler(config: CheckpointConfig, name: str | None, steps: int | None, options: Sequence[str]) -> Sampler:

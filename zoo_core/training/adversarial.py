@@ -65,12 +65,31 @@ LOSSES: Mapping[str, AdversarialLoss] = {
 """Adversarial losses by name."""
 
 
+class _Repeated:
+    """An Rng of ``times`` as many rows: those of ``rng`` again and again, drawn anew."""
+
+    def __init__(self, rng: Rng, times: int) -> None:
+        self.rng = rng
+        self.times = times
+
+    def __len__(self) -> int:
+        return self.times * len(self.rng)
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.cat([self.rng.normal(*shape) for _ in range(self.times)])
+
+    def uniform(self, *shape: int) -> Tensor:
+        return torch.cat([self.rng.uniform(*shape) for _ in range(self.times)])
+
+    def integers(self, low: int, high: int, *shape: int) -> Tensor:
+        return torch.cat([self.rng.integers(low, high, *shape) for _ in range(self.times)])
+
+
 class AdversarialTrainer(Trainer):
     """Two phases: ``critic`` in every step, and ``generator``, which trains the model, in every ``n_critic``-th.
 
-    The model and ``judge`` get the labels of the batch where the model has classes, so that generated samples have those of the data. A
-    family says what its critic is, and overrides ``judge`` and ``penalty`` where it needs to. Until it does, ``judge`` shows the critic no
-    labels, and nothing teaches a generator what its classes mean.
+    Where the model has classes, it and the critic get the labels of the batch, so that generated samples have those of the data. A family
+    says what its critic is, and overrides ``judge`` and ``penalty`` where it needs to.
 
     Logged are the losses of the phases and, of the critic's phase, ``critic.real`` and ``critic.fake``, its mean judgement of real and of
     generated samples (a probability of being real, or an output), and ``critic.gap``, the difference of the mean outputs. A critic that
@@ -79,9 +98,10 @@ class AdversarialTrainer(Trainer):
     Args:
         model: the generator, with the capability ``decode``.
         config: of the family's trainer.
-        critic: from samples (n, *event.shape) to outputs (n,).
+        critic: from samples (n, *event.shape), and their labels (n,) where the model has classes, to outputs (n,).
         loss: one of LOSSES.
         n_critic: steps of the critic for each of the generator.
+        generator_factor: how many times as many samples the generator's phase draws as the batch has.
 
     Raises:
         ConfigError: the model has classes and the data no labels; said at the first batch.
@@ -89,11 +109,14 @@ class AdversarialTrainer(Trainer):
 
     average_buffers: ClassVar[bool] = True  # the statistics of a generator's batch norm, with the weights that they belong to
 
-    def __init__(self, model: nn.Module, config: TrainerConfig, critic: nn.Module, *, loss: str, n_critic: int = 1) -> None:
+    def __init__(
+        self, model: nn.Module, config: TrainerConfig, critic: nn.Module, *, loss: str, n_critic: int = 1, generator_factor: int = 1
+    ) -> None:
         super().__init__(model, config)
         self.critic = critic
         self.loss = LOSSES[loss]
         self.n_critic = n_critic
+        self.generator_factor = generator_factor
         self.num_classes = cast(int, getattr(model, "num_classes", 0))
 
     def phases(self, step: int) -> tuple[str, ...]:
@@ -104,7 +127,7 @@ class AdversarialTrainer(Trainer):
 
     def judge(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """The critic's outputs (n,) for ``x`` (n, *event.shape) of the classes ``labels`` (n,)."""
-        outputs: Tensor = self.critic(x)
+        outputs: Tensor = self.critic(x, labels) if self.num_classes else self.critic(x)
         return outputs
 
     def penalty(self, real: Tensor, fake: Tensor, labels: Tensor | None, rng: Rng) -> tuple[Tensor | None, Mapping[str, Tensor]]:
@@ -116,6 +139,8 @@ class AdversarialTrainer(Trainer):
         if self.num_classes and labels is None:
             raise ConfigError("the model has classes and the data no labels", "name images in class folders, or a set that has labels")
         generator = cast(Decoder, self.model)
+        if phase == "generator" and self.generator_factor > 1:
+            rng, labels = _Repeated(rng, self.generator_factor), None if labels is None else labels.repeat(self.generator_factor)
         with torch.set_grad_enabled(phase == "generator" and torch.is_grad_enabled()):
             fake = generator.decode(generator.prior(rng), labels)
         of_fake = self.judge(fake, labels).float()

@@ -57,7 +57,7 @@ def test_the_recipe_paper_has_the_parameters_of_the_papers_nets() -> None:
 def test_the_recipe_paper_optimises_as_the_paper_does() -> None:
     plain = PAPER.to_dict()
     assert plain["trainer"]["loss"] == "hinge"
-    assert plain["trainer"]["n_critic"] == 5
+    assert (plain["trainer"]["n_critic"], plain["trainer"]["generator_factor"]) == (5, 2)
     assert plain["fit"]["steps"] == 5 * 50_000
     assert plain["fit"]["batch_size"] == 64
     assert plain["fit"]["lr_schedule"] == "linear"

@@ -42,6 +42,7 @@ class ProjectionCGANTrainerConfig(TrainerConfig):
     Args:
         loss: ``hinge``, or ``non-saturating``, by which the critic's output is a logit.
         n_critic: steps of the critic for each of the generator.
+        generator_factor: the generator's batch, in batches of the critic.
         width: of the critic, as the generator's.
         multipliers: block i of the critic has width * multipliers[i] channels.
         halvings: so many of the first blocks halve the side.
@@ -49,12 +50,13 @@ class ProjectionCGANTrainerConfig(TrainerConfig):
 
     loss: Literal["hinge", "non-saturating"] = "hinge"
     n_critic: int = 5
+    generator_factor: int = 1
     width: int = 128
     multipliers: tuple[int, ...] = (1, 1, 1, 1)
     halvings: int = 2
 
     def __post_init__(self) -> None:
-        check_range(self, n_critic=(1, 1000), width=(1, 4096), multipliers=(1, 64), halvings=(0, _MOST_BLOCKS))
+        check_range(self, n_critic=(1, 1000), generator_factor=(1, 64), width=(1, 4096), multipliers=(1, 64), halvings=(0, _MOST_BLOCKS))
         if not 1 <= len(self.multipliers) <= _MOST_BLOCKS:
             raise ConfigError(f"multipliers must be 1 to {_MOST_BLOCKS}")
         if self.halvings > len(self.multipliers):

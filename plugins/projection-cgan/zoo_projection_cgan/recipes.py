@@ -34,7 +34,7 @@ FASHION_MNIST = Recipe(
 
 PAPER = Recipe(
     model=ProjectionCGANConfig(),
-    trainer=ProjectionCGANTrainerConfig(),
+    trainer=ProjectionCGANTrainerConfig(generator_factor=2),
     fit=FitConfig(
         steps=250_000,
         batch_size=64,
@@ -49,5 +49,5 @@ PAPER = Recipe(
 )
 """The released code's sn_cifar10: 50,000 steps of the generator and five times as many of the critic, which are those counted here.
 
-There the generator's batch is 128, its labels are drawn evenly, the data have noise below their 8 bits, and psi has no bias.
+There labels of generated images are drawn evenly, the data have noise below their 8 bits, and psi has no bias.
 """

@@ -11,7 +11,7 @@ from zoo_core.rng import StepRng
 from zoo_core.training.trainer import Batch, only
 from zoo_wgan_gp.config import WGANGPConfig, WGANGPTrainerConfig
 from zoo_wgan_gp.model import WGANGP
-from zoo_wgan_gp.trainer import WGANGPTrainer, mixed, slopes
+from zoo_wgan_gp.trainer import WGANGPTrainer, interpolates, slopes
 
 ROWS = 4
 CONVOLUTIONS = WGANGPConfig(shape=(1, 8, 8), latent=3, width=3, stages=2, norm="none")
@@ -54,7 +54,7 @@ def differences(f: nn.Module, x: Tensor, h: float = 1e-6) -> Tensor:
 @pytest.mark.parametrize("one_sided", [False, True])
 def test_the_penalty_is_that_of_finite_differences(config: WGANGPConfig, one_sided: bool) -> None:
     """arXiv:1704.00028, eq. 3: lambda E (|grad f(x)| - 1)^2, with x on the line between a real and a generated sample."""
-    trainer = trainer_of(config, weight=7.0, one_sided=one_sided).double()
+    trainer = trainer_of(config, penalty_weight=7.0, one_sided=one_sided).double()
     real, fake = rows(1).double(), rows(2).double()
     share = StepRng(0, 0, ROWS).uniform(1, 1, 1).double()
     x = share * real + (1 - share) * fake
@@ -104,7 +104,7 @@ def test_the_slope_is_of_all_of_a_row() -> None:
 
 
 def test_the_points_of_the_penalty_lie_anywhere_between_a_real_sample_and_its_generated_one() -> None:
-    points = mixed(torch.ones(2000, 1, 2, 2), torch.zeros(2000, 1, 2, 2), StepRng(0, 0, 2000))
+    points = interpolates(torch.ones(2000, 1, 2, 2), torch.zeros(2000, 1, 2, 2), StepRng(0, 0, 2000))
     assert (points == points[:, :, :1, :1]).all()  # one share a row
     share = points[:, 0, 0, 0].sort().values
     # Kolmogorov and Smirnov's distance from the uniform distribution: above 1.95 / sqrt(n) once in a thousand times.
@@ -137,7 +137,7 @@ def test_the_logs_are_the_penalty_and_the_mean_slope() -> None:
     loss = trainer("critic", batch(x), StepRng(0, 0, ROWS))
     rng = StepRng(0, 0, ROWS)
     fake = trainer.model.decode(trainer.model.prior(rng)).detach()
-    slope = slopes(trainer.critic, mixed(x, fake, rng), create_graph=False)
+    slope = slopes(trainer.critic, interpolates(x, fake, rng), create_graph=False)
     torch.testing.assert_close(loss.logs["critic.slope"], slope.mean())
     torch.testing.assert_close(loss.logs["critic.penalty"], 10 * ((slope - 1) ** 2).mean())
     torch.testing.assert_close(loss.value.detach(), loss.logs["critic.penalty"] - loss.logs["critic.gap"])
@@ -190,7 +190,7 @@ class Point(nn.Module):
 
 def _point_masses(theta: float, theta_0: float, weight: float) -> tuple[dict[str, float], float]:
     """What a trained critic says of two point masses, and the generator's gradient."""
-    trainer, n = trainer_of(CONVOLUTIONS, weight=weight), 16
+    trainer, n = trainer_of(CONVOLUTIONS, penalty_weight=weight), 16
     trainer.model = Point(theta)  # type: ignore[assignment]  # all that training asks of a model
     trainer.critic = nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 1), nn.Flatten(0))
     # On a line, slope -1 is a minimum too, and the penalty at 0 lies between: start there.

@@ -51,7 +51,7 @@ class WGANGPTrainerConfig(TrainerConfig):
         n_critic: a step trains the critic, and every so many-th step the generator too.
         constraint: ``penalty``, of the critic's gradient (arXiv:1704.00028, eq. 3); or ``clipping``, of its weights (Arjovsky et al. 2017,
             arXiv:1701.07875, algorithm 1).
-        weight: of the penalty, lambda.
+        penalty_weight: lambda.
         one_sided: whether slopes below 1 cost nothing (section 4).
         clip: weights are clipped to [-clip, clip].
         generator_factor: the generator's batch, in batches of the critic.
@@ -60,10 +60,10 @@ class WGANGPTrainerConfig(TrainerConfig):
     width: int = 64
     n_critic: int = 5
     constraint: Literal["penalty", "clipping"] = "penalty"
-    weight: float = 10.0
+    penalty_weight: float = 10.0
     one_sided: bool = False
     clip: float = 0.01
     generator_factor: int = 1
 
     def __post_init__(self) -> None:
-        check_range(self, width=(1, 2048), n_critic=(1, 1000), weight=(0.0, 1e6), clip=(1e-6, 1e3), generator_factor=(1, 64))
+        check_range(self, width=(1, 2048), n_critic=(1, 1000), penalty_weight=(0.0, 1e6), clip=(1e-6, 1e3), generator_factor=(1, 64))

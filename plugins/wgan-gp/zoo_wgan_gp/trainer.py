@@ -7,15 +7,14 @@ from torch import Tensor
 
 from zoo_core.interfaces import Rng
 from zoo_core.training.adversarial import AdversarialTrainer
-from zoo_core.training.trainer import Batch, Loss
 from zoo_wgan_gp.config import WGANGPTrainerConfig
 from zoo_wgan_gp.model import WGANGP
 from zoo_wgan_gp.nets import critic
 
-__all__ = ["Several", "WGANGPTrainer", "excess", "mixed", "slopes"]
+__all__ = ["WGANGPTrainer", "excess", "interpolates", "slopes"]
 
 
-def mixed(real: Tensor, fake: Tensor, rng: Rng) -> Tensor:
+def interpolates(real: Tensor, fake: Tensor, rng: Rng) -> Tensor:
     """A point for each row, uniform on the line between its real and its generated sample (arXiv:1704.00028, algorithm 1, line 6)."""
     share = rng.uniform(*[1] * (real.ndim - 1))
     return share * real + (1 - share) * fake
@@ -36,52 +35,28 @@ def excess(slope: Tensor, *, one_sided: bool) -> Tensor:
     return (slope - 1).relu() if one_sided else slope - 1
 
 
-class Several:
-    """An Rng of ``times`` as many rows: those of ``rng`` again and again, drawn anew."""
-
-    def __init__(self, rng: Rng, times: int) -> None:
-        self.rng = rng
-        self.times = times
-
-    def __len__(self) -> int:
-        return self.times * len(self.rng)
-
-    def normal(self, *shape: int) -> Tensor:
-        return torch.cat([self.rng.normal(*shape) for _ in range(self.times)])
-
-    def uniform(self, *shape: int) -> Tensor:
-        return torch.cat([self.rng.uniform(*shape) for _ in range(self.times)])
-
-    def integers(self, low: int, high: int, *shape: int) -> Tensor:
-        return torch.cat([self.rng.integers(low, high, *shape) for _ in range(self.times)])
-
-
 class WGANGPTrainer(AdversarialTrainer):
     """max over f, min over G of E f(x) - E f(G(z)), with f kept about 1-Lipschitz by a penalty or by clipping.
 
     ``critic.gap`` estimates the Wasserstein distance, in the Euclidean distance of images, in units of the slope that the critic has:
     ``critic.slope``, the mean norm of its gradient between real and generated samples, is about 1 under the penalty and anything under
     clipping. ``critic.penalty`` is what the penalty adds to the critic's loss.
-
-    The generator's phase draws ``generator_factor`` times as many latents as the critic's.
     """
 
     model: WGANGP
 
     def __init__(self, model: WGANGP, config: WGANGPTrainerConfig) -> None:
-        super().__init__(model, config, critic(model.config, config.width), loss="wasserstein", n_critic=config.n_critic)
+        judge = critic(model.config, config.width)
+        super().__init__(model, config, judge, loss="wasserstein", n_critic=config.n_critic, generator_factor=config.generator_factor)
         self.settings = config
-
-    def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
-        return super().forward(phase, batch, Several(rng, self.settings.generator_factor) if phase == "generator" else rng)
 
     def penalty(self, real: Tensor, fake: Tensor, labels: Tensor | None, rng: Rng) -> tuple[Tensor | None, Mapping[str, Tensor]]:
         settings, penalised = self.settings, self.settings.constraint == "penalty"
-        slope = slopes(lambda x: self.judge(x, labels), mixed(real, fake, rng), create_graph=penalised)
+        slope = slopes(lambda x: self.judge(x, labels), interpolates(real, fake, rng), create_graph=penalised)
         logs = {"critic.slope": slope.detach().mean()}
         if not penalised:
             return None, logs
-        value = settings.weight * excess(slope, one_sided=settings.one_sided).square().mean()
+        value = settings.penalty_weight * excess(slope, one_sided=settings.one_sided).square().mean()
         return value, {**logs, "critic.penalty": value.detach()}
 
     @torch.no_grad()
