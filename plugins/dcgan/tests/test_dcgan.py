@@ -18,7 +18,7 @@ from zoo_dcgan.recipes import FASHION_MNIST, MNIST, PAPER
 from zoo_dcgan.trainer import DCGANTrainer
 
 GREY = DCGANConfig(shape=(1, 28, 28), latent=5, width=4)
-COLOUR = DCGANConfig(shape=(3, 16, 16), latent=5, width=4, kernel=5)
+COLOUR = DCGANConfig(shape=(3, 16, 16), latent=5, width=4, stages=2, kernel=4)
 CONFIGS = {"grey": GREY, "colour": COLOUR}
 N = 6
 
@@ -68,12 +68,17 @@ def test_the_papers_nets_have_the_papers_parameters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("side", "sides", "channels"),
-    [(28, [7, 14, 28], [16, 8, 1]), (32, [4, 8, 16, 32], [32, 16, 8, 1]), (64, [4, 8, 16, 32, 64], [64, 32, 16, 8, 1])],
+    ("kernel", "sides", "channels"),
+    [
+        (5, [4, 7, 14, 28], [32, 16, 8, 1]),
+        (4, [7, 14, 28], [16, 8, 1]),
+        (4, [4, 8, 16, 32], [32, 16, 8, 1]),
+        (5, [4, 8, 16, 32, 64], [64, 32, 16, 8, 1]),
+    ],
 )
-@pytest.mark.parametrize("kernel", [4, 5])
-def test_feature_maps_double_their_side_and_halve_their_channels(side: int, sides: list[int], channels: list[int], kernel: Any) -> None:
-    config, seen = DCGANConfig(shape=(1, side, side), latent=3, width=8, kernel=kernel), []
+def test_feature_maps_double_their_side_and_halve_their_channels(kernel: Any, sides: list[int], channels: list[int]) -> None:
+    side, stages = sides[-1], len(sides) - 1
+    config, seen = DCGANConfig(shape=(1, side, side), latent=3, width=8, stages=stages, kernel=kernel), []
     net, critic = generator(config), discriminator(config, width=8)
     for each in [*net.modules(), *critic.modules()]:
         if isinstance(each, torch.nn.Unflatten | torch.nn.ConvTranspose2d | torch.nn.Conv2d):
@@ -91,9 +96,9 @@ def _normalised(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return (x - mean) / (variance + 1e-5).sqrt() * weight.view(shape) + bias.view(shape)
 
 
-def _upwards(x: Tensor, weight: Tensor) -> Tensor:
-    """The transpose of a convolution with the stride 2: the gradient of <conv(y), x> by y."""
-    y = torch.zeros(len(x), weight.shape[1], 2 * x.shape[2], 2 * x.shape[3], dtype=x.dtype, requires_grad=True)
+def _upwards(x: Tensor, weight: Tensor, side: int) -> Tensor:
+    """The transpose of a convolution with the stride 2 of y of that side: the gradient of <conv(y), x> by y."""
+    y = torch.zeros(len(x), weight.shape[1], side, side, dtype=x.dtype, requires_grad=True)
     (slope,) = torch.autograd.grad(_downwards(y, weight), y, x, create_graph=True)
     return slope
 
@@ -109,11 +114,12 @@ def test_the_generator_is_the_papers_written_out(name: str) -> None:
     net = generator(config).double()
     z = ImageRng(0, range(N)).normal(5).double()
     project, scale, shift, *rest = net.parameters()
-    h = _normalised(z @ project.T, scale, shift).relu().view(N, -1, config.coarsest, config.coarsest)
+    coarsest, *sides = config.sides[::-1]
+    h = _normalised(z @ project.T, scale, shift).relu().view(N, -1, coarsest, coarsest)
     while len(rest) > 1:
         weight, scale, shift, *rest = rest
-        h = _normalised(_upwards(h, weight), scale, shift).relu()
-    torch.testing.assert_close(net.decode(z), _upwards(h, rest[0]).tanh())
+        h = _normalised(_upwards(h, weight, sides.pop(0)), scale, shift).relu()
+    torch.testing.assert_close(net.decode(z), _upwards(h, rest[0], *sides).tanh())
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -138,7 +144,7 @@ def test_weights_begin_with_the_papers_spread() -> None:
             groups[kind].append(value.detach().flatten().double())
     weight, scale, shift = (torch.cat(values) for values in groups.values())
     assert not shift.any()
-    assert len(scale) == len(shift) == 64 * 49 + 32 + 128
+    assert len(scale) == len(shift) == 128 * 16 + 64 + 32 + 128 + 256
     for values, mean in ((weight, 0.0), (scale, 1.0)):
         n, standard = len(values), (values - mean) / 0.02
         assert abs(standard.mean()) < 5 / n**0.5
@@ -226,11 +232,11 @@ def test_real_and_generated_images_are_batches_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"shape": (1, 30, 30)}, "a side of 4 or 7 doubled"),
-        ({"shape": (1, 7, 7)}, "a side of 4 or 7 doubled"),
-        ({"shape": (1, 12, 12)}, "a side of 4 or 7 doubled"),
+        ({"shape": (1, 28, 28), "kernel": 4}, "kernel must be 5 for the sides 28, 14, 7, 4"),
+        ({"shape": (1, 28, 28), "stages": 5}, "fewer than 5 for a side of 28"),
+        ({"shape": (1, 8, 8), "stages": 8}, "fewer than 8 for a side of 8"),
         ({"shape": (1, 28, 32)}, "channels, side, side"),
-        ({"shape": (1, 512, 512)}, "shape must be in"),
+        ({"shape": (1, 2048, 2048)}, "shape must be in"),
         ({"latent": 0}, "latent"),
         ({"width": 10**9}, "width"),
     ],

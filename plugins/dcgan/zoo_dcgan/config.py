@@ -15,37 +15,38 @@ class DCGANConfig(ModelConfig):
     """A generator of strided transposed convolutions (Radford et al. 2015, arXiv:1511.06434, figure 1).
 
     Args:
-        shape: of an image, (channels, side, side). The side is 4 or 7, doubled once or more: 32, 64; 28 (7, 14, 28, as in InfoGAN).
+        shape: of an image, (channels, side, side).
         latent: dimension of z.
         width: channels of the finest feature maps; each coarser stage has twice as many.
-        kernel: side of the convolutions' kernels: 5, as the authors have it, or 4, which no two steps of a stride of 2 cover unevenly.
+        stages: how often the generator doubles the side. 28 comes of 14, 7 and 4: a half is rounded up.
+        kernel: side of the convolutions' kernels: 5, as the authors have it, or 4, which no two steps of a stride of 2 cover unevenly, but
+            which finds no half of an odd side.
     """
 
     shape: tuple[int, int, int] = (1, 28, 28)
     latent: int = 100
-    width: int = 64
-    kernel: Literal[4, 5] = 4
+    width: int = 32
+    stages: int = 3
+    kernel: Literal[4, 5] = 5
 
     def __post_init__(self) -> None:
-        check_range(self, shape=(1, 128), latent=(1, 65_536), width=(1, 1024))
+        check_range(self, shape=(1, 1024), latent=(1, 65_536), width=(1, 1024), stages=(1, 8))
         if self.shape[1] != self.shape[2]:
             raise ConfigError(f"shape must be (channels, side, side), not {self.shape}")
-        if self.shape[1] < 8 or self.coarsest not in (4, 7):
-            raise ConfigError(f"shape must have a side of 4 or 7 doubled, such as 28, 32 or 64, not {self.shape[1]}")
+        if self.sides[-2] < 3:
+            raise ConfigError(f"stages must be fewer than {self.stages} for a side of {self.shape[1]}")
+        if self.kernel == 4 and any(side % 2 for side in self.sides[:-1]):
+            raise ConfigError(f"kernel must be 5 for the sides {', '.join(map(str, self.sides))}: one of 4 halves even sides alone")
 
     @property
-    def coarsest(self) -> int:
-        """The side of the coarsest feature maps."""
-        side = self.shape[1]
-        while side > 7 and side % 2 == 0:
-            side //= 2
-        return side
+    def sides(self) -> tuple[int, ...]:
+        """The sides of the image and of the feature maps, the finest first."""
+        return tuple(-(-self.shape[1] // 2**stage) for stage in range(self.stages + 1))
 
     @property
     def widths(self) -> tuple[int, ...]:
         """The channels of the feature maps, the finest (of half the image's side) first."""
-        stages = (self.shape[1] // self.coarsest).bit_length() - 1
-        return tuple(self.width << stage for stage in range(stages))
+        return tuple(self.width << stage for stage in range(self.stages))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +59,7 @@ class DCGANTrainerConfig(TrainerConfig):
     """
 
     loss: Literal["non-saturating", "minimax", "least-squares", "hinge", "reverse-kl"] = "non-saturating"
-    width: int = 64
+    width: int = 32
 
     def __post_init__(self) -> None:
         check_range(self, width=(1, 1024))

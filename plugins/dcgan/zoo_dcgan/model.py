@@ -23,7 +23,7 @@ class DCGAN(nn.Module):
     def __init__(self, config: DCGANConfig) -> None:
         super().__init__()
         self.config = config
-        widths, side, kernel = config.widths[::-1], config.coarsest, config.kernel
+        widths, (side, *sides), kernel = config.widths[::-1], config.sides[::-1], config.kernel
         features = widths[0] * side**2
         layers: list[nn.Module] = [
             nn.Linear(config.latent, features, bias=False),
@@ -31,9 +31,9 @@ class DCGAN(nn.Module):
             nn.ReLU(),
             nn.Unflatten(1, (widths[0], side, side)),
         ]
-        for width_in, width in pairwise(widths):
-            layers += [_doubling(width_in, width, kernel), nn.BatchNorm2d(width), nn.ReLU()]
-        self.net = nn.Sequential(*layers, _doubling(widths[-1], config.shape[0], kernel))
+        for (width_in, width), doubled in zip(pairwise(widths), sides[:-1], strict=True):
+            layers += [_doubling(width_in, width, kernel, doubled), nn.BatchNorm2d(width), nn.ReLU()]
+        self.net = nn.Sequential(*layers, _doubling(widths[-1], config.shape[0], kernel, sides[-1]))
         _initialise(self)
 
     @property
@@ -60,7 +60,7 @@ class Discriminator(nn.Module):
         layers: list[nn.Module] = [_halving(config.shape[0], width, config.kernel), nn.LeakyReLU(_SLOPE)]
         for width_in, width_out in pairwise(widths):
             layers += [_halving(width_in, width_out, config.kernel), nn.BatchNorm2d(width_out), nn.LeakyReLU(_SLOPE)]
-        layers += [nn.Flatten(), nn.Linear(widths[-1] * config.coarsest**2, 1, bias=False), nn.Flatten(0)]
+        layers += [nn.Flatten(), nn.Linear(widths[-1] * config.sides[-1] ** 2, 1, bias=False), nn.Flatten(0)]
         self.net = nn.Sequential(*layers)
         _initialise(self)
 
@@ -69,8 +69,10 @@ class Discriminator(nn.Module):
         return logits
 
 
-def _doubling(width_in: int, width: int, kernel: int) -> nn.Module:
-    return nn.ConvTranspose2d(width_in, width, kernel, stride=2, padding=(kernel - 1) // 2, output_padding=kernel % 2, bias=False)
+def _doubling(width_in: int, width: int, kernel: int, side: int) -> nn.Module:
+    """To maps of that ``side``, which if it is odd is twice the side before, less one."""
+    odd = kernel % 2 - side % 2
+    return nn.ConvTranspose2d(width_in, width, kernel, stride=2, padding=(kernel - 1) // 2, output_padding=odd, bias=False)
 
 
 def _halving(width_in: int, width: int, kernel: int) -> nn.Module:

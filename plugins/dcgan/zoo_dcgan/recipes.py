@@ -9,15 +9,19 @@ from zoo_dcgan.config import DCGANConfig, DCGANTrainerConfig
 
 __all__ = ["FASHION_MNIST", "MNIST", "PAPER"]
 
-_BETAS = {"betas": [0.5, 0.999], "fused": True}
+
+def _adam(lr: float) -> OptimizerConfig:
+    return OptimizerConfig(name="adam", lr=lr, options={"betas": [0.5, 0.999], "fused": True})
+
 
 MNIST = Recipe(
-    model=DCGANConfig(shape=(1, 28, 28), width=64),
-    trainer=DCGANTrainerConfig(width=64),
+    model=DCGANConfig(width=40),
+    trainer=DCGANTrainerConfig(width=32),
     fit=FitConfig(
-        steps=30_000,
+        steps=24_000,
         batch_size=64,
-        optimizer=OptimizerConfig(name="adam", lr=6e-4, options=_BETAS),
+        optimizer=_adam(6e-4),
+        optimizers={"generator": _adam(1e-3)},
         lr_schedule="linear",
         ema=EMAConfig(decay=0.999),
         precision="bf16",
@@ -28,22 +32,22 @@ MNIST = Recipe(
     data=MNISTConfig(),
     sampler=Latent(),
 )
-"""Digits, 7 -> 14 -> 28: 0.77 M parameters, and 0.14 M in the discriminator. About 45 minutes on one CPU core, 32 epochs.
+"""Digits, 4 -> 7 -> 14 -> 28: 0.65 M parameters, and 0.26 M in the discriminator. About 40 minutes on one CPU core, 26 epochs.
 
-The learning rate is higher than the paper's, and falls: short runs of narrower nets came about twice as near to the data with such a one.
-Batch norm in the discriminator is as in the paper: neither none at all nor spectral norm in its place came nearer.
+The learning rates are higher than the paper's, the generator's more so, and fall: the discriminator learns faster, and wins. With two stages
+of twice the width, from 7x7, as in InfoGAN, samples stay three times as far from the data.
 """
 
 FASHION_MNIST = replace(MNIST, data=FashionMNISTConfig())
 """The same on articles of clothing."""
 
 PAPER = Recipe(
-    model=DCGANConfig(shape=(3, 64, 64), width=128, kernel=5),
+    model=DCGANConfig(shape=(3, 64, 64), width=128, stages=4),
     trainer=DCGANTrainerConfig(width=128),
     fit=FitConfig(
         steps=68_000,
         batch_size=128,
-        optimizer=OptimizerConfig(name="adam", lr=2e-4, options=_BETAS),
+        optimizer=_adam(2e-4),
         ema=None,
         save_every=2000,
         sample_every=2000,
