@@ -32,8 +32,8 @@ def zoo_specs() -> Iterable[Spec]:
             paper=PAPER,
             summary="a discriminator against the generator, with adversarial losses by name",
         ),
-        _recipe("mnist", "MNIST", "digits, 45 minutes on one CPU core"),
-        _recipe("fashion-mnist", "FASHION_MNIST", "articles of clothing, 45 minutes on one CPU core"),
+        _recipe("mnist", "MNIST", "digits, 40 minutes on one CPU core"),
+        _recipe("fashion-mnist", "FASHION_MNIST", "articles of clothing, 40 minutes on one CPU core"),
         _recipe("paper", "PAPER", "64x64 photographs of a folder, as in Radford et al. 2015"),
         *checkpoints("zoo_dcgan"),
     ]
