@@ -1,5 +1,7 @@
 """Theorems about training runs of a Wasserstein GAN."""
 
+import json
+import shlex
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -7,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import zoo_core
+from zoo_core.cli.train import train
 from zoo_core.errors import Interrupted
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
 from zoo_core.registry import Registry, load_plugin, using
@@ -21,6 +25,7 @@ from zoo_core.training.checkpoint import newest
 from zoo_core.training.data import load_data
 from zoo_core.training.fit import fit
 from zoo_core.training.loop import Loop, build
+from zoo_core.training.optimizers import create
 from zoo_core.training.processes import Processes
 from zoo_wgan_gp.config import WGANGPConfig, WGANGPTrainerConfig
 from zoo_wgan_gp.recipes import FASHION_MNIST, MNIST, PAPER_CIFAR10
@@ -185,3 +190,17 @@ def test_a_narrower_variant_of_each_recipe_takes_its_steps(recipe: Recipe) -> No
 def test_the_exported_weights_are_those_of_the_generator_alone(tmp_path: Path) -> None:
     weights = load_file(fit(replace(TINY, fit=replace(TINY.fit, steps=2)), tmp_path) / "model.safetensors")
     assert {name.split(".")[0] for name in weights} == {"generator"}
+
+
+def test_the_readmes_clipping_is_arjovskys_rmsprop_without_momentum() -> None:
+    """timm's own rmsprop has a momentum of 0.9, which made their critics unstable (section 4)."""
+    [line] = [line for line in (Path(__file__).parents[1] / "README.md").read_text().splitlines() if "constraint=clipping -o" in line]
+    _, _, *words = shlex.split(line)
+    done = CliRunner().invoke(train, [*words, "--dry-run"], catch_exceptions=False)
+    recipe = Recipe.from_dict(json.JSONDecoder().raw_decode(done.stdout)[0])
+    assert isinstance(recipe.trainer, WGANGPTrainerConfig)
+    assert (recipe.trainer.constraint, recipe.trainer.clip, recipe.trainer.n_critic) == ("clipping", 0.01, 5)
+    assert not recipe.fit.optimizers
+    optimizer = create(recipe.fit.optimizer, [nn.Parameter(torch.zeros(2))], "fit.optimizer")
+    assert type(optimizer) is torch.optim.RMSprop
+    assert {key: optimizer.defaults[key] for key in ("lr", "momentum", "alpha")} == {"lr": 5e-5, "momentum": 0, "alpha": 0.99}
