@@ -14,7 +14,7 @@ from zoo_core.rng import ImageRng
 from zoo_core.testing.exact import names, passes, within
 
 NAME, BATCH, PASSES = "ddpm-afhq-cat", 16, 50
-DECODERS, MANY = ("wgan-gp-fashion-mnist", "projection-cgan-fashion-mnist", "vae-mnist", "realnvp-mnist"), 64
+DECODERS, MANY = ("dcgan-mnist", "wgan-gp-fashion-mnist", "projection-cgan-fashion-mnist", "vae-mnist", "realnvp-mnist"), 64
 
 
 def measure() -> Iterator[Ratio]:

@@ -480,6 +480,8 @@ def _check_space(x: Tensor, space: str, low: float, high: float) -> None:
 
 def _joined(parts: Sequence[LogProb]) -> LogProb:
     """The log-probabilities of all rows, on the CPU."""
+    if len(parts) == 1 and parts[0].value.device.type == "cpu":
+        return parts[0]
     columns = {item.name: [getattr(part, item.name) for part in parts] for item in fields(parts[0])}
     tensors: dict[str, Any] = {name: torch.cat(each).cpu() for name, each in columns.items() if isinstance(each[0], Tensor)}
     return replace(parts[0], **tensors)
