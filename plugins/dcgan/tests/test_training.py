@@ -30,7 +30,7 @@ from zoo_dcgan.model import DCGAN
 
 ADAM = OptimizerConfig(lr=2e-3, options={"betas": [0.5, 0.999], "fused": True})
 TINY = Recipe(
-    model=DCGANConfig(shape=(1, 16, 16), latent=4, width=4),
+    model=DCGANConfig(shape=(1, 16, 16), latent=4, width=4, stages=2, kernel=4),
     trainer=DCGANTrainerConfig(width=4),
     fit=FitConfig(steps=12, batch_size=8, optimizer=ADAM, save_every=6, sample_every=0, log_every=3),
     data=FakeDataConfig(shape=(1, 16, 16), count=64),
