@@ -5,6 +5,7 @@ a score that is the gradient of an energy does.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 
@@ -27,7 +28,7 @@ def _of(checkpoint: Pretrained, n: int) -> Iterator[Ratio]:
     if checkpoint.event.range:
         x = ((x + 1) * 127.5).round() / 127.5 - 1  # levels of 8-bit images
     z = checkpoint.encode(x)
-    model = checkpoint.model
+    model: Any = checkpoint.model
 
     def bare(function: Callable[[], object]) -> Callable[[], None]:
         def run() -> None:
@@ -37,9 +38,9 @@ def _of(checkpoint: Pretrained, n: int) -> Iterator[Ratio]:
         return run
 
     pairs: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
-        "log_prob": (lambda: checkpoint.log_prob(x, batch_size=n), lambda: model.log_prob(x, rng=ImageRng(0, range(n)))),  # type: ignore[operator]
-        "encode": (lambda: checkpoint.encode(x), lambda: model.encode(x)),  # type: ignore[operator]
-        "decode": (lambda: checkpoint.decode(z), lambda: model.decode(z)),  # type: ignore[operator]
+        "log_prob": (lambda: checkpoint.log_prob(x, batch_size=n), lambda: model.log_prob(x, rng=ImageRng(0, range(n)))),
+        "encode": (lambda: checkpoint.encode(x), lambda: model.encode(x)),
+        "decode": (lambda: checkpoint.decode(z), lambda: model.decode(z)),
     }
     for what, (ours, floor) in pairs.items():
         yield compare(f"{what} of {checkpoint.name}, batch {n}", ours, "the bare module", bare(floor), budget=1.05, rounds=31)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from benchmarks.timing import Ratio, compare
@@ -35,9 +36,9 @@ def measure() -> Iterator[Ratio]:
             cold.pop("PYTHONDONTWRITEBYTECODE", None)  # bytecode is there as pip leaves it: the first run, which is not timed, writes it
             yield compare(
                 f"zoo list, {count} plugins more, cold",
-                lambda cold=cold: _run(LIST, cold),  # type: ignore[misc]
+                partial(_run, LIST, cold),
                 "click, pluggy, entry points",
-                lambda cold=cold: _run(FLOOR, cold),  # type: ignore[misc]
+                partial(_run, FLOOR, cold),
                 budget=budget,
                 rounds=15,
             )

@@ -26,7 +26,7 @@ def measure() -> Iterator[Ratio]:
 
     def floor() -> None:
         with torch.device("meta"):
-            model = DDPM(config)  # type: ignore[arg-type]
+            model = DDPM(config)  # type: ignore[arg-type]  # the config is of this family
         hashlib.sha256(weights.read_bytes()).hexdigest()
         model.load_state_dict(load_file(weights), strict=True, assign=True)
 

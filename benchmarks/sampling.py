@@ -4,6 +4,8 @@ One part is not the loop's to save: a draw of noise takes numpy as long as 1 % o
 """
 
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -20,22 +22,23 @@ DECODERS, MANY = ("dcgan-mnist", "wgan-gp-fashion-mnist", "projection-cgan-fashi
 def measure() -> Iterator[Ratio]:
     """Every sampler that can sample a denoiser, at batch 16, with as many steps as 50 passes allow."""
     cats = zoo_core.load(NAME)
-    net, shape = cats.model.net, (BATCH, *cats.model.event.shape)  # type: ignore[misc]
+    net: Any = cats.model.net
+    shape = (BATCH, *cats.event.shape)
     x, times = torch.randn(shape), torch.linspace(50, 1, PASSES)
 
     def forwards(count: int) -> None:
         with torch.inference_mode():
             for t in times[:count]:
-                net(x, t.expand(BATCH))  # type: ignore[operator]
+                net(x, t.expand(BATCH))
 
     for name in names()[0]:
         sampler = within(name, PASSES)
         count = passes(sampler)
         yield compare(
             f"{name}, {count} passes, batch {BATCH}",
-            lambda sampler=sampler: cats.sample(BATCH, sampler=sampler),  # type: ignore[misc]
+            partial(cats.sample, BATCH, sampler=sampler),
             f"{count} bare forwards",
-            lambda count=count: forwards(count),  # type: ignore[misc]
+            partial(forwards, count),
             budget=1.02,
             rounds=7,
         )
@@ -44,13 +47,13 @@ def measure() -> Iterator[Ratio]:
 
 
 def _decoder(checkpoint: Pretrained) -> Ratio:
-    model = checkpoint.model
-    z = model.prior(ImageRng(0, range(MANY)))  # type: ignore[operator]
-    labels = torch.arange(MANY) % model.num_classes if "labels" in checkpoint.capabilities else None  # type: ignore[operator]
+    model: Any = checkpoint.model
+    z = model.prior(ImageRng(0, range(MANY)))
+    labels = torch.arange(MANY) % model.num_classes if "labels" in checkpoint.capabilities else None
 
     def bare() -> None:
         with torch.inference_mode():
-            model.decode(z, labels)  # type: ignore[operator]
+            model.decode(z, labels)
 
     what = f"{checkpoint.name}, batch {MANY}"
     return compare(what, lambda: checkpoint.sample(MANY), "the bare decoder, of latents at hand", bare, budget=1.05, rounds=15)

@@ -25,7 +25,7 @@ _BUILT_IN = {
     "sample": ("zoo_core.cli.sample:sample", "Draw images, or points, from a checkpoint."),
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Measure samples against real ones."),
     "compare": ("zoo_core.cli.compare:compare", "Numbers of checkpoints side by side."),
-    "figure": ("zoo_core.cli.figure:figure", "The forward or reverse process, or the loss, as a picture."),
+    "figure": ("zoo_core.cli.figure:figure", "A picture of its process, latents, density, numbers or loss."),
     "train": ("zoo_core.cli.train:train", "Train a family, or go on with a run."),
     "publish": ("zoo_core.cli.publish:publish", "Put a checkpoint on the Hugging Face Hub, in one commit."),
     "plugins": ("zoo_core.cli.plugins:plugins", "Which plugins are installed, and what is broken."),
