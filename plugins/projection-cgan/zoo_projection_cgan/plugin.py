@@ -32,7 +32,7 @@ def zoo_specs() -> Iterable[Spec]:
             paper=PAPER,
             summary="hinge or non-saturating loss, with spectral norm in the discriminator",
         ),
-        _recipe("fashion-mnist", "FASHION_MNIST", "clothing by class, an hour on one CPU core"),
+        _recipe("fashion-mnist", "FASHION_MNIST", "clothing by class, two hours on one CPU core"),
         _recipe("paper", "PAPER", "CIFAR-10 as in the paper"),
         *checkpoints("zoo_projection_cgan"),
     ]
