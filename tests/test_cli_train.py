@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from zoo_core.cli.train import train
+from zoo_core.errors import ConfigError
 from zoo_core.testing import environment, fake_zoo, write_fake_plugin
 
 TRAIN = (sys.executable, "-m", "zoo_core.cli", "train")
@@ -38,6 +39,17 @@ def test_a_dry_run_prints_the_resolved_recipe_and_writes_nothing(env: dict[str, 
     assert recipe["model"] == {"name": "fake", "shape": [3, 8, 8], "classes": 4, "bounded": True}
     assert recipe["sampler"] == {"name": "latent", "temperature": 0.5}
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+def test_a_dry_run_tells_how_often_it_goes_through_the_data_and_refuses_what_does_not_fit() -> None:
+    with fake_zoo():
+        dry = ["fake", "--dry-run", "--steps", "100", "--batch-size", "32"]
+        told = CliRunner().invoke(train, [*dry, "-o", "data.count=256"]).stderr
+        assert "256 samples of 3 x 8 x 8, 3 classes; 100 steps are 12.5 epochs\n" in told
+        missing = CliRunner().invoke(train, [*dry, "--data", "folder:nowhere"])
+        assert (missing.exit_code, missing.stderr.splitlines()[-1]) == (0, "data         not here: there is no folder nowhere")
+        with pytest.raises(ConfigError, match=r"samples of \[2\], the model of \[3, 8, 8\]"):
+            CliRunner().invoke(train, [*dry, "--data", "moons"], catch_exceptions=False)
 
 
 def test_a_run_leaves_a_checkpoint_that_its_reference_means(env: dict[str, str], tmp_path: Path) -> None:
@@ -88,7 +100,7 @@ def test_data_is_chosen_by_name_and_keeps_what_the_recipe_says_of_the_same_set(
     for name, data in {"digits": digits, "photos": photos}.items():
         (tmp_path / f"{name}.json").write_text(json.dumps({**plain, "data": data}))
     with fake_zoo():
-        done = CliRunner().invoke(train, ["fake", "--dry-run", *arguments], catch_exceptions=False)
+        done = CliRunner().invoke(train, ["fake", "--dry-run", *arguments])  # which may refuse the data, but prints what it is
     data = json.loads(done.stdout)["data"]
     assert {key: data[key] for key in expected} == expected
 

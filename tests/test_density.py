@@ -181,6 +181,21 @@ def test_nll_and_bpd_of_a_flow_are_the_closed_form(points: str) -> None:
     assert nll["n"] == {"real": 256}
 
 
+def test_two_metrics_of_one_log_probability_compute_it_once(points: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    log_prob = Pretrained.log_prob
+
+    def counting(self: Pretrained, x: Tensor, *args: Any, **options: Any) -> LogProb:
+        asked.append(len(x))
+        return log_prob(self, x, *args, **options)
+
+    monkeypatch.setattr(Pretrained, "log_prob", counting)
+    evaluate(points, ["nll", "bpd"], n=100, batch_size=64)
+    assert asked == [64, 36]
+    evaluate(points, ["nll", "bpd"], options={"nll": {"k": 2}}, n=100, batch_size=64)
+    assert asked[2:] == [64, 64, 36, 36]
+
+
 def test_the_bound_of_a_denoiser_is_measured_with_its_terms_and_again(tmp_path: Path) -> None:
     reference = denoiser(tmp_path / "d")
     out, options = tmp_path / "d" / "export" / "metrics.json", {"bpd": {"method": "bound", "k": 3}}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.catalogue import read_config
-from zoo_core.cli.console import human_size, say
+from zoo_core.cli.console import human_size, inert, say
 from zoo_core.config import apply_overrides, dump_json, encode, load_json
 from zoo_core.errors import ConfigError, UnknownNameError, UsageError
 from zoo_core.hub import fetch
@@ -63,7 +63,7 @@ Examples:
 @click.option("--metrics", default="fd", show_default=True, metavar="NAME,...", help="What --eval-every measures.")
 @click.option("--eval-n", type=click.IntRange(2), default=1000, show_default=True, metavar="N", help="Samples to measure.")
 @click.option("--features", metavar="NAME", help="The feature space, as `zoo evaluate` has it.  [default: by the data]")
-@click.option("--dry-run", is_flag=True, help="Print the resolved recipe, and what a step costs, and stop.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved recipe, what a step costs and whether the data fits, and stop.")
 def train(
     family: str,
     recipe_name: str | None,
@@ -95,6 +95,7 @@ def train(
     if dry_run:
         click.echo(dump_json(recipe.to_dict()), nl=False)
         _tell_cost(recipe)
+        _tell_data(recipe)
         return
     from zoo_core.training.fit import fit
     from zoo_core.training.processes import Processes
@@ -133,6 +134,26 @@ def _tell_cost(recipe: Recipe) -> None:
     click.echo(
         f"memory       {cost.weights / 1e6:,.0f} MB of weights and optimizer, {cost.activations / 1e6:,.0f} MB of activations", err=True
     )
+
+
+def _tell_data(recipe: Recipe) -> None:
+    """How often the steps go through the data, where it is here; raises ConfigError if it does not fit the model."""
+    from zoo_core.training.data import load_data
+    from zoo_core.training.estimate import check_data
+
+    if recipe.data is None:
+        click.echo("data         none yet: --data NAME", err=True)
+        return
+    try:
+        data = load_data(recipe.data)
+    except ConfigError as error:
+        click.echo(f"data         not here: {inert(error.what)}", err=True)
+        return
+    check_data(recipe, data)
+    fit, classes = recipe.fit, f", {len(data.classes)} classes" if len(data.classes) > 1 else ""
+    epochs = fit.steps * fit.batch_size / len(data)
+    shape = " x ".join(map(str, data.event.shape))
+    click.echo(f"data         {len(data):,} samples of {shape}{classes}; {fit.steps:,} steps are {epochs:,.3g} epochs", err=True)
 
 
 def _model_of(reference: str, family: str) -> dict[str, Any]:

@@ -141,26 +141,28 @@ class Evaluation:
         for name, each in metrics.items():
             each.check(self.model, name)
             _check_labels(each, name, real, self.model)
-        for name, each in metrics.items():
-            count = min(n or len(real.data), len(real.data))
-            said = self._answers(each, real, some_of(len(real.data), count))
+        if not metrics:
+            return
+        count = min(n or len(real.data), len(real.data))
+        for name, said in self._answers(metrics, real, some_of(len(real.data), count)).items():
+            each = metrics[name]
             unit = {"unit": each.unit} if each.unit else {}
             terms = {"terms": {term: _mean(values) for term, values in said.terms.items()}} if said.terms else {}
             shown = {"metric": name, **_mean(said.values), **unit, **said.facts, **terms, "options": _options(each)}
             yield {**shown, "n": {"real": count}, **real.facts, **self._facts()}
 
-    def _answers(self, metric: DataMetric, real: Real, places: Tensor) -> Answers:
-        parts: list[Answers] = []
+    def _answers(self, metrics: Mapping[str, DataMetric], real: Real, places: Tensor) -> dict[str, Answers]:
+        """What the model says to each metric, asked batch by batch: what two of them need of it is computed once."""
+        parts: list[dict[str, Answers]] = []
         size, data, turns = self.batch_size, real.data, self.processes.count
         for turn in range(0, len(places), size * turns):
             first = turn + size * self.processes.index
             index = places[first : first + size]
-            labels = None if data.labels is None else data.labels[index]
-            mine = metric(self.model, data.rows(index), labels, first) if len(index) else None
+            x, labels = data.rows(index), None if data.labels is None else data.labels[index]
+            mine = {name: metric(self.model, x, labels, first) for name, metric in metrics.items()} if len(index) else None
             parts += [part for part in self.processes.gather(mine) if part is not None]
             self.on_batch(len(index))
-        terms = {name: torch.cat([part.terms[name] for part in parts]) for name in parts[0].terms}
-        return Answers(values=torch.cat([part.values for part in parts]), facts=parts[0].facts, terms=terms)
+        return {name: _all([part[name] for part in parts]) for name in metrics}
 
     def _sampler(self, choice: Choice) -> Sampler:
         return self.model.sampler if choice is None else as_sampler(choice, self.model.sampler)
@@ -178,6 +180,11 @@ def _check_labels(metric: DataMetric, name: str, real: Real, model: Pretrained) 
             raise ConfigError(f"{name} needs data with labels", "name images in class folders, or a set that has labels")
         if labels.max() >= classes:
             raise ConfigError(f"the data has {int(labels.max()) + 1} classes, and {model.name} tells {classes} apart")
+
+
+def _all(parts: Sequence[Answers]) -> Answers:
+    terms = {name: torch.cat([part.terms[name] for part in parts]) for name in parts[0].terms}
+    return Answers(values=torch.cat([part.values for part in parts]), facts=parts[0].facts, terms=terms)
 
 
 def _mean(values: Tensor) -> Record:

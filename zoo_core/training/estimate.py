@@ -12,10 +12,12 @@ from torch.utils.module_tracker import ModuleTracker
 from zoo_core.interfaces import Decoder, Denoiser
 from zoo_core.recipes import Recipe
 from zoo_core.rng import StepRng
+from zoo_core.training.data import Data
+from zoo_core.training.fit import check_fits
 from zoo_core.training.loop import AUTOCAST, build
 from zoo_core.training.trainer import Batch, Trainer, only
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "check_data", "estimate"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,9 +51,8 @@ class _Unwatched(ModuleTracker):
 
 def estimate(recipe: Recipe) -> Estimate:
     """Traces a step of a recipe with tensors that have shapes and no values."""
-    plain = replace(recipe, fit=replace(recipe.fit, channels_last=False))  # a layout costs nothing, and fake tensors cannot change theirs
     with FakeTensorMode(allow_non_fake_inputs=True):
-        trainer = build(plain)
+        trainer = _built(recipe)
         batch, phases = _batch(recipe, trainer), trainer.phases(0)
         trained = {phase: _count(trainer.parameters_of(phase)) for phase in phases}
         flops, kept = 0, 0
@@ -64,6 +65,18 @@ def estimate(recipe: Recipe) -> Estimate:
     published = _count(trainer.model.parameters())
     bytes_of_weights = 4 * (_count(trainer.parameters()) + 3 * sum(trained.values()) + (published if recipe.fit.ema else 0))
     return Estimate(published=published, trained=trained, flops=flops, weights=bytes_of_weights, activations=kept)
+
+
+def check_data(recipe: Recipe, data: Data) -> None:
+    """Raises ConfigError unless the data fits the recipe's model; see :func:`zoo_core.training.fit.check_fits`."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        model = _built(recipe).model
+    check_fits(model, data)
+
+
+def _built(recipe: Recipe) -> Trainer:
+    # A layout costs nothing, and fake tensors cannot change theirs.
+    return build(replace(recipe, fit=replace(recipe.fit, channels_last=False)))
 
 
 def _count(parameters: Any) -> int:

@@ -28,7 +28,7 @@ from zoo_core.training.run import Origin, claim_run, find_run, flat
 from zoo_core.training.sheet import save_sheet
 from zoo_core.training.watch import Watch, Watching
 
-__all__ = ["Report", "fit"]
+__all__ = ["Report", "check_fits", "fit"]
 
 _ASK_EVERY = 2000  # milliseconds; torchrun kills what does not end within thirty seconds of its signal
 
@@ -107,7 +107,7 @@ def fit(
     if len(set(processes.gather(data.digest))) > 1:
         raise ConfigError("the processes do not read the same data", "every machine needs the same files, under the same path")
     loop = Loop(recipe, build(recipe), data, processes)
-    _check_fits(loop.trainer.model, data)
+    check_fits(loop.trainer.model, data)
     watch = Watch(watching, recipe, data, loop.trainer.model, processes) if watching else None
     with ExitStack() as held, _told(recipe.fit, out):
         processes.on_main(lambda: held.enter_context(locked(out)))
@@ -121,7 +121,8 @@ def fit(
         return processes.on_main(lambda: export(recipe, loop.published, data, out, record=record, device=loop.device))
 
 
-def _check_fits(model: nn.Module, data: Data) -> None:
+def check_fits(model: nn.Module, data: Data) -> None:
+    """Raises ConfigError unless the model draws samples of the data's shape, and knows all of its classes."""
     shape = cast(Denoiser | Decoder, model).event.shape
     if shape != data.event.shape:
         hint = "the sizes and channels of data.* and model.* must agree"
