@@ -16,7 +16,7 @@ from zoo_core.testing import environment, write_fake_plugin
 HEAVY_IMPORTS = ("PIL", "einops", "huggingface_hub", "matplotlib", "numpy", "safetensors", "timm", "torch", "torchvision", "yaml")
 # Modules that may import torch and numpy; every other module of zoo_core is light.
 HEAVY_MODULES = (
-    "zoo_core.density",
+    "zoo_core.assembly",
     "zoo_core.evaluation",
     "zoo_core.figures",
     "zoo_core.images",

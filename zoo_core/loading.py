@@ -31,6 +31,6 @@ def load(reference: str, *, device: "torch.device | str | None" = None, dtype: "
     """
     files = fetch(reference)
     config = read_config(files)
-    from zoo_core.pretrained import assemble
+    from zoo_core.assembly import assemble
 
     return assemble(files, config, device=device, dtype=dtype)

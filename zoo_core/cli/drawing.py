@@ -78,7 +78,7 @@ def opened(target: str, out: Path | None, kind: str) -> "tuple[Pretrained, Path]
     files = fetch(target)
     config = read_config(files)
     path = _checked(out, files.name, kind)
-    from zoo_core.pretrained import assemble
+    from zoo_core.assembly import assemble
 
     return assemble(files, config), path
 

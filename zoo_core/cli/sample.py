@@ -106,7 +106,7 @@ def sample(
     schedule = scheduler_option(scheduler, options)
     classes = _classes(labels) if labels is not None else None
     path = _checked(out or Path(f"{files.name}.png"))
-    from zoo_core.pretrained import assemble
+    from zoo_core.assembly import assemble
 
     model = assemble(files, config, device=choose_device(device), dtype=dtype)
     if classes is None and getattr(model.model, "needs_labels", False):

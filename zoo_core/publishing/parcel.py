@@ -77,7 +77,7 @@ def prepare(reference: str, repo: str, *, license: str | None = None) -> Parcel:
     data = {name: files.read(name) for name in names}
     tensors = _check_files(data)
     config = read_config(files)
-    from zoo_core.pretrained import check_fit
+    from zoo_core.assembly import check_fit
 
     model: Any = check_fit(files, config, tensors)
     card, completed = cards.parse(data[CARD]), _completed(files, data, repo, config, license or "", image=len(model.event.shape) == 3)
