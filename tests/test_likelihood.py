@@ -85,6 +85,15 @@ def test_many_dimensions_are_probed_and_few_are_not() -> None:
             ode(wide, x, **{"rng": ImageRng(0, range(8)), **few})
 
 
+def test_log_p_is_solved_to_the_tolerance_where_its_path_is_a_point() -> None:
+    """At the mean of a Gaussian y stays 0, and only the error of log p keeps the steps short."""
+    made = FakeDenoiser(FakeDenoiserConfig(shape=(2,), std=0.3, mean=0.0))
+    x = torch.zeros(1, 2, dtype=torch.float64)
+    expected = -math.log(2 * math.pi * (0.3**2 + made.sigma_range[0] ** 2))
+    tight, loose = (abs(ode(made, x, tolerance=tolerance).value.item() - expected) for tolerance in (1e-7, 1e-3))
+    assert tight < 1e-5 < loose < 0.1
+
+
 def test_a_row_is_solved_alike_in_every_batch() -> None:
     x = noised(5)
     together = ode(model(), x, ImageRng(0, range(5)), k=3, tolerance=1e-3)
@@ -144,6 +153,15 @@ def test_the_solver_is_of_order_5() -> None:
         return abs(z.item() - math.exp(math.sin(6.0)))
 
     assert math.log2(error(1) / error(2)) == pytest.approx(5, abs=0.5)
+
+
+def test_errors_that_undo_each_other_are_counted_twice() -> None:
+    """There and back: what the first half errs by, the second takes back, but nobody knows that before."""
+
+    def error(end: float) -> float:
+        return solve(lambda t, z, rows: (3 * t[:, None]).sin() ** 5, torch.zeros(1, 1, dtype=torch.float64), -2, end, simple)[1].item()
+
+    assert error(2) > 1.5 * error(0)
 
 
 @pytest.mark.parametrize("rate", [1e9, math.nan, math.inf])
