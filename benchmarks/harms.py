@@ -28,7 +28,7 @@ def main(text: str, options: list[str]) -> None:
     data = load_data(config)
     judge = space(space_for(config, data.event.shape))
     metrics = {each: made for each in METRICS if isinstance(made := metric(each), Metric)}
-    bounds = Comparison(metrics, Real(config, data.event.shape, data=data), judge, Processes("cpu"), labelled=False).bounds
+    bounds = Comparison(metrics, Real(config, data.event.shape, data=data), judge, Processes("cpu")).bounds
     print(f"Halves of {len(data) // 2:,} images of `{text}`, in the features of `{judge.name}`.\n")
     print(f"| one half against the other | {' | '.join(METRICS)} |")
     print(f"|---|{'---|' * len(METRICS)}")

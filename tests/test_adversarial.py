@@ -1,16 +1,18 @@
 """Adversarial losses against numbers worked out by hand and theorems of the papers."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
-from zoo_core.errors import ConfigError
+from zoo_core.errors import ConfigError, ZooError
 from zoo_core.interfaces import Event, Rng, TrainerConfig
 from zoo_core.rng import StepRng
-from zoo_core.training.adversarial import LOSSES, AdversarialTrainer
+from zoo_core.training.adversarial import LOSSES, AdversarialLoss, AdversarialTrainer
 from zoo_core.training.trainer import Batch, only
 
 LN2, LN3, LN4 = math.log(2), math.log(3), math.log(4)
@@ -216,6 +218,37 @@ def test_generated_samples_and_the_critic_have_the_labels_of_the_batch_as_often_
     assert of_fake.tolist() == of_real.tolist() == labels.tolist()
     assert of_made.tolist() == 2 * labels.tolist()
     assert len(made.unique(dim=0)) == 12
+
+
+class _Relativistic(AdversarialTrainer):
+    """Jolicoeur-Martineau 2018 (arXiv:1807.00734), eqs. 9 and 10: each side looks at real and generated samples in pairs."""
+
+    def critic_loss(self, of_real: Tensor, of_fake: Tensor) -> Tensor:
+        return softplus(of_fake - of_real).mean()
+
+    def generator_loss(self, of_fake: Tensor, of_real: Callable[[], Tensor]) -> Tensor:
+        return softplus(of_real() - of_fake).mean()
+
+
+def test_a_family_may_have_losses_of_its_own() -> None:
+    plain, batch = _trainer(), _batch()
+    trainer = _Relativistic(plain.model, _Config(), plain.critic, loss="non-saturating")
+    gap = trainer.critic(batch.x) - trainer.critic(StepRng(0, 0, 6).normal(2))
+    critic, generator = (trainer(phase, batch, StepRng(0, 0, 6)) for phase in ("critic", "generator"))
+    torch.testing.assert_close(critic.value, (1 + (-gap).exp()).log().mean())
+    torch.testing.assert_close(generator.value, (1 + gap.exp()).log().mean())
+    assert critic.logs["critic.gap"].item() == pytest.approx(gap.mean().item(), abs=1e-6)
+    squared = AdversarialLoss(real=torch.square, fake=torch.square, generator=torch.square)
+    by_functions = AdversarialTrainer(plain.model, _Config(), plain.critic, loss=squared)("generator", batch, StepRng(0, 0, 6)).value
+    torch.testing.assert_close(by_functions, trainer.critic(StepRng(0, 0, 6).normal(2)).square().mean())
+
+
+def test_a_critic_without_one_output_a_sample_and_an_unknown_loss_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"no adversarial loss 'hinged' -- .*hinge"):
+        _trainer("hinged")
+    trainer = AdversarialTrainer(_Shift(), _Config(), nn.Linear(2, 1), loss="hinge")
+    with pytest.raises(ZooError, match=r"outputs \(6, 1\) for 6 samples"):
+        trainer("critic", _batch(), StepRng(0, 0, 6))
 
 
 def test_a_model_with_classes_is_not_trained_without_labels() -> None:

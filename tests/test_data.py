@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo_core.datasets import FolderConfig, expand
+from zoo_core.datasets import FolderConfig, MoonsConfig, expand
 from zoo_core.errors import ConfigError
 from zoo_core.training.data import Data, load_data
 from zoo_core.training.datasets import folder
@@ -29,6 +29,29 @@ def test_every_epoch_shows_every_row_once_in_an_order_of_its_own() -> None:
     first, second = seen[:10], seen[10:]
     assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(10))
     assert first.tolist() != second.tolist()
+
+
+@pytest.mark.parametrize(
+    ("x", "labels", "words"),
+    [
+        (torch.zeros(3, 4, dtype=torch.uint8), None, r"not torch.uint8 \(3, 4\)"),
+        (torch.zeros(3, 1, 4, 4, dtype=torch.float64), None, r"not torch.float64"),
+        (torch.zeros(3), None, r"not torch.float32 \(3,\)"),
+        (torch.zeros(0, 2), None, r"no sample"),
+        (torch.zeros(3, 2), torch.tensor([0, 1]), r"not torch.int64 \(2,\)"),
+        (torch.zeros(3, 2), torch.tensor([0.0, 1.0, 2.0]), r"not torch.float32 \(3,\)"),
+        (torch.zeros(3, 2), torch.tensor([0, -1, 2]), r"from -1 on"),
+    ],
+)
+def test_samples_and_labels_of_another_kind_are_refused(x: torch.Tensor, labels: torch.Tensor | None, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Data(x=x, labels=labels)
+
+
+def test_a_plugin_that_makes_no_data_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo_core.training.datasets.moons", lambda config: (torch.zeros(3, 2), None))
+    with pytest.raises(ConfigError, match=r"zoo_core.training.datasets:moons made tuple, not Data"):
+        load_data(MoonsConfig())
 
 
 def test_a_batch_larger_than_the_set_goes_round_it() -> None:

@@ -1,10 +1,11 @@
 """Theorems about evaluation: what is gathered, what the metrics make of it, and the records that ``evaluate`` gives."""
 
 import json
+import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -15,15 +16,16 @@ import zoo_core.evaluation.evaluate
 import zoo_core.evaluation.gathering
 import zoo_core.evaluation.real
 from zoo_core.cli.evaluate import evaluate as command
-from zoo_core.errors import CapabilityError, ConfigError, UnknownNameError, UsageError
+from zoo_core.errors import CapabilityError, ConfigError, UnknownNameError, UsageError, ZooError
 from zoo_core.evaluation.comparison import Comparison
 from zoo_core.evaluation.distances import frechet
-from zoo_core.evaluation.evaluate import data_of, evaluate, evaluations, metric, space_for
+from zoo_core.evaluation.evaluate import _options, data_of, evaluate, evaluations, metric, space_for
 from zoo_core.evaluation.gathering import PARTS, Gathered, Gathering
 from zoo_core.evaluation.harms import HARMS
-from zoo_core.evaluation.metrics import Metric
+from zoo_core.evaluation.metrics import KernelDistance, Metric
 from zoo_core.evaluation.real import Real
 from zoo_core.evaluation.spaces import Space, space
+from zoo_core.evaluation.statistics import Estimate
 from zoo_core.interfaces import Event
 from zoo_core.loading import load
 from zoo_core.machine import build
@@ -212,7 +214,7 @@ def test_a_record_holds_all_that_the_number_depends_on(checkpoint: str) -> None:
     assert record["features"] == {"name": "map", "digest": "0" * 64, "resize": "none"}
     assert record["sampler"] == {"name": "latent", "temperature": 1.0}
     assert (record["nfe"], record["seed"], record["dataset"]) == (1, 0, "fake-data")
-    assert set(record["versions"]) == {"python", "zoo-core", "torch", "numpy"}
+    assert set(record["versions"]) == {"python", "zoo-core", "torch", "numpy", "zoo-fake"}
     assert record["build"] == build()
     assert record["seconds"] > 0
     assert records[METRICS.index("precision")]["options"] == {"k": 3}
@@ -243,7 +245,7 @@ def test_each_metric_sees_the_harms_that_it_is_there_to_see() -> None:
     with fake_zoo():
         config = FakeDataConfig(shape=(3, 8, 8), count=600)
         metrics = {name: each for name in names if isinstance(each := metric(name), Metric)}
-        bounds = Comparison(metrics, Real(config, config.shape), space("identity"), Processes("cpu"), labelled=False).bounds
+        bounds = Comparison(metrics, Real(config, config.shape), space("identity"), Processes("cpu")).bounds
     floor = {name: bounds[name]["floor"]["value"] for name in names}
     blur, noisy, less, collapsed = ({name: bounds[name]["harms"][harm]["value"] for name in names} for harm in HARMS)
     assert min(blur["fd"], less["fd"], collapsed["fd"]) > 5 * floor["fd"]
@@ -345,6 +347,46 @@ def test_what_is_measured_is_kept_though_the_next_sampler_fails(checkpoint: str,
         evaluate(checkpoint, ["fd"], n=30, samplers=[None, {"temperature": 0.5}], out=out)
     [record] = json.loads(out.read_text())["metrics"]
     assert record["sampler"]["temperature"] == 1.0
+
+
+@pytest.mark.parametrize("fault", [TypeError("of somebody"), torch.tensor(1.0), Estimate(torch.tensor(1.0)), Estimate(math.nan)])  # type: ignore[arg-type]  # wrong
+def test_a_metric_that_fails_is_named_and_takes_no_other_with_it(
+    checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: object
+) -> None:
+    def wrong(self: object, real: Gathered, drawn: Gathered) -> object:
+        if isinstance(fault, Exception):
+            raise fault
+        return fault
+
+    monkeypatch.setattr(KernelDistance, "__call__", wrong)
+    seen: list[Any] = []
+    with pytest.raises(ZooError, match=r"kid"):
+        evaluate(checkpoint, ["kid", "fd"], n=40, out=tmp_path / "m.json", on_record=seen.append)
+    assert [record["metric"] for record in seen] == ["fd"]
+    assert [record["metric"] for record in json.loads((tmp_path / "m.json").read_text())["metrics"]] == ["fd"]
+    done = CliRunner().invoke(command, [checkpoint, "--metrics", "kid,fd", "-n", "40"])
+    assert done.exit_code == 1
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["METRIC", "fd"]
+
+
+def test_only_fields_are_options() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Ours(Metric):
+        features: ClassVar[bool] = True
+        points: int = 3
+        unset: int | None = None
+
+        def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
+            return Estimate(0.0)
+
+    assert _options(Ours()) == {"points": 3}
+
+
+def test_classes_of_another_kind_are_no_judges(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = Space(name="digits", digest="0" * 64, event=Event(shape=(3, 8, 8)), classes=10, embed=_embed)
+    monkeypatch.setattr(zoo_core.evaluation.evaluate, "space", lambda name, device: judge)
+    with pytest.raises(CapabilityError, match=r"class-accuracy: the model has 3 classes, and digits tells 10 others apart"):
+        evaluate(checkpoint, ["class-accuracy"], n=9)
 
 
 def test_a_model_that_cannot_answer_is_refused_before_the_data_is_looked_for(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,11 +19,11 @@ from zoo_core.interfaces import Rng
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
 from zoo_core.rng import StepRng
 from zoo_core.testing import fake_zoo
-from zoo_core.testing.fake import FakeTrainer
-from zoo_core.testing.fake_config import IMAGES, NOISE, TINY, FakeConfig, FakeDataConfig, FakeTrainerConfig
+from zoo_core.testing.fake import FakeDenoiser, FakeDenoiserTrainer, FakeTrainer
+from zoo_core.testing.fake_config import IMAGES, NOISE, TINY, FakeConfig, FakeDataConfig, FakeDenoiserConfig, FakeTrainerConfig
 from zoo_core.training.checkpoint import locked, newest, save_snapshot
-from zoo_core.training.data import load_data
-from zoo_core.training.fit import Report, fit
+from zoo_core.training.data import Data, load_data
+from zoo_core.training.fit import Report, check_fits, fit
 from zoo_core.training.loop import Loop, build, learning_rate
 from zoo_core.training.processes import Processes
 from zoo_core.training.trainer import Batch, Loss
@@ -299,6 +299,30 @@ def test_data_that_does_not_fit_the_model_is_refused_and_nothing_is_written(
     with pytest.raises(ConfigError, match=words):
         fit(replace(TWO_PHASES, model=model, data=data), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_float_images_must_be_in_the_range_of_the_model() -> None:
+    """And a set of them that fills half of it, such as one in [0, 1], is told of."""
+    model, x = FakeDenoiser(FakeDenoiserConfig(shape=(1, 4, 4), bounded=True)), torch.rand(5, 1, 4, 4)
+    assert model.event.range == (-1, 1)
+    check_fits(model, Data(x=2 * x - 1))
+    with pytest.raises(ConfigError, match=r"the data goes from [\d.]+ to [\d.e+]+, the model's samples from -1 to 1"):
+        check_fits(model, Data(x=255 * x))
+    with pytest.warns(RuntimeWarning, match=r"only the upper half of the model's range \[-1.0, 1.0\]"):
+        check_fits(model, Data(x=x))
+    check_fits(FakeDenoiser(FakeDenoiserConfig(shape=(2,))), Data(x=100 * torch.rand(5, 2)))
+
+
+@pytest.mark.parametrize("name", ["step", "seconds", "loss.model", "gradient.own"])
+def test_a_trainer_may_not_log_under_the_names_of_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    forward = FakeDenoiserTrainer.forward
+
+    def logging(self: FakeDenoiserTrainer, phase: str, batch: Batch, rng: Rng) -> Loss:
+        return replace(forward(self, phase, batch, rng), logs={name: torch.zeros(())})
+
+    monkeypatch.setattr(FakeDenoiserTrainer, "forward", logging)
+    with pytest.raises(ConfigError, match=f"the trainer logs '{name}', which is the loop's own name"):
+        fit(ONE_PHASE, tmp_path / "run")
 
 
 def test_preparing_a_model_draws_from_its_own_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from zoo_core.errors import (
     PluginLoadError,
     UnknownNameError,
     UsageError,
+    ZooError,
 )
 from zoo_core.hub import Files, fetch
 from zoo_core.pretrained import Pretrained
@@ -85,6 +86,14 @@ def test_samples_are_what_the_model_makes_of_the_images_noise(flow: Pretrained) 
     z = flow.model.prior(ImageRng(9, range(4)))
     assert torch.equal(flow.sample(4, seed=9), flow.decode(z))
     assert torch.equal(flow.sample(4, seed=9, sampler={"temperature": 0.0}), flow.decode(z * 0))
+
+
+@pytest.mark.parametrize("wrong", [lambda x: x[:1], lambda x: x[0], lambda x: x.to(torch.uint8), lambda x: None])
+def test_what_a_sampler_makes_must_be_samples(flow: Pretrained, monkeypatch: pytest.MonkeyPatch, wrong: Callable[[Any], Any]) -> None:
+    decode = Fake.decode
+    monkeypatch.setattr(Fake, "decode", lambda *arguments: wrong(decode(*arguments)))
+    with pytest.raises(ZooError, match=r"Latent made .*, where floats of shape \(4, 2\) were to be drawn"):
+        flow.sample(4)
 
 
 def test_a_pretrained_has_the_weights_of_the_file(folder: Path, flow: Pretrained) -> None:

@@ -6,15 +6,23 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo_core.registry import registry
+
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["build", "processor", "versions"]
+__all__ = ["build", "plugin_versions", "processor", "versions"]
 
 
 def versions(packages: Sequence[str]) -> Mapping[str, str]:
     """Python's version and those of the packages; ``not installed`` where one is not."""
     return {"python": platform.python_version(), **{name: _version(name) for name in packages}}
+
+
+def plugin_versions(parts: Mapping[str, object]) -> dict[str, str]:
+    """The versions of the distributions that registered the parts, such as a model's config, which are given by their kinds."""
+    found = {claim.plugin.dist: claim.plugin.version for claim in (registry().claim_of(kind, type(each)) for kind, each in parts.items())}
+    return dict(sorted(found.items()))
 
 
 def _version(name: str) -> str:

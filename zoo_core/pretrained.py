@@ -15,7 +15,7 @@ from zoo_core import likelihood
 from zoo_core.arguments import dtype_of, level, whole
 from zoo_core.cards import ModelCard, parse
 from zoo_core.catalogue import CheckpointConfig, as_sampler, as_scheduler, default_sampler, incapable
-from zoo_core.errors import CapabilityError, ConfigError, UsageError
+from zoo_core.errors import CapabilityError, ConfigError, UsageError, ZooError
 from zoo_core.hub import CARD, Files
 from zoo_core.images import exact_uint8
 from zoo_core.inpainting import given
@@ -147,6 +147,7 @@ class Pretrained:
             UsageError: n, first or batch_size is out of range, or labels do not fit.
             ConfigError: there is no such sampler or scheduler, or one of its options is wrong.
             CapabilityError: the model cannot do what the sampler, the labels or guidance need.
+            ZooError: the sampler, or the model, made something else than samples.
         """
         n, first, (chosen, sigmas) = whole("n", n, 1), whole("first", first), self._walk(sampler, scheduler)
         classes = self._labels(labels, n, first)
@@ -155,7 +156,7 @@ class Pretrained:
         for rows, rng in self._batches(n, batch_size, seed, first):
             with self._inference():
                 y = None if classes is None else classes[rows]
-                out[rows] = chosen(model, rng, sigmas=sigmas, labels=y, on_step=on_step)
+                out[rows] = _drawn(chosen, chosen(model, rng, sigmas=sigmas, labels=y, on_step=on_step), out[rows])
         return out
 
     def inpaint(
@@ -203,7 +204,7 @@ class Pretrained:
         for rows, rng in self._batches(n, batch_size, seed, first):
             with self._inference():
                 y, around = None if classes is None else classes[rows], Inpainted(model, known[rows], mask[rows].float())
-                out[rows] = chosen(around, rng, sigmas=path, labels=y, on_step=on_step)
+                out[rows] = _drawn(chosen, chosen(around, rng, sigmas=path, labels=y, on_step=on_step), out[rows])
         # With the masked score, and where the sampler does not end with an estimate, x is only near what is known.
         return torch.where(mask.cpu(), known.cpu(), out)
 
@@ -450,6 +451,15 @@ class Pretrained:
                 # TensorFloat-32 convolutions, torch's default, are good to 1e-3 only.
                 stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
             yield
+
+
+def _drawn(sampler: Sampler, x: object, wanted: Tensor) -> Tensor:
+    """What a sampler returned, which must be as ``wanted``: assigned to its place, one row would silently do for all."""
+    if not isinstance(x, Tensor) or x.shape != wanted.shape or not x.is_floating_point():
+        made = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        what = f"{type(sampler).__name__} made {made}, where floats of shape {tuple(wanted.shape)} were to be drawn"
+        raise ZooError(what, "the sampler or the model is wrong: `zoo_core.testing` checks models")
+    return x
 
 
 def _check_space(x: Tensor, space: str, low: float, high: float) -> None:

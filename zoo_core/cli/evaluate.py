@@ -65,26 +65,33 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
     from zoo_core.evaluation.evaluate import evaluate as measure
     from zoo_core.training.processes import Processes
 
-    with Images() as progress:
-        records = measure(
-            reference,
-            names,
-            options=of_metrics,
-            n=given["n"],
-            data=data,
-            features=given["features"],
-            samplers=_samplers(given["sampler"], steps, options),
-            scheduler=schedule,
-            seed=given["seed"],
-            batch_size=given["batch_size"],
-            device=given["device"],
-            floors=given["floors"],
-            out=out,
-            on_batch=progress,
-        )
-    Processes.leave()
-    if os.environ.get("RANK", "0") != "0":
-        return
+    records: list[dict[str, Any]] = []
+    try:
+        with Images() as progress:
+            measure(
+                reference,
+                names,
+                options=of_metrics,
+                n=given["n"],
+                data=data,
+                features=given["features"],
+                samplers=_samplers(given["sampler"], steps, options),
+                scheduler=schedule,
+                seed=given["seed"],
+                batch_size=given["batch_size"],
+                device=given["device"],
+                floors=given["floors"],
+                out=out,
+                on_batch=progress,
+                on_record=records.append,
+            )
+        Processes.leave()
+    finally:  # what was measured before something failed, or Ctrl-C
+        if records and os.environ.get("RANK", "0") == "0":
+            _tell(records, out, as_json)
+
+
+def _tell(records: list[dict[str, Any]], out: Path | None, as_json: bool) -> None:
     if out:
         say(inert(f"{out}: {len(records)} records"))
     if as_json:

@@ -26,12 +26,12 @@ class Comparison:
         real: the real samples. Where their data is not to be had, their moments serve those metrics that need no more.
         judge: the feature space.
         processes: that share the work.
-        labelled: whether samples are drawn with labels.
+        classes: of the model, whose samples are drawn of each in turn; 0 where it knows none.
         batch_size: samples at once; changes speed and memory.
         on_batch: sees the number of samples after each batch of this process.
 
     Raises:
-        CapabilityError: a metric needs class probabilities, or labels, and there are none.
+        CapabilityError: a metric needs class probabilities, or labels, and there are none; or those of the space are of other classes.
     """
 
     def __init__(
@@ -41,16 +41,19 @@ class Comparison:
         judge: Space,
         processes: Processes,
         *,
-        labelled: bool,
+        classes: int = 0,
         batch_size: int = 64,
         on_batch: OnBatch = lambda n: None,
     ) -> None:
         for name, metric in metrics.items():
             if metric.classes and not judge.classes:
                 raise CapabilityError(f"{name} needs class probabilities, and {judge.name} gives none", "choose other --features")
-            if metric.labels and not labelled:
+            if metric.labels and not classes:
                 raise CapabilityError(f"{name} needs samples of chosen classes, and the model has no labels", "leave it out")
-        self.metrics, self.data, self.judge = metrics, real, judge
+            if metric.labels and metric.classes and classes != judge.classes:
+                what = f"{name}: the model has {classes} classes, and {judge.name} tells {judge.classes} others apart"
+                raise CapabilityError(what, "choose --features that know the model's own classes")
+        self.metrics, self.data, self.judge, self._classes = metrics, real, judge, classes
         keeps = any(metric.features for metric in metrics.values())
         self._gathering = Gathering(judge=judge, processes=processes, keeps=keeps, batch_size=batch_size, on_batch=on_batch)
 
@@ -73,11 +76,17 @@ class Comparison:
         self.data.moments[self.judge.digest] = gathered.total()
         return gathered
 
-    def of(self, draw: Draw, n: int | None, classes: int = 0) -> tuple[Gathered, dict[str, Estimate]]:
-        """Samples 0 ... n - 1, as many as there are real ones when None, and each metric of them; ``classes`` take turns."""
+    def of(self, draw: Draw, n: int | None) -> tuple[Gathered, dict[str, Estimate], dict[str, ZooError]]:
+        """Samples 0 ... n - 1, as many as there are real ones when None, each metric of them, and why it failed where one did."""
         real = self.real
-        drawn = self._gathering.drawn(draw, n or len(self.data.data), self.data.shape, classes)
-        return drawn, {name: _finite(name, metric(real, drawn)) for name, metric in self.metrics.items()}
+        drawn = self._gathering.drawn(draw, n or len(self.data.data), self.data.shape, self._classes)
+        found, failed = {}, {}
+        for name, metric in self.metrics.items():
+            try:
+                found[name] = _finite(name, _measured(name, metric, real, drawn))
+            except ZooError as error:  # the others of these samples, which may have taken hours, are still good
+                failed[name] = error
+        return drawn, found, failed
 
     def counts(self, name: str, drawn: Gathered) -> dict[str, int]:
         """How many samples a metric saw."""
@@ -94,7 +103,7 @@ class Comparison:
         real = self._gathering.real(data, first)
         others = {"": self._gathering.real(data, second)}
         others |= {harm.name: self._gathering.real(data, harm.index, harm.change) for harm in harms(data, second)}
-        return {name: _bounds(metric, real, others) for name, metric in compared.items()}
+        return {name: _bounds(name, metric, real, others) for name, metric in compared.items()}
 
 
 def _alike(carried: Moments, found: Moments) -> bool:
@@ -104,15 +113,34 @@ def _alike(carried: Moments, found: Moments) -> bool:
     return near and bool((carried.mean - found.mean).square().sum() <= 1e-6 * spread)
 
 
+def _measured(name: str, metric: Metric, real: Gathered, drawn: Gathered) -> Estimate:
+    """The metric, whatever somebody else's code may do.
+
+    Raises:
+        ZooError: it failed, or gave no estimate.
+    """
+    try:
+        estimate = metric(real, drawn)
+        numbers = [estimate.value, *([] if estimate.stderr is None else [estimate.stderr])]
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise TypeError(f"its Estimate holds {type(numbers[0]).__name__}, not float")
+    except ZooError:
+        raise
+    except Exception as error:
+        what = f"the metric {name} failed: {type(error).__name__}: {error}"
+        raise ZooError(what, "tell its author; the other metrics can be had") from error
+    return estimate
+
+
 def _finite(name: str, estimate: Estimate) -> Estimate:
     if not isfinite(estimate.value):
         raise ZooError(f"{name} of these samples is {estimate.value}", "look at them, and whether the real ones are copies of each other")
     return estimate
 
 
-def _bounds(metric: Metric, real: Gathered, others: Mapping[str, Gathered]) -> dict[str, Any]:
+def _bounds(name: str, metric: Metric, real: Gathered, others: Mapping[str, Gathered]) -> dict[str, Any]:
     found = {}
     for harm, other in others.items():
-        estimate = metric(real, other)
+        estimate = _measured(name, metric, real, other)
         found[harm] = {"value": estimate.value, "stderr": estimate.stderr, "n": [real.count, other.count]}
     return {"floor": found.pop(""), "harms": found}

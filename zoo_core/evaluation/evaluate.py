@@ -1,7 +1,7 @@
 """``evaluate``: numbers for a checkpoint, each with all that it takes to get it again."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from itertools import chain
 from math import sqrt
 from pathlib import Path
@@ -24,7 +24,7 @@ from zoo_core.hub import TRAINING, WEIGHTS, Files
 from zoo_core.images import is_image
 from zoo_core.interfaces import DatasetConfig, Sampler, Scheduler
 from zoo_core.loading import load
-from zoo_core.machine import build, processor, versions
+from zoo_core.machine import build, plugin_versions, processor, versions
 from zoo_core.pretrained import Pretrained
 from zoo_core.registry import registry, resolve
 from zoo_core.rng import Stream, generator
@@ -111,9 +111,7 @@ class Evaluation:
         """Draws samples by each of the samplers, and compares them with ``real``; each one's records come when it is done."""
         judge = space(features or space_for(real.config, self.model.event.shape), self.processes.device)
         classes = cast(int, getattr(self.model.model, "num_classes", 0)) if "labels" in self.model.capabilities else 0
-        comparison = Comparison(
-            metrics, real, judge, self.processes, labelled=classes > 0, batch_size=self.batch_size, on_batch=self.on_batch
-        )
+        comparison = Comparison(metrics, real, judge, self.processes, classes=classes, batch_size=self.batch_size, on_batch=self.on_batch)
         bounds = comparison.bounds if floors else {}
         space_facts = {"name": judge.name, "digest": judge.digest, "resize": judge.resize(self.model.event.shape)}
         levels = None if scheduler is None else as_scheduler(scheduler)
@@ -123,13 +121,15 @@ class Evaluation:
                 walk: dict[str, Any] = {"sampler": sampler, "scheduler": levels, "batch_size": self.batch_size}
                 return self.model.sample(n, seed=seed, first=first, labels=labels, **walk)
 
-            drawn, found = comparison.of(draw, n, classes)
+            drawn, found, failed = comparison.of(draw, n)
             walk = {"sampler": encode(sampler), **({} if levels is None else {"scheduler": encode(levels)})}
             shared = {"features": space_facts, **walk, "nfe": evaluations(self.model, sampler, levels), "seed": seed}
             for name, estimate in found.items():
                 shown = {"metric": name, **asdict(estimate), "options": _options(metrics[name]), "n": comparison.counts(name, drawn)}
-                made = {**real.facts, **shared, **self._facts(), "seconds": round(drawn.seconds, 4), "pace": float(f"{drawn.pace:.4g}")}
-                yield {**shown, **made, **bounds.get(name, {})}
+                time = {"seconds": round(drawn.seconds, 4), "pace": float(f"{drawn.pace:.4g}")}
+                yield {**shown, **real.facts, **shared, **self._facts(metrics[name]), **time, **bounds.get(name, {})}
+            for error in failed.values():
+                raise error
 
     def of_data(self, metrics: Mapping[str, DataMetric], real: Real, *, n: int | None = None) -> Iterator[Record]:
         """Asks the model about real samples: ``n`` of them, drawn at random, or all.
@@ -149,7 +149,7 @@ class Evaluation:
             unit = {"unit": each.unit} if each.unit else {}
             terms = {"terms": {term: _mean(values) for term, values in said.terms.items()}} if said.terms else {}
             shown = {"metric": name, **_mean(said.values), **unit, **said.facts, **terms, "options": _options(each)}
-            yield {**shown, "n": {"real": count}, **real.facts, **self._facts()}
+            yield {**shown, "n": {"real": count}, **real.facts, **self._facts(each)}
 
     def _answers(self, metrics: Mapping[str, DataMetric], real: Real, places: Tensor) -> dict[str, Answers]:
         """What the model says to each metric, asked batch by batch: what two of them need of it is computed once."""
@@ -167,10 +167,11 @@ class Evaluation:
     def _sampler(self, choice: Choice) -> Sampler:
         return self.model.sampler if choice is None else as_sampler(choice, self.model.sampler)
 
-    def _facts(self) -> Record:
+    def _facts(self, measured: Metric | DataMetric) -> Record:
+        plugins = plugin_versions({"family": self.model.config, "metric": measured})
         place = {"build": build(), "processor": processor(self.processes.device)}
         how = {"batch_size": self.batch_size, "processes": self.processes.count}
-        return {"weights": self.model.files.digest(WEIGHTS), "versions": dict(versions(PACKAGES)), **place, **how}
+        return {"weights": self.model.files.digest(WEIGHTS), "versions": {**versions(PACKAGES), **plugins}, **place, **how}
 
 
 def _check_labels(metric: DataMetric, name: str, real: Real, model: Pretrained) -> None:
@@ -201,7 +202,7 @@ def some_of(count: int, n: int) -> Tensor:
 
 def _options(each: Metric | DataMetric) -> Record:
     """What a metric was asked for; None, which leaves something to it, is left out."""
-    values = {name: getattr(each, name) for name in getattr(each, "__dataclass_fields__", {})}
+    values: Record = {item.name: getattr(each, item.name) for item in fields(each)} if is_dataclass(each) else {}
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -240,6 +241,7 @@ def evaluate(
     floors: bool = False,
     out: Path | None = None,
     on_batch: OnBatch = lambda n: None,
+    on_record: Callable[[Record], None] = lambda record: None,
 ) -> list[Record]:
     """Measures a checkpoint, and returns a record for each number.
 
@@ -262,6 +264,7 @@ def evaluate(
         floors: also compare one half of the real samples with the other, as it is and harmed.
         out: a metrics.json to put the records into; see :func:`zoo_core.evaluation.records.keep`.
         on_batch: sees the number of samples after each batch of this process.
+        on_record: sees each record as soon as it is there: of what is broken off, the others are not lost.
 
     Raises:
         UnknownNameError: there is no such metric or checkpoint.
@@ -269,6 +272,7 @@ def evaluate(
             space.
         CapabilityError: the model, or the feature space, cannot do what a metric needs.
         UsageError: too few samples for a metric.
+        ZooError: a metric failed; raised after the records of the others of the same samples.
     """
     made = {name: metric(name, options.get(name)) for name in metrics}
     if idle := sorted(options.keys() - made.keys()):
@@ -296,6 +300,7 @@ def evaluate(
     records: list[Record] = []
     for record in chain.from_iterable(found):
         records.append(record)
+        on_record(record)
         if out is not None:  # now: the next one may take an hour, or fail
             processes.on_main(lambda: keep(out, records, real.moments))
     return records

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
-from zoo_core.errors import ConfigError
+from zoo_core.errors import ConfigError, ZooError
 from zoo_core.interfaces import Decoder, Rng, TrainerConfig
 from zoo_core.training.trainer import Batch, Loss, Trainer
 
@@ -89,7 +89,7 @@ class AdversarialTrainer(Trainer):
     """Two phases: ``critic`` in every step, and ``generator``, which trains the model, in every ``n_critic``-th.
 
     Where the model has classes, it and the critic get the labels of the batch, so that generated samples have those of the data. A family
-    says what its critic is, and overrides ``judge`` and ``penalty`` where it needs to.
+    says what its critic is, and overrides ``judge``, ``critic_loss``, ``generator_loss`` and ``penalty`` where it needs to.
 
     Logged are the losses of the phases and, of the critic's phase, ``critic.real`` and ``critic.fake``, its mean judgement of real and of
     generated samples (a probability of being real, or an output), and ``critic.gap``, the difference of the mean outputs. A critic that
@@ -99,22 +99,32 @@ class AdversarialTrainer(Trainer):
         model: the generator, with the capability ``decode``.
         config: of the family's trainer.
         critic: from samples (n, *event.shape), and their labels (n,) where the model has classes, to outputs (n,).
-        loss: one of LOSSES.
+        loss: one of LOSSES, or the functions themselves.
         n_critic: steps of the critic for each of the generator.
         generator_factor: how many times as many samples the generator's phase draws as the batch has.
 
     Raises:
-        ConfigError: the model has classes and the data no labels; said at the first batch.
+        ZooError: the critic does not give one output for each sample.
+        ConfigError: there is no such loss; or the model has classes and the data no labels, which is said at the first batch.
     """
 
     average_buffers: ClassVar[bool] = True  # the statistics of a generator's batch norm, with the weights that they belong to
 
     def __init__(
-        self, model: nn.Module, config: TrainerConfig, critic: nn.Module, *, loss: str, n_critic: int = 1, generator_factor: int = 1
+        self,
+        model: nn.Module,
+        config: TrainerConfig,
+        critic: nn.Module,
+        *,
+        loss: str | AdversarialLoss,
+        n_critic: int = 1,
+        generator_factor: int = 1,
     ) -> None:
         super().__init__(model, config)
         self.critic = critic
-        self.loss = LOSSES[loss]
+        if isinstance(loss, str) and loss not in LOSSES:
+            raise ConfigError(f"there is no adversarial loss {loss[:40]!r}", f"choose one of {', '.join(LOSSES)}")
+        self.loss = LOSSES[loss] if isinstance(loss, str) else loss
         self.n_critic = n_critic
         self.generator_factor = generator_factor
         self.num_classes = cast(int, getattr(model, "num_classes", 0))
@@ -130,12 +140,23 @@ class AdversarialTrainer(Trainer):
         outputs: Tensor = self.critic(x, labels) if self.num_classes else self.critic(x)
         return outputs
 
+    def critic_loss(self, of_real: Tensor, of_fake: Tensor) -> Tensor:
+        """What the critic minimises, (), by its outputs for real and for generated samples, both (n,)."""
+        return (self.loss.real(of_real) + self.loss.fake(of_fake)).mean()
+
+    def generator_loss(self, of_fake: Tensor, of_real: Callable[[], Tensor]) -> Tensor:
+        """What the generator minimises, (), by the critic's outputs for its samples, (n * generator_factor,).
+
+        ``of_real()`` are those for the batch, (n,), which a relativistic loss needs; they cost a pass of the critic.
+        """
+        return self.loss.generator(of_fake).mean()
+
     def penalty(self, real: Tensor, fake: Tensor, labels: Tensor | None, rng: Rng) -> tuple[Tensor | None, Mapping[str, Tensor]]:
         """What the critic's loss has besides, (), and logs; nothing by default. ``real`` and ``fake`` are alike in shape and labels."""
         return None, {}
 
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
-        labels = batch.labels if self.num_classes else None
+        labels = real_labels = batch.labels if self.num_classes else None
         if self.num_classes and labels is None:
             raise ConfigError("the model has classes and the data no labels", "name images in class folders, or a set that has labels")
         generator = cast(Decoder, self.model)
@@ -143,13 +164,21 @@ class AdversarialTrainer(Trainer):
             rng, labels = _Repeated(rng, self.generator_factor), None if labels is None else labels.repeat(self.generator_factor)
         with torch.set_grad_enabled(phase == "generator" and torch.is_grad_enabled()):
             fake = generator.decode(generator.prior(rng), labels)
-        of_fake = self.judge(fake, labels).float()
+        of_fake = self._outputs(fake, labels)
         if phase == "generator":
-            return Loss(value=self.loss.generator(of_fake).mean())
-        of_real = self.judge(batch.x, labels).float()
-        value = (self.loss.real(of_real) + self.loss.fake(of_fake)).mean()
+            return Loss(value=self.generator_loss(of_fake, lambda: self._outputs(batch.x, real_labels)))
+        of_real = self._outputs(batch.x, labels)
+        value = self.critic_loss(of_real, of_fake)
         extra, logs = self.penalty(batch.x, fake, labels, rng)
         return Loss(value=value if extra is None else value + extra, logs={**self._judgements(of_real, of_fake), **logs})
+
+    def _outputs(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        outputs = self.judge(x, labels).float()
+        if outputs.shape != x.shape[:1]:  # (n, 1) would pair each sample with all others in a loss of both kinds
+            raise ZooError(
+                f"the critic gave outputs {tuple(outputs.shape)} for {len(x)} samples", "it must return one for each: flatten(0)"
+            )
+        return outputs
 
     @torch.no_grad()
     def _judgements(self, of_real: Tensor, of_fake: Tensor) -> dict[str, Tensor]:

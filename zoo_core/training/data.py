@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
+from zoo_core.errors import ConfigError
 from zoo_core.interfaces import DatasetConfig, Event
 from zoo_core.registry import registry, resolve
 from zoo_core.rng import StepRng, Stream, permutation
@@ -21,16 +22,29 @@ class Data:
     """A data set in memory.
 
     Args:
-        x: uint8 images (N, c, h, w), or float32 samples (N, ...).
+        x: uint8 images (N, c, h, w), or float32 samples (N, ...), which are given to the model as they are.
         labels: int64 (N,), or None.
         classes: the names of the labels.
         flip: whether training mirrors images left to right at random.
+
+    Raises:
+        ConfigError: there is no sample, or x or the labels are of another type or shape.
     """
 
     x: Tensor
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
     flip: bool = False
+
+    def __post_init__(self) -> None:
+        x, labels = self.x, self.labels
+        if x.dtype not in (torch.uint8, torch.float32) or x.ndim < 2 or (x.dtype == torch.uint8 and x.ndim != 4):
+            raise ConfigError(f"data must be uint8 images (N, c, h, w) or float32 (N, ...), not {x.dtype} {tuple(x.shape)}")
+        if not len(x):
+            raise ConfigError("the data has no sample")
+        if labels is not None and (labels.dtype != torch.int64 or labels.shape != x.shape[:1] or labels.min() < 0):
+            found = f"{labels.dtype} {tuple(labels.shape)} from {labels.min()} on"
+            raise ConfigError(f"labels must be int64 ({len(x)},) from 0 on, not {found}")
 
     def __len__(self) -> int:
         return len(self.x)
@@ -82,8 +96,10 @@ def load_data(config: DatasetConfig) -> Data:
     """Loads a data set.
 
     Raises:
-        ConfigError: it is not where the config says, or holds no samples.
+        ConfigError: it is not where the config says, or holds no samples, or what the plugin made is no Data.
     """
     spec = registry().spec(DatasetSpec, registry().name_of("dataset", type(config)))
-    data: Data = resolve(spec.target)(config)
+    data = resolve(spec.target)(config)
+    if not isinstance(data, Data):
+        raise ConfigError(f"{spec.target} made {type(data).__name__}, not Data", "tell the author of the plugin")
     return data

@@ -18,7 +18,7 @@ from zoo_core.errors import ZooError
 from zoo_core.evaluation.golden import write_golden
 from zoo_core.files import write_file
 from zoo_core.interfaces import Classify, Decoder, Denoiser
-from zoo_core.machine import processor, versions
+from zoo_core.machine import plugin_versions, processor, versions
 from zoo_core.recipes import Recipe
 from zoo_core.training.data import Data
 from zoo_core.training.sheet import layout, save_sheet
@@ -41,7 +41,7 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
         "recipe": recipe.to_dict(),
         **record,
         **({"sheet": {"images": count, "columns": columns}} if columns else {}),
-        "versions": versions(PACKAGES),
+        "versions": {**versions(PACKAGES), **plugin_versions(_parts(recipe))},
         "processor": processor(device),
         "data": {"count": len(data), "digest": data.digest, "classes": list(data.classes)},
         "curve": curve(read_metrics(out / "metrics.jsonl"), CURVE_POINTS),
@@ -58,6 +58,11 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
         save_sheet(folder / "samples.png", model, recipe.sampler, device)
         write_golden(folder)
     return folder
+
+
+def _parts(recipe: Recipe) -> dict[str, object]:
+    parts = {"family": recipe.model, "trainer": recipe.trainer, "dataset": recipe.data, "sampler": recipe.sampler}
+    return {kind: part for kind, part in parts.items() if part is not None}
 
 
 def _draft_in(folder: Path, name: str, pipeline: str) -> str:

@@ -6,6 +6,7 @@ import os
 import resource
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -122,11 +123,19 @@ def fit(
 
 
 def check_fits(model: nn.Module, data: Data) -> None:
-    """Raises ConfigError unless the model draws samples of the data's shape, and knows all of its classes."""
-    shape = cast(Denoiser | Decoder, model).event.shape
-    if shape != data.event.shape:
+    """Raises ConfigError unless the model draws samples of the data's shape and range, and knows all of its classes."""
+    event = cast(Denoiser | Decoder, model).event
+    if event.shape != data.event.shape:
         hint = "the sizes and channels of data.* and model.* must agree"
-        raise ConfigError(f"the data has samples of {list(data.event.shape)}, the model of {list(shape)}", hint)
+        raise ConfigError(f"the data has samples of {list(data.event.shape)}, the model of {list(event.shape)}", hint)
+    if event.range is not None and data.x.is_floating_point():
+        low, high = map(float, data.x.aminmax())
+        if not event.range[0] <= low <= high <= event.range[1]:
+            what = f"the data goes from {low:.3g} to {high:.3g}, the model's samples from {event.range[0]:g} to {event.range[1]:g}"
+            raise ConfigError(what, "the data set's plugin must scale them, or return uint8 images")
+        if low >= sum(event.range) / 2:
+            told = f"the data goes from {low:.3g} to {high:.3g}, and so fills only the upper half of the model's range"
+            warnings.warn(f"{told} {list(event.range)}", RuntimeWarning, stacklevel=2)
     classes = cast(int, getattr(model, "num_classes", 0))
     if classes and (data.labels is None or int(data.labels.max()) >= classes):
         found = 0 if data.labels is None else int(data.labels.max()) + 1

@@ -156,6 +156,8 @@ class Loop:
             loss = self._wrapped(phase, batch, rng)
         scaler.scale(loss.value / self.recipe.fit.accumulate).backward()
         self._watch(phase, loss.value.detach())
+        if taken := [name for name in loss.logs if name in ("step", "seconds") or name.startswith(("loss.", "gradient."))]:
+            raise ConfigError(f"the trainer logs {taken[0]!r:.40}, which is the loop's own name", "call it otherwise")
         self._log({f"loss.{phase}": loss.value.detach(), **loss.logs})
 
     def _clip(self, phase: str, parameters: Sequence[nn.Parameter]) -> None:

@@ -1,7 +1,7 @@
 """Metrics of a run's samples while it trains, by the code that ``zoo evaluate`` uses."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -62,12 +62,12 @@ class Watch:
         if of_samples.keys() != made.keys() or not made:
             other = next(iter(made.keys() - of_samples.keys()), "")
             raise UsageError(f"{other or 'nothing'} is no metric of samples", "`zoo list metrics`: fd, kid and others are")
-        self._classes = cast(int, getattr(model, "num_classes", 0))
+        classes = cast(int, getattr(model, "num_classes", 0))
         self._every, self._n, self._sampler, self._processes = watching.every, watching.n, recipe.sampler, processes
         self._stop: Callable[[], int] = lambda: 0
         judge = space(watching.features or space_for(recipe.data, data.event.shape), processes.device)
         real = Real(recipe.data, data.event.shape, data=data)
-        self._comparison = Comparison(of_samples, real, judge, processes, labelled=self._classes > 0, on_batch=self._look)
+        self._comparison = Comparison(of_samples, real, judge, processes, classes=classes, on_batch=self._look)
 
     def due(self, step: int, last: int) -> bool:
         """Whether it is time, or the end."""
@@ -76,20 +76,24 @@ class Watch:
     def __call__(self, model: nn.Module, stop: Callable[[], int] = lambda: 0) -> dict[str, float]:
         """The metrics of the model by their names.
 
-        None where they cannot be measured, which is no reason to end a run, or where one process trains and ``stop`` asks for an end.
+        Those that cannot be measured are left out, which is no reason to end a run. So are all where one process trains and ``stop`` asks
+        for an end.
         """
         self._stop = stop
 
         def drawn(first: int, n: int, labels: Tensor | None) -> Tensor:
             return draw(model, self._sampler, self._processes.device, range(first, first + n), labels)
 
+        failed: Iterable[ZooError]
         try:
-            found = self._comparison.of(drawn, self._n, self._classes)[1]
+            _, found, failures = self._comparison.of(drawn, self._n)
+            failed = failures.values()
         except _Stopped:
             return {}
         except ZooError as error:
-            warnings.warn(f"samples could not be measured: {error.what}", RuntimeWarning, stacklevel=2)
-            return {}
+            found, failed = {}, [error]
+        for each in failed:
+            warnings.warn(f"samples could not be measured: {each.what}", RuntimeWarning, stacklevel=2)
         return {name: estimate.value for name, estimate in found.items()}
 
     def _look(self, n: int) -> None:
