@@ -2,15 +2,18 @@
 
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load, save
+from torch import Tensor
 
 import zoo_core
 from zoo_core.catalogue import CheckpointConfig, as_sampler, as_scheduler, default_sampler, family_of, read_config
@@ -21,11 +24,14 @@ from zoo_core.errors import (
     IncompatibleCheckpoint,
     NameConflictError,
     PluginLoadError,
+    ResourceError,
     UnknownNameError,
     UsageError,
     ZooError,
 )
 from zoo_core.hub import Files, fetch
+from zoo_core.images import to_uint8
+from zoo_core.interfaces import LogProb
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
 from zoo_core.samplers import Ancestral, Latent
@@ -178,7 +184,60 @@ def test_a_model_that_knows_nothing_but_classes_is_not_guided(denoiser: Pretrain
         denoiser.sample(1, labels=0, guidance=2.0)
 
 
-@pytest.mark.parametrize("labels", [3, -1, [0, 1], [0, 1, 3], [], [0, 1, 1.7], torch.zeros(3), "012"])
+def test_one_class_for_all_is_a_whole_number_of_any_kind(flow: Pretrained) -> None:
+    for one in (np.int64(1), torch.tensor(1), [1, 1], np.array([1, 1])):
+        assert torch.equal(flow.sample(2, labels=one), flow.sample(2, labels=1))  # type: ignore[arg-type]  # users have them
+
+
+ASKED: dict[str, Callable[[Pretrained, Tensor], object]] = {
+    "encode": lambda model, x: model.encode(x),
+    "reconstruct": lambda model, x: model.reconstruct(x),
+    "log_prob": lambda model, x: model.log_prob(x),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_samples_that_are_handed_over_are_floats_in_the_range_of_the_model(tmp_path: Path, name: str) -> None:
+    """Of any float type; a little out of range, as samples of a model may be; whoever hands over images from 0 to 1 is warned."""
+    config, ask = FakeConfig(shape=(1, 4, 4), bounded=True, classes=0), ASKED[name]
+    model = zoo_core.load(f"local:{write_checkpoint(tmp_path / 'images', Fake(config), config)}")
+    x = torch.linspace(-0.9, 0.9, 48).view(3, 1, 4, 4)
+    plain, wide = ask(model, x), ask(model, x.double().requires_grad_())
+    torch.testing.assert_close(*((each.value if isinstance(each, LogProb) else each) for each in (wide, plain)))
+    for wrong, words in {
+        "bytes": (to_uint8(x), "x must be floats, not uint8 -- zoo_core.images.from_uint8"),
+        "whole numbers": (x.long(), r"x must be floats, not int64 -- x.float\(\)"),
+        "levels": (255 * x.abs(), "x goes from .* to 230, and images from -1 to 1"),
+        "NaN": (torch.where(x > 0.8, math.nan, x), "x must be finite"),
+        "a list": (x.tolist(), "x must be a tensor, not list"),
+        "one": (x[0], r"x must have the shape \(n, 1, 4, 4\), not \(1, 4, 4\)"),
+    }.values():
+        with pytest.raises(UsageError, match=words):
+            ask(model, wrong)  # type: ignore[arg-type]  # wrong
+    with pytest.warns(RuntimeWarning, match=r"x goes from 0.05 to 0.95, and images from -1 to 1: 2 \* x - 1"):
+        ask(model, (x + 1) / 2)
+
+
+def test_latents_have_the_shape_of_the_prior_and_a_path_goes_between_whole_numbers(flow: Pretrained, denoiser: Pretrained) -> None:
+    for z in (torch.zeros(3, 5), torch.zeros(2), np.zeros((3, 2))):
+        with pytest.raises(UsageError, match="z must"):
+            flow.decode(z)  # type: ignore[arg-type]  # wrong
+    torch.testing.assert_close(flow.decode(torch.ones(2, 2).double()), flow.decode(torch.ones(2, 2)))
+    for model in (flow, denoiser):
+        with pytest.raises(UsageError, match=r"an image's number must be a whole number, not '1.5'"):
+            model.interpolate(0, 1.5)  # type: ignore[arg-type]  # wrong
+        assert torch.equal(model.interpolate(np.int64(0), 1, steps=3), model.interpolate(0, 1, steps=3))  # type: ignore[arg-type]  # users have them
+
+
+def test_what_is_no_choice_and_what_no_memory_holds_is_refused(flow: Pretrained) -> None:
+    for choice in (5, ("ddim",)):
+        with pytest.raises(ConfigError, match="sampler must be a name or a mapping of options, not"):
+            flow.sample(1, sampler=choice)  # type: ignore[arg-type]  # wrong
+    with pytest.raises(ResourceError, match="no memory for 1000000000000000 samples -- draw them in parts"):
+        flow.sample(10**15)
+
+
+@pytest.mark.parametrize("labels", [3, -1, [0, 1], [0, 1, 3], [], [0, 1, 1.7], torch.zeros(3), "012", {0, 1, 2}])
 def test_labels_that_do_not_fit_are_refused(labels: Any, flow: Pretrained) -> None:
     with pytest.raises(UsageError, match="labels"):
         flow.sample(3, labels=labels)

@@ -1,5 +1,7 @@
-"""What callers hand over, checked: whole numbers, noise levels, number types."""
+"""What callers hand over, checked: whole numbers, samples, labels, noise levels, number types."""
 
+import warnings
+from collections.abc import Sequence, Set
 from operator import index
 from typing import TYPE_CHECKING, SupportsIndex, cast
 
@@ -9,7 +11,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["dtype_of", "level", "whole"]
+    from zoo_core.interfaces import Event
+
+__all__ = ["classes_of", "dtype_of", "floats", "level", "whole", "within"]
 
 _DTYPES = ("float32", "bfloat16", "float16")
 
@@ -28,6 +32,67 @@ def whole(name: str, value: object, low: int = 0, high: int = 2**64 - 1) -> int:
         bounds = f"at least {low}" if number < low else f"at most {high}"
         raise UsageError(f"{name} must be {bounds}, not {str(number)[:40]}")
     return number
+
+
+def floats(name: str, x: object, shape: Sequence[int]) -> "Tensor":
+    """``x``, (n, *shape), without gradients.
+
+    Raises:
+        UsageError: it is no tensor of that shape, or not of floats.
+    """
+    import torch
+
+    if not isinstance(x, torch.Tensor):
+        raise UsageError(f"{name} must be a tensor, not {type(x).__name__}", "torch.as_tensor makes one")
+    if x.ndim == 0 or tuple(x.shape[1:]) != tuple(shape):
+        raise UsageError(f"{name} must have the shape (n, {', '.join(map(str, shape))}), not {tuple(x.shape)}")
+    if not x.is_floating_point():
+        hint = "zoo_core.images.from_uint8 makes them of 8-bit images" if x.dtype == torch.uint8 else "x.float() makes them"
+        raise UsageError(f"{name} must be floats, not {str(x.dtype).removeprefix('torch.')}", hint)
+    return x.detach()
+
+
+def within(x: "Tensor", event: "Event") -> "Tensor":
+    """``x``, samples of an event. Samples of a model may leave its range a little; a set of pixels from 0 to 1 is warned of.
+
+    Raises:
+        UsageError: they are not finite, or further out than the range is wide.
+    """
+    if not x.numel():
+        return x
+    low, high = map(float, x.aminmax())  # NaN is the end of whatever holds it
+    if not float("-inf") < low <= high < float("inf"):
+        raise UsageError("x must be finite")
+    if event.range is not None:
+        first, last = event.range
+        if low < 2 * first - last or high > 2 * last - first:
+            raise UsageError(f"x goes from {low:.3g} to {high:.3g}, and images from {first:g} to {last:g}", "2 * x / 255 - 1 of 8-bit ones")
+        if first < 0 <= low < high <= last:
+            told = f"x goes from {low:.3g} to {high:.3g}, and images from {first:g} to {last:g}: 2 * x - 1, if they were made from 0 to 1"
+            warnings.warn(told, RuntimeWarning, stacklevel=3)
+    return x
+
+
+def classes_of(labels: object, n: int, count: int) -> list[int]:
+    """One class for all of ``n`` rows, or one for each, as ints in 0 ... count - 1.
+
+    Raises:
+        UsageError: they are something else.
+    """
+    try:
+        values = [index(cast(SupportsIndex, labels))] * n
+    except TypeError:  # not one for all
+        try:
+            if isinstance(labels, Set | str | bytes):
+                raise TypeError(labels) from None
+            values = [index(label) for label in cast(Sequence[SupportsIndex], labels)]
+        except TypeError:
+            raise UsageError("labels must be whole numbers", "pass a class, or a list of them") from None
+        if len(values) != n:
+            raise UsageError(f"labels must be one class, or {n} of them, not {len(values)}") from None
+    if wrong := next((str(value)[:40] for value in values if not 0 <= value < count), ""):
+        raise UsageError(f"labels must be in 0 ... {count - 1}, not {wrong}")
+    return values
 
 
 def level(sigma: object, n: int) -> "Tensor":

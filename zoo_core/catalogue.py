@@ -116,7 +116,7 @@ def as_sampler(choice: "str | Mapping[str, Any] | Sampler", default: Sampler | N
     """
     if isinstance(choice, Sampler):
         return choice
-    values = {"name": choice} if isinstance(choice, str) else dict(choice)
+    values = _choice("sampler", choice)
     if "name" not in values and default is not None:
         values = {**encode(default), **values}
     return decode(Sampler, values, "sampler", prefer=prefer)  # type: ignore[type-abstract]  # decode finds the class that the name means
@@ -130,8 +130,13 @@ def as_scheduler(choice: "str | Mapping[str, Any] | Scheduler") -> Scheduler:
     """
     if isinstance(choice, Scheduler):
         return choice
-    values = {"name": choice} if isinstance(choice, str) else choice
-    return decode(Scheduler, values, "scheduler")  # type: ignore[type-abstract]  # decode finds the class that the name means
+    return decode(Scheduler, _choice("scheduler", choice), "scheduler")  # type: ignore[type-abstract]  # decode finds the class that the name means
+
+
+def _choice(kind: str, choice: object) -> dict[str, Any]:
+    if not isinstance(choice, str | Mapping):
+        raise ConfigError(f"{kind} must be a name or a mapping of options, not {type(choice).__name__}", f"`zoo list {kind}s` shows names")
+    return {"name": choice} if isinstance(choice, str) else dict(choice)
 
 
 def incapable(what: str, capability: str, hint: str = "") -> CapabilityError:

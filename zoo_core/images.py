@@ -65,7 +65,7 @@ def exact_uint8(images: Tensor) -> Tensor:
     off = (levels - levels.round().clamp(0, 255)).abs()
     if not bool((off <= 1e-3).all()):
         wrong = images[~(off <= 1e-3)][0].item()
-        raise UsageError(f"{wrong:.6g} is no level of an 8-bit image in [-1, 1]", "round it: images.from_uint8(images.to_uint8(x))")
+        raise UsageError(f"{wrong:.6g} is no level of an 8-bit image in [-1, 1]", "with zoo_core.images: from_uint8(to_uint8(x))")
     return levels.round().to(torch.uint8)
 
 

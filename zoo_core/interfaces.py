@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
+from zoo_core.arguments import whole
 from zoo_core.config import Tagged
 from zoo_core.errors import UsageError
 
@@ -168,9 +169,7 @@ class LogProb:
         """
         if self.space == "binary":
             raise UsageError("bits per dimension are not told of binary images", "tell nats: the metric nll")
-        if dims < 1:
-            raise UsageError(f"dims must be at least 1, not {dims}", "pass the product of the event's shape")
-        return -self.value / (dims * log(2))
+        return -self.value / (whole("dims", dims, 1) * log(2))
 
 
 @runtime_checkable

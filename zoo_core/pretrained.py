@@ -4,18 +4,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
 from functools import cached_property
-from math import isfinite
-from operator import index
 from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from zoo_core import likelihood
-from zoo_core.arguments import dtype_of, level, whole
+from zoo_core.arguments import classes_of, dtype_of, floats, level, whole, within
 from zoo_core.cards import ModelCard, parse
 from zoo_core.catalogue import CheckpointConfig, as_sampler, as_scheduler, default_sampler, incapable
-from zoo_core.errors import CapabilityError, ConfigError, UsageError, ZooError
+from zoo_core.errors import CapabilityError, ConfigError, ResourceError, UsageError, ZooError
 from zoo_core.hub import CARD, Files
 from zoo_core.images import exact_uint8
 from zoo_core.inpainting import given
@@ -145,6 +143,7 @@ class Pretrained:
 
         Raises:
             UsageError: n, first or batch_size is out of range, or labels do not fit.
+            ResourceError: there is no memory for so many.
             ConfigError: there is no such sampler or scheduler, or one of its options is wrong.
             CapabilityError: the model cannot do what the sampler, the labels or guidance need.
             ZooError: the sampler, or the model, made something else than samples.
@@ -152,7 +151,7 @@ class Pretrained:
         n, first, (chosen, sigmas) = whole("n", n, 1), whole("first", first), self._walk(sampler, scheduler)
         classes = self._labels(labels, n, first)
         model = self.model if guidance is None else self._guided(guidance, classes)
-        out = torch.empty(n, *self.event.shape)
+        out = _room(n, self.event.shape)
         for rows, rng in self._batches(n, batch_size, seed, first):
             with self._inference():
                 y = None if classes is None else classes[rows]
@@ -232,6 +231,7 @@ class Pretrained:
             sampler: for models that denoise; ``ddim`` when None, so that nothing but the start differs along the path.
         """
         steps, seed = whole("steps", steps, 2), whole("seed", seed)
+        a, b = (end if isinstance(end, Tensor) else whole("an image's number", end) for end in (a, b))
         weights = torch.linspace(0, 1, steps, device=self.device)
         if labels is None and isinstance(a, int) and getattr(self.model, "needs_labels", False):
             labels = a % cast(Labelled, self.model).num_classes
@@ -254,12 +254,18 @@ class Pretrained:
     def encode(self, x: Tensor, labels: "int | Sequence[int] | Tensor | None" = None) -> Tensor:
         """Latents of samples ``x`` (n, *event.shape): the exact inverse of ``decode`` for a flow, the posterior's mean for a VAE."""
         self._require("encode", "encode samples")
-        return self._run(cast(Encoder, self.model).encode, self._samples(x), self._labels(labels, len(x)))
+        return self._run(cast(Encoder, self.model).encode, within(self._samples(x), self.event), self._labels(labels, len(x)))
 
     def decode(self, z: Tensor, labels: "int | Sequence[int] | Tensor | None" = None) -> Tensor:
         """Samples (n, *event.shape) from latents."""
         self._require("decode", "decode latents")
-        return self._run(cast(Decoder, self.model).decode, z.to(self.device), self._labels(labels, len(z)))
+        z = floats("z", z, self._latent_shape).to(self.device)
+        return self._run(cast(Decoder, self.model).decode, z, self._labels(labels, len(z)))
+
+    @cached_property
+    def _latent_shape(self) -> tuple[int, ...]:
+        with self._inference():
+            return tuple(cast(Decoder, self.model).prior(ImageRng(0, [0], self.device)).shape[1:])
 
     def reconstruct(self, x: Tensor, labels: "int | Sequence[int] | Tensor | None" = None) -> Tensor:
         """``decode(encode(x))``, (n, *event.shape)."""
@@ -299,14 +305,10 @@ class Pretrained:
             ConfigError: the ODE was not solved in as many evaluations as it may take.
             ZooError: the model gives values that are not finite.
         """
-        x, chosen = self._samples(x), self.log_prob_method(method)
+        x, chosen = within(self._samples(x), self.event), self.log_prob_method(method)
         n = whole("the number of rows of x", len(x), 1)
         seed, first, size = whole("seed", seed), whole("first", first), whole("batch_size", batch_size, 1)
         draws, classes = None if k is None else whole("k", k, 1), self._labels(labels, n)
-        # The ends are finite only where all is: NaN is the end of whatever holds it.
-        low, high = map(float, x.aminmax())
-        if not (isfinite(low) and isfinite(high)):
-            raise UsageError("x must be finite")
         found = []
         for begin in range(0, n, size):
             rows = slice(begin, min(begin + size, n))
@@ -314,7 +316,7 @@ class Pretrained:
             with self._inference(torch.float32):
                 each = x[rows].float(), rng, None if classes is None else classes[rows], draws
                 found.append(self._log_prob(chosen, *each))
-            _check_space(x[rows], found[-1].space, low, high)
+            _check_space(x[rows], found[-1].space)
         return _joined(found)
 
     def log_prob_method(self, method: str | None = None) -> str:
@@ -360,9 +362,9 @@ class Pretrained:
         return self._rows(cast(Classify, self.model).classify, x, batch_size)
 
     def _rows(self, function: Callable[[Tensor], Tensor], x: Tensor, batch_size: int) -> Tensor:
-        size = whole("batch_size", batch_size, 1)
-        parts = [x[first : first + size] for first in range(0, max(len(x), 1), size)]
-        return torch.cat([self._run(lambda rows, _: function(rows), self._samples(part), None) for part in parts])
+        size, x = whole("batch_size", batch_size, 1), within(floats("x", x, self.event.shape), self.event)
+        parts = [x[first : first + size].to(self.device) for first in range(0, max(len(x), 1), size)]
+        return torch.cat([self._run(lambda rows, _: function(rows), part, None) for part in parts])
 
     def _walk(self, sampler: Any, scheduler: Any) -> tuple[Sampler, tuple[float, ...]]:
         chosen = self.sampler if sampler is None else as_sampler(sampler, self.sampler)
@@ -378,7 +380,7 @@ class Pretrained:
 
     def _run(self, function: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
         with self._inference():
-            return function(x, labels).float().cpu()
+            return function(x.float(), labels).float().cpu()
 
     def _latent(self, end: "int | Tensor", seed: int, labels: int | None) -> Tensor:
         if isinstance(end, Tensor):
@@ -387,11 +389,7 @@ class Pretrained:
             return cast(Decoder, self.model).prior(ImageRng(seed, [end], self.device))[0]
 
     def _samples(self, x: Tensor) -> Tensor:
-        if not isinstance(x, Tensor):
-            raise UsageError(f"x must be a tensor, not {type(x).__name__}", "torch.as_tensor makes one")
-        if x.ndim == 0 or tuple(x.shape[1:]) != self.event.shape:
-            raise UsageError(f"x must have the shape (n, {', '.join(map(str, self.event.shape))}), not {tuple(x.shape)}")
-        return x.to(self.device)
+        return floats("x", x, self.event.shape).to(self.device)
 
     def _require(self, capability: str, what: str) -> None:
         if capability not in self.capabilities:
@@ -411,15 +409,7 @@ class Pretrained:
                 raise UsageError(f"{self.name} needs labels: it knows nothing but classes", "pass labels=")
             return torch.arange(first, first + n, device=self.device) % cast(Labelled, self.model).num_classes
         self._require_labels("look at labels")
-        classes = cast(Labelled, self.model).num_classes
-        try:
-            values = [labels] * n if isinstance(labels, int) else [index(label) for label in labels]
-        except TypeError:
-            raise UsageError("labels must be whole numbers", "pass a class, or a list of them") from None
-        if len(values) != n:
-            raise UsageError(f"labels must be one class, or {n} of them, not {len(values)}")
-        if wrong := next((str(value)[:40] for value in values if not 0 <= value < classes), ""):
-            raise UsageError(f"labels must be in 0 ... {classes - 1}, not {wrong}")
+        values = classes_of(labels, n, cast(Labelled, self.model).num_classes)
         return torch.tensor(values, dtype=torch.int64, device=self.device)
 
     def _guided(self, scale: float, labels: Tensor | None) -> Guided:
@@ -453,6 +443,13 @@ class Pretrained:
             yield
 
 
+def _room(n: int, shape: Sequence[int]) -> Tensor:
+    try:
+        return torch.empty(n, *shape)
+    except (RuntimeError, MemoryError) as error:
+        raise ResourceError(f"no memory for {n} samples", "draw them in parts: first= is the number of the first one") from error
+
+
 def _drawn(sampler: Sampler, x: object, wanted: Tensor) -> Tensor:
     """What a sampler returned, which must be as ``wanted``: assigned to its place, one row would silently do for all."""
     if not isinstance(x, Tensor) or x.shape != wanted.shape or not x.is_floating_point():
@@ -462,11 +459,11 @@ def _drawn(sampler: Sampler, x: object, wanted: Tensor) -> Tensor:
     return x
 
 
-def _check_space(x: Tensor, space: str, low: float, high: float) -> None:
-    """Raises UsageError unless ``x``, from ``low`` to ``high``, is of the space that a log-probability says it is of."""
+def _check_space(x: Tensor, space: str) -> None:
+    """Raises UsageError unless ``x`` is of the space that a log-probability says it is of."""
     if space == "uint8":
         exact_uint8(x)
-    if space == "binary" and not -1 <= low <= high <= 1:
+    if space == "binary" and x.abs().amax() > 1:
         raise UsageError("x must be in [-1, 1] for a model of binary images: -1 is 0, 1 is 1, and what is grey between them is drawn")
 
 
