@@ -259,6 +259,7 @@ def test_points_are_drawn_as_a_scatter_plot_and_not_clipped(zoo: Zoo, fakes: Pat
 def test_naming_a_sampler_starts_from_its_own_defaults(zoo: Zoo, fakes: Path) -> None:
     assert "ancestral: steps=50, eta=0.0" in zoo("sample", "fake-images", "-n", 1, "--sampler", "ddim").err
     assert "ancestral: steps=5, eta=1.0" in zoo("sample", "fake-images", "-n", 1).err
+    assert " on karras: rho=7.0" in zoo("sample", "fake-images", "-n", 1, "--scheduler", "karras").err
 
 
 BAD_USE: dict[str, tuple[int, tuple[str, ...]]] = {

@@ -139,7 +139,7 @@ def test_the_command_tells_them_in_three_ways(tmp_path: Path) -> None:
     with fake_zoo():
         plain, text, data = run(*names), run(*names, "--markdown"), run(*names, "--json")
         assert [line.split()[0] for line in plain.stdout.splitlines()[2:]] == [names[1], names[0]]
-        assert f"{names[2]} has no numbers" in plain.stderr
+        assert f"{names[2]} has no numbers: `zoo evaluate {names[2]} --out {tmp_path / 'c'}/metrics.json`" in plain.stderr
         assert f"| `{names[1]}` | 10,000 | 1 | | 1 ± 0.25 |" in text.stdout
         assert json.loads(data.stdout) == {names[0]: [of_samples(value=2.0)], names[1]: [of_samples(value=1.0)], names[2]: []}
         with pytest.raises(UsageError, match=r"leave one out"):

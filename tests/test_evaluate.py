@@ -16,7 +16,7 @@ import zoo_core.evaluation.evaluate
 import zoo_core.evaluation.gathering
 import zoo_core.evaluation.real
 from zoo_core.cli.evaluate import evaluate as command
-from zoo_core.errors import CapabilityError, ConfigError, UnknownNameError, UsageError, ZooError
+from zoo_core.errors import CapabilityError, ConfigError, ResourceError, UnknownNameError, UsageError, ZooError
 from zoo_core.evaluation.comparison import Comparison
 from zoo_core.evaluation.distances import frechet
 from zoo_core.evaluation.evaluate import _options, data_of, evaluate, evaluations, metric, space_for
@@ -367,6 +367,13 @@ def test_a_metric_that_fails_is_named_and_takes_no_other_with_it(
     done = CliRunner().invoke(command, [checkpoint, "--metrics", "kid,fd", "-n", "40"])
     assert done.exit_code == 1
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["METRIC", "fd"]
+
+
+def test_where_nothing_can_be_written_nothing_is_measured(checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo_core.files.os.access", lambda path, mode: Path(path) != tmp_path)
+    monkeypatch.setattr(Pretrained, "sample", lambda *args, **options: pytest.fail("drawn"))
+    with pytest.raises(ResourceError, match="no permission"):
+        evaluate(checkpoint, ["fd"], n=9, out=tmp_path / "new" / "metrics.json")
 
 
 def test_only_fields_are_options() -> None:

@@ -198,6 +198,13 @@ def test_a_folder_without_local_before_it_is_told_how_to_write_it(tmp_path: Path
         fetch("cat")
 
 
+def test_a_run_that_is_not_finished_is_told_from_no_run(tmp_path: Path) -> None:
+    (tmp_path / "run" / "steps").mkdir(parents=True)
+    (tmp_path / "run" / "recipe.json").write_text("{}")
+    with pytest.raises(NotFoundError, match=r"the run in .*run is not finished -- the same `zoo train` command goes on"):
+        fetch(f"local:{tmp_path / 'run'}")
+
+
 def test_a_folder_is_told_how_to_write_it_by_a_hub_that_answers_too(
     hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,9 +4,25 @@ import os
 import uuid
 from pathlib import Path
 
-from zoo_core.errors import ResourceError
+from zoo_core.errors import ResourceError, UsageError
 
-__all__ = ["write_file"]
+__all__ = ["check_folder", "write_file"]
+
+
+def check_folder(path: Path) -> Path:
+    """``path``, if the nearest folder above it that exists can be written to.
+
+    Raises:
+        UsageError: it is no folder.
+        ResourceError: it must not be written to.
+    """
+    above = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+    folder = above.parent if above.is_file() and above == path.absolute() else above
+    if not folder.is_dir():
+        raise UsageError(f"cannot write to {folder}: it is no folder", "choose another --out")
+    if not os.access(folder, os.W_OK):
+        raise ResourceError(f"cannot write to {folder}: no permission", "choose another --out")
+    return path
 
 
 def write_file(path: Path, data: bytes) -> None:

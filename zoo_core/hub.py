@@ -95,6 +95,9 @@ def _local(reference: Reference) -> Files:
         is_folder, is_whole = folder.is_dir(), (folder / CONFIG).exists()
     except OSError as error:
         raise ResourceError(f"cannot read {folder}: {error.strerror or error}") from error
+    run = folder.parent if folder.name == "export" else folder
+    if not is_folder and (run / "recipe.json").is_file() and (run / "steps").is_dir():
+        raise NotFoundError(f"the run in {run} is not finished", "the same `zoo train` command goes on with it, and exports its result")
     if not is_folder:
         raise NotFoundError(f"there is no folder {folder}", "local:PATH is the folder of a checkpoint or of a training run")
     if not is_whole:

@@ -137,6 +137,8 @@ def curves(
 
     None is a step at which there was no value.
     """
+    from matplotlib.ticker import LogLocator
+
     figure, axes = _figure(7, 4)
     least = math.inf
     for i, (name, column) in enumerate(values.items()):
@@ -150,6 +152,9 @@ def curves(
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("{x:g}")
+        low, high = axes.get_ylim()
+        if high < 10 * low:  # else the curve would lie below, or above, the only numbers
+            axes.yaxis.set_minor_locator(LogLocator(subs=(1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)))
     axes.grid(alpha=0.3, which="both", linewidth=0.5)
     axes.set_xlabel("training step")
     axes.set_ylabel("loss")
@@ -220,7 +225,10 @@ def _apart(places: Sequence[float]) -> list[float]:
 
 
 def _smooth(points: Sequence[float]) -> list[float]:
-    """The mean of each point and as many neighbours to the left as to the right: 2 % of the curve, fewer at its ends."""
+    """The mean of each point and as many neighbours to the left as to the right: 2 % of the curve, fewer at its ends.
+
+    Fewest at the beginning, where a loss is so steep that the mean of many lies far above it.
+    """
     most, last = max(1, len(points) // 50), len(points) - 1
-    reaches = [min(most, i, last - i) for i in range(len(points))]
+    reaches = [min(most, i // 3, last - i) for i in range(len(points))]
     return [sum(points[i - reach : i + reach + 1]) / (2 * reach + 1) for i, reach in enumerate(reaches)]

@@ -395,9 +395,9 @@ class Pretrained:
         if capability not in self.capabilities:
             raise incapable(f"{self.name} cannot {what}: its model lacks {capability}", capability)
 
-    def _require_labels(self, what: str) -> None:
+    def _require_labels(self, what: str, hint: str) -> None:
         if "labels" in self.family.capabilities and "labels" not in self.capabilities:
-            raise CapabilityError(f"{self.name} cannot {what}: this checkpoint was trained without labels", "leave the labels out")
+            raise CapabilityError(f"{self.name} cannot {what}: this checkpoint was trained without labels", hint)
         self._require("labels", what)
 
     def _labels(self, labels: "int | Sequence[int] | Tensor | None", n: int, first: int | None = None) -> Tensor | None:
@@ -408,14 +408,14 @@ class Pretrained:
             if first is None:
                 raise UsageError(f"{self.name} needs labels: it knows nothing but classes", "pass labels=")
             return torch.arange(first, first + n, device=self.device) % cast(Labelled, self.model).num_classes
-        self._require_labels("look at labels")
+        self._require_labels("look at labels", "leave the labels out")
         values = classes_of(labels, n, cast(Labelled, self.model).num_classes)
         return torch.tensor(values, dtype=torch.int64, device=self.device)
 
     def _guided(self, scale: float, labels: Tensor | None) -> Guided:
         self._require("denoise", "be guided")
         if labels is None:
-            self._require_labels("be guided")
+            self._require_labels("be guided", "leave guidance out")
             raise UsageError("guidance needs labels", "pass labels=, or --labels on the command line")
         if getattr(self.model, "needs_labels", False):
             raise CapabilityError(f"{self.name} cannot be guided: it knows nothing but classes", "leave guidance out")

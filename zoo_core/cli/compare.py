@@ -33,7 +33,8 @@ def compare(references: tuple[str, ...], as_markdown: bool, as_json: bool) -> No
 
     if as_markdown and as_json:
         raise UsageError("--markdown and --json are two ways to print", "leave one out")
-    found = {reference: _records(info(reference)) for reference in dict.fromkeys(references or checkpoints())}
+    facts = {reference: info(reference) for reference in dict.fromkeys(references or checkpoints())}
+    found = {reference: _records(each) for reference, each in facts.items()}
     if as_json:
         echo_json({name: list(records) for name, records in found.items()})
         return
@@ -46,7 +47,8 @@ def compare(references: tuple[str, ...], as_markdown: bool, as_json: bool) -> No
             table(board.columns, board.rows)
     for name in references:
         if not found[name]:
-            say(inert(f"zoo: {name} has no numbers: `zoo evaluate {name} --out metrics.json` measures some"))
+            out = f" --out {facts[name]['folder']}/metrics.json" if name.startswith("local:") else ""
+            say(inert(f"zoo: {name} has no numbers: `zoo evaluate {name}{out}` measures some"))
 
 
 def _records(facts: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -10,10 +10,11 @@ from zoo_core import __version__
 from zoo_core.catalogue import as_sampler, read_config
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.options import OF_SCHEDULER, data_option, scheduler_option
-from zoo_core.cli.sample import check_folder, progress
+from zoo_core.cli.sample import progress
 from zoo_core.config import apply_overrides, encode, load_json
 from zoo_core.curves import Curve, curve, read_metrics
 from zoo_core.errors import UsageError
+from zoo_core.files import check_folder
 from zoo_core.hub import TRAINING, WEIGHTS, fetch
 from zoo_core.numbers import METRICS, numbers
 from zoo_core.quality import panels

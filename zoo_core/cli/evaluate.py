@@ -86,18 +86,14 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
                 on_record=records.append,
             )
         Processes.leave()
+        if out and os.environ.get("RANK", "0") == "0":
+            say(inert(f"{out}: {len(records)} record{'s' if len(records) > 1 else ''}"))
     finally:  # what was measured before something failed, or Ctrl-C
         if records and os.environ.get("RANK", "0") == "0":
-            _tell(records, out, as_json)
-
-
-def _tell(records: list[dict[str, Any]], out: Path | None, as_json: bool) -> None:
-    if out:
-        say(inert(f"{out}: {len(records)} records"))
-    if as_json:
-        echo_json({"metrics": records})
-    else:
-        _show(records)
+            if as_json:
+                echo_json({"metrics": records})
+            else:
+                _show(records)
 
 
 def _of_metrics(options: list[str]) -> tuple[dict[str, Any], list[str]]:

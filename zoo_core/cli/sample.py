@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +17,8 @@ from zoo_core.catalogue import CheckpointConfig, as_sampler, default_sampler, fa
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.options import OF_SCHEDULER, refuse_name, scheduler_option
 from zoo_core.config import apply_overrides, encode
-from zoo_core.errors import ResourceError, UsageError
+from zoo_core.errors import UsageError
+from zoo_core.files import check_folder
 from zoo_core.hub import WEIGHTS, fetch
 from zoo_core.interfaces import Labelled, OnStep, Sampler, Scheduler
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from zoo_core.pretrained import Pretrained
 
-__all__ = ["SEED", "OutPath", "check_folder", "choose_device", "progress", "sample"]
+__all__ = ["SEED", "OutPath", "choose_device", "progress", "sample"]
 
 SEED = click.IntRange(0, 2**64 - 1)
 _SUFFIXES = (".png", ".npz")
@@ -107,12 +107,15 @@ def sample(
     classes = _classes(labels) if labels is not None else None
     path = _checked(out or Path(f"{files.name}.png"))
     from zoo_core.assembly import assemble
+    from zoo_core.images import is_image
 
     model = assemble(files, config, device=choose_device(device), dtype=dtype)
     if classes is None and getattr(model.model, "needs_labels", False):
         classes = list(range(cast(Labelled, model.model).num_classes))
     if classes and "labels" in model.capabilities:
         _check_classes(classes, cast(Labelled, model.model).num_classes)
+    if not path.suffix and not is_image(model.event.shape):
+        raise UsageError(f"--out {path}: a folder of pictures, and {files.name} draws none", "name a .npz, or a .png for a plot of points")
     chosen_labels = [classes[i % len(classes)] for i in range(n)] if classes else None
     started = time.perf_counter()
     with progress(math.ceil(n / batch_size), chosen, model, schedule) as on_step:
@@ -128,7 +131,8 @@ def sample(
         )
     record = _record(model, chosen, schedule, seed=seed, n=n, labels=chosen_labels, guidance=guidance, batch_size=batch_size)
     _write(path, made, record, chosen_labels, len(classes or ()))
-    say(inert(f"{path}: {n} from {files.name}, seed {seed}, {describe(encode(chosen))}; {time.perf_counter() - started:.1f} s"))
+    walk = describe(encode(chosen)) + (f" on {describe(encode(schedule))}" if schedule else "")
+    say(inert(f"{path}: {n} from {files.name}, seed {seed}, {walk}; {time.perf_counter() - started:.1f} s"))
 
 
 def _check_classes(classes: list[int], count: int) -> None:
@@ -164,22 +168,6 @@ def _checked(path: Path) -> Path:
     if path.suffix and path.is_dir():
         raise UsageError(f"--out {path} is a folder", "name a file, or a folder without a suffix")
     return check_folder(path)
-
-
-def check_folder(path: Path) -> Path:
-    """``path``, if the nearest folder above it that exists can be written to.
-
-    Raises:
-        UsageError: it is no folder.
-        ResourceError: it must not be written to.
-    """
-    above = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
-    folder = above.parent if above.is_file() and above == path.absolute() else above
-    if not folder.is_dir():
-        raise UsageError(f"cannot write to {folder}: it is no folder", "choose another --out")
-    if not os.access(folder, os.W_OK):
-        raise ResourceError(f"cannot write to {folder}: no permission", "choose another --out")
-    return path
 
 
 def choose_device(device: str) -> str:

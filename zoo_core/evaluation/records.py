@@ -8,7 +8,7 @@ from typing import Any
 from zoo_core.config import dump_json, load_json
 from zoo_core.evaluation.references import REFERENCE, read_references, with_reference
 from zoo_core.evaluation.statistics import Moments
-from zoo_core.files import write_file
+from zoo_core.files import check_folder, write_file
 from zoo_core.numbers import numbers
 
 __all__ = ["check_kept", "keep"]
@@ -24,7 +24,7 @@ def check_kept(path: Path) -> None:
     beside = path.with_name(REFERENCE)
     if beside.exists():
         read_references(beside.read_bytes())
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_folder(path)
 
 
 def keep(path: Path, records: Sequence[Mapping[str, Any]], moments: Mapping[str, Moments]) -> None:

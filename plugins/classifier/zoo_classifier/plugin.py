@@ -31,7 +31,7 @@ def zoo_specs() -> Iterable[Spec]:
             name="fashion-mnist",
             family="classifier",
             target="zoo_classifier.recipes:FASHION_MNIST",
-            summary="clothing, a quarter of an hour on one CPU core",
+            summary="clothing, half an hour on one CPU core",
         ),
         RecipeSpec(
             name="cifar10",

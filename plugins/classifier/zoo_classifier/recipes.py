@@ -36,7 +36,7 @@ FASHION_MNIST = Recipe(
     fit=_fit(5500),
     data=FashionMNISTConfig(flip=True),
 )
-"""Articles of clothing, in about a quarter of an hour on one CPU core: twelve epochs.
+"""Articles of clothing, in about half an hour on one CPU core: twelve epochs.
 
 Blanked squares and larger shifts cost more than they gain in so few: at 600 steps, 1 % of accuracy.
 """

@@ -29,7 +29,7 @@ def zoo_specs() -> Iterable[Spec]:
             summary="L1 or squared error of the noise at random levels",
         ),
         RecipeSpec(
-            name="course", family="ddpm", target="zoo_ddpm.recipes:COURSE", summary="32x32 photographs on two CPU cores, about an hour"
+            name="course", family="ddpm", target="zoo_ddpm.recipes:COURSE", summary="32x32 photographs, an hour and a half on one CPU core"
         ),
         RecipeSpec(
             name="paper", family="ddpm", target="zoo_ddpm.recipes:PAPER", summary="CIFAR-10 as in Ho et al. 2020, 35.7 M parameters"

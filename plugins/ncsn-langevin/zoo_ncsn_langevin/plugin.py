@@ -32,7 +32,7 @@ def zoo_specs() -> Iterable[Spec]:
             paper=PAPER,
             summary="denoising, implicit or sliced score matching at random noise levels",
         ),
-        _recipe("mnist", "MNIST", "digits, an hour and a half on one CPU core"),
+        _recipe("mnist", "MNIST", "digits, two hours on one CPU core"),
         _recipe("gaussian-mixture", "GAUSSIAN_MIXTURE", "two Gaussians in the plane, minutes on one CPU core"),
         _recipe("paper-v1", "PAPER_V1", "CIFAR-10 as in Song & Ermon 2019, 10 levels"),
         _recipe("paper-v2", "PAPER_V2", "CIFAR-10 as in Song & Ermon 2020, 232 levels"),

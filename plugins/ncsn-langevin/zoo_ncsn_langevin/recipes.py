@@ -38,7 +38,7 @@ MNIST = Recipe(
     data=MNISTConfig(),
     sampler=Ancestral(steps=50),
 )
-"""Digits, in about an hour and a half on one CPU core: eleven epochs.
+"""Digits, in about two hours on one CPU core: eleven epochs.
 
 What made small nets good here: the preconditioning of EDM, noise up to sigma 20, where nothing of the digit is left to see, and many small
 batches rather than few large ones. In the same time a wide first stage with one block a stage learns more than a narrow one with two.
