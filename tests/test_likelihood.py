@@ -264,6 +264,9 @@ def test_the_reconstruction_is_the_mass_between_two_levels() -> None:
     assert -found.reconstruction[5].item() / 4 == pytest.approx(tail, rel=0.01)
     assert found.reconstruction.isfinite().all()
     assert (found.consistency == 0).all()
+    noisy = bound(gaussian(0, std=1e-3, mean=0.2, scheduler=Linear(T=1, beta_1=0.3, beta_T=0.3)), x, ImageRng(0, range(6)))
+    cdf = torch.distributions.Normal(torch.tensor(0.2).double(), math.sqrt(0.3)).cdf(edges.double())
+    torch.testing.assert_close((-noisy.reconstruction / 4)[2:4], cdf.diff().log()[[140, 153]], atol=0.02, rtol=0)
 
 
 def test_the_bound_is_below_the_likelihood_and_tight_as_steps_grow() -> None:
@@ -294,6 +297,14 @@ def test_levels_drawn_at_random_stand_for_all() -> None:
     assert abs(float(some.value.mean() - every.value.mean())) < 4 * stderr
     assert float(some.stderr.square().mean().sqrt()) == pytest.approx(float(some.value.std()), rel=0.15)
     assert bound(made, x[:3], ImageRng(0, range(3)), k=1).stderr is None
+
+
+@pytest.mark.parametrize("T", [2, 3])
+def test_each_level_has_its_turn_and_its_weight(T: int) -> None:
+    made, x = gaussian(T), rows(1).expand(4000, *SHAPE)
+    drawn = bound(made, x, StepRng(0, 0, 4000), k=1).consistency
+    expected = longhand(made, x[:1])["consistency"].item()
+    assert abs(drawn.mean().item() - expected) < 4 * drawn.std().item() / math.sqrt(4000) < 0.1 * expected
 
 
 @pytest.mark.parametrize("k", [None, 3])
