@@ -16,6 +16,7 @@ import zoo_core.evaluation.evaluate
 import zoo_core.evaluation.gathering
 import zoo_core.evaluation.real
 from zoo_core.cli.evaluate import evaluate as command
+from zoo_core.cli.progress import Images
 from zoo_core.errors import CapabilityError, ConfigError, ResourceError, UnknownNameError, UsageError, ZooError
 from zoo_core.evaluation.comparison import Comparison
 from zoo_core.evaluation.distances import frechet
@@ -34,7 +35,7 @@ from zoo_core.registry import registry
 from zoo_core.specs import MetricSpec
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import IMAGES, FakeConfig, FakeDataConfig
-from zoo_core.training.data import load_data
+from zoo_core.training.data import Data, load_data
 from zoo_core.training.fit import fit
 from zoo_core.training.processes import Processes
 
@@ -367,6 +368,42 @@ def test_a_metric_that_fails_is_named_and_takes_no_other_with_it(
     done = CliRunner().invoke(command, [checkpoint, "--metrics", "kid,fd", "-n", "40"])
     assert done.exit_code == 1
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["METRIC", "fd"]
+
+
+def test_a_distance_to_the_training_data_needs_no_data_where_the_checkpoint_carries_its_statistics(
+    checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And has the number that it has with them."""
+    out = tmp_path / "run" / "export" / "metrics.json"
+    [before] = evaluate(checkpoint, ["fd"], n=40, out=out)
+    [by_data] = evaluate(checkpoint, ["fd"], n=40, data=data_of(load(checkpoint).files))
+
+    def absent(config: object) -> Data:
+        raise ConfigError("it is not here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zoo_core.evaluation.real, "load_data", absent)
+        [after], [all_of_them] = evaluate(checkpoint, ["fd"], n=40, out=out), evaluate(checkpoint, ["fd"])
+        with pytest.raises(ConfigError, match="it is not here"):
+            evaluate(checkpoint, ["fd", "precision"], n=40)
+    assert before["value"] == by_data["value"] == pytest.approx(after["value"], rel=1e-9)
+    assert (after["data"], after["n"]) == (before["data"], {"real": 256, "drawn": 40})
+    assert all_of_them["n"] == {"real": 256, "drawn": 256}
+    assert len(json.loads(out.read_text())["metrics"]) == 1
+    # Statistics of data that has changed since are not mixed with it.
+    other = load_data(replace(data_of(load(checkpoint).files), count=100))  # type: ignore[call-arg]  # FakeDataConfig has one
+    monkeypatch.setattr(zoo_core.evaluation.real, "load_data", lambda config: other)
+    kid, fd = evaluate(checkpoint, ["kid", "fd"], n=40)
+    assert kid["n"]["real"] == fd["n"]["real"] == 100
+
+
+def test_in_a_pipe_progress_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = iter([0.0, 10.0, 31.0, 31.0, 40.0])
+    monkeypatch.setattr("zoo_core.cli.progress.time.monotonic", lambda: next(seconds))
+    with Images() as progress:
+        for _ in range(3):
+            progress(1000)
+    assert capsys.readouterr().err == "2,000 images so far, real ones included\n"
 
 
 def test_where_nothing_can_be_written_nothing_is_measured(checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

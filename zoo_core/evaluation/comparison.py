@@ -79,7 +79,7 @@ class Comparison:
     def of(self, draw: Draw, n: int | None) -> tuple[Gathered, dict[str, Estimate], dict[str, ZooError]]:
         """Samples 0 ... n - 1, as many as there are real ones when None, each metric of them, and why it failed where one did."""
         real = self.real
-        drawn = self._gathering.drawn(draw, n or len(self.data.data), self.data.shape, self._classes)
+        drawn = self._gathering.drawn(draw, n or real.count or len(self.data.data), self.data.shape, self._classes)
         found, failed = {}, {}
         for name, metric in self.metrics.items():
             try:

@@ -19,6 +19,7 @@ from zoo_core.evaluation.gathering import OnBatch
 from zoo_core.evaluation.metrics import Answers, DataMetric, Metric
 from zoo_core.evaluation.real import Real
 from zoo_core.evaluation.records import check_kept, keep
+from zoo_core.evaluation.references import REFERENCE, moments_of
 from zoo_core.evaluation.spaces import IDENTITY, space
 from zoo_core.hub import TRAINING, WEIGHTS, Files
 from zoo_core.images import is_image
@@ -61,6 +62,16 @@ def data_of(files: Files, changes: Sequence[str] = ()) -> DatasetConfig:
         if isinstance(plain, dict):
             return decode(DatasetConfig, apply_overrides(plain, changes), f"{TRAINING}: data")
     raise ConfigError(f"{files.name} does not say what data it was trained on", "pass --data")
+
+
+def _trained_on(model: Pretrained) -> Real:
+    """The data that a model was trained on. Where the checkpoint carries its statistics, a distance to it needs no more."""
+    config, trained = data_of(model.files), model.files.json(TRAINING).get("data", {})
+    digest = trained.get("digest", "") if isinstance(trained, dict) else ""
+    carried = moments_of(model.files.read(REFERENCE), digest) if digest and REFERENCE in model.files.names else {}
+    real = Real(config, model.event.shape, digest=digest if carried else "")
+    real.moments = carried
+    return real
 
 
 def space_for(config: DatasetConfig, shape: Sequence[int]) -> str:
@@ -254,7 +265,8 @@ def evaluate(
         metrics: their names; ``zoo list metrics``.
         options: of the metrics, by their names: ``{"bpd": {"method": "bound"}}``.
         n: how many samples to draw, as many as there are real ones when None; for a metric of data, how many of these to take, at random.
-        data: the real samples; those that the checkpoint was trained on when None.
+        data: the real samples; those that the checkpoint was trained on when None. Of these, a metric that needs no more than mean and
+            covariance, such as ``fd``, takes them from the checkpoint's own reference.safetensors where it has one.
         features: the name of a feature space; see :func:`zoo_core.evaluation.spaces.space`. That of the data when None.
         samplers: each as :meth:`Pretrained.sample` takes it, and each is measured. None is the checkpoint's own.
         scheduler: of the noise levels, for all samplers, as :meth:`Pretrained.sample` takes it. None is the model's own.
@@ -292,7 +304,7 @@ def evaluate(
     evaluation = Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch)
     for name, each in of_data.items():
         each.check(model, name)
-    real = Real(data or data_of(model.files), model.event.shape)
+    real = Real(data, model.event.shape) if data else _trained_on(model)
     found = [evaluation.of_data(of_data, real, n=n)]
     if of_samples:
         how: dict[str, Any] = {"features": features, "samplers": samplers, "scheduler": scheduler, "n": n, "seed": seed, "floors": floors}

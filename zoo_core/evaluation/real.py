@@ -46,6 +46,8 @@ class Real:
         data = load_data(self.config)
         if data.event.shape != self.shape:
             raise ConfigError(f"the data has samples of {list(data.event.shape)}, the model of {list(self.shape)}", "choose other --data")
+        if self._digest and data.digest != self._digest:
+            self.moments.clear()  # of other data
         return data
 
     @property

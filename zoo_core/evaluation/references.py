@@ -18,7 +18,7 @@ from zoo_core.errors import ConfigError
 from zoo_core.evaluation.statistics import Moments
 from zoo_core.weights import read_header
 
-__all__ = ["REFERENCE", "read_references", "reference_key", "with_reference"]
+__all__ = ["REFERENCE", "moments_of", "read_references", "reference_key", "with_reference"]
 
 REFERENCE = "reference.safetensors"
 _TOLD = "references"
@@ -42,6 +42,13 @@ def read_references(content: bytes) -> dict[str, Moments]:
         return {key: _moments(tensors[f"{key}.mean"], tensors[f"{key}.covariance"], int(facts["count"])) for key, facts in told.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{REFERENCE} is not what the zoo writes: {' '.join(str(error).split())[:80]}", "make it again") from error
+
+
+def moments_of(content: bytes, digest: str) -> dict[str, Moments]:
+    """The moments of the data with that digest, by the digest of the feature space; raises as :func:`read_references` does."""
+    moments = read_references(content)
+    told = _read(content)[1]
+    return {facts["features"]["digest"]: moments[key] for key, facts in told.items() if facts["data"]["digest"] == digest}
 
 
 def _moments(mean: Tensor, covariance: Tensor, count: int) -> Moments:
