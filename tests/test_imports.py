@@ -31,6 +31,7 @@ HEAVY_MODULES = (
     "zoo_core.testing.parts",
     "zoo_core.testing.sampler_checks",
     "zoo_core.testing.subject",
+    "zoo_core.testing.trainer_checks",
     "zoo_core.training",
     "zoo_core.transforms",
 )

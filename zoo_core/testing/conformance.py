@@ -9,9 +9,8 @@
         check()
 
 A family is named; a sampler, a metric or the config of a data set is given as it is. The checks themselves are the functions of
-:mod:`zoo_core.testing.checks`, :mod:`zoo_core.testing.parts`, :mod:`zoo_core.testing.sampler_checks` and
-:mod:`zoo_core.testing.metric_checks`. Use a small config: they build a family some thirty times, and load a data
-set four times.
+:mod:`zoo_core.testing.checks`, ``trainer_checks``, ``sampler_checks``, ``metric_checks`` and ``parts``. Use a small config: they build a
+family some forty times, and load a data set four times.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +24,7 @@ from zoo_core.interfaces import DatasetConfig, ModelConfig, Sampler, TrainerConf
 from zoo_core.registry import registry, resolve
 from zoo_core.specs import ModelSpec
 from zoo_core.testing import checks as bodies
-from zoo_core.testing import metric_checks, parts, sampler_checks
+from zoo_core.testing import metric_checks, parts, sampler_checks, trainer_checks
 from zoo_core.testing.parts import Part, part
 from zoo_core.testing.subject import Subject
 
@@ -54,10 +53,13 @@ _ALL: tuple[tuple[Callable[[Subject], None], set[str]], ...] = (
     (bodies.check_gives_features, {"features"}),
     (bodies.check_classifies, {"classify"}),
     (bodies.check_rows_do_not_depend_on_their_batch, set()),
+    (bodies.check_inputs_are_left_alone, set()),
     (bodies.check_global_generators_are_left_alone, set()),
-    (bodies.check_trainer_splits_parameters, {"trainer"}),
-    (bodies.check_trainer_gives_gradients, {"trainer"}),
-    (bodies.check_trainer_draws_from_its_rng, {"trainer"}),
+    (trainer_checks.check_trainer_splits_parameters, {"trainer"}),
+    (trainer_checks.check_trainer_gives_gradients, {"trainer"}),
+    (trainer_checks.check_trainer_draws_from_its_rng, {"trainer"}),
+    (trainer_checks.check_trainer_takes_the_mean_over_rows, {"trainer"}),
+    (trainer_checks.check_critic_judges_each_row, {"trainer"}),
 )
 
 CHECKS: Mapping[str, tuple[Callable[[Subject], None], frozenset[str]]] = MappingProxyType(
