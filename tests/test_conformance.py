@@ -217,6 +217,28 @@ FAULTS = [
     Fault(check="decodes", what="another shape", model="def decode(self, z, labels=None):\n    return super().decode(z, labels)[:, :1]"),
     Fault(check="decodes", what="one latent too many", model="def prior(self, rng):\n    return super().prior(rng)[:-1]"),
     Fault(
+        check="decodes",
+        what="values outside the range",
+        config="bounded: bool = True",
+        model="def decode(self, z, labels=None):\n    return 3 * super().decode(z, labels)",
+    ),
+    Fault(
+        check="inputs_are_left_alone",
+        what="decode scales z in place",
+        model="def decode(self, z, labels=None):\n    return super().decode(z.mul_(0.5), labels)",
+    ),
+    Fault(
+        check="inputs_are_left_alone",
+        what="denoise clamps x in place",
+        denoiser=True,
+        model="def denoise(self, x, sigma, labels=None):\n    return super().denoise(x.clamp_(-1, 1), sigma)",
+    ),
+    Fault(
+        check="inputs_are_left_alone",
+        what="log_prob centres x in place",
+        model="def log_prob(self, x, *args, **options):\n    return super().log_prob(x.sub_(0.5), *args, **options)",
+    ),
+    Fault(
         check="encode_gives_latents",
         what="noise",
         model="def encode(self, x, labels=None):\n    return super().encode(x, labels) + torch.randn_like(x)",
@@ -433,6 +455,25 @@ FAULTS = [
         what="gradients for another phase",
         trainer="def forward(self, phase, batch, rng):\n    self.requires_grad_(True)\n    return super().forward(phase, batch, rng)",
     ),
+    *(
+        Fault(
+            check="trainer_gives_gradients",
+            what=f"a log called {name}",
+            trainer="def forward(self, phase, batch, rng):\n    loss = super().forward(phase, batch, rng)\n"
+            f"    return Loss(value=loss.value, logs={{'{name}': loss.value.detach()}})",
+        )
+        for name in ("step", "seconds", "loss.critic", "gradient.norm")
+    ),
+    Fault(
+        check="trainer_takes_the_mean_over_rows",
+        what="the sum",
+        trainer="def forward(self, phase, batch, rng):\n    return Loss(value=super().forward(phase, batch, rng).value * len(batch.x))",
+    ),
+    Fault(
+        check="critic_judges_each_row",
+        what="a column",
+        trainer="def judge(self, x, labels):\n    return super().judge(x, labels)[:, None]",
+    ),
     Fault(
         check="trainer_draws_from_its_rng",
         what="torch's generator",
@@ -462,6 +503,21 @@ def test_the_judge_without_a_fault_gives_features_and_classifies(tmp_path: Path)
         checks = {check.name: check for check in checks_of("broken")}
         for name in ("gives_features", "classifies", "rows_do_not_depend_on_their_batch", "loads_from_meta"):
             checks[name]()
+
+
+def test_nan_is_named_by_the_check_of_what_gives_it(tmp_path: Path) -> None:
+    model = "def decode(self, z, labels=None):\n    return super().decode(z, labels) * float('nan')"
+    trainer = "def forward(self, phase, batch, rng):\n    return Loss(value=super().forward(phase, batch, rng).value * float('nan'))"
+    faults = {}
+    with installed(Fault(check="", what="", model=model, trainer=trainer).write(tmp_path), names=["zoo-broken"]):
+        for check in checks_of("broken", capabilities={"decode", "labels"}):
+            try:
+                check()
+            except AssertionError as error:
+                faults[check.name] = str(error)
+    assert set(faults) == {"capabilities_are_there", "decodes", "trainer_gives_gradients"}
+    assert faults["decodes"] == "decode gives values that are not finite"
+    assert faults["trainer_gives_gradients"] == "the loss of critic is nan"
 
 
 def test_every_check_has_a_fault_that_it_catches() -> None:

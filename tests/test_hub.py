@@ -5,6 +5,7 @@ import os
 import struct
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from mmap import mmap
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from safetensors.torch import save
 
 from zoo_core import pins
+from zoo_core.cards import DRAFT_LIMIT, Words
 from zoo_core.errors import (
     CardError,
     ConfigError,
@@ -358,6 +360,27 @@ def test_the_place_on_the_hub_is_kept_until_a_file_changes(package: Path) -> Non
     (package / "model_cards" / "fake-x" / "LICENSE").write_text("text")
     assert pins.write_pins(package) == ["fake-x"]
     assert json.loads(path.read_text())["fake-x"]["hub"] is None
+
+
+def test_what_a_card_leaves_open_stays_as_a_person_wrote_it_and_what_it_says_counts(package: Path) -> None:
+    pins.write_pins(package)
+    path, card = package / "checkpoints.json", package / "model_cards" / "fake-x" / "README.md"
+    told = {"summary": "blobs", "license": "mit", "dataset": "blobs of our own"}
+    entry = json.loads(path.read_text())["fake-x"]
+    path.write_text(json.dumps({"fake-x": {**entry, **told}}))
+    assert pins.write_pins(package) == []
+    text = card.read_text().replace("license: unknown", "license: cc0-1.0\ndatasets: [blobs]")
+    card.write_text(text.replace(f"- {DRAFT_LIMIT}\n", "- It is small.\n"))
+    assert pins.write_pins(package) == ["fake-x"]
+    entry = json.loads(path.read_text())["fake-x"]
+    assert (entry["summary"], entry["license"], entry["dataset"]) == ("A fake model.", "cc0-1.0", "blobs")
+
+
+def test_pins_explain_themselves(capsys: pytest.CaptureFixture[str]) -> None:
+    assert pins.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("Usage: python -m zoo_core.pins FOLDER...")
+    assert all(field.name in text for field in fields(Words))
 
 
 @pytest.mark.parametrize("name", ["run.py", "weights.pkl", "model.bin", "model.pt", ".env", "a b.txt"])

@@ -27,7 +27,11 @@ HEAVY_MODULES = (
     "zoo_core.testing.checks",
     "zoo_core.testing.conformance",
     "zoo_core.testing.fake",
+    "zoo_core.testing.metric_checks",
+    "zoo_core.testing.parts",
+    "zoo_core.testing.sampler_checks",
     "zoo_core.testing.subject",
+    "zoo_core.testing.trainer_checks",
     "zoo_core.training",
     "zoo_core.transforms",
 )

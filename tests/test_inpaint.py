@@ -1,7 +1,7 @@
 """Inpainting: what is known comes back, and what is drawn beside it is the conditional distribution."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +14,7 @@ from torch import Tensor
 import zoo_core
 from zoo_core.catalogue import as_sampler
 from zoo_core.errors import CapabilityError, ConfigError, UsageError
-from zoo_core.interfaces import Event, Rng, Sampler
+from zoo_core.interfaces import Event, Rng, Sampler, Scheduler
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng, StepRng
 from zoo_core.samplers import Ancestral, Heun, Inpainted, Langevin, Masked, resampled
@@ -340,6 +340,33 @@ def test_masked_score_without_inpainting_and_inpainting_without_denoise_are_refu
     flow = zoo_core.load(f"local:{write_checkpoint(tmp_path / 'flow', Fake(FakeConfig()), FakeConfig())}")
     with pytest.raises(CapabilityError, match="flow cannot inpaint: its model lacks denoise"):
         flow.inpaint(torch.zeros(1, 2), torch.ones(2))
+
+
+class Falling(Sampler):
+    """Euler's method straight down: sqrt(sigma^2 - sigma'^2) of a rise is no number."""
+
+    __slots__ = ()
+    requires = "denoise"
+
+    def noise_levels(self, model: object, scheduler: Scheduler | None) -> tuple[float, ...]:
+        return (4.0, 2.0, 1.0, 0.0)
+
+    def __call__(self, model: Any, rng: Rng, *, sigmas: Sequence[float] = (), **options: Any) -> Tensor:
+        assert all(math.sqrt(sigma**2 - after**2) > 0 for sigma, after in pairwise(sigmas))
+        x: Tensor = model.start(rng, sigmas[0])
+        for sigma, after in pairwise(sigmas):
+            x = model.denoise(x, torch.full((len(x),), sigma, dtype=torch.float64)).lerp(x, after / sigma)
+        return x
+
+
+def test_a_sampler_that_cannot_rise_is_refused_but_where_the_path_goes_straight_down(model: Pretrained) -> None:
+    x, mask = pictures(2)
+    with pytest.raises(UsageError, match=r"^Falling cannot go back up to a noise level, as inpainting does -- .*times=1") as caught:
+        model.inpaint(x, mask, sampler=Falling())
+    assert "\n" not in str(caught.value)
+    known = mask.expand_as(x)
+    assert same_bits(model.inpaint(x, mask, sampler=Falling(), times=1)[known], x[known])
+    assert all(few(name).rises for name in SAMPLERS)
 
 
 def test_points_have_no_range_and_must_be_finite_where_they_are_known(tmp_path: Path) -> None:

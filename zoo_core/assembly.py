@@ -98,7 +98,11 @@ def _state(files: Files) -> dict[str, Tensor]:
 
 
 def _upgraded(cls: Any, state: dict[str, Tensor], version: int, files: Files) -> dict[str, Tensor]:
-    """A family that renames a module raises its ``weights_version`` and gives a static ``upgrade_state(state, version)``."""
+    """A family that renames a module raises its ``weights_version`` and gives a static ``upgrade_state(state, version)``.
+
+    It gets the state dict that was saved under ``version``, and gives that of the current one. The tensors are on ``meta``, and so without
+    values, where only the names and shapes are looked at.
+    """
     current: int = getattr(cls, "weights_version", 1)
     upgrade: Callable[[dict[str, Tensor], int], dict[str, Tensor]] | None = getattr(cls, "upgrade_state", None)
     if version > current:

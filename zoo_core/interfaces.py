@@ -293,11 +293,17 @@ class DiscreteScheduler(Scheduler):
 
 
 class Sampler(Tagged, ABC):
-    """Turns a model and random numbers into samples. Its options are its fields, so that JSON, command line and code share them."""
+    """Turns a model and random numbers into samples. Its options are its fields, so that JSON, command line and code share them.
+
+    Attributes:
+        requires: the capability that the model must have; the sampler uses no more of it than that.
+        rises: whether ``sigmas`` may go up again on their way, as they do when it inpaints (:func:`zoo_core.samplers.resampled`).
+    """
 
     __slots__ = ()
     kind: ClassVar[str] = "sampler"
     requires: ClassVar[str]
+    rises: ClassVar[bool] = False
 
     @abstractmethod
     def noise_levels(self, model: object, scheduler: Scheduler | None) -> tuple[float, ...]:
@@ -322,8 +328,10 @@ class Sampler(Tagged, ABC):
         Args:
             model: has the capability that ``requires`` names.
             rng: one row a sample.
-            sigmas: decreasing noise levels, the last of them 0.
-            x: where to start, (n, *event.shape) at noise level sigmas[0] (or latents, for a decoder); drawn from ``rng`` when None.
+            sigmas: noise levels, the last of them 0: decreasing, but where the sampler ``rises``. Those of ``noise_levels(model, None)``
+                when empty.
+            x: where to start, (n, *event.shape) at noise level sigmas[0] (or latents, for a decoder); drawn from ``rng`` when None. It is
+                not changed in place.
             labels: int64 (n,), for models with the capability ``labels``.
-            on_step: sees every step.
+            on_step: sees every step, and the end: progress bars and figures live by it.
         """

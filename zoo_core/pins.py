@@ -2,8 +2,9 @@
 
 A card is rendered from its config.json, training.json and metrics.json, and from what a person says about it in the package's cards.toml;
 it is complete, so that what the package carries can be published byte for byte. The plugin has to be installed.
-An entry says what a card's front matter and config.json say, and the sha256 and size of every file. Where a checkpoint is published
-(``hub``) is kept as long as its files are unchanged; only ``zoo publish`` can know it.
+An entry says what a card's front matter and config.json say, and the sha256 and size of every file: checkpoints.json is written anew from
+the cards, so that the two never disagree. What a card leaves open (a draft's summary, the licence ``unknown``, no data set) stays as it was
+in checkpoints.json. Where a checkpoint is published (``hub``) is kept as long as its files are unchanged; only ``zoo publish`` can know it.
 """
 
 import hashlib
@@ -25,6 +26,20 @@ from zoo_core.specs import ModelSpec
 __all__ = ["main", "pin", "rendered_cards", "write_pins"]
 
 PINS, WORDS = "checkpoints.json", "cards.toml"
+HELP = """Usage: python -m zoo_core.pins FOLDER...
+
+Renders the model cards of a plugin's package from its cards.toml, and writes
+its checkpoints.json: an entry for each folder of model_cards/, with the
+sha256 and size of every file. Run it whenever one of them has changed.
+
+FOLDER is a package that holds plugin.py, or a folder with such packages in
+it, such as plugins/ddpm. The plugin has to be installed.
+
+  PACKAGE/model_cards/NAME/  what `zoo train` wrote into RUN/export
+  PACKAGE/cards.toml         what a person says of it: a table [NAME] with
+                             summary, license, license_note, datasets, data,
+                             paper, pipeline, limits
+"""
 
 
 def pin(folder: Path) -> dict[str, Any]:
@@ -116,10 +131,21 @@ def write_pins(package: Path) -> Sequence[str]:
     entries = {folder.name: pin(folder) for folder in folders}
     for name, entry in entries.items():
         old = before.get(name, {})
+        entry |= {key: old[key] for key in _left_open(entry, package / "model_cards" / name) if isinstance(old.get(key), str)}
         entry["hub"] = old.get("hub") if old.get("files") == entry["files"] else None
     if entries != before or not path.exists():
         write_file(path, dump_json(entries).encode())
     return [name for name in {**before, **entries} if before.get(name) != entries.get(name)]
+
+
+def _left_open(entry: Mapping[str, Any], folder: Path) -> list[str]:
+    """What the card of a checkpoint does not say, so that nobody's word is overwritten with nothing."""
+    open_ = {
+        "summary": cards.DRAFT_LIMIT in cards.load(folder / CARD).body,
+        "license": entry["license"] == cards.DRAFT_LICENSE,
+        "dataset": not entry["dataset"],
+    }
+    return [key for key, is_open in open_.items() if is_open]
 
 
 def _packages(root: Path) -> list[Path]:
@@ -137,6 +163,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from zoo_core.cli.console import error_line
 
     roots = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & {*roots}:
+        sys.stdout.write(HELP)
+        return 0
     try:
         if not roots:
             raise UsageError("no folder given", "python -m zoo_core.pins plugins/ddpm")

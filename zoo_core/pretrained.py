@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Self, cast
 
 import torch
@@ -188,7 +189,8 @@ class Pretrained:
         The rest, and what is raised, is that of ``sample``.
 
         Raises:
-            UsageError: ``x`` or the mask has a wrong shape or wrong values, or the sampler is not one of denoisers.
+            UsageError: ``x`` or the mask has a wrong shape or wrong values, or the sampler is not one of denoisers, or not one that
+                ``rises``, and ``times`` is not 1.
             CapabilityError: the model cannot denoise.
         """
         self._require("denoise", "inpaint")
@@ -197,6 +199,9 @@ class Pretrained:
         if chosen.requires != "denoise":
             raise UsageError(f"{type(chosen).__name__} samples no denoisers, and so cannot inpaint", "`zoo list samplers` shows what does")
         path = resampled(sigmas, jump=whole("jump", jump, 1), times=whole("times", times, 1, 1000))
+        if not chosen.rises and any(after > before for before, after in pairwise(path)):
+            hint = "take another sampler, or times=1, which goes straight down"
+            raise UsageError(f"{type(chosen).__name__} cannot go back up to a noise level, as inpainting does", hint)
         classes = self._labels(labels, n, whole("first", first))
         model = cast(Denoiser, self.model) if guidance is None else self._guided(guidance, classes)
         out = torch.empty(n, *self.event.shape)

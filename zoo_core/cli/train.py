@@ -167,11 +167,13 @@ def _model_of(reference: str, family: str) -> dict[str, Any]:
 
 
 def _first_preset(family: str) -> str:
-    registry().spec(ModelSpec, family)
-    presets = [key for key in registry().claims(RecipeSpec) if key.startswith(f"{family}/")]
+    """The first recipe in the order of the plugin that has the family; of another plugin's where it has none."""
+    claim = registry().claim(ModelSpec, family)
+    others = [other.spec for claims in registry().claims(RecipeSpec).values() for other in claims]
+    presets = [spec.name for spec in (*claim.plugin.specs, *others) if isinstance(spec, RecipeSpec) and spec.family == claim.spec.name]
     if not presets:
         raise UsageError(f"{family} has no preset", "pass --recipe FILE.json")
-    return presets[0].removeprefix(f"{family}/")
+    return presets[0]
 
 
 def _recipe(family: str, name: str, data: str | None, data_root: str | None, given: dict[str, Any]) -> Recipe:

@@ -57,6 +57,7 @@ class Walk(Sampler):
 
     __slots__ = ()
     requires: ClassVar[str] = "denoise"
+    rises: ClassVar[bool] = True
     steps: int
     clip: bool
 

@@ -24,7 +24,8 @@ def write_checkpoint(folder: Path, model: nn.Module, config: ModelConfig, sample
         ``folder``, created where it is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    plain: dict[str, Any] = {"format": 1, "weights_version": 1, "model": encode(config), "sampler": encode(sampler)}
+    version = getattr(type(model), "weights_version", 1)
+    plain: dict[str, Any] = {"format": 1, "weights_version": version, "model": encode(config), "sampler": encode(sampler)}
     state = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
     (folder / "config.json").write_text(dump_json(plain))
     (folder / "model.safetensors").write_bytes(save(state, metadata={"format": "pt"}))

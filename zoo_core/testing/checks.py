@@ -5,32 +5,40 @@
 
 import json
 import math
-import random
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from click import Command
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from zoo_core.config import decode, encode
-from zoo_core.errors import ConfigError
 from zoo_core.interfaces import CAPABILITIES, Classify, Decoder, Denoiser, Density, Encoder, Features, LogProb, ModelConfig
 from zoo_core.recipes import Recipe
 from zoo_core.registry import registry, resolve
-from zoo_core.rng import ImageRng, StepRng, Stream, isolated
+from zoo_core.rng import ImageRng, Stream, isolated
 from zoo_core.specs import CheckpointSpec, CommandSpec, RecipeSpec, SamplerSpec, Spec, TrainerSpec
+from zoo_core.testing.parts import Part
 from zoo_core.testing.plugins import environment
-from zoo_core.testing.subject import ROWS, TOLERANCE, Subject, assert_same, assert_shaped, outputs_of
-from zoo_core.training.trainer import Trainer, only
+from zoo_core.testing.subject import (
+    ROWS,
+    TOLERANCE,
+    Subject,
+    assert_same,
+    assert_shaped,
+    assert_strict,
+    distance,
+    global_state,
+    outputs_of,
+    same,
+)
 
 __all__ = [
     "check_capabilities_are_there",
@@ -44,6 +52,7 @@ __all__ = [
     "check_encode_inverts_decode",
     "check_gives_features",
     "check_global_generators_are_left_alone",
+    "check_inputs_are_left_alone",
     "check_labels_matter",
     "check_loads_from_meta",
     "check_log_prob_is_well_formed",
@@ -52,9 +61,6 @@ __all__ = [
     "check_plugin_is_light",
     "check_rows_do_not_depend_on_their_batch",
     "check_targets_resolve",
-    "check_trainer_draws_from_its_rng",
-    "check_trainer_gives_gradients",
-    "check_trainer_splits_parameters",
     "check_weights_survive_safetensors",
 ]
 
@@ -65,7 +71,7 @@ TAGGED = ("family", "trainer", "sampler", "scheduler", "dataset")
 # What the plugin says of itself
 
 
-def check_plugin_is_light(subject: Subject) -> None:
+def check_plugin_is_light(subject: Subject | Part) -> None:
     """Importing the plugin, calling its hook and reading its configs and recipes imports nothing heavy."""
     specs = [spec for spec in subject.plugin.specs if not isinstance(spec, CheckpointSpec)]
     light = {getattr(spec, "config", "") for spec in specs} | {spec.target for spec in specs if isinstance(spec, RecipeSpec)}
@@ -134,39 +140,7 @@ def check_config_round_trips(subject: Subject) -> None:
 
 def check_config_is_strict(subject: Subject) -> None:
     """An unknown key, and a text, true or NaN for a number, are refused at every depth, with the name of the field."""
-    plain = encode(subject.config)
-    for path, value in _parts(subject.config):
-        if is_dataclass(value):
-            _refused(_replaced(plain, (*path, "no_such_key"), 1), "no_such_key")
-        elif not isinstance(value, tuple | Mapping):
-            field = next(key for key in reversed(path) if isinstance(key, str))
-            for wrong in ("128", True, math.nan) if type(value) in (int, float) else ({"no": "such"},):
-                _refused(_replaced(plain, path, wrong), field)
-
-
-def _refused(plain: object, field: str) -> None:
-    try:
-        decode(ModelConfig, plain)
-    except ConfigError as error:
-        assert field in str(error), f"the refusal of a wrong {field} does not name it: {error}"
-    else:
-        raise AssertionError(f"a wrong {field} is accepted: {plain}")
-
-
-def _parts(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], object]]:
-    yield path, value
-    inner = {item.name: getattr(value, item.name) for item in fields(value) if item.init} if is_dataclass(value) else {}
-    for key, item in enumerate(value) if isinstance(value, tuple) else inner.items():
-        yield from _parts(item, (*path, key))
-
-
-def _replaced(plain: Any, path: Sequence[Any], value: object) -> Any:
-    copy = json.loads(json.dumps(plain))
-    node = copy
-    for key in path[:-1]:
-        node = node[key]
-    node[path[-1]] = value
-    return copy
+    assert_strict(subject.config, ModelConfig)
 
 
 def check_capabilities_are_there(subject: Subject) -> None:
@@ -253,12 +227,17 @@ def check_noise_levels_fit(subject: Subject) -> None:
 
 
 def check_decodes(subject: Subject) -> None:
-    """``decode`` of a draw from the prior gives samples of the event's shape."""
+    """``decode`` of a draw from the prior gives samples of the event's shape, within its range."""
     model = subject.model()
     decoder = cast(Decoder, model)
     z = decoder.prior(ImageRng(0, range(ROWS)))
     assert len(z) == ROWS, f"the prior gives {len(z)} latents for {ROWS} rows"
-    assert_shaped(decoder.decode(z, subject.labels(model)), (ROWS, *decoder.event.shape), "decode")
+    x = decoder.decode(z, subject.labels(model))
+    assert_shaped(x, (ROWS, *decoder.event.shape), "decode")
+    if decoder.event.range:
+        (low, high), (least, most) = decoder.event.range, x.detach().aminmax()
+        inside = low - TOLERANCE <= least <= most <= high + TOLERANCE
+        assert inside, f"decode gives values from {least:.3g} to {most:.3g}, and event.range is [{low:g}, {high:g}]: clamp them"
 
 
 def check_encode_gives_latents(subject: Subject) -> None:
@@ -354,8 +333,8 @@ def check_labels_matter(subject: Subject) -> None:
     changed[1] = classes - 1
     before, after = (outputs_of(subject, model, labels=each) for each in (labels, changed))
     for name in before:
-        moved = (before[name] - after[name]).flatten(1).abs().amax(dim=1) if before[name].ndim > 1 else (before[name] - after[name]).abs()
-        if name in ("denoise", "decode") and classes > 1:
+        moved = distance(before[name], after[name]).view(ROWS, -1).amax(dim=1)
+        if name in ("denoise", "decode") and classes > 1 and not before[name].isnan().any():
             assert moved[1] > 0, f"{name} ignores the labels"
         moved[1] = 0
         assert moved.max() <= TOLERANCE, f"{name}: the label of row 1 changes another row"
@@ -399,10 +378,30 @@ def check_rows_do_not_depend_on_their_batch(subject: Subject) -> None:
     for rows in (range(2, 4), range(3, 4)):
         for name, alone in outputs[rows].items():
             together = outputs[range(ROWS)][name][rows.start : rows.stop]
-            difference = ((alone - together).abs() / (1 + together.abs())).max().item()
+            difference = (distance(alone, together) / (1 + together.abs().nan_to_num())).max().item()
             assert difference <= TOLERANCE, (
                 f"{name} of row {rows.start} differs by {difference:.2g} between batches of {ROWS} and {len(rows)}"
             )
+
+
+def check_inputs_are_left_alone(subject: Subject) -> None:
+    """What the model is given is not changed in place: samplers and figures go on with it."""
+    model, able, labels = subject.model(), subject.capabilities, subject.labels(subject.model())
+    given: dict[str, tuple[Tensor, ...]] = {}
+    if "denoise" in able:
+        sigma = math.sqrt(math.prod(cast(Denoiser, model).sigma_range))
+        levels = torch.full((ROWS,), sigma, dtype=torch.float64)
+        given["denoise"] = (cast(Denoiser, model).start(ImageRng(0, range(ROWS)), sigma), levels)
+    if "decode" in able:
+        given["decode"] = (cast(Decoder, model).prior(ImageRng(0, range(ROWS))),)
+    given |= {name: (subject.batch(model).x,) for name in ("encode", "features", "classify") if name in able}
+    given |= {"log_prob": (subject.judged(model),)} if "density" in able else {}
+    for name, tensors in given.items():
+        kept, more = [each.clone() for each in tensors], {"rng": ImageRng(2, range(ROWS))} if name == "log_prob" else {}
+        with torch.no_grad():
+            method = getattr(model, name)
+            method(*tensors, **more) if name in ("features", "classify") else method(*tensors, labels, **more)
+        assert all(map(same, tensors, kept)), f"{name} changes what it is given in place"
 
 
 def check_global_generators_are_left_alone(subject: Subject) -> None:
@@ -410,80 +409,7 @@ def check_global_generators_are_left_alone(subject: Subject) -> None:
     model, outputs = subject.model(), []
     for seed in (1, 2):
         with isolated(seed, stream=Stream.STEP):
-            before = _global_state()
+            before = global_state()
             outputs.append(outputs_of(subject, model))
-            assert _global_state() == before, "a global random generator was moved: draw from the rng argument"
+            assert global_state() == before, "a global random generator was moved: draw from the rng argument"
     assert_same(outputs[0], outputs[1], "with the state of torch's global generator: draw from the rng argument")
-
-
-def _global_state() -> tuple[object, ...]:
-    numpy: dict[str, Any] = np.random.get_state(legacy=False)  # noqa: NPY002  # to see that nobody touched it
-    return torch.get_rng_state().tolist(), numpy["state"]["key"].tolist(), numpy["state"]["pos"], random.getstate()
-
-
-# Training
-
-
-def check_trainer_splits_parameters(subject: Subject) -> None:
-    """The phases of step 0 are all that there are, and between them train each parameter that wants gradients exactly once."""
-    trainer = subject.trainer()
-    named = {id(parameter): name for name, parameter in trainer.named_parameters()}
-    assert isinstance(trainer, Trainer), f"{type(trainer).__name__} is no Trainer"
-    assert isinstance(trainer.model, resolve(subject.spec.target)), "trainer.model is not the model that it was given"
-    phases = trainer.phases(0)
-    later = {phase for step in range(1, 20) for phase in trainer.phases(step)} - set(phases)
-    assert not later, f"phases(0) leaves out {', '.join(sorted(later))}"
-    owner: dict[int, str] = {}
-    for phase in phases:
-        parameters = list(trainer.parameters_of(phase))
-        assert parameters, f"phase {phase} trains no parameter"
-        for parameter in parameters:
-            assert id(parameter) in named, (
-                f"phase {phase} trains a parameter that is not the trainer's: its optimizer state cannot be saved"
-            )
-            other = owner.setdefault(id(parameter), phase)
-            assert other == phase, f"{named[id(parameter)]} is trained by {other} and by {phase}"
-    forgotten = [name for name, parameter in trainer.named_parameters() if parameter.requires_grad and id(parameter) not in owner]
-    assert not forgotten, f"no phase trains {', '.join(forgotten)}"
-
-
-def check_trainer_gives_gradients(subject: Subject) -> None:
-    """Each phase has a finite scalar loss with a finite gradient for each of its parameters and for no others, and detached scalar logs."""
-    trainer = subject.trainer()
-    batch = subject.batch(trainer.model)
-    with isolated(0, stream=Stream.STEP):
-        with torch.no_grad():
-            trainer.prepare(batch, StepRng(0, 0, len(batch.x), stream=Stream.INIT))
-        for phase in trainer.phases(0):
-            own = {id(parameter) for parameter in trainer.parameters_of(phase)}
-            with only(trainer, list(trainer.parameters_of(phase))):
-                loss = trainer(phase, batch, StepRng(0, 0, len(batch.x)))
-                assert loss.value.shape == (), f"the loss of {phase} has the shape {tuple(loss.value.shape)}"
-                assert math.isfinite(loss.value.item()), f"the loss of {phase} is {loss.value.item()}"
-                assert loss.value.requires_grad, f"the loss of {phase} has no graph"
-                for name, value in loss.logs.items():
-                    assert value.shape == () and not value.requires_grad, f"log {name!r} of {phase} must be a detached scalar"
-                loss.value.backward()
-            _check_gradients(trainer, phase, own)
-            trainer.zero_grad(set_to_none=True)
-
-
-def _check_gradients(trainer: Trainer, phase: str, own: set[int]) -> None:
-    for name, parameter in trainer.named_parameters():
-        if id(parameter) in own:
-            assert parameter.grad is not None, f"phase {phase} gives {name} no gradient"
-            assert bool(torch.isfinite(parameter.grad).all()), f"phase {phase} gives {name} a gradient that is not finite"
-        else:
-            assert parameter.grad is None, f"phase {phase} gives a gradient to {name}, which is not its own"
-
-
-def check_trainer_draws_from_its_rng(subject: Subject) -> None:
-    """In eval mode, and so without dropout, the loss of a phase does not depend on the global generator."""
-    trainer = subject.trainer().eval()
-    batch = subject.batch(trainer.model)
-    for phase in trainer.phases(0):
-        values = []
-        for seed in (1, 2):
-            with isolated(seed, stream=Stream.STEP):
-                values.append(trainer(phase, batch, StepRng(0, 0, ROWS)).value.item())
-        assert values[0] == values[1], f"the loss of {phase} depends on the global generator: draw from the rng argument"

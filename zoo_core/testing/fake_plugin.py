@@ -44,7 +44,7 @@ def zoo_specs() -> Iterable[Spec]:
             summary="denoising at the trained levels",
         ),
         DatasetSpec(name="fake-data", target=f"{HEAVY}:fake_data", config=f"{LIGHT}:FakeDataConfig", summary="class blobs, for tests"),
-        RecipeSpec(name="tiny", family="fake", target=f"{LIGHT}:TINY", summary="two phases on 2-D blobs; 30 steps"),
-        RecipeSpec(name="images", family="fake", target=f"{LIGHT}:IMAGES", summary="the same on 8x8 images"),
+        RecipeSpec(name="images", family="fake", target=f"{LIGHT}:IMAGES", summary="two phases on 8x8 images; 30 steps"),
+        RecipeSpec(name="tiny", family="fake", target=f"{LIGHT}:TINY", summary="the same on 2-D blobs"),
         RecipeSpec(name="tiny", family="fake-denoiser", target=f"{LIGHT}:NOISE", summary="one phase on 2-D blobs; 30 steps"),
     ]

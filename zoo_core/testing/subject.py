@@ -1,13 +1,18 @@
 """What a conformance check is given: a family with a config, and what its models compute."""
 
+import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo_core.config import decode, encode
+from zoo_core.errors import ConfigError
 from zoo_core.images import from_uint8, to_uint8
 from zoo_core.interfaces import Classify, Decoder, Denoiser, Density, Encoder, Event, Features, ModelConfig, Sampler, TrainerConfig
 from zoo_core.registry import Plugin, registry, resolve
@@ -15,7 +20,18 @@ from zoo_core.rng import ImageRng, StepRng, Stream, isolated
 from zoo_core.specs import ModelSpec, SamplerSpec, TrainerSpec
 from zoo_core.training.trainer import Batch, Trainer
 
-__all__ = ["ROWS", "TOLERANCE", "Subject", "assert_same", "assert_shaped", "outputs_of"]
+__all__ = [
+    "ROWS",
+    "TOLERANCE",
+    "Subject",
+    "assert_same",
+    "assert_shaped",
+    "assert_strict",
+    "distance",
+    "global_state",
+    "outputs_of",
+    "same",
+]
 
 ROWS = 5
 TOLERANCE = 1e-4  # of promise 3: another batch size sums in another order
@@ -108,7 +124,61 @@ def _sample(name: str, model: nn.Module, images: Sequence[int], labels: Tensor |
 def assert_same(one: Mapping[str, Tensor], other: Mapping[str, Tensor], when: str) -> None:
     """Raises AssertionError for the first of two sets of outputs that is not bit-identical."""
     for name, value in one.items():
-        assert torch.equal(value, other[name]), f"{name} changes {when}"
+        assert same(value, other[name]), f"{name} changes {when}"
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are bit-identical; NaN is the same as NaN, so that whoever looks for NaN may name it."""
+    return one.shape == other.shape and one.dtype == other.dtype and bool(((one == other) | (one.isnan() & other.isnan())).all())
+
+
+def distance(one: Tensor, other: Tensor) -> Tensor:
+    """|one - other|, 0 where both are the same, be it infinite or NaN."""
+    return torch.where((one == other) | (one.isnan() & other.isnan()), 0.0, (one - other).abs())
+
+
+def global_state() -> tuple[object, ...]:
+    """The state of the global generators of torch, numpy and Python."""
+    numpy: dict[str, Any] = np.random.get_state(legacy=False)  # noqa: NPY002  # to see that nobody touched it
+    return torch.get_rng_state().tolist(), numpy["state"]["key"].tolist(), numpy["state"]["pos"], random.getstate()
+
+
+def assert_strict(config: Any, base: type) -> None:
+    """Raises AssertionError unless decoding ``config`` as a ``base`` refuses, at every depth and with the name of the field, an unknown
+    key, and a text, true or NaN for a number."""
+    plain = encode(config)
+    for path, value in _parts(config):
+        if is_dataclass(value):
+            _refused(base, _replaced(plain, (*path, "no_such_key"), 1), "no_such_key")
+        elif not isinstance(value, tuple | Mapping):
+            field = next(key for key in reversed(path) if isinstance(key, str))
+            for wrong in ("128", True, math.nan) if type(value) in (int, float) else ({"no": "such"},):
+                _refused(base, _replaced(plain, path, wrong), field)
+
+
+def _refused(base: type, plain: object, field: str) -> None:
+    try:
+        decode(base, plain)
+    except ConfigError as error:
+        assert field in str(error), f"the refusal of a wrong {field} does not name it: {error}"
+    else:
+        raise AssertionError(f"a wrong {field} is accepted: {plain}")
+
+
+def _parts(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], object]]:
+    yield path, value
+    inner = {item.name: getattr(value, item.name) for item in fields(value) if item.init} if is_dataclass(value) else {}
+    for key, item in enumerate(value) if isinstance(value, tuple) else inner.items():
+        yield from _parts(item, (*path, key))
+
+
+def _replaced(plain: Any, path: Sequence[Any], value: object) -> Any:
+    copy = json.loads(json.dumps(plain))
+    node = copy
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    return copy
 
 
 def assert_shaped(x: Tensor, shape: tuple[int, ...], what: str) -> None:

@@ -1,0 +1,195 @@
+"""The conformance checks of metrics: each is a function over a :class:`~zoo_core.testing.parts.Part`.
+
+Those of samples compare Gaussians, those of data ask a stand-in that can do everything.
+"""
+
+from collections.abc import Callable
+from math import isfinite
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from zoo_core.catalogue import CheckpointConfig
+from zoo_core.errors import CapabilityError, ZooError
+from zoo_core.evaluation.gathering import PARTS, Gathered
+from zoo_core.evaluation.metrics import Answers, DataMetric, Metric
+from zoo_core.evaluation.statistics import Estimate
+from zoo_core.hub import Files
+from zoo_core.images import from_uint8, to_uint8
+from zoo_core.interfaces import CAPABILITIES
+from zoo_core.pretrained import Pretrained
+from zoo_core.registry import parse_reference
+from zoo_core.rng import ImageRng, StepRng, Stream, isolated
+from zoo_core.samplers import Latent
+from zoo_core.specs import ModelSpec
+from zoo_core.testing.fake import Fake, FakeDenoiser
+from zoo_core.testing.fake_config import FakeConfig, FakeDenoiserConfig
+from zoo_core.testing.parts import CLASSES, SHAPE, Part, alone
+from zoo_core.testing.subject import ROWS, TOLERANCE, distance, same
+
+__all__ = [
+    "check_answers_are_the_same_every_time",
+    "check_answers_do_not_depend_on_their_batch",
+    "check_answers_for_every_sample",
+    "check_better_is_told_right",
+    "check_few_samples_are_refused_or_enough",
+    "check_gives_an_estimate",
+    "check_models_that_cannot_answer_are_refused",
+    "check_number_is_the_same_every_time",
+]
+
+DIM = 4
+
+
+def _gathered(metric: Metric, n: int, seed: int, *, drawn: bool, change: Callable[[Tensor], Tensor] = lambda x: x) -> Gathered:
+    """What the metric has declared that it needs, of ``n`` standard normal samples, and no more."""
+    if not (drawn or metric.real):
+        return Gathered(1)
+    gathered = Gathered(DIM, CLASSES * metric.classes, metric.features, parts=PARTS if drawn else 1, stride=CLASSES if metric.labels else 1)
+    labels = torch.arange(n) % CLASSES
+    noise = StepRng(seed, 0, n, stream=Stream.DATA)
+    features, logits = change(noise.normal(DIM)), noise.normal(CLASSES)
+    probabilities = logits.double().softmax(1) if metric.classes else None
+    gathered.add(features, probabilities, torch.arange(n), labels if metric.labels else None)
+    return gathered
+
+
+def _pair(metric: Metric, n: int, change: Callable[[Tensor], Tensor] = lambda x: x) -> tuple[Gathered, Gathered]:
+    return _gathered(metric, n, 0, drawn=False), _gathered(metric, n, 1, drawn=True, change=change)
+
+
+def check_gives_an_estimate(part: Part) -> None:
+    """Of what it has declared that it needs (``features``, ``classes``, ``labels``, ``real``) it makes an Estimate of finite floats, and
+    leaves that as it is, for the metric that comes next."""
+    metric: Metric = part.value
+    real, drawn = _pair(metric, 90)
+    kept = [each.features.clone() for each in (real, drawn)]
+    try:
+        found = metric(real, drawn)
+    except ZooError as error:
+        raise AssertionError(f"it refuses 90 samples: {error}; it gets what it says that it needs, as by `features = True`") from error
+    _check_estimate(found)
+    assert isfinite(found.value) and isfinite(found.stderr or 0), f"the number is not finite: {found}"
+    assert all(same(each.features, before) for each, before in zip((real, drawn), kept, strict=True)), "it changes features in place"
+
+
+def _check_estimate(found: object) -> None:
+    assert isinstance(found, Estimate), f"it gives a {type(found).__name__}, not an Estimate"
+    for name, number in (("value", found.value), ("stderr", found.stderr)):
+        assert isinstance(number, float) or (name == "stderr" and number is None), f"the {name} is a {type(number).__name__}, not a float"
+    assert not (found.stderr or 0) < 0, f"a standard error is at least 0, not {found.stderr}"
+
+
+def check_few_samples_are_refused_or_enough(part: Part) -> None:
+    """Of very few samples it makes an Estimate, or refuses them with an error of the zoo's."""
+    metric: Metric = part.value
+    for n in (1, 2, 5):
+        try:
+            found = metric(*_pair(metric, n))
+        except ZooError:
+            continue
+        except Exception as error:
+            raise AssertionError(f"with {n} samples it raises {type(error).__name__}: {error}; raise a UsageError that says so") from error
+        _check_estimate(found)
+
+
+def check_number_is_the_same_every_time(part: Part) -> None:
+    """It neither reads nor moves a global generator."""
+    metric: Metric = part.value
+    first, second = alone(lambda: metric(*_pair(metric, 90)))
+    assert first == second, f"the number differs from time to time: {first.value} and {second.value}"
+
+
+def check_better_is_told_right(part: Part) -> None:
+    """Samples of the real ones' distribution are ``better`` than such as lie far away, where it compares with real samples."""
+    metric: Metric = part.value
+    assert metric.better in ("lower", "higher", "near 1"), f"better must be lower, higher or near 1, not {metric.better!r}"
+    if not metric.real:
+        return
+    near, far = (metric(*_pair(metric, 90, change)).value for change in (lambda x: x, lambda x: 5 * x + 20))
+    good = {"lower": near < far, "higher": near > far, "near 1": abs(near - 1) < abs(far - 1)}[metric.better]
+    assert good, f"it says that {metric.better} is better, and gives {near:.4g} to samples like the real ones and {far:.4g} to others"
+
+
+# Metrics of data
+
+
+class _Able(Fake):
+    """A model that can do all that there is a capability for."""
+
+    def __init__(self) -> None:
+        super().__init__(FakeConfig(shape=SHAPE, classes=CLASSES, bounded=True))
+        denoiser = FakeDenoiser(FakeDenoiserConfig(shape=SHAPE, classes=CLASSES, bounded=True))
+        self.scheduler, self.sigma_range, self.start, self._denoiser = denoiser.scheduler, denoiser.sigma_range, denoiser.start, denoiser
+
+    def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self._denoiser.denoise(x, sigma, labels)
+
+    def features(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+    def classify(self, x: Tensor) -> Tensor:
+        return -(x[:, None] - self.means).square().flatten(2).sum(2).log_softmax(1)
+
+
+def _pretrained(capabilities: frozenset[str] = frozenset(CAPABILITIES)) -> Pretrained:
+    with isolated(0, stream=Stream.INIT):
+        model = _Able().eval().requires_grad_(False)
+    files = Files(reference=parse_reference("local:stand-in"), name="stand-in", folder=Path("stand-in"), source="made for a check")
+    config = CheckpointConfig(format=1, weights_version=1, model=FakeConfig(), sampler=Latent())
+    return Pretrained(model=model, config=config, family=ModelSpec(name="stand-in", capabilities=capabilities), files=files)
+
+
+def _asked(part: Part, rows: range = range(ROWS), *, labelled: bool = True) -> Answers:
+    x = from_uint8(to_uint8(0.5 * ImageRng(1, rows).normal(*SHAPE)))
+    labels = torch.tensor(list(rows)) % CLASSES if labelled else None
+    answers: Answers = part.value(_pretrained(), x, labels, rows.start)
+    return answers
+
+
+def check_answers_for_every_sample(part: Part) -> None:
+    """A finite number for each sample, with labels and, where it needs none, without; terms add up to them, and facts are texts."""
+    for labelled in (True, False) if not part.value.labels else (True,):
+        try:
+            found = _asked(part, labelled=labelled)
+        except (AttributeError, TypeError) as error:
+            raise AssertionError(
+                f"without labels it raises {type(error).__name__}: {error}; what needs them says `labels = True`"
+            ) from error
+        assert isinstance(found, Answers), f"it gives a {type(found).__name__}, not Answers"
+        assert tuple(found.values.shape) == (ROWS,), (
+            f"values have the shape {tuple(found.values.shape)}, not {(ROWS,)}: one for each sample"
+        )
+        assert found.values.is_floating_point() and bool(found.values.isfinite().all()), "values must be finite floating-point numbers"
+        assert all(isinstance(text, str) for text in found.facts.values()), f"facts must be texts, not {found.facts}"
+        if found.terms:
+            apart = distance(torch.stack(list(found.terms.values())).sum(0), found.values).max().item()
+            assert apart <= TOLERANCE, f"the terms add up to something else than the values, off by {apart:.2g}"
+
+
+def check_answers_do_not_depend_on_their_batch(part: Part) -> None:
+    """What it says of sample i is the same, to 1e-4, in every batch, and ``first`` is the number of the batch's first sample."""
+    together = _asked(part).values
+    for rows in (range(2), range(2, 4), range(4, 5)):
+        apart = distance(_asked(part, rows).values, together[rows.start : rows.stop]).max().item()
+        assert apart <= TOLERANCE, f"sample {rows.start} gets another number, by {apart:.2g}, in batches of {ROWS} and {len(rows)}"
+
+
+def check_answers_are_the_same_every_time(part: Part) -> None:
+    """It neither reads nor moves a global generator."""
+    first, second = alone(lambda: _asked(part).values)
+    assert same(first, second), "the numbers differ from time to time: draw by a seed of your own, zoo_core.rng.ImageRng"
+
+
+def check_models_that_cannot_answer_are_refused(part: Part) -> None:
+    """A model that can do nothing is refused with a CapabilityError, before the data is looked for; ``better`` is lower or higher."""
+    metric: DataMetric = part.value
+    assert metric.better in ("lower", "higher"), f"better must be lower or higher, not {metric.better!r}"
+    assert not metric.requires or metric.requires in CAPABILITIES, f"there is no capability {metric.requires!r}"
+    metric.check(_pretrained(), part.spec.name)
+    try:
+        metric.check(_pretrained(frozenset()), part.spec.name)
+    except CapabilityError:
+        return
+    raise AssertionError("a model that can do nothing is not refused: say in `requires` which capability it must have")

@@ -1,0 +1,134 @@
+"""What a conformance check of a sampler, a metric or a data set is given, and the checks of data sets and of all options.
+
+Those of samplers and of metrics are in :mod:`zoo_core.testing.sampler_checks` and :mod:`zoo_core.testing.metric_checks`.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, is_dataclass
+from typing import Any, TypeVar, cast
+
+import torch
+
+from zoo_core.config import decode, encode
+from zoo_core.errors import UsageError
+from zoo_core.evaluation.metrics import DataMetric, Metric
+from zoo_core.images import is_image
+from zoo_core.interfaces import DatasetConfig, Sampler
+from zoo_core.registry import Plugin, registry, resolve
+from zoo_core.rng import Stream, isolated
+from zoo_core.specs import DatasetSpec, Spec
+from zoo_core.testing.subject import assert_strict, global_state
+from zoo_core.training.data import Data
+
+__all__ = [
+    "CLASSES",
+    "SHAPE",
+    "Part",
+    "alone",
+    "check_it_is_the_same_every_time",
+    "check_labels_fit_their_classes",
+    "check_options_are_strict",
+    "check_options_come_back",
+    "check_samples_are_well_formed",
+    "part",
+]
+
+SHAPE, CLASSES = (1, 4, 4), 3  # of stand-ins
+_BASES: Mapping[str, type] = {"sampler": Sampler, "dataset": DatasetConfig}
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A sampler, a metric or the config of a data set, as an instance; and the spec and the plugin by which it is known."""
+
+    value: Any
+    spec: Spec
+    plugin: Plugin
+
+
+def part(value: Sampler | Metric | DataMetric | DatasetConfig) -> Part:
+    """What the checks are given.
+
+    Raises:
+        UnknownNameError: no installed plugin offers it.
+        UsageError: it is a sampler for whose capability there is no stand-in.
+    """
+    kind = "metric" if isinstance(value, Metric | DataMetric) else value.kind
+    claim = registry().claim_of(kind, type(value))
+    if isinstance(value, Sampler) and value.requires not in ("denoise", "decode"):
+        raise UsageError(f"there is no stand-in for samplers that require {value.requires!r}", "denoise and decode have one")
+    return Part(value=value, spec=claim.spec, plugin=claim.plugin)
+
+
+def alone(compute: Callable[[], R]) -> tuple[R, R]:
+    """The result of ``compute`` for two states of the global generators, which it must leave as they are."""
+    results = []
+    for seed in (1, 2):
+        with isolated(seed, stream=Stream.STEP), torch.no_grad():
+            before = global_state()
+            results.append(compute())
+            assert global_state() == before, "a global random generator was moved: draw from the rng argument"
+    return results[0], results[1]
+
+
+# Options
+
+
+def check_options_come_back(part: Part) -> None:
+    """It is a frozen dataclass, whose options are the same after they went through JSON."""
+    value, cls = part.value, type(part.value)
+    assert is_dataclass(value), f"{cls.__name__} is no dataclass"
+    assert cast(Any, cls).__dataclass_params__.frozen, f"{cls.__name__} is not frozen: options never change"
+    plain = json.loads(json.dumps(encode(value), allow_nan=False))
+    again: object = decode(_BASES.get(part.spec.kind, cls), plain)
+    assert type(again) is cls, f"{value} comes back from JSON as {type(again).__name__}"
+    assert again == value, f"{value} comes back from JSON as {again}"
+
+
+def check_options_are_strict(part: Part) -> None:
+    """An unknown key, and a text, true or NaN for a number, are refused with the name of the field."""
+    assert_strict(part.value, _BASES.get(part.spec.kind, type(part.value)))
+
+
+# Data sets
+
+
+def _data(part: Part) -> Data:
+    data = resolve(cast(DatasetSpec, part.spec).target)(part.value)
+    assert isinstance(data, Data), f"{cast(DatasetSpec, part.spec).target} gives a {type(data).__name__}, not a Data"
+    return data
+
+
+def check_samples_are_well_formed(part: Part) -> None:
+    """At least one sample: 8-bit images (N, c, h, w), or finite float32 (N, ...), which lie within [-1, 1] where they are images."""
+    x = _data(part).x
+    assert x.dtype in (torch.uint8, torch.float32), f"samples are {x.dtype}; uint8 images or float32 are wanted"
+    assert x.ndim >= 2 and len(x) > 0, f"samples have the shape {tuple(x.shape)}, not (N, ...) with N above 0"
+    if x.dtype == torch.uint8:
+        assert is_image(x.shape[1:]), f"uint8 samples are images (N, 1 or 3, h, w), not {tuple(x.shape)}"
+        return
+    assert bool(x.isfinite().all()), "samples are not finite"
+    most = x.abs().max().item()
+    assert not is_image(x.shape[1:]) or most <= 1, f"images lie within [-1, 1], and these reach {most:.3g}: keep them as uint8"
+
+
+def check_labels_fit_their_classes(part: Part) -> None:
+    """Labels are int64 (N,), from 0 to below the number of ``classes``, which name them."""
+    data = _data(part)
+    if data.labels is None:
+        assert not data.classes, f"there are the classes {', '.join(data.classes)}, and no labels"
+        return
+    shape, labels = tuple(data.labels.shape), data.labels
+    assert shape == (len(data.x),), f"labels have the shape {shape}, and there are {len(data.x)} samples"
+    assert labels.dtype == torch.int64, f"labels are {labels.dtype}, not int64"
+    lowest, highest = int(labels.min()), int(labels.max())
+    assert lowest >= 0 and highest < len(data.classes), f"labels go from {lowest} to {highest}, and there are {len(data.classes)} classes"
+
+
+def check_it_is_the_same_every_time(part: Part) -> None:
+    """Loaded again, whatever the state of the global generators, it has the same digest; it leaves these as they are."""
+    first, second = alone(lambda: _data(part).digest)
+    assert first == second, "its digest differs from load to load: draw with zoo_core.rng.generator(config.seed, 0, Stream.DATA)"

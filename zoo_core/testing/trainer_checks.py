@@ -1,0 +1,135 @@
+"""The conformance checks of a family's trainer: each is a function over a :class:`~zoo_core.testing.subject.Subject`."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from zoo_core.interfaces import Rng
+from zoo_core.registry import resolve
+from zoo_core.rng import StepRng, Stream, isolated
+from zoo_core.testing.subject import ROWS, TOLERANCE, Subject, distance, same
+from zoo_core.training.adversarial import AdversarialTrainer
+from zoo_core.training.trainer import Batch, Trainer, only
+
+__all__ = [
+    "check_critic_judges_each_row",
+    "check_trainer_draws_from_its_rng",
+    "check_trainer_gives_gradients",
+    "check_trainer_splits_parameters",
+    "check_trainer_takes_the_mean_over_rows",
+]
+
+
+def check_trainer_splits_parameters(subject: Subject) -> None:
+    """The phases of step 0 are all that there are, and between them train each parameter that wants gradients exactly once."""
+    trainer = subject.trainer()
+    named = {id(parameter): name for name, parameter in trainer.named_parameters()}
+    assert isinstance(trainer, Trainer), f"{type(trainer).__name__} is no Trainer"
+    assert isinstance(trainer.model, resolve(subject.spec.target)), "trainer.model is not the model that it was given"
+    phases = trainer.phases(0)
+    later = {phase for step in range(1, 20) for phase in trainer.phases(step)} - set(phases)
+    assert not later, f"phases(0) leaves out {', '.join(sorted(later))}"
+    owner: dict[int, str] = {}
+    for phase in phases:
+        parameters = list(trainer.parameters_of(phase))
+        assert parameters, f"phase {phase} trains no parameter"
+        for parameter in parameters:
+            assert id(parameter) in named, (
+                f"phase {phase} trains a parameter that is not the trainer's: its optimizer state cannot be saved"
+            )
+            other = owner.setdefault(id(parameter), phase)
+            assert other == phase, f"{named[id(parameter)]} is trained by {other} and by {phase}"
+    forgotten = [name for name, parameter in trainer.named_parameters() if parameter.requires_grad and id(parameter) not in owner]
+    assert not forgotten, f"no phase trains {', '.join(forgotten)}"
+
+
+def check_trainer_gives_gradients(subject: Subject) -> None:
+    """Each phase has a finite scalar loss with a finite gradient for each of its parameters and for no others, and detached scalar logs."""
+    trainer = subject.trainer()
+    batch = subject.batch(trainer.model)
+    with isolated(0, stream=Stream.STEP):
+        with torch.no_grad():
+            trainer.prepare(batch, StepRng(0, 0, len(batch.x), stream=Stream.INIT))
+        for phase in trainer.phases(0):
+            own = {id(parameter) for parameter in trainer.parameters_of(phase)}
+            with only(trainer, list(trainer.parameters_of(phase))):
+                loss = trainer(phase, batch, StepRng(0, 0, len(batch.x)))
+                assert loss.value.shape == (), f"the loss of {phase} has the shape {tuple(loss.value.shape)}"
+                assert math.isfinite(loss.value.item()), f"the loss of {phase} is {loss.value.item()}"
+                assert loss.value.requires_grad, f"the loss of {phase} has no graph"
+                for name, value in loss.logs.items():
+                    ours = name in ("step", "seconds") or name.startswith(("loss.", "gradient."))
+                    assert not ours, f"log {name!r} of {phase} has a name of the loop's own: step, seconds, loss.*, gradient.*"
+                    assert value.shape == () and not value.requires_grad, f"log {name!r} of {phase} must be a detached scalar"
+                loss.value.backward()
+            _check_gradients(trainer, phase, own)
+            trainer.zero_grad(set_to_none=True)
+
+
+def _check_gradients(trainer: Trainer, phase: str, own: set[int]) -> None:
+    for name, parameter in trainer.named_parameters():
+        if id(parameter) in own:
+            assert parameter.grad is not None, f"phase {phase} gives {name} no gradient"
+            assert bool(torch.isfinite(parameter.grad).all()), f"phase {phase} gives {name} a gradient that is not finite"
+        else:
+            assert parameter.grad is None, f"phase {phase} gives a gradient to {name}, which is not its own"
+
+
+def check_trainer_draws_from_its_rng(subject: Subject) -> None:
+    """In eval mode, and so without dropout, the loss of a phase does not depend on the global generator."""
+    trainer = subject.trainer().eval()
+    batch = subject.batch(trainer.model)
+    for phase in trainer.phases(0):
+        values = []
+        for seed in (1, 2):
+            with isolated(seed, stream=Stream.STEP):
+                values.append(trainer(phase, batch, StepRng(0, 0, ROWS)).value.detach())
+        assert same(values[0], values[1]), f"the loss of {phase} depends on the global generator: draw from the rng argument"
+
+
+class _Twice:
+    """An Rng whose rows are those of another one, twice."""
+
+    def __init__(self, rng: Rng) -> None:
+        self.rng = rng
+
+    def __len__(self) -> int:
+        return 2 * len(self.rng)
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.cat([self.rng.normal(*shape)] * 2)
+
+    def uniform(self, *shape: int) -> Tensor:
+        return torch.cat([self.rng.uniform(*shape)] * 2)
+
+    def integers(self, low: int, high: int, *shape: int) -> Tensor:
+        return torch.cat([self.rng.integers(low, high, *shape)] * 2)
+
+
+def check_trainer_takes_the_mean_over_rows(subject: Subject) -> None:
+    """In eval mode, a batch whose rows stand there twice, with the same noise, has the loss of the batch: that is a mean, and no sum."""
+    trainer = subject.trainer().eval()
+    once = subject.batch(trainer.model)
+    labels = None if once.labels is None else torch.cat([once.labels] * 2)
+    twice = Batch(x=torch.cat([once.x] * 2), labels=labels, index=torch.cat([once.index] * 2))
+    for phase in trainer.phases(0):
+        with isolated(0, stream=Stream.STEP):
+            losses = [trainer(phase, batch, rng).value.detach() for batch, rng in ((once, _rng()), (twice, _Twice(_rng())))]
+        apart = distance(*losses).item()
+        told = f"the loss of {phase} is {losses[0].item():.4g}, and {losses[1].item():.4g} where each row stands there twice"
+        assert apart <= 10 * TOLERANCE * (1 + losses[0].nan_to_num().abs().item()), f"{told}: take the mean over rows"
+
+
+def _rng() -> StepRng:
+    return StepRng(0, 0, ROWS)
+
+
+def check_critic_judges_each_row(subject: Subject) -> None:
+    """The critic of an adversarial trainer gives one output a row, (n,): (n, 1) beside (n,) would broadcast to (n, n)."""
+    trainer = subject.trainer().eval()
+    if isinstance(trainer, AdversarialTrainer):
+        batch = subject.batch(trainer.model)
+        with torch.no_grad():
+            shape = tuple(trainer.judge(batch.x, batch.labels if trainer.num_classes else None).shape)
+        assert shape == (ROWS,), f"the critic gives the shape {shape}, not {(ROWS,)}: end it with nn.Flatten(0)"
