@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
+from zoo_core.blame import made
 from zoo_core.interfaces import DatasetConfig, Event
 from zoo_core.registry import registry, resolve
 from zoo_core.rng import StepRng, Stream, permutation
@@ -83,7 +84,7 @@ def load_data(config: DatasetConfig) -> Data:
 
     Raises:
         ConfigError: it is not where the config says, or holds no samples.
+        PluginError: its loader gives no Data.
     """
     spec = registry().spec(DatasetSpec, registry().name_of("dataset", type(config)))
-    data: Data = resolve(spec.target)(config)
-    return data
+    return made(resolve(spec.target), config, kind=Data)
