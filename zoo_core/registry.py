@@ -160,7 +160,7 @@ class Registry:
         broken = ", ".join(f"{plugin.dist} ({plugin.failure.why[:60]})" for plugin in self.failures if plugin.failure)
         if not broken:
             return error
-        near = f"{error.hint} " if error.hint != hint else ""
+        near = f"{error.hint} " if error.hint.startswith("did you mean") else ""
         return UnknownNameError(error.what, f"{near}broken: {broken}; `zoo plugins` shows where")
 
     def offers(self, kind: type[Spec] | str, name: str) -> bool:

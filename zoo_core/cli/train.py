@@ -45,8 +45,8 @@ Examples:
 
 @click.command("train", epilog=EXAMPLES, short_help="Train a family, or go on with a run.")
 @click.argument("family")
-@click.option("--recipe", "recipe_name", metavar="NAME|FILE", help="A preset of the family (default: its first), or a file.")
-@click.option("--data", metavar="NAME[:PATH]", help="The data set, such as folder:PATH, mnist or moons.")
+@click.option("--recipe", "recipe_name", metavar="[DIST:]NAME|FILE", help="A preset of the family (default: its first), or a file.")
+@click.option("--data", metavar="[DIST:]NAME[:PATH]", help="The data set, such as folder:PATH, mnist or moons.")
 @click.option("--data-root", metavar="DIR", help="Where the files of mnist, cifar10, ... are (data.root). Default: $ZOO_DATA.")
 @click.option("--steps", type=int, help="Training steps (fit.steps).")
 @click.option("--batch-size", type=int, help="Rows of a batch (fit.batch_size).")
@@ -220,9 +220,10 @@ def _preset(family: Claim, name: str) -> dict[str, Any]:
         return recorded if isinstance(recorded, dict) else plain
     dist, colon, bare = name.rpartition(":")
     claim = registry().claim(RecipeSpec, f"{dist}{colon}{family.spec.key}/{bare}", prefer=family.plugin.dist)
-    recipe = resolve(target := cast(RecipeSpec, claim.spec).target)
+    target = cast(RecipeSpec, claim.spec).target
+    recipe = resolve(target)
     if not isinstance(recipe, Recipe):
-        raise PluginError(f"in {claim.plugin.dist}: {target} is a {type(recipe).__name__}, not a Recipe", HINT)
+        raise PluginError(f"in {claim.plugin.dist}: {target} is no Recipe", HINT)
     return recipe.to_dict()
 
 
