@@ -70,7 +70,8 @@ def test_what_a_broken_plugin_may_offer_is_told_with_its_name(zoo: Zoo, write_do
 def test_a_checkpoint_of_a_broken_plugin_is_not_told_to_install_it(zoo: Zoo, write_dots: Dots, tmp_path: Path) -> None:
     with installed(write_dots(tmp_path), names=["zoo-faulty"]):
         config = resolve("zoo_faulty_config:DotConfig")()
-        write_checkpoint(tmp_path / "dots", resolve("zoo_faulty_model:Dot")(config), config)
+        folder = write_checkpoint(tmp_path / "dots", resolve("zoo_faulty_model:Dot")(config), config)
+    (folder / "README.md").write_text("---\nzoo:\n  family: dot\n  plugin: zoo-faulty\n---\n")
     write_plugin(tmp_path, "zoo-faulty", "import nothing_like_that")
     with installed(tmp_path, names=["zoo-faulty"]):
         err = zoo("sample", "local:dots").err
