@@ -109,7 +109,7 @@ def test_a_config_that_refuses_its_values_by_an_ordinary_exception_is_a_wrong_va
 def test_what_no_plugin_had_a_part_in_is_a_bug_of_the_zoo(
     zoo: Zoo, monkeypatch: pytest.MonkeyPatch, write_dots: Dots, tmp_path: Path
 ) -> None:
-    def broken(*arguments: object) -> None:
+    def broken(*arguments: object, **options: object) -> None:
         raise KeyError("ours")
 
     monkeypatch.setattr("zoo_core.cli.train.Recipe.from_dict", broken)
@@ -280,11 +280,42 @@ UNSOUND = {
     "a default of no field": ("{'temperature': 0.5}", "{'stepz': 3}", "sampler cold", "unknown key 'stepz'"),
     "a default out of its range": ("{'temperature': 0.5}", "{'temperature': -1}", "sampler cold", "temperature must be in [0, 100]"),
     "a scheduler's default of no field": ("{'rho': 9.0}", "{'rhu': 9.0}", "scheduler steep", "unknown key 'rhu'"),
-    "a metric that is not frozen": (
+    "a config that is no dataclass": (
+        "@dataclass(frozen=True, kw_only=True, slots=True)\nclass DotsConfig",
+        "class DotsConfig",
+        "zoo_faulty_config:DotsConfig",
+        "it is no dataclass",
+    ),
+    "a config that is not frozen": (
+        "@dataclass(frozen=True, kw_only=True, slots=True)\nclass DotsConfig",
+        "@dataclass\nclass DotsConfig",
+        "zoo_faulty_config:DotsConfig",
+        "it is not frozen",
+    ),
+    "a field that the tag hides": ("weight: float = 1.0", "name: str = 'x'", "zoo_faulty_config:DotTrainerConfig", "it has a field `name`"),
+    "another way to a class": (
+        "zoo_core.samplers:Latent",
+        "zoo_core.samplers.latent:Latent",
+        "zoo_core.samplers.latent:Latent",
+        "it is written as latent, which is another",
+    ),
+    "a checkpoint of an unknown family": (
+        "RecipeSpec(",
+        "CheckpointSpec(name='cats', family='nosuch'), RecipeSpec(",
+        "checkpoint cats",
+        "unknown family 'nosuch'",
+    ),
+    "a recipe with data that nobody registers": (
+        "data=DotsConfig()",
+        "data=__import__('zoo_core.testing.fake_config').testing.fake_config.FakeDataConfig()",
+        "recipe dot/tiny",
+        "zoo_core.testing.fake_config:FakeDataConfig is not registered as a dataset",
+    ),
+    "a metric that is no dataclass": (
         "zoo_core.evaluation.metrics:FrechetDistance",
         "zoo_faulty_model:Soft",
         "zoo_faulty_model:Soft",
-        "cannot load",
+        "it is no dataclass",
     ),
 }
 

@@ -125,6 +125,30 @@ def test_data_may_be_named_with_its_distribution(text: str, expected: dict[str, 
 
 
 @pytest.mark.usefixtures("rivals")
+def test_a_recipe_file_from_before_the_rival_came_means_the_family_that_is_asked_for(zoo: Zoo, tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text(
+        dump_json({"model": {"name": "dot"}, "trainer": {"name": "dot"}, "fit": {}, "data": {"name": "dots"}, "sampler": None})
+    )
+    plain = json.loads(zoo("train", "zoo-two:dot", "--recipe", "old.json", "--dry-run").out)
+    assert [plain[part]["name"] for part in ("model", "trainer", "data")] == ["zoo-two:dot", "zoo-two:dot", "zoo-two:dots"]
+
+
+def test_the_first_preset_of_a_family_is_its_own_plugins(zoo: Zoo, write_dots: Dots, tmp_path: Path) -> None:
+    write_dots(tmp_path, "name='tiny'", "name='early'", name="zoo-one")
+    write_dots(tmp_path, name="zoo-two")
+    with installed(tmp_path, names=["zoo-one", "zoo-two"]):
+        done = zoo("train", "zoo-two:dot", "--dry-run")
+        assert done.code == 0, done.err
+        assert json.loads(done.out)["model"]["name"] == "zoo-two:dot"
+
+
+def test_a_path_behind_a_data_set_is_a_path_whatever_a_distribution_is_called(zoo: Zoo, write_dots: Dots, tmp_path: Path) -> None:
+    with installed(write_dots(tmp_path, name="folder"), names=["folder"]):
+        data = json.loads(zoo("train", "dot", "--data", "folder:dots", "--dry-run").out)["data"]
+    assert (data["name"], data["path"]) == ("folder", "dots")
+
+
+@pytest.mark.usefixtures("rivals")
 def test_a_distribution_without_that_data_set_is_told(zoo: Zoo) -> None:
     assert "unknown dataset 'zoo-two'" in zoo("train", "zoo-two:dot", "--data", "zoo-two:nosuch", "--dry-run").err
     assert "say which: zoo-one:dots or zoo-two:dots" in zoo("train", "zoo-two:dot", "--data", "dots", "--dry-run").err

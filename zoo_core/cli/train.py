@@ -197,7 +197,6 @@ def _recipe(family: str, name: str, data: str | None, data_root: str | None, giv
         raise ConfigError(f"{name} is no recipe: it names no model", "a run's recipe.json is one, and so is an export's training.json")
     if not _is_of(made_for, family):
         raise UsageError(f"{name} is a recipe of {made_for}, not of {family}", f"zoo train {made_for} --recipe {name}")
-    plain["model"]["name"] = family
     short = {"lr": "fit.optimizer.lr", "compile_": "fit.compile", "start_from": "start_from"}
     short |= {name: f"fit.{name}" for name in ("steps", "batch_size", "seed", "keep")}
     overrides = [f"{key}={json.dumps(given[option])}" for option, key in short.items() if given[option] is not None]
@@ -209,7 +208,7 @@ def _recipe(family: str, name: str, data: str | None, data_root: str | None, giv
         plain["data"] = _data(data, plain.get("data"))
     if data_root is not None:
         plain["data"] = _rooted(plain.get("data"), data_root)
-    return Recipe.from_dict(apply_overrides(plain, [*overrides, *given["options"]]))
+    return Recipe.from_dict(apply_overrides(plain, [*overrides, *given["options"]]), prefer=own.plugin.dist)
 
 
 def _preset(family: Claim, name: str) -> dict[str, Any]:
