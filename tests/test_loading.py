@@ -23,11 +23,11 @@ from zoo_core.errors import (
     ConfigError,
     IncompatibleCheckpoint,
     NameConflictError,
+    PluginError,
     PluginLoadError,
     ResourceError,
     UnknownNameError,
     UsageError,
-    ZooError,
 )
 from zoo_core.hub import Files, fetch
 from zoo_core.images import to_uint8
@@ -98,8 +98,17 @@ def test_samples_are_what_the_model_makes_of_the_images_noise(flow: Pretrained) 
 def test_what_a_sampler_makes_must_be_samples(flow: Pretrained, monkeypatch: pytest.MonkeyPatch, wrong: Callable[[Any], Any]) -> None:
     decode = Fake.decode
     monkeypatch.setattr(Fake, "decode", lambda *arguments: wrong(decode(*arguments)))
-    with pytest.raises(ZooError, match=r"Latent made .*, where floats of shape \(4, 2\) were to be drawn"):
+    with pytest.raises(PluginError, match=r"test_loading.py:\d+\): .* gives .*, not floats of shape \(4, 2\)"):
         flow.sample(4)
+    monkeypatch.undo()
+
+    class Odd(Latent):
+        def __call__(self, *arguments: Any, **options: Any) -> Tensor:
+            made: Tensor = wrong(super().__call__(*arguments, **options))
+            return made
+
+    with pytest.raises(PluginError, match=r"test_loading.py:\d+\): Odd gives .*, not floats of shape \(4, 2\)"):
+        flow.sample(4, sampler=Odd())
 
 
 def test_a_pretrained_has_the_weights_of_the_file(folder: Path, flow: Pretrained) -> None:

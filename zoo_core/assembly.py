@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from zoo_core.blame import made
 from zoo_core.catalogue import CheckpointConfig, family_of
 from zoo_core.errors import IncompatibleCheckpoint, PluginLoadError, UnsafeContentError
 from zoo_core.hub import WEIGHTS, Files
@@ -65,10 +66,7 @@ def _unfilled(config: CheckpointConfig) -> nn.Module:
     """The model on ``meta``."""
     target = family_of(config).target
     with torch.device("meta"), _Uninitialised():
-        model = resolve(target)(config.model)
-    if not isinstance(model, nn.Module):
-        raise PluginLoadError(f"{target} is no nn.Module", "`zoo plugins --check` shows what is broken")
-    return model
+        return made(resolve(target), config.model, kind=nn.Module)
 
 
 _INITIALISERS = {function for name, function in vars(nn.init).items() if name.endswith("_") and not name.startswith("_")}

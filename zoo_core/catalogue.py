@@ -65,14 +65,18 @@ def read_config(files: Files) -> CheckpointConfig:
 
 
 def wanted_plugin(files: Files) -> str:
-    """What a card says of the distribution that its family comes with, as a hint for people. Nobody vouches for it; nothing acts on it."""
+    """What a card says of the distribution that its family comes with, as a hint for people. Nobody vouches for it; nothing acts on it.
+
+    Empty where it says nothing, or where that distribution is installed and broken.
+    """
     from zoo_core import cards
 
     try:
         plugin = wanted(cards.parse(files.read(CARD)).metadata)[1] if CARD in files.names else ""
     except CardError:
         plugin = ""
-    return f"its card (unverified) says: pip install {plugin}" if plugin else ""
+    broken = {each.dist for each in registry().failures}
+    return f"its card (unverified) says: pip install {plugin}" if plugin and plugin not in broken else ""
 
 
 def family_of(config: CheckpointConfig) -> ModelSpec:

@@ -11,17 +11,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
+from inspect import isabstract
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from zoo_core.errors import ConfigError, UnknownNameError
 
-__all__ = ["Tagged", "apply_overrides", "check_range", "decode", "dump_json", "encode", "load_json", "parse_json"]
+__all__ = ["Tagged", "apply_overrides", "check_fields", "check_range", "decode", "dump_json", "encode", "load_json", "parse_json"]
 
 T = TypeVar("T")
 MAX_JSON_BYTES = 8 << 20
 MAX_DEPTH = 16
+_KNOWN = "int, float, str, bool, Literal, None, tuple[int, ...], Mapping[str, int], or another dataclass"
 _TAGGED = ("family", "trainer", "dataset", "sampler", "scheduler")
 
 
@@ -54,6 +56,7 @@ def decode(cls: type[T], data: object, where: str = "config", *, prefer: str = "
     Raises:
         ConfigError: the data does not fit, with the path of the field.
         UnknownNameError: the data names a family that no installed plugin offers.
+        PluginError: a class that it names is not one that can be read; see :func:`check_fields`.
     """
     try:
         return cast(T, _value(cls, data, where, prefer))
@@ -171,11 +174,45 @@ def _dataclass(cls: Any, data: object, where: str, prefer: str) -> object:
     missing = [name for name, item in known.items() if name not in data and item.default is MISSING and item.default_factory is MISSING]
     if missing:
         raise ConfigError(f"{where}: missing {', '.join(missing)}")
+    check_fields(cls)
     values = {key: _value(_hints(cls)[key], value, f"{where}.{key}", prefer) for key, value in data.items()}
     try:
         return cls(**values)
     except ConfigError as error:
         raise ConfigError(f"{where}.{error.what}", error.hint) from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+
+@cache
+def check_fields(cls: type) -> None:
+    """Raises PluginError, naming the field, unless a dataclass can be made and has fields of types that the codec knows."""
+    from zoo_core.blame import fault
+
+    if isabstract(cls):
+        raise fault(cls, f"{cls.__qualname__} lacks {', '.join(sorted(cast(Any, cls).__abstractmethods__))}, which its base class asks for")
+    try:
+        hints = _hints(cls)
+    except Exception as error:  # whatever an annotation raises
+        raise fault(cls, f"the annotations of {cls.__qualname__} cannot be read: {error}") from error
+    for item in fields(cast(Any, cls)):
+        if item.init and not _is_known(hints[item.name]):
+            hint = hints[item.name]
+            shown = hint.__name__ if isinstance(hint, type) and not get_origin(hint) else str(hint)
+            raise fault(cls, f"{cls.__qualname__}.{item.name} is annotated {shown}, which a config cannot hold: annotate it {_KNOWN}")
+
+
+def _is_known(hint: Any) -> bool:
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return all(map(_is_known, inner))
+    if origin is tuple:
+        return all(_is_known(item) for item in inner if item is not Ellipsis)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return inner[0] is str and _is_known(inner[1])
+    if isinstance(hint, type) and (issubclass(hint, Tagged) or is_dataclass(hint)):
+        return True
+    return origin is Literal or hint in (Any, NoneType, bool, int, float, str)
 
 
 def _wrong(where: str, wanted: str, data: object) -> ConfigError:

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from zoo_core import likelihood
 from zoo_core.arguments import classes_of, dtype_of, floats, level, whole, within
+from zoo_core.blame import check_samples
 from zoo_core.cards import ModelCard, parse
 from zoo_core.catalogue import CheckpointConfig, as_sampler, as_scheduler, default_sampler, incapable
-from zoo_core.errors import CapabilityError, ConfigError, ResourceError, UsageError, ZooError
+from zoo_core.errors import CapabilityError, ConfigError, ResourceError, UsageError
 from zoo_core.hub import CARD, Files
 from zoo_core.images import exact_uint8
 from zoo_core.inpainting import given
@@ -147,7 +148,7 @@ class Pretrained:
             ResourceError: there is no memory for so many.
             ConfigError: there is no such sampler or scheduler, or one of its options is wrong.
             CapabilityError: the model cannot do what the sampler, the labels or guidance need.
-            ZooError: the sampler, or the model, made something else than samples.
+            PluginError: the sampler, or the model, gave something else than samples.
         """
         n, first, (chosen, sigmas) = whole("n", n, 1), whole("first", first), self._walk(sampler, scheduler)
         classes = self._labels(labels, n, first)
@@ -156,7 +157,9 @@ class Pretrained:
         for rows, rng in self._batches(n, batch_size, seed, first):
             with self._inference():
                 y = None if classes is None else classes[rows]
-                out[rows] = _drawn(chosen, chosen(model, rng, sigmas=sigmas, labels=y, on_step=on_step), out[rows])
+                x = chosen(model, rng, sigmas=sigmas, labels=y, on_step=on_step)
+                check_samples(type(chosen), x, out[rows].shape)
+                out[rows] = x
         return out
 
     def inpaint(
@@ -208,7 +211,9 @@ class Pretrained:
         for rows, rng in self._batches(n, batch_size, seed, first):
             with self._inference():
                 y, around = None if classes is None else classes[rows], Inpainted(model, known[rows], mask[rows].float())
-                out[rows] = _drawn(chosen, chosen(around, rng, sigmas=path, labels=y, on_step=on_step), out[rows])
+                made = chosen(around, rng, sigmas=path, labels=y, on_step=on_step)
+                check_samples(type(chosen), made, out[rows].shape)
+                out[rows] = made
         # With the masked score, and where the sampler does not end with an estimate, x is only near what is known.
         return torch.where(mask.cpu(), known.cpu(), out)
 
@@ -453,15 +458,6 @@ def _room(n: int, shape: Sequence[int]) -> Tensor:
         return torch.empty(n, *shape)
     except (RuntimeError, MemoryError) as error:
         raise ResourceError(f"no memory for {n} samples", "draw them in parts: first= is the number of the first one") from error
-
-
-def _drawn(sampler: Sampler, x: object, wanted: Tensor) -> Tensor:
-    """What a sampler returned, which must be as ``wanted``: assigned to its place, one row would silently do for all."""
-    if not isinstance(x, Tensor) or x.shape != wanted.shape or not x.is_floating_point():
-        made = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-        what = f"{type(sampler).__name__} made {made}, where floats of shape {tuple(wanted.shape)} were to be drawn"
-        raise ZooError(what, "the sampler or the model is wrong: `zoo_core.testing` checks models")
-    return x
 
 
 def _check_space(x: Tensor, space: str) -> None:

@@ -97,9 +97,9 @@ class Recipe:
     start_from: str | None = None
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], where: str = "recipe") -> "Recipe":
-        """A recipe from plain JSON values; raises as :func:`zoo_core.config.decode` does."""
-        return decode(cls, data, where)
+    def from_dict(cls, data: Mapping[str, Any], where: str = "recipe", *, prefer: str = "") -> "Recipe":
+        """A recipe from plain JSON values; ``prefer`` and what is raised are as :func:`zoo_core.config.decode` has them."""
+        return decode(cls, data, where, prefer=prefer)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, every default written out."""

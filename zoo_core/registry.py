@@ -18,6 +18,7 @@ from importlib import import_module
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from itertools import chain
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any, Literal, TypeVar, cast
 
 import pluggy
@@ -33,12 +34,14 @@ __all__ = [
     "Plugin",
     "Reference",
     "Registry",
+    "current",
     "discover",
     "load_plugin",
     "parse_reference",
     "registry",
     "resolve",
     "using",
+    "why",
 ]
 
 GROUP = "zoo"
@@ -61,10 +64,14 @@ S = TypeVar("S", bound=Spec)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """What went wrong in a plugin: the step (``import``, ``register``, ``hook``, ``specs``, ``selection``), and why in one line."""
+    """What went wrong in a plugin: the step (``import``, ``register``, ``hook``, ``specs``, ``selection``), why in one line, and where.
+
+    ``where`` is the innermost place in the plugin's own package, as path:line, or what is known of it; empty for nothing.
+    """
 
     step: str
     why: str
+    where: str = ""
     newer: bool = False
 
     def __str__(self) -> str:
@@ -138,14 +145,29 @@ class Registry:
         named = self._claims[kind]
         found = [claim for claim in named.get(bare, ()) if not dist or _normal(claim.plugin.dist) == _normal(dist)]
         if not found:
-            raise UnknownNameError.of(
-                kind, name, named, f"`zoo list` shows what is installed; a plugin that offers this {kind} has to be installed first"
-            )
+            hint = f"`zoo list` shows what is installed; a plugin that offers this {kind} has to be installed first"
+            raise self.unknown(kind, name, named, hint)
         chosen = _chosen(found, prefer)
         if chosen is None:
             dists = [claim.plugin.dist for claim in found]
-            raise NameConflictError(f"{kind} {bare!r} is claimed by {' and '.join(dists)}", f"say which: {dists[0]}:{bare}")
+            which = " or ".join(claim.name for claim in found)
+            raise NameConflictError(f"{kind} {bare!r} is claimed by {' and '.join(dists)}", f"say which: {which}")
         return chosen
+
+    def unknown(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> UnknownNameError:
+        """The error for a name that nothing has: with the nearest ones, and with the plugins that are broken and may offer it."""
+        error = UnknownNameError.of(kind, name, known, hint)
+        broken = ", ".join(f"{plugin.dist} ({plugin.failure.why[:60]})" for plugin in self.failures if plugin.failure)
+        if not broken:
+            return error
+        near = f"{error.hint} " if error.hint.startswith("did you mean") else ""
+        return UnknownNameError(error.what, f"{near}broken: {broken}; `zoo plugins` shows where")
+
+    def offers(self, kind: type[Spec] | str, name: str) -> bool:
+        """Whether somebody claims the name or ``DIST:name``."""
+        dist, _, bare = name.rpartition(":")
+        claims = self._claims[kind if isinstance(kind, str) else kind.kind].get(bare, ())
+        return any(not dist or _normal(claim.plugin.dist) == _normal(dist) for claim in claims)
 
     def meant(self, kind: type[Spec] | str, name: str) -> Claim | None:
         """The claim that a bare name means, or None where nothing or a conflict does; all others are written DIST:name."""
@@ -213,7 +235,7 @@ def resolve(target: str) -> Any:
     except BaseException as error:
         if came:
             raise
-        raise PluginLoadError(f"cannot load {target}: {_why(error)}", "`zoo plugins --check` shows what is broken") from error
+        raise PluginLoadError(f"cannot load {target}: {why(error)}", "`zoo plugins --check` shows what is broken") from error
     return found
 
 
@@ -279,7 +301,7 @@ def _warnings_in_a_line(name: str) -> Iterator[None]:
             yield
     finally:
         for warning in found if sys.stderr else ():
-            sys.stderr.write(f"zoo: warning: plugin {name}: {_why(cast(Warning, warning.message))}\n")
+            sys.stderr.write(f"zoo: warning: plugin {name}: {why(cast(Warning, warning.message))}\n")
 
 
 def _normal(name: str) -> str:
@@ -287,7 +309,8 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _why(error: BaseException) -> str:
+def why(error: BaseException) -> str:
+    """An exception's class and text, in one line."""
     try:
         text = " ".join(str(error).split())
     except Exception:  # a plugin's own error class may be as broken as the plugin
@@ -295,13 +318,25 @@ def _why(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _failure(step: str, error: BaseException) -> Failure:
-    why = _why(error)
-    newer = _NEWER.search(why) if isinstance(error, (TypeError, ImportError, AttributeError)) else None
+def _failure(step: str, error: BaseException, module: str) -> Failure:
+    text, where = why(error), _where(error, module)
+    newer = _NEWER.search(text) if isinstance(error, (TypeError, ImportError, AttributeError)) else None
     if newer and newer["spec"] in {None, *(cls.__name__ for cls in KINDS.values())}:
         missing = newer["name"] or newer["attribute"] or newer["module"]
-        return Failure(step=step, why=f"no {missing}" if missing else f"{newer['spec']} has no field {newer['field']!r}", newer=True)
-    return Failure(step=step, why=why)
+        lacking = f"no {missing}" if missing else f"{newer['spec']} has no field {newer['field']!r}"
+        return Failure(step=step, why=lacking, where=where, newer=True)
+    return Failure(step=step, why=text, where=where)
+
+
+def _where(error: BaseException, module: str) -> str:
+    """The innermost place of an error in a plugin's own package, as path:line; its module's file where it came out of no line there."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    package = module.rpartition(".")[0] or module
+    for frame, line in reversed(list(walk_tb(error.__traceback__))):
+        if f"{frame.f_globals.get('__name__')}.".startswith(f"{package}."):
+            return f"{frame.f_code.co_filename}:{line}"
+    return getattr(sys.modules.get(module), "__file__", None) or ""
 
 
 def _checked(specs: Iterable[Spec]) -> tuple[Spec, ...]:
@@ -321,7 +356,11 @@ def _checked(specs: Iterable[Spec]) -> tuple[Spec, ...]:
 
 
 def load_plugin(name: str, module: str, dist: str, version: str) -> Plugin:
-    """Imports one plugin and calls its hook; whatever it raises becomes the record's ``failure``."""
+    """Imports one plugin and calls its hook; whatever it raises becomes the record's ``failure``.
+
+    Raises:
+        PluginLoadError: it is broken, and ZOO_STRICT is 1; from what it raised.
+    """
     specs: tuple[Spec, ...] = ()
     step, failure = "import", None
     manager = pluggy.PluginManager(GROUP)
@@ -340,9 +379,11 @@ def load_plugin(name: str, module: str, dist: str, version: str) -> Plugin:
                 step = "specs"
                 specs = _checked(spec for result in results for spec in result)
         except BaseException as error:
-            if came or os.environ.get("ZOO_STRICT") == "1":
+            if came:
                 raise
-            failure = _failure(step, error)
+            failure = _failure(step, error, module)
+            if os.environ.get("ZOO_STRICT") == "1":
+                raise PluginLoadError(f"plugin {name} ({dist}) {failure}", f"mend {failure.where or module}") from error
     return Plugin(name=name, module=module, dist=dist, version=version, specs=specs, failure=failure)
 
 
@@ -415,6 +456,11 @@ def discover(names: Sequence[str] | None = None, *, record_unknown: bool = False
 
 
 _current: list[Registry] = []
+
+
+def current() -> tuple[Plugin, ...]:
+    """The plugins of the registry of this process; none where it was not asked for yet. Finds nothing and raises nothing."""
+    return _current[-1].plugins if _current else ()
 
 
 def registry() -> Registry:

@@ -12,7 +12,19 @@ from zoo_core.registry import Registry, registry
 from zoo_core.specs import KINDS
 from zoo_core.tokens import access_tokens
 
-__all__ = ["MAX_LINE", "echo_json", "error_line", "human_size", "inert", "redact", "report_failures", "say", "shown", "table"]
+__all__ = [
+    "MAX_LINE",
+    "echo_json",
+    "error_line",
+    "human_size",
+    "inert",
+    "redact",
+    "report_conflicts",
+    "report_failures",
+    "say",
+    "shown",
+    "table",
+]
 
 MAX_LINE = 300
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
@@ -87,13 +99,18 @@ def report_failures(found: Registry | None = None) -> None:
     """One line on stderr for each broken plugin and for each name that several plugins claim."""
     found = found or registry()
     for plugin in found.failures:
-        say(error_line(f"plugin {plugin.name} ({plugin.dist}) {plugin.failure}", "`zoo plugins` shows more", "zoo: "))
+        say(error_line(f"plugin {plugin.name} ({plugin.dist}) {plugin.failure}", "`zoo plugins` shows where", "zoo: "))
+    report_conflicts(found)
+
+
+def report_conflicts(found: Registry) -> None:
+    """One line on stderr for each name that several plugins claim."""
     for kind in KINDS:
         for name, claims in found.claims(kind).items():
             if len(claims) > 1:
-                dists = [claim.plugin.dist for claim in claims]
                 if meant := found.meant(kind, name):
                     others = ", ".join(claim.name for claim in claims if claim is not meant)
                     say(error_line(f"{kind} {name} is that of {meant.plugin.dist}", f"the other is written {others}", "zoo: ! "))
                     continue
-                say(error_line(f"{kind} {name} is claimed by {' and '.join(dists)}", f"say which: {dists[0]}:{name}", "zoo: ! "))
+                dists, which = " and ".join(claim.plugin.dist for claim in claims), " or ".join(claim.name for claim in claims)
+                say(error_line(f"{kind} {name} is claimed by {dists}", f"say which: {which}", "zoo: ! "))

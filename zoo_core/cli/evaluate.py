@@ -22,7 +22,7 @@ __all__ = ["evaluate"]
 @click.argument("reference")
 @click.option("--metrics", default="fd", show_default=True, metavar="NAME,...", help="What to measure; `zoo list metrics`.")
 @click.option("-n", "--n", "n", type=click.IntRange(2), metavar="N", help="Samples to draw.  [default: as many as there are real ones]")
-@click.option("--data", "data", metavar="NAME[:PATH]", help="The real samples.  [default: what it was trained on]")
+@click.option("--data", "data", metavar="[DIST:]NAME[:PATH]", help="The real samples.  [default: what it was trained on]")
 @click.option("--data-root", metavar="DIR", help="Where the files of mnist, cifar10, ... are. Default: $ZOO_DATA.")
 @click.option("--features", metavar="NAME", help="A checkpoint with features, inception, or timm:NAME.  [default: by the data]")
 @click.option("--sampler", metavar="NAME", help="A sampler with its own defaults.  [default: the checkpoint's]")

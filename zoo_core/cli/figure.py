@@ -105,7 +105,7 @@ _KINDS: Mapping[str, _Kind] = {
 @click.option("--metric", "metrics", multiple=True, metavar="NAME", help="quality: what to draw; repeatable.  [default: fd]")
 @click.option(
     "--data",
-    metavar="NAME[:PATH]",
+    metavar="[DIST:]NAME[:PATH]",
     help="nearest, density, reconstruct: the real samples.  [default: what it was trained on; reconstruct: its test split]",
 )
 @click.option(

@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 import click
 
 from zoo_core import __version__
+from zoo_core.blame import culprit
 from zoo_core.cli.console import error_line, inert, redact, say
-from zoo_core.errors import PluginLoadError, ResourceError, UnknownNameError, UsageError, ZooError
+from zoo_core.errors import PluginLoadError, ResourceError, UsageError, ZooError
 from zoo_core.registry import registry, resolve
 from zoo_core.specs import CommandSpec
 
@@ -57,7 +58,7 @@ class _Group(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         command = self.get_command(ctx, args[0])
         if command is None:
-            unknown = UnknownNameError.of("command", args[0], self.list_commands(ctx))
+            unknown = registry().unknown("command", args[0], self.list_commands(ctx))
             raise UsageError(unknown.what, unknown.hint)
         return args[0], command, args[1:]
 
@@ -135,7 +136,14 @@ def _outcome(error: BaseException) -> tuple[int, str]:
             return 8, error_line("out of memory", "try a smaller -n or --batch-size")
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
         return 8, error_line("out of memory on the device", "try a smaller --batch-size")
+    if blamed := culprit(error):
+        return blamed.exit_code, error_line(blamed.what, blamed.hint)
     return 1, error_line(f"a bug: {type(error).__name__}: {error}", "run it again with --debug, and report what that prints")
+
+
+def _strict_cause(error: BaseException) -> BaseException | None:
+    """What a plugin raised that could not be loaded, which ZOO_STRICT shows."""
+    return error.__cause__ if os.environ.get("ZOO_STRICT") == "1" and isinstance(error, PluginLoadError) else None
 
 
 def _traceback(error: BaseException) -> str:
@@ -173,6 +181,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if debug and not isinstance(error, click.exceptions.Exit):
             say(_traceback(error))
+        elif cause := _strict_cause(error):
+            say(error_line(str(error.args[0]), prefix="zoo: ") + "\n" + _traceback(cause))
         if line:
             say(line)
     sys.exit(code)

@@ -7,8 +7,10 @@ from zoo_core.config import apply_overrides, decode
 from zoo_core.errors import UsageError
 from zoo_core.hub import fetch
 from zoo_core.interfaces import DatasetConfig, Scheduler
+from zoo_core.registry import registry
+from zoo_core.specs import DatasetSpec
 
-__all__ = ["OF_SCHEDULER", "data_option", "refuse_name", "scheduler_option"]
+__all__ = ["OF_SCHEDULER", "data_name", "data_option", "refuse_name", "scheduler_option"]
 
 OF_SCHEDULER = "scheduler."
 
@@ -36,9 +38,29 @@ def refuse_name(options: Sequence[str], option: str) -> None:
             raise UsageError(f"-o {text!r} is no option", f"use {option} NAME")
 
 
+def data_name(text: str) -> tuple[str, str]:
+    """The name and the path of ``--data [DIST:]NAME[:PATH]``; the path is empty where there is none.
+
+    What begins with the unambiguous name of a data set goes on with its path, and so ``folder:mnist`` is a folder.
+
+    Raises:
+        UsageError: it begins with no name.
+    """
+    first, _, rest = text.partition(":")
+    if not first:
+        raise UsageError(f"--data {text!r} names no data set", "write it as --data NAME or --data folder:PATH")
+    second, _, path = rest.partition(":")
+    found = registry()
+    if found.meant(DatasetSpec, first) is None and second and found.offers(DatasetSpec, f"{first}:{second}"):
+        return f"{first}:{second}", path
+    return first, rest
+
+
 def data_option(reference: str, text: str | None, root: str | None, options: Sequence[str]) -> DatasetConfig | None:
-    """What ``--data NAME[:PATH]``, ``--data-root DIR`` and ``-o data.KEY=VALUE`` say, the last of the checkpoint's own data without the
-    first; None where they say nothing."""
+    """What ``--data [DIST:]NAME[:PATH]``, ``--data-root DIR`` and ``-o data.KEY=VALUE`` say; None where they say nothing.
+
+    Without the first, the last changes the checkpoint's own data.
+    """
     changes = [option.removeprefix("data.") for option in options if option.startswith("data.")]
     if root is not None:
         changes = [f"root={root}", *changes]
@@ -48,8 +70,6 @@ def data_option(reference: str, text: str | None, root: str | None, options: Seq
         from zoo_core.evaluation.evaluate import data_of
 
         return data_of(fetch(reference), changes)
-    name, _, path = text.partition(":")
-    if not name:
-        raise UsageError(f"--data {text!r} names no data set", "write it as --data NAME or --data folder:PATH")
+    name, path = data_name(text)
     config: DatasetConfig = decode(DatasetConfig, apply_overrides({"name": name, **({"path": path} if path else {})}, changes), "data")
     return config

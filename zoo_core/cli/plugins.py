@@ -1,20 +1,21 @@
 """``zoo plugins``."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from zoo_core.cli.console import echo_json, inert, report_failures, table
+from zoo_core.cli.console import echo_json, inert, report_conflicts, table
 from zoo_core.errors import PluginError
-from zoo_core.registry import Plugin, registry, resolve
+from zoo_core.registry import Plugin, registry
+from zoo_core.soundness import findings
 
 __all__ = ["plugins"]
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Import everything that the plugins name.")
+@click.option("--check", is_flag=True, help="Import everything that the plugins name, and see whether it is what it must be.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plugins(check: bool, as_json: bool) -> None:
     """Which plugins are installed, what they offer, and what is broken.
@@ -28,7 +29,7 @@ def plugins(check: bool, as_json: bool) -> None:
       ZOO_PLUGINS=zoo-ddpm zoo plugins
     """
     found = registry().plugins
-    checked = {plugin.module: dict(_check(plugin)) for plugin in found} if check else {}
+    checked = {plugin.module: findings(plugin) for plugin in found} if check else {}
     if as_json:
         echo_json([_record(plugin, checked.get(plugin.module)) for plugin in found])
     else:
@@ -39,7 +40,7 @@ def plugins(check: bool, as_json: bool) -> None:
             click.echo()
             rows = [(plugin, target, why) for plugin in found for target, why in checked[plugin.module].items()]
             table(("PLUGIN", "TARGET", "STATE"), [(plugin.dist, target, why or "ok") for plugin, target, why in rows])
-        report_failures()
+        report_conflicts(registry())
     broken = sum(plugin.failure is not None for plugin in found) + sum(
         bool(why) for targets in checked.values() for why in targets.values()
     )
@@ -49,7 +50,7 @@ def plugins(check: bool, as_json: bool) -> None:
 
 def _offers(plugin: Plugin) -> str:
     if plugin.failure:
-        return f"BROKEN: {plugin.failure}"
+        return f"BROKEN: {plugin.failure}" + (f" ({plugin.failure.where})" if plugin.failure.where else "")
     counts = Counter(spec.kind for spec in plugin.specs)
     return ", ".join(f"{count} {_plural(kind, count)}" for kind, count in counts.items()) or "nothing"
 
@@ -58,21 +59,9 @@ def _plural(kind: str, count: int) -> str:
     return kind if count == 1 else kind[:-1] + "ies" if kind.endswith("y") else kind + "s"
 
 
-def _check(plugin: Plugin) -> Iterator[tuple[str, str]]:
-    """Each target that a plugin names, and why it does not resolve, or an empty string."""
-    for spec in plugin.specs:
-        for target in (getattr(spec, "target", ""), getattr(spec, "config", "")):
-            if target:
-                try:
-                    resolve(target)
-                except PluginError as error:
-                    yield target, error.what
-                else:
-                    yield target, ""
-
-
 def _record(plugin: Plugin, targets: Mapping[str, str] | None) -> dict[str, Any]:
-    failure = {"step": plugin.failure.step, "why": inert(plugin.failure.why)} if plugin.failure else None
+    broken = plugin.failure
+    failure = {"step": broken.step, "why": inert(broken.why), "where": inert(broken.where)} if broken else None
     record: dict[str, Any] = {
         "name": plugin.name,
         "dist": plugin.dist,

@@ -11,17 +11,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from zoo_core.blame import HINT
 from zoo_core.catalogue import read_config
 from zoo_core.cli.console import human_size, inert, say
+from zoo_core.cli.options import data_name
 from zoo_core.config import apply_overrides, dump_json, encode, load_json
-from zoo_core.errors import ConfigError, UnknownNameError, UsageError
+from zoo_core.errors import ConfigError, PluginError, UnknownNameError, UsageError
 from zoo_core.hub import fetch
 from zoo_core.recipes import Recipe
-from zoo_core.registry import registry, resolve
+from zoo_core.registry import Claim, registry, resolve
 from zoo_core.specs import DatasetSpec, ModelSpec, RecipeSpec
 
 if TYPE_CHECKING:
@@ -43,8 +45,8 @@ Examples:
 
 @click.command("train", epilog=EXAMPLES, short_help="Train a family, or go on with a run.")
 @click.argument("family")
-@click.option("--recipe", "recipe_name", metavar="NAME|FILE", help="A preset of the family (default: its first), or a file.")
-@click.option("--data", metavar="NAME[:PATH]", help="The data set, such as folder:PATH, mnist or moons.")
+@click.option("--recipe", "recipe_name", metavar="[DIST:]NAME|FILE", help="A preset of the family (default: its first), or a file.")
+@click.option("--data", metavar="[DIST:]NAME[:PATH]", help="The data set, such as folder:PATH, mnist or moons.")
 @click.option("--data-root", metavar="DIR", help="Where the files of mnist, cifar10, ... are (data.root). Default: $ZOO_DATA.")
 @click.option("--steps", type=int, help="Training steps (fit.steps).")
 @click.option("--batch-size", type=int, help="Rows of a batch (fit.batch_size).")
@@ -103,7 +105,7 @@ def train(
 
     names = tuple(name.strip() for name in metrics.split(",") if name.strip())
     watching = Watching(every=eval_every, metrics=names, n=eval_n, features=features) if eval_every else None
-    out = out or Path("runs") / f"{family}-{Path(recipe_name).stem}"
+    out = out or Path("runs") / f"{_bare(family)}-{_bare(Path(recipe_name).stem)}"
     command = f"zoo {shlex.join(sys.argv[1:])}"
     with _Progress(names if watching else ()) as progress, warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: _say_once(f"zoo: warning: {message}")
@@ -159,11 +161,21 @@ def _tell_data(recipe: Recipe) -> None:
 def _model_of(reference: str, family: str) -> dict[str, Any]:
     """The model of a checkpoint, as a recipe has it."""
     model: dict[str, Any] = encode(read_config(fetch(reference)).model)
-    if model["name"] != family:
+    if not _is_of(model["name"], family):
         raise UsageError(
             f"{reference} is a checkpoint of {model['name']}, not of {family}", f"zoo train {model['name']} --from {reference}"
         )
     return model
+
+
+def _bare(name: str) -> str:
+    return name.rpartition(":")[2]
+
+
+def _is_of(name: object, family: str) -> bool:
+    """Whether a config's name is that of FAMILY, either of them with its distribution or without; a bare one may be claimed by several."""
+    claim = registry().claim(ModelSpec, family)
+    return name in (claim.spec.key, claim.name)
 
 
 def _first_preset(family: str) -> str:
@@ -177,12 +189,12 @@ def _first_preset(family: str) -> str:
 
 
 def _recipe(family: str, name: str, data: str | None, data_root: str | None, given: dict[str, Any]) -> Recipe:
-    registry().spec(ModelSpec, family)
-    plain = _preset(family, name)
+    own = registry().claim(ModelSpec, family)
+    plain = _preset(own, name)
     made_for = plain.get("model", {}).get("name") if isinstance(plain.get("model"), dict) else None
     if made_for is None:
         raise ConfigError(f"{name} is no recipe: it names no model", "a run's recipe.json is one, and so is an export's training.json")
-    if made_for != family:
+    if not _is_of(made_for, family):
         raise UsageError(f"{name} is a recipe of {made_for}, not of {family}", f"zoo train {made_for} --recipe {name}")
     short = {"lr": "fit.optimizer.lr", "compile_": "fit.compile", "start_from": "start_from"}
     short |= {name: f"fit.{name}" for name in ("steps", "batch_size", "seed", "keep")}
@@ -195,21 +207,26 @@ def _recipe(family: str, name: str, data: str | None, data_root: str | None, giv
         plain["data"] = _data(data, plain.get("data"))
     if data_root is not None:
         plain["data"] = _rooted(plain.get("data"), data_root)
-    return Recipe.from_dict(apply_overrides(plain, [*overrides, *given["options"]]))
+    return Recipe.from_dict(apply_overrides(plain, [*overrides, *given["options"]]), prefer=own.plugin.dist)
 
 
-def _preset(family: str, name: str) -> dict[str, Any]:
+def _preset(family: Claim, name: str) -> dict[str, Any]:
     if name.endswith(".json") or "/" in name:
         plain = load_json(Path(name))
         # training.json is a recipe and the record of a run by it.
         recorded = plain.get("recipe")
         return recorded if isinstance(recorded, dict) else plain
-    recipe: Recipe = resolve(registry().spec(RecipeSpec, f"{family}/{name}").target)
+    dist, colon, bare = name.rpartition(":")
+    claim = registry().claim(RecipeSpec, f"{dist}{colon}{family.spec.key}/{bare}", prefer=family.plugin.dist)
+    target = cast(RecipeSpec, claim.spec).target
+    recipe = resolve(target)
+    if not isinstance(recipe, Recipe):
+        raise PluginError(f"in {claim.plugin.dist}: {target} is no Recipe", HINT)
     return recipe.to_dict()
 
 
 def _data(text: str, preset: object) -> dict[str, Any]:
-    name, _, path = text.partition(":")
+    name, path = data_name(text)
     place = _place(name)
     if path and not place:
         raise UsageError(f"{name} is made, not read: it takes no path", f"--data {name}")

@@ -60,7 +60,7 @@ def data_of(files: Files, changes: Sequence[str] = ()) -> DatasetConfig:
     if TRAINING in files.names:
         plain = files.json(TRAINING).get("recipe", {}).get("data")
         if isinstance(plain, dict):
-            return decode(DatasetConfig, apply_overrides(plain, changes), f"{TRAINING}: data")
+            return decode(DatasetConfig, apply_overrides(plain, changes), f"{TRAINING}: data", prefer=files.dist)
     raise ConfigError(f"{files.name} does not say what data it was trained on", "pass --data")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from zoo_core.blame import check_samples
 from zoo_core.config import check_range
 from zoo_core.errors import UsageError
 from zoo_core.interfaces import Decoder, OnStep, Rng, Sampler, Scheduler
@@ -47,6 +48,7 @@ class Latent(Sampler):
         model = cast(Decoder, model)
         z = model.prior(rng) * self.temperature if x is None else x
         x = model.decode(z, labels)
+        check_samples(model.decode, x, (len(z), *model.event.shape))
         if on_step:
             on_step(0, 0.0, x, x)
         return x

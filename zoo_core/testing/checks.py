@@ -8,23 +8,21 @@ import math
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from click import Command
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from zoo_core.config import decode, encode
 from zoo_core.interfaces import CAPABILITIES, Classify, Decoder, Denoiser, Density, Encoder, Features, LogProb, ModelConfig
-from zoo_core.recipes import Recipe
 from zoo_core.registry import registry, resolve
 from zoo_core.rng import ImageRng, Stream, isolated
-from zoo_core.specs import CheckpointSpec, CommandSpec, RecipeSpec, SamplerSpec, Spec, TrainerSpec
+from zoo_core.soundness import findings
+from zoo_core.specs import CheckpointSpec, RecipeSpec, SamplerSpec
 from zoo_core.testing.parts import Part
 from zoo_core.testing.plugins import environment
 from zoo_core.testing.subject import (
@@ -66,7 +64,6 @@ __all__ = [
 
 _SEEDS = 12
 HEAVY = ("PIL", "accelerate", "einops", "huggingface_hub", "matplotlib", "numpy", "safetensors", "timm", "torch", "torchvision", "yaml")
-TAGGED = ("family", "trainer", "sampler", "scheduler", "dataset")
 
 # What the plugin says of itself
 
@@ -91,40 +88,13 @@ def check_plugin_is_light(subject: Subject | Part) -> None:
 
 
 def check_targets_resolve(subject: Subject) -> None:
-    """Every target that the plugin names exists and is of its kind; configs, samplers and schedulers are found back under their names."""
-    for spec in subject.plugin.specs:
-        if not isinstance(spec, CheckpointSpec):
-            target = getattr(spec, "target", "")
-            assert target, f"{spec.kind} {spec.key} has no target"
-            assert isinstance(resolve(target), _kind(spec)), f"{target} is no {spec.kind}"
-        if spec.kind in TAGGED:
-            _check_tag(spec.kind, getattr(spec, "config", "") or target)
+    """All that the plugin's specs name is there and of its kind, as ``zoo plugins --check`` tells; the default sampler fits the model."""
+    for name, wrong in findings(subject.plugin).items():
+        assert not wrong, f"{name}: {wrong}"
     family = subject.spec
     if family.sampler:
         requires = registry().spec(SamplerSpec, family.sampler).requires
         assert requires in subject.capabilities, f"the default sampler {family.sampler} requires {requires}, which {family.name} has not"
-    if family.trainer:
-        registry().spec(TrainerSpec, family.trainer)
-
-
-def _kind(spec: Spec) -> Any:
-    if isinstance(spec, CommandSpec):
-        return Command
-    if isinstance(spec, RecipeSpec):
-        return Recipe
-    return type if spec.kind in ("family", "trainer", "sampler", "scheduler") else object
-
-
-def _check_tag(kind: str, target: str) -> None:
-    cls = resolve(target)
-    assert isinstance(cls, type) and is_dataclass(cls), f"{target} is no dataclass"
-    assert cast(Any, cls).__dataclass_params__.frozen, f"{target} is not frozen: a config never changes"
-    assert getattr(cls, "kind", None) == kind, f"{target} is no config of a {kind}: derive it from the base class in zoo_core.interfaces"
-    assert "name" not in {item.name for item in fields(cls)}, f"{target} has a field `name`, which its tag would hide"
-    found = registry().claim(kind, registry().name_of(kind, cls)).spec
-    assert (getattr(found, "config", "") or getattr(found, "target", "")) == target, (
-        f"{target} is written as {found.name}, which is another"
-    )
 
 
 def check_config_round_trips(subject: Subject) -> None:

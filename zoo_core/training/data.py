@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
+from zoo_core.blame import made
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import DatasetConfig, Event
 from zoo_core.registry import registry, resolve
@@ -96,10 +97,8 @@ def load_data(config: DatasetConfig) -> Data:
     """Loads a data set.
 
     Raises:
-        ConfigError: it is not where the config says, or holds no samples, or what the plugin made is no Data.
+        ConfigError: it is not where the config says, or holds no samples.
+        PluginError: its loader gives no Data.
     """
     spec = registry().spec(DatasetSpec, registry().name_of("dataset", type(config)))
-    data = resolve(spec.target)(config)
-    if not isinstance(data, Data):
-        raise ConfigError(f"{spec.target} made {type(data).__name__}, not Data", "tell the author of the plugin")
-    return data
+    return made(resolve(spec.target), config, kind=Data)

@@ -14,7 +14,7 @@ from zoo_core.recipes import Recipe
 from zoo_core.rng import StepRng
 from zoo_core.training.data import Data
 from zoo_core.training.fit import check_fits
-from zoo_core.training.loop import AUTOCAST, build
+from zoo_core.training.loop import AUTOCAST, build, loss_of
 from zoo_core.training.trainer import Batch, Trainer, only
 
 __all__ = ["Estimate", "check_data", "estimate"]
@@ -106,6 +106,6 @@ def _phase(recipe: Recipe, trainer: Trainer, phase: str, batch: Batch) -> int:
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         torch.autocast("cpu", AUTOCAST[recipe.fit.precision], enabled=recipe.fit.precision != "no"),
     ):
-        loss = trainer(phase, batch, rng)
-        loss.value.backward()
+        loss = loss_of(trainer, phase, trainer(phase, batch, rng))
+        torch.autograd.backward(loss.value)
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from zoo_core.blame import checked, fault, made
 from zoo_core.errors import ConfigError, ZooError
 from zoo_core.recipes import FitConfig, OptimizerConfig, Recipe
 from zoo_core.registry import registry, resolve
@@ -17,9 +18,9 @@ from zoo_core.training import optimizers
 from zoo_core.training.checkpoint import Snapshot
 from zoo_core.training.data import Data
 from zoo_core.training.processes import Processes
-from zoo_core.training.trainer import Batch, Trainer, only
+from zoo_core.training.trainer import Batch, Loss, Trainer, only
 
-__all__ = ["AUTOCAST", "Loop", "build", "learning_rate"]
+__all__ = ["AUTOCAST", "Loop", "build", "learning_rate", "loss_of"]
 
 FORMAT = 1  # of state.json
 AUTOCAST = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -30,8 +31,22 @@ def build(recipe: Recipe) -> Trainer:
     model_spec = registry().spec(ModelSpec, registry().name_of("family", type(recipe.model)))
     trainer_spec = registry().spec(TrainerSpec, registry().name_of("trainer", type(recipe.trainer)))
     with isolated(recipe.fit.seed, stream=Stream.INIT):
-        trainer: Trainer = resolve(trainer_spec.target)(resolve(model_spec.target)(recipe.model), recipe.trainer)
+        model = made(resolve(model_spec.target), recipe.model, kind=nn.Module)
+        trainer = made(resolve(trainer_spec.target), model, recipe.trainer, kind=Trainer)  # type: ignore[type-abstract]  # asked of an instance
     return trainer.to(memory_format=torch.channels_last) if recipe.fit.channels_last else trainer
+
+
+def loss_of(trainer: Trainer, phase: str, given: object) -> Loss:
+    """What a phase of the trainer gave.
+
+    Raises:
+        PluginError: it is no loss, or its value is no scalar.
+    """
+    loss = checked(trainer.forward, given, Loss)
+    if not isinstance(loss.value, Tensor) or loss.value.ndim:
+        shape = f"the shape {tuple(loss.value.shape)}" if isinstance(loss.value, Tensor) else f"the type {type(loss.value).__name__}"
+        raise fault(trainer.forward, f"the loss of phase {phase!r} has {shape}, and must be a tensor of the shape ()")
+    return loss
 
 
 def learning_rate(fit: FitConfig, base: float, step: int) -> float:
@@ -153,8 +168,8 @@ class Loop:
     def _backward(self, phase: str, batch: Batch, rng: StepRng, scaler: torch.amp.GradScaler) -> None:
         precision = self.recipe.fit.precision
         with torch.autocast(self.device.type, AUTOCAST[precision], enabled=precision != "no"):
-            loss = self._wrapped(phase, batch, rng)
-        scaler.scale(loss.value / self.recipe.fit.accumulate).backward()
+            loss = loss_of(self.trainer, phase, self._wrapped(phase, batch, rng))
+        torch.autograd.backward(scaler.scale(loss.value / self.recipe.fit.accumulate))
         self._watch(phase, loss.value.detach())
         if taken := [name for name in loss.logs if name in ("step", "seconds") or name.startswith(("loss.", "gradient."))]:
             raise ConfigError(f"the trainer logs {taken[0]!r:.40}, which is the loop's own name", "call it otherwise")
