@@ -115,10 +115,9 @@ def test_without_a_name_the_first_recipe_of_the_plugins_own_list_is_meant(tmp_pa
         assert _first_preset("mine") == _first_preset("zoo-mine:mine") == "c"
 
 
-def test_the_generator_of_the_page_trains_against_its_critic(pixels: Registry) -> None:
-    trainer = TrainerSpec(
-        name="pixels", target="zoo_pixels.adversarial:PixelsAgainstACritic", config="zoo_pixels.config:PixelsTrainerConfig"
-    )
+@pytest.mark.parametrize("target", ["zoo_pixels.adversarial:PixelsAgainstACritic", "zoo_pixels.relativistic:Relativistic"])
+def test_the_generator_of_the_page_trains_against_its_critic(pixels: Registry, target: str) -> None:
+    trainer = TrainerSpec(name="pixels", target=target, config="zoo_pixels.config:PixelsTrainerConfig")
     with changed(pixels, trainer):
         config = import_module("zoo_pixels.config").PixelsConfig(image_size=8)
         for check in checks_of("pixels", config=config):
