@@ -257,7 +257,7 @@ def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
         path, equals, raw = text.partition("=")
         keys = path.strip().split(".")
         if not equals or not all(keys):
-            raise ConfigError(f"-o {text!r} has not the form key=value", "write it as -o model.dim=16")
+            raise ConfigError(f"-o {text!r} has not the form key=value", "write it as -o KEY=VALUE")
         try:
             value = json.loads(raw)
         except (ValueError, RecursionError):

@@ -145,7 +145,8 @@ class Registry:
         named = self._claims[kind]
         found = [claim for claim in named.get(bare, ()) if not dist or _normal(claim.plugin.dist) == _normal(dist)]
         if not found:
-            hint = f"`zoo list` shows what is installed; a plugin that offers this {kind} has to be installed first"
+            kinds = "families" if kind == "family" else f"{kind}s"
+            hint = f"`zoo list {kinds}` shows what is installed; a plugin that offers this {kind} has to be installed first"
             raise self.unknown(kind, name, named, hint)
         chosen = _chosen(found, prefer)
         if chosen is None:
