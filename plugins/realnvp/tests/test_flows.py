@@ -15,8 +15,8 @@ from zoo_core.rng import ImageRng, StepRng
 from zoo_core.transforms import LEVEL, dequantise
 from zoo_realnvp.bijection import OnHalf, Squeezed
 from zoo_realnvp.config import MAFConfig, RealNVPConfig
-from zoo_realnvp.coupling import AffineCoupling, Mask, ResNet, checkerboard, halves, stripes
-from zoo_realnvp.made import MADE, MaskedLinear, Permuted
+from zoo_realnvp.coupling import AffineCoupling, Block, Mask, ResNet, checkerboard, halves, stripes
+from zoo_realnvp.made import MADE, Autoregressive, MaskedLinear, Permuted
 from zoo_realnvp.model import MAF, Flow, RealNVP
 from zoo_realnvp.norms import Norm, RunningNorm, initialise
 from zoo_realnvp.recipes import MAF_MOONS, MNIST, MOONS, PAPER_CIFAR10
@@ -145,6 +145,33 @@ def test_a_fresh_flow_whose_norms_are_set_has_latents_of_mean_zero_and_variance_
     axes = (0, 2, 3) if isinstance(config, RealNVPConfig) and z.ndim == 4 else (0,)
     torch.testing.assert_close(z.mean(axes), torch.zeros_like(z.mean(axes)), atol=1e-3, rtol=0)
     torch.testing.assert_close(z.var(axes, correction=0), torch.ones_like(z.mean(axes)), atol=1e-2, rtol=0)
+
+
+def test_couplings_take_turns_and_so_do_orders() -> None:
+    """Every latent depends on another pixel than its own, and two autoregressive layers are triangular in no one order."""
+    for config in (replace(IMAGES, shape=(1, 4, 4), scales=1), replace(MAF_POINTS, layers=2)):
+        net, x = flow(config, torch.float64), samples(config, 1).double()  # type: ignore[arg-type]  # of either family
+        jacobian = torch.func.jacrev(lambda row, net=net: net(row)[0])(x).view(x.numel(), x.numel())
+        assert ((jacobian - jacobian.diag().diag()).abs().amax(1) > 1e-6).all()
+    assert jacobian.tril(-1).abs().max() > 1e-4 < jacobian.triu(1).abs().max()
+
+
+def test_a_block_is_beside_the_identity() -> None:
+    block, x = Block(None, 4).double(), torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).double()
+    first, second = block.first, block.second
+    longhand = x + (x.relu() @ first.weight.T + first.bias).relu() @ second.weight.T + second.bias  # type: ignore[operator, union-attr]  # linear ones
+    torch.testing.assert_close(block(x), longhand)
+
+
+def test_an_autoregressive_layer_scales_by_no_more_than_its_bound() -> None:
+    """However large its net's alpha: e^3 a dimension at most, and still itself undone."""
+    layer = Autoregressive(MADE(3, hidden=1, width=9)).double()
+    for parameter in layer.parameters():
+        parameter.data.fill_(2.0)
+    x = torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.2]]).double()
+    y, volume = layer(x)
+    assert -9 <= volume.min() < -5
+    torch.testing.assert_close(layer.inverse(y), x)
 
 
 def test_masks_longhand() -> None:
