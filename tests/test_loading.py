@@ -227,6 +227,14 @@ def test_samples_that_are_handed_over_are_floats_in_the_range_of_the_model(tmp_p
         ask(model, (x + 1) / 2)
 
 
+def test_the_warning_of_images_from_0_to_1_points_at_the_callers_line(tmp_path: Path) -> None:
+    config = FakeConfig(shape=(1, 4, 4), bounded=True, classes=0)
+    model = zoo_core.load(f"local:{write_checkpoint(tmp_path / 'images', Fake(config), config)}")
+    with pytest.warns(RuntimeWarning, match="from 0 to 1") as told:
+        model.encode(torch.linspace(0, 1, 16).view(1, 1, 4, 4))
+    assert [Path(each.filename).name for each in told] == ["test_loading.py"]
+
+
 def test_latents_have_the_shape_of_the_prior_and_a_path_goes_between_whole_numbers(flow: Pretrained, denoiser: Pretrained) -> None:
     for z in (torch.zeros(3, 5), torch.zeros(2), np.zeros((3, 2))):
         with pytest.raises(UsageError, match="z must"):

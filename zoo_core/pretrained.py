@@ -364,15 +364,15 @@ class Pretrained:
     def features(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
         """Features of samples ``x`` (n, *event.shape), float32 (n, d); ``batch_size`` changes speed and memory."""
         self._require("features", "give features")
-        return self._rows(cast(Features, self.model).features, x, batch_size)
+        return self._rows(cast(Features, self.model).features, within(floats("x", x, self.event.shape), self.event), batch_size)
 
     def classify(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
         """Log-probabilities of the classes of samples ``x`` (n, *event.shape), float32 (n, num_classes); ``batch_size`` as above."""
         self._require("classify", "tell classes")
-        return self._rows(cast(Classify, self.model).classify, x, batch_size)
+        return self._rows(cast(Classify, self.model).classify, within(floats("x", x, self.event.shape), self.event), batch_size)
 
     def _rows(self, function: Callable[[Tensor], Tensor], x: Tensor, batch_size: int) -> Tensor:
-        size, x = whole("batch_size", batch_size, 1), within(floats("x", x, self.event.shape), self.event)
+        size = whole("batch_size", batch_size, 1)
         parts = [x[first : first + size].to(self.device) for first in range(0, max(len(x), 1), size)]
         return torch.cat([self._run(lambda rows, _: function(rows), part, None) for part in parts])
 
