@@ -10,7 +10,7 @@ from zoo_core.registry import resolve
 from zoo_core.rng import StepRng, Stream, isolated
 from zoo_core.testing.subject import ROWS, TOLERANCE, Subject, distance, same
 from zoo_core.training.adversarial import AdversarialTrainer
-from zoo_core.training.trainer import Batch, Trainer, only
+from zoo_core.training.trainer import Batch, Trainer, is_loops_own, only
 
 __all__ = [
     "check_critic_judges_each_row",
@@ -59,8 +59,7 @@ def check_trainer_gives_gradients(subject: Subject) -> None:
                 assert math.isfinite(loss.value.item()), f"the loss of {phase} is {loss.value.item()}"
                 assert loss.value.requires_grad, f"the loss of {phase} has no graph"
                 for name, value in loss.logs.items():
-                    ours = name in ("step", "seconds") or name.startswith(("loss.", "gradient."))
-                    assert not ours, f"log {name!r} of {phase} has a name of the loop's own: step, seconds, loss.*, gradient.*"
+                    assert not is_loops_own(name), f"log {name!r} of {phase} has a name of the loop's: step, seconds, loss.*, gradient.*"
                     assert value.shape == () and not value.requires_grad, f"log {name!r} of {phase} must be a detached scalar"
                 loss.value.backward()
             _check_gradients(trainer, phase, own)

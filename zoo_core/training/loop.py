@@ -18,7 +18,7 @@ from zoo_core.training import optimizers
 from zoo_core.training.checkpoint import Snapshot
 from zoo_core.training.data import Data
 from zoo_core.training.processes import Processes
-from zoo_core.training.trainer import Batch, Loss, Trainer, only
+from zoo_core.training.trainer import Batch, Loss, Trainer, is_loops_own, only
 
 __all__ = ["AUTOCAST", "Loop", "build", "learning_rate", "loss_of"]
 
@@ -171,7 +171,7 @@ class Loop:
             loss = loss_of(self.trainer, phase, self._wrapped(phase, batch, rng))
         torch.autograd.backward(scaler.scale(loss.value / self.recipe.fit.accumulate))
         self._watch(phase, loss.value.detach())
-        if taken := [name for name in loss.logs if name in ("step", "seconds") or name.startswith(("loss.", "gradient."))]:
+        if taken := [name for name in loss.logs if is_loops_own(name)]:
             raise ConfigError(f"the trainer logs {taken[0]!r:.40}, which is the loop's own name", "call it otherwise")
         self._log({f"loss.{phase}": loss.value.detach(), **loss.logs})
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zoo_core.interfaces import Rng, TrainerConfig
 
-__all__ = ["Batch", "Loss", "Trainer", "only"]
+__all__ = ["Batch", "Loss", "Trainer", "is_loops_own", "only"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +77,11 @@ class Trainer(nn.Module, ABC):
 
     def after(self, phase: str) -> None:
         """Called after each optimizer step of a phase: the place of weight clipping."""
+
+
+def is_loops_own(name: str) -> bool:
+    """Whether the loop itself logs under that name: ``step``, ``seconds``, ``loss.*`` and ``gradient.*``, which a trainer leaves alone."""
+    return name in ("step", "seconds") or name.startswith(("loss.", "gradient."))
 
 
 @contextmanager
