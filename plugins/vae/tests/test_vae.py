@@ -300,10 +300,12 @@ def test_a_bound_without_random_numbers_or_draws_is_refused() -> None:
         net.log_prob(images(net), rng=ImageRng(0, range(4)), k=0)
 
 
-def test_the_recipes_are_the_perceptron_of_one_hidden_layer() -> None:
-    for recipe, latent in ((MNIST, 40), (LATENT_2D, 2)):
+def test_the_recipe_of_digits_is_a_perceptron_of_one_hidden_layer_and_that_of_the_plane_one_of_three() -> None:
+    shapes = {}
+    for name, recipe in {"mnist": MNIST, "latent-2d": LATENT_2D}.items():
         assert isinstance(recipe.model, VAEConfig)
         with torch.device("meta"):
             net = VAE(recipe.model)
-        widths = [tuple(parameter.shape) for name, parameter in net.named_parameters() if name.endswith("weight")]
-        assert widths == [(400, 784), (2 * latent, 400), (400, latent), (784, 400)]
+        shapes[name] = [tuple(parameter.shape) for key, parameter in net.named_parameters() if key.endswith("weight")]
+    assert shapes["mnist"] == [(400, 784), (80, 400), (400, 40), (784, 400)]
+    assert shapes["latent-2d"] == [(256, 784), (128, 256), (64, 128), (4, 64), (64, 2), (128, 64), (256, 128), (784, 256)]
