@@ -20,11 +20,11 @@ from zoo_core.cli.figure import figure
 from zoo_core.config import dump_json
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.evaluation.spaces import Space
+from zoo_core.figures import plot_quality as quality
+from zoo_core.figures.quality import Panel, Point
 from zoo_core.interfaces import Event
 from zoo_core.loading import load
-from zoo_core.plots import quality
 from zoo_core.pretrained import Pretrained
-from zoo_core.quality import Panel, Point
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import IMAGES, TINY
 from zoo_core.training.data import Data, load_data

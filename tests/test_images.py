@@ -12,7 +12,7 @@ from PIL import Image
 
 from zoo_core import images
 from zoo_core.errors import ResourceError, UsageError
-from zoo_core.plots import curves, scatter
+from zoo_core.figures import curves, scatter
 
 
 def test_every_pixel_survives_the_way_to_minus_one_one_and_back() -> None:

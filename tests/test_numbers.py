@@ -12,9 +12,9 @@ from zoo_core import cards, pins
 from zoo_core.cli.show import show
 from zoo_core.config import dump_json
 from zoo_core.errors import ConfigError, UsageError
+from zoo_core.figures.quality import panels
 from zoo_core.numbers import comparable, model_index, seconds_each
 from zoo_core.numbers_table import PLAIN, lines, numbers_section, rounded, tables
-from zoo_core.quality import panels
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import Fake
 from zoo_core.testing.fake_config import FakeConfig

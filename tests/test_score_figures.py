@@ -13,10 +13,10 @@ from torch import Tensor
 from zoo_core import figures
 from zoo_core.cli.figure import figure
 from zoo_core.errors import CapabilityError, ConfigError, UsageError, ZooError
+from zoo_core.figures import clouds, score_fields
 from zoo_core.images import save_png
 from zoo_core.inpainting import PARTS, part, read_mask
 from zoo_core.loading import load
-from zoo_core.plots import clouds, score_fields
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
 from zoo_core.samplers import Ancestral, Heun, Langevin

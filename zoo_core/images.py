@@ -221,7 +221,7 @@ def save_samples(path: Path, samples: Tensor, metadata: Mapping[str, str] | None
         ResourceError: the file cannot be written.
     """
     if samples.ndim == 2 and samples.shape[1] == 2:
-        from zoo_core.plots import scatter
+        from zoo_core.figures.points import scatter
 
         write_file(path, scatter(samples, metadata))
     else:

@@ -7,21 +7,11 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.drawing import (
-    LEVELS,
-    MOST,
-    check_number,
-    draw_density,
-    draw_forward,
-    draw_inpaint,
-    draw_langevin,
-    draw_loss,
-    draw_nearest,
-    draw_quality,
-    draw_reverse,
-    draw_score_field,
-)
-from zoo_core.cli.latents import draw_interpolation, draw_latent_grid, draw_reconstruct
+from zoo_core.cli.figure.common import LEVELS, MOST, check_number
+from zoo_core.cli.figure.latents import draw_interpolation, draw_latent_grid, draw_nearest, draw_reconstruct
+from zoo_core.cli.figure.levels import draw_forward, draw_inpaint, draw_langevin, draw_reverse
+from zoo_core.cli.figure.plane import draw_density, draw_score_field
+from zoo_core.cli.figure.records import draw_loss, draw_quality
 from zoo_core.cli.sample import SEED, OutPath
 from zoo_core.errors import UsageError
 

@@ -1,4 +1,4 @@
-"""What ``zoo figure`` draws of latents: reconstructions, interpolations, and the map of a latent plane."""
+"""Figures of latents and of data: reconstructions, interpolations, the map of a latent plane, nearest training images."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from zoo_core.catalogue import incapable
 from zoo_core.cli.console import inert, say
-from zoo_core.cli.drawing import opened, sampler_of, save, with_steps
+from zoo_core.cli.figure.common import opened, pictures, sampler_of, save, with_steps
 from zoo_core.cli.options import data_option
 from zoo_core.config import encode
 from zoo_core.datasets import ImageSetConfig
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from zoo_core.pretrained import Pretrained
 
-__all__ = ["draw_interpolation", "draw_latent_grid", "draw_reconstruct"]
+__all__ = ["draw_interpolation", "draw_latent_grid", "draw_nearest", "draw_reconstruct"]
+
+_PLACES = ("nearest", "2nd", "3rd", "4th", "5th")
 
 
 def draw_reconstruct(target: str, out: Path | None, *, images: Sequence[Path], n: int, data: str | None, data_root: str | None) -> None:
@@ -32,7 +34,7 @@ def draw_reconstruct(target: str, out: Path | None, *, images: Sequence[Path], n
     figures.images_of(model)
     if "encode" not in model.capabilities:
         raise incapable(f"{model.name} has no latents of images: its model lacks encode", "encode")
-    x, facts = (_pictures(model, images), {}) if images else _first(model, n, data, data_root)
+    x, facts = (pictures(model, images), {}) if images else _first(model, n, data, data_root)
     cells = figures.reconstructed(model, x)
     save(path, cells, model, facts, rows=["image", "reconstruction"])
     say(inert(f"{path}: {len(x)} images above their reconstructions, which are off by {_off(cells):.3f} in the root mean square"))
@@ -62,7 +64,7 @@ def draw_interpolation(
         raise UsageError(f"{model.name} interpolates its latents, which takes no sampler", "leave --sampler, --steps and -o out")
     chosen = sampler_of(model, sampler, with_steps(steps, options), "ddim") if noise else None
     if images:
-        given = list(_pictures(model, images))
+        given = list(pictures(model, images))
         ends: list[tuple[int | Tensor, int | Tensor]] = list(zip(given[::2], given[1::2], strict=True))
     else:
         # Where classes take turns, whole turns lie between the ends, so that both are of one class.
@@ -86,12 +88,28 @@ def draw_latent_grid(target: str, out: Path | None, *, n: int) -> None:
     say(inert(f"{path}: z_1 from left to right, z_2 from bottom to top, at the quantiles 1/{2 * n} ... {2 * n - 1}/{2 * n}"))
 
 
-def _pictures(model: "Pretrained", images: Sequence[Path]) -> "Tensor":
-    import torch
+def draw_nearest(
+    target: str, out: Path | None, *, n: int, seed: int, data: str | None, data_root: str | None, features: str | None
+) -> None:
+    """``n`` images of a seed, in their order, each beside the training images next to it."""
+    model, path = opened(target, out, "nearest")
+    from zoo_core import figures
+    from zoo_core.cli.progress import Images
+    from zoo_core.evaluation.evaluate import data_of, space_for
+    from zoo_core.evaluation.spaces import space
+    from zoo_core.training.data import load_data
 
-    from zoo_core.images import read_image
-
-    return torch.stack([read_image(image, model.event.shape) for image in images])
+    config = data_option(target, data, data_root, ()) or data_of(model.files)
+    judge = space(features or space_for(config, model.event.shape), "cpu")
+    train = load_data(config)
+    with Images() as on_batch:
+        cells, found = figures.nearest(model, train, judge, n, seed=seed, k=len(_PLACES), on_batch=on_batch)
+    below = [["", *(f"{distance:.2f}" for distance in row)] for row in found.tolist()]
+    facts = {"seed": str(seed), "data": f"sha256:{train.digest}", "features": f"{judge.name} sha256:{judge.digest}"}
+    columns = ["sample", *_PLACES[: found.shape[1]]]
+    save(path, cells, model, facts, rows=[str(i) for i in range(n)], columns=columns, below=below)
+    say(inert(f"{path}: images 0 to {n - 1} of seed {seed} and the images of {len(train):,} nearest to them in {judge.name}"))
+    say("1 is how far a training image is from the nearest other one, in the mean; a copy is at 0")
 
 
 def _first(model: "Pretrained", n: int, data: str | None, root: str | None) -> "tuple[Tensor, dict[str, str]]":

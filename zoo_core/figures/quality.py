@@ -1,16 +1,18 @@
-"""What a metric says of samples, over what they cost: the curves of ``zoo figure REF quality``, from the records of a metrics.json."""
+"""Quality against cost: a metric of samples over evaluations of the net and over time, from the records of a metrics.json."""
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from zoo_core.errors import UsageError
+from zoo_core.figures.canvas import canvas, png, text
 from zoo_core.markdown import describe
 from zoo_core.numbers import comparable, fields, is_number, is_of_samples, seconds_each
-from zoo_core.numbers_table import PLAIN, caption
+from zoo_core.numbers_table import PLAIN, caption, rounded
 
-__all__ = ["Panel", "Point", "panels"]
+__all__ = ["Panel", "Point", "panels", "plot_quality"]
 
 Record = Mapping[str, Any]
 
@@ -116,3 +118,59 @@ def _names(group: Sequence[Record]) -> list[str]:
 
 def _walk(record: Record) -> tuple[Record, Record]:
     return fields(record, "sampler"), fields(record, "scheduler")
+
+
+def plot_quality(panels: "Sequence[Panel]", metadata: Mapping[str, str] | None = None, title: str = "") -> bytes:
+    """Each metric in a row: over evaluations of the net at the left, over seconds at the right; dashed, what halves of real ones reach."""
+    figure, grid = canvas(10, 0.4 + 3.8 * len(panels), len(panels), 2)
+    names = dict.fromkeys(name for panel in panels for name in panel.curves)
+    colours = {name: f"C{i}" for i, name in enumerate(names)}
+    for (left, right), panel in zip(grid.reshape(-1, 2), panels, strict=True):
+        _over(left, panel, "nfe", colours)
+        _over(right, panel, "seconds", colours)
+        left.set_xlabel("evaluations of the net")
+        right.set_xlabel("seconds per image" + (f" ({text(' or '.join(panel.processors))})" if panel.processors else ""))
+        left.set_ylabel(text(panel.metric))
+        left.set_title(text(textwrap.fill(panel.caption, 140)), fontsize=9, loc="left")
+        left.legend(frameon=False, fontsize=9)
+        low = min(point.value - point.stderr for points in panel.curves.values() for point in points)
+        high = max(point.value for points in panel.curves.values() for point in points)
+        if min(low, low if panel.floor is None else panel.floor) > 0 and high > 10 * low:
+            left.set_yscale("log")
+            left.yaxis.set_major_formatter("{x:g}")
+    figure.suptitle(text(title), fontsize=11)
+    return png(figure, metadata)
+
+
+def _over(axes: Any, panel: "Panel", cost: str, colours: Mapping[str, str]) -> None:
+    """The curves over ``nfe`` or ``seconds``, of those points that have it, on a logarithmic axis with plain labels."""
+    from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+
+    places: list[float] = []
+    style: dict[str, Any] = {"marker": "o", "markersize": 4, "capsize": 3, "linewidth": 1.5}
+    for name, points in panel.curves.items():
+        known = [(getattr(point, cost), point.value, point.stderr) for point in points if getattr(point, cost)]
+        if known:
+            at, values, errors = zip(*known, strict=True)
+            axes.errorbar(at, values, errors, color=colours[name], label=text(name), **style)
+            places += at
+    if panel.floor is not None:
+        axes.axhline(panel.floor, color="0.3", linestyle="--", linewidth=1, label="real halves")
+    axes.set_xscale("log", base=2 if cost == "nfe" else 10)
+    # Within less than a decade there may be no round number at all.
+    wide = cost == "seconds" and max(places, default=1.0) > 8 * min(places, default=1.0)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else FixedLocator(_apart(places)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda place, _: rounded(place, 4 if cost == "nfe" else 2))
+    axes.grid(alpha=0.3, linewidth=0.5)
+    if not places:
+        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", color="0.5")
+
+
+def _apart(places: Sequence[float]) -> list[float]:
+    """Those places that leave room for a label on a logarithmic axis."""
+    kept: list[float] = []
+    for place in sorted(set(places)):
+        if not kept or place > 1.15 * kept[-1]:
+            kept.append(place)
+    return kept

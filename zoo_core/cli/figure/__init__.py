@@ -1,0 +1,5 @@
+"""``zoo figure``: the command, and a file for each group of figures that it draws."""
+
+from zoo_core.cli.figure.command import figure
+
+__all__ = ["figure"]

@@ -1,0 +1,94 @@
+"""Annealed Langevin dynamics, step by step."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from zoo_core.errors import UsageError
+from zoo_core.figures.canvas import png, span, square, squares, text
+from zoo_core.figures.levels import denoiser
+from zoo_core.interfaces import Sampler, Scheduler
+from zoo_core.pretrained import Pretrained
+from zoo_core.samplers import Langevin
+
+__all__ = ["annealed", "clouds", "langevin"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Repeated(Scheduler):
+    """Each level of a scheduler but the last, 0, several times.
+
+    Langevin dynamics with one step at each of these is that with as many at each level, bit for bit, and shows every step.
+    """
+
+    of: Scheduler
+    times: int
+
+    def sigmas(self, steps: int, lo: float, hi: float) -> tuple[float, ...]:
+        return (*(sigma for sigma in self.of.sigmas(steps, lo, hi)[:-1] for _ in range(self.times)), 0.0)
+
+
+def annealed(pretrained: Pretrained, sampler: Sampler | None = None) -> Langevin:
+    """``sampler``, or the checkpoint's own, if that is annealed Langevin dynamics; otherwise Langevin dynamics with its defaults.
+
+    Raises:
+        UsageError: ``sampler`` is another one.
+    """
+    if sampler is not None and not isinstance(sampler, Langevin):
+        raise UsageError(f"this figure is of Langevin dynamics, not of {type(sampler).__name__}", "choose --sampler langevin")
+    if sampler is None:
+        sampler = pretrained.sampler
+    return sampler if isinstance(sampler, Langevin) else Langevin()
+
+
+def langevin(
+    pretrained: Pretrained, n: int, steps: Sequence[int | None] | None = None, *, seed: int = 0, sampler: Langevin | None = None
+) -> tuple[Tensor, list[tuple[int, float]]]:
+    """Samples 0 ... n - 1 of a seed while annealed Langevin dynamics draws them.
+
+    Args:
+        pretrained: what is sampled.
+        n: how many, all at once.
+        steps: after how many Langevin steps, counted over all levels; None among them is the end, the sample itself. By default the start,
+            every fifth of the way and the end, which for ten levels of a hundred steps each are 0, 200, 400, 600, 800 and 1000.
+        seed: of the samples.
+        sampler: see :func:`annealed`.
+
+    Returns:
+        float32 (n, len(steps), *event.shape); and for each of ``steps`` its number and the noise level at which the next one is taken, at
+        the end 0.
+
+    Raises:
+        UsageError: there are not so many steps.
+    """
+    model = denoiser(pretrained, points=True)
+    chosen = annealed(pretrained, sampler)
+    every, each = replace(chosen, steps_per_level=1), _Repeated(of=model.scheduler, times=chosen.steps_per_level)
+    sigmas = every.noise_levels(model, each)
+    last = len(sigmas) - 1
+    shown = [last if step is None else step for step in (steps or [last * i // 5 for i in range(6)])]
+    if wrong := next((step for step in shown if not 0 <= step <= last), None):
+        raise UsageError(f"there is no Langevin step {wrong}: {chosen.steps} levels of {chosen.steps_per_level} make {last}")
+    seen, kept = dict[int, Tensor](), set(shown)
+
+    def on_step(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
+        if step in kept:
+            seen[step] = x.float().cpu()
+
+    pretrained.sample(n, seed=seed, sampler=every, scheduler=each, batch_size=n, on_step=on_step)
+    return torch.stack([seen[step] for step in shown], dim=1), [(step, sigmas[step]) for step in shown]
+
+
+def clouds(points: Tensor, titles: Sequence[str], metadata: Mapping[str, str] | None = None, title: str = "") -> bytes:
+    """Points (n, k, 2), a panel for each of k moments under its title; each shows all of its points, and no less than the last one does."""
+    figure, each = squares(len(titles), 3.4)
+    least = span(points[:, -1])[1]
+    for axes, panel, caption in zip(each, points.unbind(1), titles, strict=True):
+        axes.scatter(panel[:, 0].numpy(), panel[:, 1].numpy(), s=min(max(3000 / len(panel), 1.5), 20.0), alpha=0.6, linewidths=0)
+        axes.set_title(text(caption), fontsize=10)
+        centre, reach = span(panel)
+        square(axes, centre, 1.1 * max(reach, least))
+    figure.suptitle(text(title), fontsize=11)
+    return png(figure, metadata)
