@@ -132,7 +132,8 @@ def test_streams_of_one_seed_never_overlap() -> None:
 
 def test_numbers_of_streams_never_change() -> None:
     """They are part of what a seed means."""
-    assert {stream.name: int(stream) for stream in Stream} == {"SAMPLE": 0, "STEP": 1, "ORDER": 2, "INIT": 3, "AUGMENT": 4, "DATA": 5}
+    numbers = {"SAMPLE": 0, "STEP": 1, "ORDER": 2, "INIT": 3, "AUGMENT": 4, "DATA": 5, "NOISE": 6}
+    assert {stream.name: int(stream) for stream in Stream} == numbers
 
 
 @pytest.mark.parametrize(("seed", "item"), [(-1, 0), (0, -1), (2**64, 0), (0, 2**64)])

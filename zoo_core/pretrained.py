@@ -16,6 +16,7 @@ from zoo_core.blame import check_samples
 from zoo_core.cards import ModelCard, parse
 from zoo_core.catalogue import CheckpointConfig, as_sampler, as_scheduler, default_sampler, incapable
 from zoo_core.errors import CapabilityError, ConfigError, ResourceError, UsageError
+from zoo_core.habits import keywords_of, unknown_keyword
 from zoo_core.hub import CARD, Files
 from zoo_core.images import exact_uint8
 from zoo_core.inpainting import given
@@ -35,9 +36,10 @@ from zoo_core.interfaces import (
     Scheduler,
 )
 from zoo_core.interpolation import mix
-from zoo_core.rng import ImageRng
+from zoo_core.rng import ImageRng, Stream
 from zoo_core.samplers import Guided, Inpainted, resampled
 from zoo_core.specs import ModelSpec
+from zoo_core.walking import check_denoises, check_noisy, how_many, levels_from, with_options
 
 __all__ = ["Pretrained"]
 
@@ -116,51 +118,88 @@ class Pretrained:
 
     def sample(
         self,
-        n: int,
+        n: int | None = None,
         *,
         seed: int = 0,
         sampler: "str | Mapping[str, Any] | Sampler | None" = None,
         scheduler: "str | Mapping[str, Any] | Scheduler | None" = None,
         labels: "int | Sequence[int] | Tensor | None" = None,
         guidance: float | None = None,
+        x: Tensor | None = None,
+        sigma: float | None = None,
         batch_size: int = 64,
         on_step: OnStep | None = None,
         first: int = 0,
+        **options: Any,
     ) -> Tensor:
         """Images ``first`` ... ``first + n - 1`` of a seed, float32 (n, *event.shape), on the CPU; images are in [-1, 1].
 
         The noise of an image depends on the seed and on its number alone.
 
+            cats.sample(16, sampler="dpmpp-2m", scheduler="karras", steps=10)
+            cats.sample(x=cats.add_noise(images, 2.0), sigma=2.0)  # SDEdit (Meng et al. 2022, arXiv:2108.01073)
+
         Args:
-            n: how many.
+            n: how many; the rows of ``x`` where that is given.
             seed: in [0, 2**64).
             sampler: a name, with that sampler's own defaults; options of the default sampler, ``{"steps": 20}``; or a Sampler.
             scheduler: noise levels other than those the model was trained on.
             labels: a class for all, or one for each. When None, a model that knows nothing but classes draws image i of class i modulo
                 their number.
             guidance: scale of classifier-free guidance: 1 is the plain conditional model.
+            x: where to start instead of at pure noise: samples with noise of level ``sigma``, x_0 + sigma * eps, (n, *event.shape), as
+                :meth:`add_noise` makes them. Row i draws what image ``first`` + i draws after its start.
+            sigma: the noise level of ``x``; the sampler's ``steps`` levels lie between it and 0.
             batch_size: how many at once; changes speed and memory.
             on_step: sees every step of every batch.
             first: number of the first image.
+            options: of the sampler, such as ``steps=10`` or ``eta=0.5``.
 
         Raises:
-            UsageError: n, first or batch_size is out of range, or labels do not fit.
+            UsageError: n, first or batch_size is out of range, labels, x or sigma do not fit, or the sampler has no such option.
             ResourceError: there is no memory for so many.
             ConfigError: there is no such sampler or scheduler, or one of its options is wrong.
             CapabilityError: the model cannot do what the sampler, the labels or guidance need.
             PluginError: the sampler, or the model, gave something else than samples.
         """
-        n, first, (chosen, sigmas) = whole("n", n, 1), whole("first", first), self._walk(sampler, scheduler)
+        start = None if x is None else self._samples(x)
+        n, first = how_many(n, start, sigma), whole("first", first)
+        chosen, sigmas = self._walk(sampler, scheduler, self.sample, options, sigma)
         classes = self._labels(labels, n, first)
         model = self.model if guidance is None else self._guided(guidance, classes)
+        if start is not None:
+            check_noisy(start, sigmas[0], self.event)
         out = _room(n, self.event.shape)
         for rows, rng in self._batches(n, batch_size, seed, first):
             with self._inference():
-                y = None if classes is None else classes[rows]
-                x = chosen(model, rng, sigmas=sigmas, labels=y, on_step=on_step)
-                check_samples(type(chosen), x, out[rows].shape)
-                out[rows] = x
+                if start is not None:
+                    cast(Denoiser, model).start(rng, sigmas[0])  # and so the walk draws what it does after a start of its own
+                y, begin = None if classes is None else classes[rows], None if start is None else start[rows]
+                made = chosen(model, rng, sigmas=sigmas, x=begin, labels=y, on_step=on_step)
+                check_samples(type(chosen), made, out[rows].shape)
+                out[rows] = made
         return out
+
+    def add_noise(self, x: Tensor, sigma: float, *, seed: int = 0, first: int = 0) -> Tensor:
+        """Clean samples under noise of level ``sigma``, x + sigma * eps: float32 (n, *event.shape), on the CPU.
+
+        eps of row i is a function of the seed and of the number ``first`` + i, at every level the same; ``sample`` draws other noise with
+        that seed. The figure ``forward`` shows these samples.
+
+        Args:
+            x: samples (n, *event.shape).
+            sigma: at least 0.
+            seed: in [0, 2**64).
+            first: number of the first row.
+
+        Raises:
+            UsageError: one of these is something else.
+        """
+        self._require("denoise", "be given noisy samples")
+        x, seed, first = within(self._samples(x), self.event).float(), whole("seed", seed), whole("first", first)
+        eps = ImageRng(seed, range(first, first + len(x)), self.device, stream=Stream.NOISE).normal(*self.event.shape)
+        levels = level(sigma, len(x)).to(x).view(-1, *[1] * len(self.event.shape))
+        return (x + levels * eps).cpu()
 
     def inpaint(
         self,
@@ -177,6 +216,7 @@ class Pretrained:
         batch_size: int = 64,
         on_step: OnStep | None = None,
         first: int = 0,
+        **options: Any,
     ) -> Tensor:
         """Draws what may stand beside the known part of ``x``, which comes back bit for bit: float32 (n, *event.shape), on the CPU.
 
@@ -198,9 +238,8 @@ class Pretrained:
         """
         self._require("denoise", "inpaint")
         known, mask = given(self._samples(x), mask, self.event)
-        n, (chosen, sigmas) = whole("the number of rows of x", len(known), 1), self._walk(sampler, scheduler)
-        if chosen.requires != "denoise":
-            raise UsageError(f"{type(chosen).__name__} samples no denoisers, and so cannot inpaint", "`zoo list samplers` shows what does")
+        n, (chosen, sigmas) = whole("the number of rows of x", len(known), 1), self._walk(sampler, scheduler, self.inpaint, options)
+        check_denoises(chosen, "inpaint")
         path = resampled(sigmas, jump=whole("jump", jump, 1), times=whole("times", times, 1, 1000))
         if not chosen.rises and any(after > before for before, after in pairwise(path)):
             hint = "take another sampler, or times=1, which goes straight down"
@@ -227,6 +266,7 @@ class Pretrained:
         seed: int = 0,
         labels: int | None = None,
         sampler: "str | Mapping[str, Any] | Sampler | None" = None,
+        **options: Any,
     ) -> Tensor:
         """A path from one sample to another, float32 (steps, *event.shape), through latents or starting noise.
 
@@ -239,6 +279,7 @@ class Pretrained:
             labels: one class for all. When None, a model that knows nothing but classes stays in that of image ``a``, in which the end is
                 image ``b`` only where that is of it too.
             sampler: for models that denoise; ``ddim`` when None, so that nothing but the start differs along the path.
+            options: of the sampler; its steps are ``sampler={"name": "ddim", "steps": 20}``.
         """
         steps, seed = whole("steps", steps, 2), whole("seed", seed)
         a, b = (end if isinstance(end, Tensor) else whole("an image's number", end) for end in (a, b))
@@ -248,11 +289,13 @@ class Pretrained:
         classes = self._labels(labels, steps)
         if "denoise" not in self.capabilities:
             self._require("decode", "interpolate")
+            if options:
+                raise unknown_keyword(f"interpolate of {self.name}", next(iter(options)), keywords_of(self.interpolate))
             z = mix(self._latent(a, seed, labels), self._latent(b, seed, labels), weights, spherical)
             return self.decode(z, classes)
         if not (isinstance(a, int) and isinstance(b, int)):
             raise incapable(f"{self.name} cannot encode samples", "encode")
-        chosen, sigmas = self._walk({"name": "ddim"} if sampler is None else sampler, None)
+        chosen, sigmas = self._walk({"name": "ddim"} if sampler is None else sampler, None, self.interpolate, options)
         model = cast(Denoiser, self.model)
         # Every row goes on drawing what image a draws, so that with noise in the sampler too only the start differs.
         rng = ImageRng(seed, [a] * steps, self.device)
@@ -376,10 +419,18 @@ class Pretrained:
         parts = [x[first : first + size].to(self.device) for first in range(0, max(len(x), 1), size)]
         return torch.cat([self._run(lambda rows, _: function(rows), part, None) for part in parts])
 
-    def _walk(self, sampler: Any, scheduler: Any) -> tuple[Sampler, tuple[float, ...]]:
+    def _walk(
+        self, sampler: Any, scheduler: Any, call: Callable[..., object], options: Mapping[str, Any], sigma: float | None = None
+    ) -> tuple[Sampler, tuple[float, ...]]:
+        """The sampler with its options, and the noise levels from the largest, or from ``sigma``, down to 0."""
         chosen = self.sampler if sampler is None else as_sampler(sampler, self.sampler)
+        chosen = with_options(chosen, options, call)
         self._require(chosen.requires, "be sampled so")
-        return chosen, chosen.noise_levels(self.model, None if scheduler is None else as_scheduler(scheduler))
+        placed = None if scheduler is None else as_scheduler(scheduler)
+        if sigma is None:
+            return chosen, chosen.noise_levels(self.model, placed)
+        self._require("denoise", "start from noisy samples")
+        return chosen, levels_from(chosen, cast(Denoiser, self.model), placed, sigma)
 
     def _batches(self, n: int, batch_size: int, seed: int, first: int) -> Iterator[tuple[slice, ImageRng]]:
         """Rows 0 ... n - 1 in batches, each with the noise of its images; row 0 is image ``first``."""

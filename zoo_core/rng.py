@@ -32,6 +32,7 @@ class Stream(IntEnum):
     INIT = 3
     AUGMENT = 4
     DATA = 5
+    NOISE = 6
 
 
 def generator(seed: int, item: int, stream: Stream) -> np.random.Generator:
@@ -75,8 +76,9 @@ def permutation(seed: int, epoch: int, count: int) -> Tensor:
 class ImageRng:
     """The Rng of sampling: row i draws from the stream of (seed, images[i]), in float32, on ``device``."""
 
-    def __init__(self, seed: int, images: Sequence[int], device: torch.device | str = "cpu") -> None:
+    def __init__(self, seed: int, images: Sequence[int], device: torch.device | str = "cpu", *, stream: Stream = Stream.SAMPLE) -> None:
         self.device = torch.device(device)
+        self.stream = stream
         self._seed, self._images = seed, images
         for image in (min(images, default=0), max(images, default=0)):
             _check(seed, image)
@@ -84,7 +86,7 @@ class ImageRng:
     @cached_property
     def _rows(self) -> list[np.random.Generator]:
         """Made at the first draw: they cost more than a small net's pass, and an exact density draws nothing."""
-        return [generator(self._seed, image, Stream.SAMPLE) for image in self._images]
+        return [generator(self._seed, image, self.stream) for image in self._images]
 
     def __len__(self) -> int:
         return len(self._images)

@@ -9,7 +9,6 @@ from torch import Tensor
 from zoo_core.figures.levels import denoiser, level_at, trained_levels, visible
 from zoo_core.interfaces import Sampler
 from zoo_core.pretrained import Pretrained
-from zoo_core.rng import ImageRng
 
 __all__ = ["forward", "reverse"]
 
@@ -17,9 +16,8 @@ __all__ = ["forward", "reverse"]
 def forward(pretrained: Pretrained, x0: Tensor, percents: Sequence[float], *, seed: int = 0) -> Tensor:
     """Images ``x0`` (n, c, h, w) under the same noise at growing levels, made visible: (n, len(percents), c, h, w)."""
     levels = trained_levels(denoiser(pretrained))
-    eps = ImageRng(seed, range(len(x0))).normal(*x0.shape[1:])
     sigmas = [level_at(levels, percent)[1] for percent in percents]
-    return torch.stack([visible(x0 + sigma * eps, sigma) for sigma in sigmas], dim=1)
+    return torch.stack([visible(pretrained.add_noise(x0, sigma, seed=seed), sigma) for sigma in sigmas], dim=1)
 
 
 def reverse(
