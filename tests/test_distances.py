@@ -11,7 +11,16 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from zoo_core.errors import ConfigError, UsageError, ZooError
-from zoo_core.evaluation.distances import class_accuracy, class_spread, density_coverage, frechet, kid, nearest, precision_recall
+from zoo_core.evaluation.distances import (
+    class_accuracy,
+    class_confidence,
+    class_spread,
+    density_coverage,
+    frechet,
+    kid,
+    nearest,
+    precision_recall,
+)
 from zoo_core.evaluation.statistics import ClassScores, Estimate, Moments
 
 
@@ -523,6 +532,14 @@ def test_class_accuracy_counts_the_labels_that_are_most_probable() -> None:
     assert class_accuracy(p, torch.tensor([0, 2, 0, 0])).value == 0.75
     assert class_accuracy(p, torch.tensor([0, 2, 1, 0], dtype=torch.int32)).value == 0.5
     assert class_accuracy(p.log(), torch.tensor([0, 2, 0, 1])) == Estimate(1.0, 0.0)
+
+
+def test_class_confidence_counts_the_samples_whose_best_class_reaches_p() -> None:
+    p = torch.tensor([[0.9, 0.05, 0.05], [0.89, 0.01, 0.1], [0.2, 0.2, 0.6], [0.0, 1.0, 0.0]], dtype=torch.float64)
+    assert class_confidence(p) == Estimate(0.5, 0.25)
+    assert class_confidence(p, 0.6).value == 1
+    with pytest.raises(UsageError, match=r"sum to 1"):
+        class_confidence(p.log().clamp(min=-9))
 
 
 # Spread of classes

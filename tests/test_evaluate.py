@@ -43,6 +43,7 @@ ALL = [
     "accuracy",
     "bpd",
     "class-accuracy",
+    "class-confidence",
     "class-spread",
     "coverage",
     "density",
@@ -86,7 +87,7 @@ def test_all_metrics_are_registered_and_made_by_name() -> None:
         metric("fid")
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in (*OF_DATA, "is", "class-accuracy", "class-spread")])
+@pytest.mark.parametrize("name", [name for name in ALL if name != "is" and not name.startswith("class-") and name not in OF_DATA])
 def test_batches_change_nothing_and_a_shift_makes_every_metric_worse(name: str) -> None:
     real, near, far = noise(400, 0), noise(300, 1), noise(300, 2, shift=1.5)
     measure = metric(name)
@@ -150,6 +151,7 @@ def test_scores_of_classes_need_classes() -> None:
     sure = gathered(noise(100, 0), probabilities=p, labels=torch.arange(100) % 4)
     assert metric("is")(sure, sure).value == pytest.approx(4)
     assert metric("class-accuracy")(sure, sure).value == 1
+    assert metric("class-confidence")(sure, gathered(noise(100, 0), probabilities=(p + 1) / 5)).value == 0
     with pytest.raises(CapabilityError):
         metric("is")(gathered(noise(9, 0)), gathered(noise(9, 0)))
     with pytest.raises(UsageError):

@@ -36,6 +36,7 @@ _METRICS = [
     _metric("accuracy", "Accuracy", "classify", "", "real samples whose class the model names"),
     _metric("bpd", "BitsPerDim", "density", "", "-log2 p of real samples, for a dimension; a bound says that it is one"),
     _metric("class-accuracy", "ClassAccuracy", "labels classify", "", "samples that are taken for the class that was asked for"),
+    _metric("class-confidence", "ClassConfidence", "classify", "", "drawn samples whose class is sure, to p = 0.9"),
     _metric("class-spread", "ClassSpread", "labels features", "", "distance of samples within a class, over that of real ones"),
     _metric("coverage", "Coverage", "features", _PRDC, "real samples with a drawn one nearby"),
     _metric("density", "Density", "features", _PRDC, "how many real samples are near a drawn one"),

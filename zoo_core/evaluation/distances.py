@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from zoo_core.errors import ConfigError, UsageError
-from zoo_core.evaluation.statistics import Estimate, Moments, check_features, check_finite
+from zoo_core.evaluation.statistics import Estimate, Moments, check_features, check_finite, check_probabilities
 
-__all__ = ["class_accuracy", "class_spread", "density_coverage", "frechet", "kid", "nearest", "precision_recall"]
+__all__ = ["class_accuracy", "class_confidence", "class_spread", "density_coverage", "frechet", "kid", "nearest", "precision_recall"]
 
 EPS = torch.finfo(torch.float64).eps
 
@@ -207,6 +207,21 @@ def class_accuracy(probabilities: Tensor, labels: Tensor) -> Estimate:
     if (labels < 0).any() or (labels >= p.shape[1]).any():
         raise UsageError(f"labels must be in [0, {p.shape[1]})", "use the classes of the classifier")
     return _share(p.double().argmax(1) == labels)
+
+
+def class_confidence(probabilities: Tensor, p: float = 0.9) -> Estimate:
+    """The share of samples whose most probable class has at least probability ``p``, in [0, 1], with the binomial standard error.
+
+    Args:
+        probabilities: (n, classes).
+        p: the threshold.
+
+    Raises:
+        UsageError: no samples, or rows that are no probabilities.
+        ZooError: some probability is not finite.
+    """
+    check_features(probabilities, "probabilities", at_least=1)
+    return _share(check_probabilities(probabilities).amax(1) >= p)
 
 
 def _check_labels(labels: Tensor, count: int) -> Tensor:

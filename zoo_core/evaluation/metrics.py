@@ -32,6 +32,7 @@ __all__ = [
     "Answers",
     "BitsPerDim",
     "ClassAccuracy",
+    "ClassConfidence",
     "ClassSpread",
     "Coverage",
     "DataMetric",
@@ -248,6 +249,30 @@ class ClassAccuracy(Metric):
         if drawn.labels is None:
             raise UsageError("class-accuracy needs samples of chosen classes", "evaluate a model that has labels")
         return distances.class_accuracy(drawn.probabilities, drawn.labels)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassConfidence(Metric):
+    """The share of samples whose most probable class has at least the probability ``p``, to the feature space's classifier; in [0, 1].
+
+    It sees samples that are nothing in particular and no lack of variety: a model that draws one image again and again reaches 1. The
+    standard error is binomial.
+
+    Args:
+        p: probability in (0, 1].
+    """
+
+    features = True
+    classes = True
+    real = False
+    better = "higher"
+    p: float = 0.9
+
+    def __post_init__(self) -> None:
+        check_range(self, p=(1e-6, 1.0))
+
+    def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
+        return distances.class_confidence(drawn.probabilities, self.p)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
