@@ -214,12 +214,12 @@ def test_pull_verifies_and_prints_the_folder(zoo: Zoo, fakes: Path) -> None:
 def test_sample_writes_a_grid_that_says_what_made_it(zoo: Zoo, fakes: Path) -> None:
     code, out, err = zoo("sample", "fake-images", "-n", 4, "--seed", 3, "--labels", "0,2", "--steps", 7, "-o", "eta=0.5", "--device", "cpu")
     assert (code, out) == (0, "")
-    assert err.startswith("fake-images.png: 4 from fake-images, seed 3, ancestral: steps=7, eta=0.5, clip=true; ")
+    assert err.startswith('fake-images.png: 4 from fake-images, seed 3, ancestral: steps=7, eta=0.5, clip=true, variance="small"; ')
     with Image.open("fake-images.png") as image:
         text = image.text
     assert text["reference"] == "fake-images"
     assert text["weights"] == "sha256:" + fetch("fake-images").digest("model.safetensors")
-    assert json.loads(text["sampler"]) == {"name": "ancestral", "steps": 7, "eta": 0.5, "clip": True}
+    assert json.loads(text["sampler"]) == {"name": "ancestral", "steps": 7, "eta": 0.5, "clip": True, "variance": "small"}
     assert (text["seed"], json.loads(text["labels"]), text["images"]) == ("3", [0, 2, 0, 2], "0-3")
 
 

@@ -52,10 +52,12 @@ ALL = [
     "kid",
     "nearest-train",
     "nll",
+    "pixel-saturation",
+    "pixel-std",
     "precision",
     "recall",
 ]
-OF_DATA = ("accuracy", "bpd", "nll")
+OF_DATA, OF_PIXELS = ("accuracy", "bpd", "nll"), ("pixel-saturation", "pixel-std")
 DIM = 6
 
 
@@ -82,12 +84,14 @@ def noise(count: int, seed: int, shift: float = 0.0) -> Tensor:
 def test_all_metrics_are_registered_and_made_by_name() -> None:
     assert sorted(registry().claims(MetricSpec)) == ALL
     for name in ALL:
-        assert type(metric(name)).__module__ == "zoo_core.evaluation.metrics"
+        assert type(metric(name)).__module__ == f"zoo_core.evaluation.{'pixels' if name in OF_PIXELS else 'metrics'}"
     with pytest.raises(UnknownNameError, match=r"fid"):
         metric("fid")
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name != "is" and not name.startswith("class-") and name not in OF_DATA])
+@pytest.mark.parametrize(
+    "name", [name for name in ALL if name != "is" and not name.startswith("class-") and name not in (*OF_DATA, *OF_PIXELS)]
+)
 def test_batches_change_nothing_and_a_shift_makes_every_metric_worse(name: str) -> None:
     real, near, far = noise(400, 0), noise(300, 1), noise(300, 2, shift=1.5)
     measure = metric(name)

@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from zoo_core.schedulers import Cosine, Geometric, Karras, Linear
 from zoo_core.testing.exact import GaussianMixture
 
 MU, S = 0.3, 0.5
+Variance = Literal["small", "large"]
 
 
 class Gaussian:
@@ -72,8 +74,8 @@ def eps_theta(model: Gaussian, x_t: Tensor, sigma: float) -> Tensor:
     return (x - model.denoise(x, torch.full((len(x),), sigma, dtype=torch.float64))) / sigma
 
 
-def algorithm_2(model: Gaussian, scheduler: Linear | Cosine, rng: Rng, clip: bool) -> Tensor:
-    """Ho et al. 2020, Algorithm 2, with sigma_t^2 = beta-tilde_t; with the clamp, the mean is eq. 7 in the clamped x_0."""
+def algorithm_2(model: Gaussian, scheduler: Linear | Cosine, rng: Rng, clip: bool, variance: str) -> Tensor:
+    """Ho et al. 2020, Algorithm 2, with sigma_t^2 = beta-tilde_t or beta_t; with the clamp, the mean is eq. 7 in the clamped x_0."""
     abar = (1.0, *scheduler.alpha_bars)
     x = rng.normal(2).to(model.dtype)
     for t in range(scheduler.T, 0, -1):
@@ -85,21 +87,25 @@ def algorithm_2(model: Gaussian, scheduler: Linear | Cosine, rng: Rng, clip: boo
             mean = math.sqrt(abar[t - 1]) * beta / (1 - abar[t]) * x_0 + math.sqrt(alpha) * (1 - abar[t - 1]) / (1 - abar[t]) * x
         else:
             mean = (x - beta / math.sqrt(1 - abar[t]) * eps) / math.sqrt(alpha)
-        beta_tilde = (1 - abar[t - 1]) / (1 - abar[t]) * beta
-        x = mean + math.sqrt(beta_tilde) * rng.normal(2).to(x) if t > 1 else mean
+        sigma_t = math.sqrt({"small": (1 - abar[t - 1]) / (1 - abar[t]) * beta, "large": beta}[variance])
+        x = mean + sigma_t * rng.normal(2).to(x) if t > 1 else mean
     return x
 
 
 @pytest.mark.parametrize("make", [Gaussian, TwoPeaks])
 @pytest.mark.parametrize("clip", [True, False], ids=["clamped", "free"])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=["float32", "float64"])
+@pytest.mark.parametrize(
+    ("variance", "dtype", "tolerance"),
+    [("small", torch.float32, 1e-5), ("small", torch.float64, 1e-10), ("large", torch.float64, 1e-10)],
+    ids=["small float32", "small float64", "large float64"],
+)
 @pytest.mark.parametrize("scheduler", [Cosine(T=50), Linear(T=100, beta_1=1e-3, beta_T=0.2)], ids=["cosine", "linear"])
 def test_eta_1_is_algorithm_2_of_ho_et_al(
-    make: type[Gaussian], clip: bool, dtype: torch.dtype, tolerance: float, scheduler: Linear | Cosine
+    make: type[Gaussian], clip: bool, variance: Variance, dtype: torch.dtype, tolerance: float, scheduler: Linear | Cosine
 ) -> None:
     model = make(scheduler, dtype, bounds=(-1.0, 1.0))
-    ours = sample(Ancestral(steps=scheduler.T, clip=clip), model, n=64)
-    theirs = algorithm_2(model, scheduler, ImageRng(0, range(64)), clip)
+    ours = sample(Ancestral(steps=scheduler.T, clip=clip, variance=variance), model, n=64)
+    theirs = algorithm_2(model, scheduler, ImageRng(0, range(64)), clip, variance)
     assert ours.dtype == dtype
     assert (ours - theirs).abs().max() <= tolerance
     assert theirs.abs().max() <= 1 if clip else theirs.abs().max() > 1

@@ -28,7 +28,9 @@ _DATASETS = [
 
 
 def _metric(name: str, target: str, requires: str, paper: str, summary: str) -> MetricSpec:
-    return MetricSpec(name=name, target=f"zoo_core.evaluation.metrics:{target}", requires=requires, paper=paper, summary=summary)
+    module, _, attribute = target.rpartition(".")
+    target = f"zoo_core.evaluation.{module or 'metrics'}:{attribute}"
+    return MetricSpec(name=name, target=target, requires=requires, paper=paper, summary=summary)
 
 
 _PRDC, _PR = "arXiv:2002.09797", "arXiv:1904.06991"
@@ -45,6 +47,8 @@ _METRICS = [
     _metric("kid", "KernelDistance", "features", "arXiv:1801.01401", "kernel distance between the features, unbiased"),
     _metric("nearest-train", "NearestTrain", "features", "", "distance to the nearest training sample: towards 0 for copies"),
     _metric("nll", "NegativeLogLikelihood", "density", "", "-log p of real samples, in nats; a bound says that it is one"),
+    _metric("pixel-saturation", "pixels.PixelSaturation", "", "", "values of images beyond +-0.98: burnt out, or black"),
+    _metric("pixel-std", "pixels.PixelStd", "", "", "standard deviation of the values of images: contrast"),
     _metric("precision", "Precision", "features", _PR, "drawn samples that lie among real ones"),
     _metric("recall", "Recall", "features", _PR, "real samples that lie among drawn ones"),
 ]

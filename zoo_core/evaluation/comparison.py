@@ -13,6 +13,7 @@ from zoo_core.evaluation.metrics import Metric
 from zoo_core.evaluation.real import Real
 from zoo_core.evaluation.spaces import Space
 from zoo_core.evaluation.statistics import Estimate, Moments
+from zoo_core.images import is_image
 from zoo_core.training.processes import Processes
 
 __all__ = ["Comparison"]
@@ -31,7 +32,7 @@ class Comparison:
         on_batch: sees the number of samples after each batch of this process.
 
     Raises:
-        CapabilityError: a metric needs class probabilities, or labels, and there are none; or those of the space are of other classes.
+        CapabilityError: a metric needs class probabilities, labels or images, and there are none; or the space has other classes.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class Comparison:
                 raise CapabilityError(f"{name} needs class probabilities, and {judge.name} gives none", "choose other --features")
             if metric.labels and not classes:
                 raise CapabilityError(f"{name} needs samples of chosen classes, and the model has no labels", "leave it out")
+            if metric.pixels and not is_image(real.shape):
+                raise CapabilityError(f"{name} is of images, and these are samples of shape {list(real.shape)}", "leave it out")
             if metric.labels and metric.classes and classes != judge.classes:
                 what = f"{name}: the model has {classes} classes, and {judge.name} tells {judge.classes} others apart"
                 raise CapabilityError(what, "choose --features that know the model's own classes")
@@ -94,8 +97,11 @@ class Comparison:
 
     @cached_property
     def bounds(self) -> dict[str, dict[str, Any]]:
-        """For each metric that compares, one half of the real samples against the other: as it is, the ``floor``, and with ``harms``."""
-        compared = {name: metric for name, metric in self.metrics.items() if metric.real}
+        """For each metric that compares, one half of the real samples against the other: as it is, the ``floor``, and with ``harms``.
+
+        For a metric of pixels, that half's own number, likewise.
+        """
+        compared = {name: metric for name, metric in self.metrics.items() if metric.real or metric.pixels}
         if not compared:
             return {}
         data = self.data.data

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from zoo_core.evaluation.spaces import Space
-from zoo_core.evaluation.statistics import ClassScores, Moments
+from zoo_core.evaluation.statistics import ClassScores, Moments, pixel_moments
+from zoo_core.images import is_image
 from zoo_core.training.data import Data
 from zoo_core.training.processes import Processes
 
@@ -53,6 +54,7 @@ class Gathered:
         self.labels: Tensor | None = None
         self.seconds, self.pace = 0.0, inf
         self._features, self._probabilities = [torch.empty(0, dim)], [torch.empty(0, classes)]
+        self._pixels = [torch.empty(0, 3, dtype=torch.float64)]
 
     @classmethod
     def of(cls, moments: Moments) -> "Gathered":
@@ -76,8 +78,20 @@ class Gathered:
         """(n, classes), where they are kept."""
         return _joined(self._probabilities)
 
-    def add(self, features: Tensor, probabilities: Tensor | None, index: Tensor, labels: Tensor | None = None) -> None:
-        """Adds the samples number ``index`` (n,): features (n, dim), probabilities (n, classes), labels (n,)."""
+    @property
+    def pixels(self) -> Tensor:
+        """Of each image what :func:`~zoo_core.evaluation.statistics.pixel_moments` gives, float64 (n, 3); empty for other samples."""
+        return _joined(self._pixels)
+
+    def add(
+        self,
+        features: Tensor,
+        probabilities: Tensor | None,
+        index: Tensor,
+        labels: Tensor | None = None,
+        pixels: Tensor | None = None,
+    ) -> None:
+        """Adds the samples number ``index`` (n,): features (n, dim), probabilities (n, classes), labels (n,), pixel moments (n, 3)."""
         for part, moments in enumerate(self.moments):
             moments.add(features[index // self._stride % len(self.moments) == part])
         if self.scores is not None and probabilities is not None:
@@ -86,6 +100,8 @@ class Gathered:
             self._features.append(features.cpu())
             if probabilities is not None:
                 self._probabilities.append(probabilities.cpu())
+        if pixels is not None:
+            self._pixels.append(pixels)
         if labels is not None:
             self.labels = labels if self.labels is None else torch.cat([self.labels, labels])
 
@@ -109,6 +125,7 @@ class _Batch:
     features: Tensor
     probabilities: Tensor | None
     labels: Tensor | None
+    pixels: Tensor | None
     seconds: float = 0.0
 
 
@@ -137,8 +154,9 @@ class Gathering:
         def compute(first: int, last: int) -> _Batch:
             mine = places[first:last]
             x = data.rows(mine)
-            features, probabilities = self.judge(x if change is None else change(x, mine))
-            return _Batch(torch.arange(first, last), features, probabilities, None if data.labels is None else data.labels[mine])
+            x = x if change is None else change(x, mine)
+            labels = None if data.labels is None else data.labels[mine]
+            return _Batch(torch.arange(first, last), *self.judge(x), labels, _pixels(x))
 
         into = Gathered(self._dim(data.rows(places[:1])), self.judge.classes, self.keeps)
         return self._through(into, len(places), compute)
@@ -152,8 +170,7 @@ class Gathering:
             started = time.perf_counter()
             x = draw(first, last - first, labels).cpu()
             seconds = time.perf_counter() - started
-            features, probabilities = self.judge(x)
-            return _Batch(index, features, probabilities, labels, seconds)
+            return _Batch(index, *self.judge(x), labels, _pixels(x), seconds)
 
         dim = self._dim(torch.zeros(1, *shape))
         parts = PARTS if dim <= MOST_DIMENSIONS else 1
@@ -170,10 +187,14 @@ class Gathering:
             mine = compute(first, min(first + size, count)) if first < count else None
             batches = [batch for batch in processes.gather(mine) if batch is not None]
             for batch in batches:
-                into.add(batch.features, batch.probabilities, batch.index, batch.labels)
+                into.add(batch.features, batch.probabilities, batch.index, batch.labels, batch.pixels)
             seconds = max(batch.seconds for batch in batches)
             into.seconds += seconds
             if len(batches[0].index) == min(size, count):
                 into.pace = min(into.pace, seconds / sum(len(batch.index) for batch in batches))
             self.on_batch(0 if mine is None else len(mine.index))
         return into
+
+
+def _pixels(x: Tensor) -> Tensor | None:
+    return pixel_moments(x) if is_image(x.shape[1:]) else None

@@ -56,7 +56,8 @@ class Metric(ABC):
         classes: whether the feature space must give class probabilities.
         labels: whether the samples must have been drawn with labels.
         real: whether it compares with real samples.
-        better: ``lower``, ``higher`` or ``near 1``.
+        pixels: whether it is of the pixels of images, and of the drawn ones alone; real halves then stand beside it as floors.
+        better: ``lower``, ``higher``, ``near 1``, or ``near real``: as near as can be to the number of real samples.
     """
 
     __slots__ = ()
@@ -64,6 +65,7 @@ class Metric(ABC):
     classes: ClassVar[bool] = False
     labels: ClassVar[bool] = False
     real: ClassVar[bool] = True
+    pixels: ClassVar[bool] = False
     better: ClassVar[str] = "lower"
 
     @abstractmethod

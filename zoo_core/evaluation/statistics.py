@@ -14,7 +14,10 @@ from torch import Tensor
 
 from zoo_core.errors import ConfigError, UsageError, ZooError
 
-__all__ = ["ClassScores", "Estimate", "Moments", "check_features", "check_finite", "check_probabilities"]
+__all__ = ["SATURATED", "ClassScores", "Estimate", "Moments", "check_features", "check_finite", "check_probabilities", "pixel_moments"]
+
+SATURATED = 0.98
+"""Beyond this absolute value a pixel of an image in [-1, 1] counts as saturated: 8-bit levels 0 to 2 and 253 to 255."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,3 +308,12 @@ def _score(count: Tensor, p: Tensor, plogp: Tensor) -> Tensor:
     marginal = p / count.unsqueeze(-1)
     # E KL is not negative; by rounding it may be.
     return torch.exp((plogp / count - torch.xlogy(marginal, marginal).sum(-1)).clamp(min=0))
+
+
+def pixel_moments(x: Tensor) -> Tensor:
+    """Of each image of ``x`` (n, c, h, w): the mean of its values, that of their squares, and the share of those beyond SATURATED.
+
+    Float64 (n, 3), on the CPU. What leaves [-1, 1] counts as the end of the range, as a picture shows it.
+    """
+    values = x.detach().cpu().double().clamp(-1, 1).flatten(1)
+    return torch.stack([values.mean(1), values.square().mean(1), (values.abs() > SATURATED).double().mean(1)], dim=1)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from zoo_core.config import check_range
 from zoo_core.samplers.walk import Guide, Walk
@@ -23,20 +23,28 @@ class Ancestral(Walk):
 
         sigma_up   = eta * sigma' sqrt(sigma^2 - sigma'^2) / sigma
         sigma_down = sqrt(sigma'^2 - sigma_up^2)
-        x'         = x0_hat + sigma_down / sigma * (x - x0_hat) + sigma_up * z
+        x'         = x0_hat + sigma_down / sigma * (x - x0_hat) + sigma_up * z                          variance "small"
+        x'         = x0_hat + sigma_down / sigma * (x - x0_hat) + sigma_up * r * z                      variance "large"
+        r          = sqrt((1 + 1/sigma'^2) / (1 + 1/sigma^2))
 
-    eta = 1 is Algorithm 2 of Ho et al. 2020 (arXiv:2006.11239) with the variance beta-tilde; eta = 0 is DDIM (Song et al. 2021,
-    arXiv:2010.02502, eq. 12), which is Euler's method on the probability-flow ODE. Forward passes: ``steps``.
+    eta = 1 is Algorithm 2 of Ho et al. 2020 (arXiv:2006.11239), eta = 0 is DDIM (Song et al. 2021, arXiv:2010.02502, eq. 12), which is
+    Euler's method on the probability-flow ODE. Forward passes: ``steps``.
+
+    The two variances are those of section 3.2 of Ho et al.: "small" is beta-tilde, the posterior's variance where a sample is one known
+    point; "large" is beta, where samples are N(0, I). Data lies between: with few levels, "small" draws too little variance and "large" too
+    much noise. No noise is added in the step to 0.
 
     Args:
         steps: number of noise levels.
         eta: in [0, 1].
         clip: clamps x0_hat to the range of the model's event, where it has one.
+        variance: ``small`` or ``large``; of no effect where eta is 0.
     """
 
     steps: int = 50
     eta: float = 1.0
     clip: bool = True
+    variance: Literal["small", "large"] = "small"
 
     def __post_init__(self) -> None:
         check_range(self, steps=(1, 100_000), eta=(0.0, 1.0))
@@ -49,5 +57,6 @@ class Ancestral(Walk):
             sigma_down = sqrt(max(sigma_next**2 - sigma_up**2, 0.0))  # by rounding it may be negative
             x = x0.lerp(x, sigma_down / sigma)
             if sigma_up > 0:
-                x.add_(guide.noise(x), alpha=sigma_up)
+                wider = sqrt((1 + sigma_next**-2) / (1 + sigma**-2)) if self.variance == "large" else 1.0
+                x.add_(guide.noise(x), alpha=sigma_up * wider)
         return x

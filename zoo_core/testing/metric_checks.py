@@ -14,7 +14,7 @@ from zoo_core.catalogue import CheckpointConfig
 from zoo_core.errors import CapabilityError, ZooError
 from zoo_core.evaluation.gathering import PARTS, Gathered
 from zoo_core.evaluation.metrics import Answers, DataMetric, Metric
-from zoo_core.evaluation.statistics import Estimate
+from zoo_core.evaluation.statistics import Estimate, pixel_moments
 from zoo_core.hub import Files
 from zoo_core.images import from_uint8, to_uint8
 from zoo_core.interfaces import CAPABILITIES
@@ -51,7 +51,8 @@ def _gathered(metric: Metric, n: int, seed: int, *, drawn: bool, change: Callabl
     noise = StepRng(seed, 0, n, stream=Stream.DATA)
     features, logits = change(noise.normal(DIM)), noise.normal(CLASSES)
     probabilities = logits.double().softmax(1) if metric.classes else None
-    gathered.add(features, probabilities, torch.arange(n), labels if metric.labels else None)
+    pixels = pixel_moments(change(noise.normal(*SHAPE)) / 2) if metric.pixels else None
+    gathered.add(features, probabilities, torch.arange(n), labels if metric.labels else None, pixels)
     return gathered
 
 
@@ -104,7 +105,8 @@ def check_number_is_the_same_every_time(part: Part) -> None:
 def check_better_is_told_right(part: Part) -> None:
     """Samples of the real ones' distribution are ``better`` than such as lie far away, where it compares with real samples."""
     metric: Metric = part.value
-    assert metric.better in ("lower", "higher", "near 1"), f"better must be lower, higher or near 1, not {metric.better!r}"
+    known = "lower", "higher", "near 1", "near real"
+    assert metric.better in known, f"better must be one of {', '.join(known)}, not {metric.better!r}"
     if not metric.real:
         return
     near, far = (metric(*_pair(metric, 90, change)).value for change in (lambda x: x, lambda x: 5 * x + 20))
