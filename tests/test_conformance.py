@@ -170,6 +170,17 @@ FAULTS = [
         "def prior(self, rng):\n    return super().prior(rng) * self.secret",
     ),
     Fault(
+        check="models_can_be_copied_and_pickled",
+        what="a function without a name",
+        model="def __init__(self, config):\n    super().__init__(config)\n    self.way = lambda x: x",
+    ),
+    Fault(
+        check="models_can_be_copied_and_pickled",
+        what="a copy that leaves something behind",
+        model="def __deepcopy__(self, memo):\n    return type(self)(self.config)\n"
+        "def __init__(self, config):\n    super().__init__(config)\n    self.config = config",
+    ),
+    Fault(
         check="denoises",
         what="one row for all",
         denoiser=True,

@@ -3,8 +3,10 @@
 :mod:`zoo_core.testing.conformance` says which of them apply to a family.
 """
 
+import copy
 import json
 import math
+import pickle  # noqa: TID251  # of this process's own models; nothing is read from a file
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,6 +56,7 @@ __all__ = [
     "check_labels_matter",
     "check_loads_from_meta",
     "check_log_prob_is_well_formed",
+    "check_models_can_be_copied_and_pickled",
     "check_more_draws_make_no_bound_worse",
     "check_noise_levels_fit",
     "check_plugin_is_light",
@@ -167,6 +170,21 @@ def check_weights_survive_safetensors(subject: Subject) -> None:
     assert_same(
         outputs_of(subject, model), outputs_of(subject, other), "after a change of weights: something outside the state dict matters"
     )
+
+
+def check_models_can_be_copied_and_pickled(subject: Subject) -> None:
+    """A deep copy of a model and a pickled one, as multiprocessing sends it, have its parameters in their order and compute the same."""
+    model = subject.model()
+    try:
+        others = {"copied": copy.deepcopy(model), "pickled": pickle.loads(pickle.dumps(model))}
+    except Exception as error:
+        raise AssertionError(f"a model cannot be copied and pickled: {type(error).__name__}: {error}") from error
+    for how, other in others.items():
+        names, found = ([name for name, _ in _tensors(each)] for each in (model, other))
+        assert names == found, f"a {how} model has other parameters or buffers, or in another order"
+        assert_same(outputs_of(subject, model), outputs_of(subject, other), f"of a {how} model")
+        for (name, mine), (_, theirs) in zip(_tensors(model), _tensors(other), strict=True):
+            assert not mine.numel() or mine.data_ptr() != theirs.data_ptr(), f"a {how} model shares the memory of {name}"
 
 
 # Capabilities

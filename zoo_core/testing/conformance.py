@@ -41,6 +41,7 @@ _ALL: tuple[tuple[Callable[[Subject], None], set[str]], ...] = (
     (bodies.check_capabilities_are_there, set()),
     (bodies.check_loads_from_meta, set()),
     (bodies.check_weights_survive_safetensors, set()),
+    (bodies.check_models_can_be_copied_and_pickled, set()),
     (bodies.check_denoises, {"denoise"}),
     (bodies.check_noise_levels_fit, {"denoise"}),
     (bodies.check_decodes, {"decode"}),

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from zoo_core.config import decode, encode
 from zoo_core.errors import ConfigError
@@ -15,7 +16,7 @@ from zoo_core.rng import ImageRng, StepRng
 from zoo_core.transforms import LEVEL, dequantise
 from zoo_realnvp.bijection import OnHalf, Squeezed
 from zoo_realnvp.config import MAFConfig, RealNVPConfig
-from zoo_realnvp.coupling import AffineCoupling, Block, Mask, ResNet, checkerboard, halves, stripes
+from zoo_realnvp.coupling import AffineCoupling, Block, Mask, NormedConv2d, NormedLinear, ResNet, checkerboard, halves, stripes
 from zoo_realnvp.made import MADE, Autoregressive, MaskedLinear, Permuted
 from zoo_realnvp.model import MAF, Flow, RealNVP
 from zoo_realnvp.norms import Norm, RunningNorm, initialise
@@ -161,6 +162,24 @@ def test_a_block_is_beside_the_identity() -> None:
     first, second = block.first, block.second
     longhand = x + (x.relu() @ first.weight.T + first.bias).relu() @ second.weight.T + second.bias  # type: ignore[operator, union-attr]  # linear ones
     torch.testing.assert_close(block(x), longhand)
+
+
+@pytest.mark.parametrize(
+    ("normed", "plain", "arguments", "shape"),
+    [(NormedLinear, nn.Linear, (3, 4), (5, 3)), (NormedConv2d, nn.Conv2d, (3, 4, 3), (5, 3, 6, 6))],
+)
+def test_weight_norm_is_torchs_own_in_values_names_and_order(
+    normed: type[nn.Module], plain: type[nn.Module], arguments: tuple[int, ...], shape: tuple[int, ...]
+) -> None:
+    mine, torchs = normed(*arguments), weight_norm(plain(*arguments))
+    assert list(mine.state_dict()) == list(torchs.state_dict())
+    assert [name for name, _ in mine.named_parameters()] == [name for name, _ in torchs.named_parameters()]
+    weight = mine.get_submodule("parametrizations.weight")
+    torch.testing.assert_close(weight(), weight.original1)  # a layer begins with the weights that its class draws
+    mine.load_state_dict({name: 2 * value + 1 for name, value in torchs.state_dict().items()})
+    torchs.load_state_dict(mine.state_dict())
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(mine(x), torchs(x))
 
 
 def test_an_autoregressive_layer_scales_by_no_more_than_its_bound() -> None:

@@ -1,15 +1,15 @@
 """Affine couplings and their masks (Dinh et al. 2017, arXiv:1605.08803, sections 3.2 to 3.4)."""
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import weight_norm
 
 from zoo_realnvp.bijection import Bijection
 
-__all__ = ["AffineCoupling", "Mask", "ResNet", "checkerboard", "halves", "stripes"]
+__all__ = ["AffineCoupling", "Mask", "NormedConv2d", "NormedLinear", "ResNet", "checkerboard", "halves", "stripes"]
 
 Mask = Callable[[Tensor, int], Tensor]
 """From samples and a parity, 0 or 1, to the mask b that broadcasts against them: 1 is known and stays, 0 is changed."""
@@ -32,11 +32,55 @@ def stripes(x: Tensor, parity: int) -> Tensor:
     return ((torch.arange(x.shape[1], device=x.device) + parity) % 2 == 0).to(x.dtype)
 
 
+class WeightNorm(nn.Module):
+    """A weight of a norm of its own for each output, w = g v / |v| (Salimans & Kingma 2016, arXiv:1602.07868, eq. 2).
+
+    It names its parameters as ``torch.nn.utils.parametrizations.weight_norm`` does: ``original0`` is g and ``original1`` is v. Layers with
+    torch's own can neither be pickled nor be passed to another process.
+
+    Args:
+        weight: (outputs, ...), that w begins with.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        weight = weight.detach()
+        self.original0 = nn.Parameter(torch.norm_except_dim(weight, 2, 0))
+        self.original1 = nn.Parameter(weight)
+
+    def forward(self) -> Tensor:
+        return torch._weight_norm(self.original1, self.original0, 0)
+
+
+class NormedLinear(nn.Linear):
+    """A linear layer with :class:`WeightNorm`; arguments as those of ``torch.nn.Linear``."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.parametrizations = nn.ModuleDict({"weight": WeightNorm(self._parameters.pop("weight"))})  # type: ignore[arg-type]  # it has one
+
+    @property
+    def weight(self) -> Tensor:  # type: ignore[override]  # computed, where torch's layer has a parameter
+        return cast(Tensor, self.parametrizations["weight"]())
+
+
+class NormedConv2d(nn.Conv2d):
+    """A convolution with :class:`WeightNorm`; arguments as those of ``torch.nn.Conv2d``."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.parametrizations = nn.ModuleDict({"weight": WeightNorm(self._parameters.pop("weight"))})  # type: ignore[arg-type]  # it has one
+
+    @property
+    def weight(self) -> Tensor:  # type: ignore[override]  # computed, where torch's layer has a parameter
+        return cast(Tensor, self.parametrizations["weight"]())
+
+
 def _layer(kernel: int | None, inputs: int, outputs: int) -> nn.Module:
     """Weight-normed: linear for points (``kernel`` None), else a convolution that keeps the side."""
     if kernel is None:
-        return weight_norm(nn.Linear(inputs, outputs))
-    return weight_norm(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2))
+        return NormedLinear(inputs, outputs)
+    return NormedConv2d(inputs, outputs, kernel, padding=kernel // 2)
 
 
 class Block(nn.Module):
