@@ -32,7 +32,7 @@ from zoo_core.errors import (
     ZooError,
 )
 from zoo_core.hub import Files, check_content, fetch, pull
-from zoo_core.registry import Plugin, Registry, discover, using
+from zoo_core.registry import Plugin, Reference, Registry, discover, other_meaning, parse_reference, registry, using
 from zoo_core.specs import CheckpointSpec, Pin
 from zoo_core.testing import fake_zoo, installed, write_checkpoint, write_checkpoint_plugin, write_fake_plugin
 from zoo_core.testing.fake import Fake
@@ -188,16 +188,49 @@ def test_what_is_not_here_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         pull()
 
 
-def test_a_folder_without_local_before_it_is_told_how_to_write_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_exists_means_that_folder(local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    local.rename(tmp_path / "runs" / "cat")
+    (tmp_path / "cat").symlink_to("runs/cat")
+    for reference in ("runs/cat", "runs/cat/", "./cat", "cat", str(tmp_path / "cat"), Path("cat"), Path("runs/cat")):
+        assert fetch(reference).folder.resolve() == tmp_path / "runs" / "cat"
+        assert fetch(reference).reference.kind == "local"
+
+
+def test_the_name_of_a_registered_checkpoint_and_a_revision_go_before_a_folder(
+    carried: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    [name] = [name for name in registry().claims(CheckpointSpec) if name.startswith("fake")]
+    for folder in (tmp_path / name, tmp_path / "runs" / "cat"):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    assert fetch(name).folder != tmp_path / name
+    assert parse_reference("runs/cat@main") == Reference(kind="hub", name="runs/cat", revision="main")
+    assert other_meaning("runs/cat") == "runs/cat is the folder of that name here; runs/cat@main is the repository on the Hub"
+    assert [other_meaning(text) for text in ("./runs/cat", "local:runs/cat", "runs/cat@main", name)] == [""] * 4
+
+
+def test_what_may_be_meant_for_a_folder_and_is_none_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     (tmp_path / "runs" / "cat").mkdir(parents=True)
     (tmp_path / "cat").mkdir()
-    with pytest.raises(HubError, match="write local:runs/cat"):
-        fetch("runs/cat")
-    with fake_zoo(), pytest.raises(UnknownNameError, match="write local:cat"):
-        fetch("cat")
+    (tmp_path / "file").touch()
+    cases: list[tuple[str | Path, type[ZooError], str]] = [
+        ("runs/cat", NotFoundError, "holds no checkpoint.* runs/cat@main is the repository on the Hub"),
+        ("runs/cta", HubError, r"there is no folder runs/cta here: did you mean runs/cat\?"),
+        ("cat", UnknownNameError, "the folder cat here holds no checkpoint"),
+        ("./dog", NotFoundError, "there is no folder dog"),
+        ("a/b/c", UsageError, "there is no folder a/b/c here"),
+        (Path("file"), NotFoundError, "file is a file -- name the folder"),
+    ]
+    with fake_zoo():
+        for reference, error, told in cases:
+            with pytest.raises(error, match=told):
+                fetch(reference)
 
 
 def test_a_run_that_is_not_finished_is_told_from_no_run(tmp_path: Path) -> None:
@@ -207,15 +240,13 @@ def test_a_run_that_is_not_finished_is_told_from_no_run(tmp_path: Path) -> None:
         fetch(f"local:{tmp_path / 'run'}")
 
 
-def test_a_folder_is_told_how_to_write_it_by_a_hub_that_answers_too(
-    hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hub_that_answers_is_hinted_at_folders_too(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "cat").mkdir(parents=True)
-    with pytest.raises(NotFoundError, match="write local:runs/cat"):
-        fetch("runs/cat")
-    with hub.fault("GET /api/", status=401), pytest.raises(GatedError, match="write local:runs/cat"):
-        fetch("runs/cat")
+    with pytest.raises(NotFoundError, match="did you mean runs/cat"):
+        fetch("runs/cta")
+    with hub.fault("GET /api/", status=401), pytest.raises(GatedError, match="did you mean runs/cat"):
+        fetch("runs/cta")
 
 
 @pytest.mark.parametrize("place", ["is_dir", "exists", "iterdir"])

@@ -549,7 +549,7 @@ def test_noise_levels_that_do_not_fit_are_refused(sigma: Any, denoiser: Pretrain
 
 
 def test_a_reference_that_is_no_string_is_refused() -> None:
-    with pytest.raises(UsageError, match="5 is no checkpoint reference"):
+    with pytest.raises(UsageError, match="5 is not a checkpoint reference"):
         zoo_core.load(5)  # type: ignore[arg-type]
 
 

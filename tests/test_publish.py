@@ -257,16 +257,20 @@ def test_what_is_not_here_is_not_published(reference: str, repo: str, hub: Loopb
     assert hub.requests == ()
 
 
-def test_a_folder_that_is_written_as_a_name_is_hinted_at(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_in_this_folder_is_published_by_its_name(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(run).parent)
-    with pytest.raises(UnknownNameError, match=r"unknown checkpoint 'cat' -- .*write \./cat"):
-        put("cat")
-    assert prepare("./cat", CAT, license="mit").name == "cat"
+    assert prepare("cat", CAT, license="mit").name == prepare("./cat", CAT, license="mit").name == "cat"
+
+
+def test_a_folder_with_the_name_of_the_repository_is_in_nobodys_way(run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(CAT).mkdir(parents=True)
+    assert prepare(run, CAT, license="mit").repo == CAT
 
 
 @pytest.mark.parametrize("reference", ["~nosuch/x", "local:~nosuch/x", "x/" + "y" * 5000, "a/\0"])
 def test_what_is_no_path_is_no_folder(reference: str, hub: LoopbackHub) -> None:
-    with pytest.raises(UsageError, match=r"no path|no checkpoint reference"):
+    with pytest.raises(UsageError, match=r"not a path|not a checkpoint reference"):
         put(reference)
     assert hub.requests == ()
 

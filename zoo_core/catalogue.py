@@ -3,6 +3,7 @@
 Everything that a config can get wrong is found here, before torch is imported.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -156,7 +157,7 @@ def checkpoints() -> tuple[str, ...]:
     return tuple(name if len(found) == 1 else f"{claim.plugin.dist}:{name}" for name, found in claims.items() for claim in found)
 
 
-def info(reference: str) -> dict[str, Any]:
+def info(reference: "str | os.PathLike[str]") -> dict[str, Any]:
     """Everything that is known of a checkpoint, as plain values: what ``zoo show --json`` prints. Reads no weights but their header.
 
     Raises:

@@ -69,7 +69,7 @@ _SHOWN = 3
 _log = logging.getLogger(__name__)
 
 
-def fetch(reference: str | Reference) -> Files:
+def fetch(reference: "str | os.PathLike[str] | Reference") -> Files:
     """Finds the files of a checkpoint, and fetches those that are neither in a package nor in the cache. Nothing is read yet.
 
     Raises:
@@ -99,11 +99,11 @@ def _local(reference: Reference) -> Files:
     if not is_folder and (run / "recipe.json").is_file() and (run / "steps").is_dir():
         raise NotFoundError(f"the run in {run} is not finished", "the same `zoo train` command goes on with it, and exports its result")
     if not is_folder:
-        raise NotFoundError(f"there is no folder {folder}", "local:PATH is the folder of a checkpoint or of a training run")
+        what = f"{folder} is a file" if folder.is_file() else f"there is no folder {folder}"
+        raise NotFoundError(what, "name the folder of a checkpoint or of a training run")
     if not is_whole:
-        raise NotFoundError(
-            f"{folder} holds no checkpoint: it has no {CONFIG}", "local:PATH is the folder of a checkpoint or of a training run"
-        )
+        other = f"; {reference.name}@main is the repository on the Hub" if _REPO.fullmatch(reference.name) else ""
+        raise NotFoundError(f"{folder} holds no checkpoint: it has no {CONFIG}", f"name the folder of a checkpoint or of a run{other}")
     named = folder.resolve().parent if folder.name == "export" else folder.resolve()
     return Files(reference=reference, name=named.name, folder=folder, source="local folder")
 
@@ -246,8 +246,18 @@ def _is_wanted(name: str) -> bool:
 
 
 def _hinted(reference: Reference, error: ZooError) -> ZooError:
-    """The error, with a better hint where a folder of that name is here."""
-    return type(error)(error.what, f"for the folder, write local:{reference}") if os.path.isdir(str(reference)) else error
+    """The error, with a better hint where a folder may have been meant."""
+    text = str(reference)
+    if os.path.isdir(text):
+        near = f"{error.hint} " if error.hint.startswith("did you mean") else ""
+        return type(error)(error.what, f"{near}the folder {text} here holds no checkpoint")
+    parent, _, last = text.rpartition("/")
+    if parent and reference.revision is None and os.path.isdir(parent):
+        from difflib import get_close_matches
+
+        close = get_close_matches(last, os.listdir(parent), n=1)
+        return type(error)(error.what, f"there is no folder {text} here" + (f": did you mean {parent}/{close[0]}?" if close else ""))
+    return error
 
 
 def _check_listing(reference: Reference, there: remote.Listing) -> None:
@@ -326,7 +336,7 @@ def check_content(name: str, data: bytes | mmap) -> None:
         parse_card(data[: MAX_CARD_BYTES + 1])
 
 
-def pull(*references: str, on_file: OnFile | None = None) -> list[Files]:
+def pull(*references: "str | os.PathLike[str]", on_file: OnFile | None = None) -> list[Files]:
     """Fetches checkpoints and verifies every file: size and sha256, config, card, the header of the weights, and that these are finite.
 
     Raises:

@@ -1,5 +1,6 @@
 """``load``: from a reference to a model that is ready to use."""
 
+import os
 from typing import TYPE_CHECKING
 
 from zoo_core.catalogue import read_config
@@ -13,11 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(reference: str, *, device: "torch.device | str | None" = None, dtype: "torch.dtype | str | None" = None) -> "Pretrained":
+def load(
+    reference: "str | os.PathLike[str]", *, device: "torch.device | str | None" = None, dtype: "torch.dtype | str | None" = None
+) -> "Pretrained":
     """Loads a checkpoint: verifies its files, builds the model and gives it the weights.
 
     Args:
-        reference: ``NAME``, ``DIST:NAME``, ``ORG/REPO[@REVISION]`` or ``local:PATH``.
+        reference: ``NAME``, ``DIST:NAME``, the path of a folder (of a checkpoint or of a training run), or ``ORG/REPO[@REVISION]`` on the
+            Hub. A folder that exists goes before a repository of that name; ``local:PATH`` is always the folder.
         device: such as ``cuda``; the CPU when None.
         dtype: what the net computes in: float32 (when None), bfloat16 or float16. Samples and noise stay float32.
 

@@ -37,6 +37,7 @@ __all__ = [
     "current",
     "discover",
     "load_plugin",
+    "other_meaning",
     "parse_reference",
     "registry",
     "resolve",
@@ -505,23 +506,49 @@ class Reference:
             root = Path(self.name).expanduser()
             return root / "export" if (root / "recipe.json").is_file() else root
         except (OSError, RuntimeError, ValueError) as error:
-            raise UsageError(f"local:{self.name} is no path: {error}", "write local:PATH with the path of a folder") from error
+            raise UsageError(f"{self.name!r} is not a path: {error}", "write the path of a folder") from error
 
 
-def parse_reference(text: str) -> Reference:
-    """Reads a reference.
+def parse_reference(text: "str | os.PathLike[str]") -> Reference:
+    """Reads a reference. A folder that exists means that folder: before a repository on the Hub, after the name of a registered checkpoint.
+
+    ``ORG/REPO@main`` always means the Hub. A name without a slash means a folder only where that holds a checkpoint or a run.
 
     Raises:
         UsageError: ``text`` has none of the four forms.
     """
+    if isinstance(text, os.PathLike):
+        text = f"local:{os.fspath(text)}"
     if not isinstance(cast(object, text), str):
-        raise UsageError(f"{text!r} is no checkpoint reference", "pass it as a string")
+        raise UsageError(f"{text!r:.60} is not a checkpoint reference", "pass a name, or the path of a folder")
     if text.startswith("local:") and len(text) > len("local:") and "\0" not in text:
         return Reference(kind="local", name=text.removeprefix("local:"))
+    if text.startswith(("./", "../", "~", "/")) or text in (".", "..") or ("/" in text and os.path.isdir(text)):
+        return Reference(kind="local", name=text)
     if match := _REPO.fullmatch(text):
         return Reference(kind="hub", name=match["repo"], revision=match["revision"])
+    known = registry().claims(CheckpointSpec)
+    if text not in known and ":" not in text and _is_checkpoint(text):
+        return Reference(kind="local", name=text)
     if _NAME.fullmatch(text.rpartition(":")[2]) and (":" not in text or _NAME.fullmatch(text.rpartition(":")[0].lower())):
         return Reference(kind="name", name=text)
-    if text.lower() in registry().claims(CheckpointSpec):
-        raise UsageError(f"{text!r} is no checkpoint reference", f"did you mean {text.lower()}?")
-    raise UsageError(f"{text!r} is no checkpoint reference", "write NAME, DIST:NAME, ORG/REPO[@REVISION] or local:PATH")
+    what = f"{text[:200]!r} is not a checkpoint reference"
+    if text.lower() in known:
+        raise UsageError(what, f"did you mean {text.lower()}?")
+    if "/" in text and ":" not in text:
+        raise UsageError(what, f"there is no folder {text[:60]} here")
+    raise UsageError(what, "write NAME, DIST:NAME, ORG/REPO[@REVISION] or the path of a folder")
+
+
+def _is_checkpoint(folder: str) -> bool:
+    """Whether a folder holds a checkpoint or a run."""
+    return any(os.path.isfile(os.path.join(folder, name)) for name in ("config.json", "recipe.json"))
+
+
+def other_meaning(text: str) -> str:
+    """What a reference that means a folder would mean without that folder, as a sentence; empty where it can mean nothing else."""
+    if text.startswith("local:") or parse_reference(text).kind != "local":
+        return ""
+    if _REPO.fullmatch(text):
+        return f"{text} is the folder of that name here; {text}@main is the repository on the Hub"
+    return f"{text} is the folder of that name here" if _NAME.fullmatch(text) else ""

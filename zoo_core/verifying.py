@@ -1,5 +1,6 @@
 """``verify``: whether what lies here is what it must be. Nothing is fetched, and nothing is mended."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -27,7 +28,7 @@ class Verdict:
     why: str = ""
 
 
-def verify(*references: str) -> list[Verdict]:
+def verify(*references: "str | os.PathLike[str]") -> list[Verdict]:
     """Reads every file of the given checkpoints, in each place that holds them, and compares it with its pin.
 
     Args:
@@ -42,11 +43,11 @@ def verify(*references: str) -> list[Verdict]:
     return list(verdicts(*references))
 
 
-def verdicts(*references: str) -> Iterator[Verdict]:
+def verdicts(*references: "str | os.PathLike[str]") -> Iterator[Verdict]:
     """As :func:`verify`, one file after the other."""
     for reference in map(parse_reference, references):
         if reference.kind == "local":
-            raise UsageError(f"nothing pins {reference}", "`zoo pull local:PATH` reads and checks the files of a folder")
+            raise UsageError(f"nothing pins {reference}", "`zoo pull PATH` reads and checks the files of a folder")
         found = _registered(reference) if reference.kind == "name" else _hosted(reference)
         if not found:
             raise NotFoundError(f"{reference} is not here", f"`zoo pull {reference}` fetches it")

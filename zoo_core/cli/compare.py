@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from zoo_core.cli.console import echo_json, inert, say, table
+from zoo_core.cli.options import REFERENCE
 from zoo_core.errors import UsageError
 from zoo_core.numbers import by_sampler, numbers
 from zoo_core.numbers_table import PLAIN, markdown, side_by_side
@@ -14,7 +15,7 @@ __all__ = ["compare"]
 
 
 @click.command()
-@click.argument("references", nargs=-1, metavar="[REFERENCE]...")
+@click.argument("references", type=REFERENCE, nargs=-1, metavar="[REFERENCE]...")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print tables for a README.")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
 def compare(references: tuple[str, ...], as_markdown: bool, as_json: bool) -> None:

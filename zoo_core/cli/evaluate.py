@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from zoo_core.cli.console import echo_json, inert, say, table
-from zoo_core.cli.options import OF_SCHEDULER, data_option, scheduler_option
+from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, data_option, scheduler_option
 from zoo_core.cli.progress import Images
 from zoo_core.config import apply_overrides
 from zoo_core.errors import UsageError
@@ -19,7 +19,7 @@ __all__ = ["evaluate"]
 
 
 @click.command()
-@click.argument("reference")
+@click.argument("reference", type=REFERENCE)
 @click.option("--metrics", default="fd", show_default=True, metavar="NAME,...", help="What to measure; `zoo list metrics`.")
 @click.option("-n", "--n", "n", type=click.IntRange(2), metavar="N", help="Samples to draw.  [default: as many as there are real ones]")
 @click.option("--data", "data", metavar="[DIST:]NAME[:PATH]", help="The real samples.  [default: what it was trained on]")

@@ -1,18 +1,37 @@
 """Options that several commands have."""
 
 from collections.abc import Sequence
+from typing import Any
+
+import click
 
 from zoo_core.catalogue import as_scheduler
+from zoo_core.cli.console import inert, say
 from zoo_core.config import apply_overrides, decode
 from zoo_core.errors import UsageError
 from zoo_core.hub import fetch
 from zoo_core.interfaces import DatasetConfig, Scheduler
-from zoo_core.registry import registry
+from zoo_core.registry import other_meaning, parse_reference, registry
 from zoo_core.specs import DatasetSpec
 
-__all__ = ["OF_SCHEDULER", "data_name", "data_option", "refuse_name", "scheduler_option"]
+__all__ = ["OF_SCHEDULER", "REFERENCE", "data_name", "data_option", "refuse_name", "scheduler_option"]
 
 OF_SCHEDULER = "scheduler."
+
+
+class _ReferenceType(click.ParamType[str]):
+    """A checkpoint; what means a folder comes as ``local:PATH``, and a line says so where it could mean something else."""
+
+    name = "reference"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        reference = parse_reference(value)
+        if note := other_meaning(value):
+            say(inert(f"zoo: {note}"))
+        return str(reference) if reference.kind == "local" else value
+
+
+REFERENCE = _ReferenceType()
 
 
 def scheduler_option(name: str | None, options: Sequence[str]) -> Scheduler | None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from zoo_core.cli.console import echo_json, human_size, inert, say
+from zoo_core.cli.options import REFERENCE
 from zoo_core.publishing import Published
 from zoo_core.publishing import publish as publish_parcel
 from zoo_core.specs import Pin
@@ -18,7 +19,7 @@ _SHOWN = 8
 
 
 @click.command()
-@click.argument("reference")
+@click.argument("reference", type=REFERENCE)
 @click.option("--repo", required=True, metavar="ORG/NAME", help="Where to; created where it is missing.")
 @click.option("--license", metavar="NAME", help="Of the weights, such as mit, where the card of a folder does not say it yet.")
 @click.option("--private", is_flag=True, help="Create it as a private repository; refuse one that is not.")

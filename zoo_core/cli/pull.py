@@ -4,6 +4,7 @@ import click
 
 from zoo_core.catalogue import wanted_plugin
 from zoo_core.cli.console import error_line, human_size, inert, say
+from zoo_core.cli.options import REFERENCE
 from zoo_core.hub import CONFIG, Files
 from zoo_core.hub import pull as pull_files
 from zoo_core.registry import registry
@@ -13,7 +14,7 @@ __all__ = ["pull"]
 
 
 @click.command()
-@click.argument("references", metavar="REFERENCE...", nargs=-1, required=True)
+@click.argument("references", type=REFERENCE, metavar="REFERENCE...", nargs=-1, required=True)
 def pull(references: tuple[str, ...]) -> None:
     """Fetch checkpoints and verify them: every file against its pin, the weights down to the last number.
 

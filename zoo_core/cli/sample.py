@@ -15,7 +15,7 @@ from zoo_core import __version__
 from zoo_core.cards import describe
 from zoo_core.catalogue import CheckpointConfig, as_sampler, default_sampler, family_of, read_config
 from zoo_core.cli.console import inert, say
-from zoo_core.cli.options import OF_SCHEDULER, refuse_name, scheduler_option
+from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, refuse_name, scheduler_option
 from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import UsageError
 from zoo_core.files import check_folder
@@ -47,7 +47,7 @@ class OutPath(click.Path):
 
 
 @click.command()
-@click.argument("reference")
+@click.argument("reference", type=REFERENCE)
 @click.option("-n", "--number", "n", type=click.IntRange(1, _MOST), metavar="N", default=16, show_default=True, help="How many.")
 @click.option("--seed", type=SEED, metavar="N", default=0, show_default=True, help="Image i of a seed is always the same.")
 @click.option("--labels", metavar="CLASS,...", help="A class, or several such as 0,1,2 or 0-9, which repeat.")

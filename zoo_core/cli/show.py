@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from zoo_core.cli.console import echo_json, human_size, inert, table
+from zoo_core.cli.options import REFERENCE
 from zoo_core.errors import ConfigError
 from zoo_core.numbers import numbers
 from zoo_core.numbers_table import PLAIN, lines, tables
@@ -15,7 +16,7 @@ __all__ = ["show"]
 
 
 @click.command()
-@click.argument("reference")
+@click.argument("reference", type=REFERENCE)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(reference: str, as_json: bool) -> None:
     """What is known of the checkpoint REFERENCE: card, config, numbers, capabilities, pins.

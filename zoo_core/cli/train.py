@@ -18,7 +18,7 @@ import click
 from zoo_core.blame import HINT
 from zoo_core.catalogue import read_config
 from zoo_core.cli.console import human_size, inert, say
-from zoo_core.cli.options import data_name
+from zoo_core.cli.options import REFERENCE, data_name
 from zoo_core.config import apply_overrides, dump_json, encode, load_json
 from zoo_core.errors import ConfigError, PluginError, UnknownNameError, UsageError
 from zoo_core.hub import fetch
@@ -54,7 +54,13 @@ Examples:
 @click.option("--seed", type=int, help="Seed of everything random (fit.seed).")
 @click.option("--keep", type=int, help="How many checkpoints stay (fit.keep).")
 @click.option("--compile", "compile_", is_flag=True, default=None, help="Compile the nets that the family allows it for (fit.compile).")
-@click.option("--from", "start_from", metavar="REF", help="Begin with the weights of a checkpoint, and its model unless --recipe is given.")
+@click.option(
+    "--from",
+    "start_from",
+    type=REFERENCE,
+    metavar="REF",
+    help="Begin with the weights of a checkpoint, and its model unless --recipe is given.",
+)
 @click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE", help="Changes one value of the recipe; may be repeated.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder. Default: runs/FAMILY-RECIPE.")
 @click.option("--resume/--no-resume", default=True, help="Go on with a run that the folder holds, or refuse to.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.console import echo_json, inert, say
+from zoo_core.cli.options import REFERENCE
 from zoo_core.errors import IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError, ZooError
 from zoo_core.numbers_table import PLAIN, relation, sampler_of
 from zoo_core.verifying import State, verdicts
@@ -26,7 +27,7 @@ _ERRORS: dict[State, tuple[type[ZooError], str, str]] = {
 
 
 @click.command()
-@click.argument("references", metavar="[REFERENCE]...", nargs=-1)
+@click.argument("references", type=REFERENCE, metavar="[REFERENCE]...", nargs=-1)
 @click.option("--all", "all_", is_flag=True, help="Every registered checkpoint that is here, which is also what no REFERENCE means.")
 @click.option("--quick", is_flag=True, help="Draw the golden samples of each REFERENCE again, and compare.")
 @click.option("--metrics", is_flag=True, help="Measure the numbers of each REFERENCE again, by their own records, and compare.")

@@ -4,6 +4,7 @@ Everything is checked before anything is sent, and everything is sent in one com
 one, whatever happens meanwhile. Publishing again what is there makes no commit.
 """
 
+import os
 from pathlib import Path
 
 from zoo_core.publishing.parcel import Parcel, check_pin, prepare, write_pin
@@ -14,7 +15,7 @@ __all__ = ["Parcel", "Published", "check_pin", "prepare", "publish"]
 
 
 def publish(
-    reference: str,
+    reference: "str | os.PathLike[str]",
     repo: str,
     *,
     license: str | None = None,
@@ -27,7 +28,7 @@ def publish(
     """Publishes a checkpoint on the Hub, as the owner of the token in ``HF_TOKEN`` or of the login.
 
     Args:
-        reference: ``NAME``, ``DIST:NAME``, ``local:PATH``, or the path of a folder: of a checkpoint or of a training run.
+        reference: ``NAME``, ``DIST:NAME``, or the path of a folder: of a checkpoint or of a training run.
         repo: ``ORG/NAME``, created where it is missing.
         license: its licence's name on the Hub, where the card of a local folder does not say it yet.
         private: creates the repository as a private one, and refuses one that is not.

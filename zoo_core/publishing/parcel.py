@@ -1,6 +1,8 @@
 """What would be published: the files of a checkpoint, read once, checked, and with a complete card. Nothing is asked of the Hub here."""
 
 import hashlib
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +13,13 @@ from zoo_core import cards
 from zoo_core.cards import ModelCard
 from zoo_core.catalogue import CheckpointConfig, read_config
 from zoo_core.config import dump_json, load_json, parse_json
-from zoo_core.errors import CardError, IntegrityError, NotFoundError, ResourceError, UnknownNameError, UsageError, ZooError
+from zoo_core.errors import CardError, IntegrityError, NotFoundError, ResourceError, UsageError
 from zoo_core.files import write_file
 from zoo_core.hub import CARD, CONFIG, TRAINING, WEIGHTS, Files, carried, check_content, fetch
 from zoo_core.numbers import METRICS
 from zoo_core.publishing.completion import complete
 from zoo_core.publishing.leaks import check_text, safe_names
-from zoo_core.registry import Reference, parse_reference, registry
+from zoo_core.registry import REPO, Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec, ModelSpec, Pin
 from zoo_core.weights import TensorInfo, read_header
 
@@ -51,7 +53,7 @@ class Parcel:
     left_out: tuple[str, ...] = ()
 
 
-def prepare(reference: str, repo: str, *, license: str | None = None) -> Parcel:
+def prepare(reference: "str | os.PathLike[str]", repo: str, *, license: str | None = None) -> Parcel:
     """Reads a checkpoint and checks everything that can be checked without the Hub.
 
     What a plugin carries is published byte for byte, so that one set of pins verifies the package's files and the Hub's; its card has to
@@ -108,35 +110,23 @@ def _completed(files: Files, data: Mapping[str, bytes], repo: str, config: Check
 
 
 def _check_repo(repo: str) -> None:
-    try:
-        reference = parse_reference(repo)
-    except ZooError:
-        reference = None
-    if reference is None or reference.kind != "hub" or reference.revision:
+    if not re.fullmatch(REPO, repo):
         raise UsageError(f"{repo!r} is no repository on the Hub", "write it as ORG/NAME")
 
 
-def _found(text: str) -> Files:
+def _found(text: "str | os.PathLike[str]") -> Files:
     """The files of what is here: carried by a plugin, or in a folder."""
-    if "/" in text and _is_folder(text):
-        return fetch(Reference(kind="local", name=text))
     reference = parse_reference(text)
-    if reference.kind == "hub":
+    if reference.kind == "hub" and not _is_run(reference):
         raise UsageError(f"there is no folder {text} here", "publish NAME, or the folder of a checkpoint or of a training run")
-    if reference.kind == "local":
-        return fetch(reference)
-    try:
+    if reference.kind == "name":
         return carried(reference, registry().claim(CheckpointSpec, reference.name))
-    except UnknownNameError as error:
-        if not _is_folder(text):
-            raise
-        raise UnknownNameError(error.what, f"for the folder, write ./{text}") from None
+    return fetch(Reference(kind="local", name=reference.name))
 
 
-def _is_folder(text: str) -> bool:
-    """Whether there is such a folder, of a checkpoint or of a run that has none yet; raises UsageError where that can be no path."""
-    path = Reference(kind="local", name=text).path
-    return path.is_dir() or (path.parent / "recipe.json").is_file()
+def _is_run(reference: Reference) -> bool:
+    """Whether it may be the export of a run that has none yet, as in ``mine/export``."""
+    return reference.revision is None and (Path(reference.name).parent / "recipe.json").is_file()
 
 
 def _chosen(files: Files) -> tuple[Sequence[str], tuple[str, ...]]:

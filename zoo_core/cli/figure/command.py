@@ -12,6 +12,7 @@ from zoo_core.cli.figure.latents import draw_interpolation, draw_latent_grid, dr
 from zoo_core.cli.figure.levels import draw_forward, draw_inpaint, draw_langevin, draw_reverse
 from zoo_core.cli.figure.plane import draw_density, draw_score_field
 from zoo_core.cli.figure.records import draw_loss, draw_quality
+from zoo_core.cli.options import REFERENCE
 from zoo_core.cli.sample import SEED, OutPath
 from zoo_core.errors import UsageError
 
@@ -46,7 +47,7 @@ _KINDS: Mapping[str, _Kind] = {
 
 
 @click.command()
-@click.argument("target", metavar="REFERENCE|RUN")
+@click.argument("target", type=REFERENCE, metavar="REFERENCE|RUN")
 @click.argument("kind", type=click.Choice(list(_KINDS)), metavar="KIND")
 @click.option("--at", metavar="P,...", help="Percentages of the noise levels T.  [default: 0,25,50,75,99; score-field: the smallest]")
 @click.option(

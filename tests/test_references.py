@@ -1,0 +1,39 @@
+"""How commands take the checkpoints that they are given: folders as folders, with a word where something else may have been meant."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zoo_core.testing import fake_zoo, write_checkpoint
+from zoo_core.testing.fake import Fake
+from zoo_core.testing.fake_config import FakeConfig
+
+
+@pytest.fixture(autouse=True)
+def fakes() -> Iterator[None]:
+    with fake_zoo():
+        yield
+
+
+@pytest.fixture
+def run(tmp_path: Path, zoo: Callable[..., Any]) -> str:
+    """A run folder below the working directory."""
+    write_checkpoint(tmp_path / "runs" / "mine" / "export", Fake(FakeConfig()), FakeConfig())
+    (tmp_path / "runs" / "mine" / "recipe.json").write_text("{}")
+    return "runs/mine"
+
+
+@pytest.mark.parametrize("command", [("show",), ("sample", "-n", "2"), ("pull",), ("compare",)])
+def test_a_run_folder_is_taken_as_such_with_a_word_of_the_hub(command: tuple[str, ...], run: str, zoo: Callable[..., Any]) -> None:
+    name, *options = command
+    result = zoo(name, run, *options)
+    assert result.code == 0, result.err
+    assert result.err.count("zoo: runs/mine is the folder of that name here; runs/mine@main is the repository on the Hub\n") == 1
+    assert "is the folder" not in zoo(name, f"./{run}", *options).err + zoo(name, f"local:{run}", *options).err
+
+
+def test_a_folder_is_refused_by_what_needs_pins_and_not_asked_of_the_hub(run: str, zoo: Callable[..., Any]) -> None:
+    assert "nothing pins local:runs/mine -- `zoo pull PATH` reads and checks" in zoo("verify", run).err
+    assert "runs/mine has no numbers of its samples" in zoo("figure", run, "quality").err.replace("local:", "")
