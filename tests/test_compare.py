@@ -8,9 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from zoo_core.cli.compare import compare
+from zoo_core.config import encode
 from zoo_core.errors import UsageError
+from zoo_core.evaluation.records import keep
 from zoo_core.numbers import by_sampler
 from zoo_core.numbers_table import MARKDOWN, PLAIN, Table, markdown, side_by_side
+from zoo_core.samplers import Ancestral
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import Fake
 from zoo_core.testing.fake_config import FakeConfig
@@ -152,3 +155,14 @@ def test_names_from_a_file_are_no_markup_and_move_no_cursor() -> None:
     told = table.caption + markdown(table)
     assert "\x1b" not in told
     assert told.count("|") == 4 * 3 + 3 + 3  # as many as the table has
+
+
+def test_a_record_from_before_the_sampler_had_an_option_is_by_the_same_sampler(tmp_path: Path) -> None:
+    today = encode(Ancestral(steps=5))
+    before = {name: value for name, value in today.items() if name != "clip"}
+    old, other = of_samples(sampler=before), of_samples(sampler={**before, "clip": False})
+    assert by_sampler([old, other], today) == [old]
+    keep(tmp_path / "metrics.json", [old, other], {})
+    keep(tmp_path / "metrics.json", [{**old, "sampler": today, "value": 2.0}], {})
+    kept = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
+    assert [(record["sampler"].get("clip"), record["value"]) for record in kept] == [(False, other["value"]), (True, 2.0)]

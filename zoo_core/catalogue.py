@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo_core.config import check_range, decode, encode
-from zoo_core.errors import CapabilityError, CardError, ConfigError, UnknownNameError
+from zoo_core.errors import CapabilityError, CardError, ConfigError, UnknownNameError, ZooError
 from zoo_core.hub import CARD, CONFIG, TRAINING, Files, fetch
 from zoo_core.interfaces import ModelConfig, Sampler, Scheduler
 from zoo_core.registry import registry
@@ -28,6 +28,7 @@ __all__ = [
     "info",
     "read_config",
     "wanted_plugin",
+    "written_now",
 ]
 
 FORMAT = 1
@@ -136,6 +137,17 @@ def as_scheduler(choice: "str | Mapping[str, Any] | Scheduler") -> Scheduler:
     if isinstance(choice, Scheduler):
         return choice
     return decode(Scheduler, _choice("scheduler", choice), "scheduler")  # type: ignore[type-abstract]  # decode finds the class that the name means
+
+
+def written_now(sampler: object) -> object:
+    """The plain values of a sampler from a record or a config as they would be written today: an option that came later has its default.
+
+    What is no sampler here, as where its plugin is not installed, stays as it is.
+    """
+    try:
+        return encode(as_sampler(sampler)) if isinstance(sampler, Mapping) else sampler
+    except ZooError:
+        return sampler
 
 
 def _choice(kind: str, choice: object) -> dict[str, Any]:

@@ -91,7 +91,10 @@ def model_index(name: str, metrics: Mapping[str, Any], pipeline: str, sampler: o
 
 def by_sampler(records: Sequence[Mapping[str, Any]], sampler: object) -> list[Mapping[str, Any]]:
     """The numbers by this ``sampler`` on the model's own noise levels, or by all where there are none; and those that are of no samples."""
-    own = [record for record in records if record.get("sampler") == sampler and "scheduler" not in record]
+    from zoo_core.catalogue import written_now  # which reads cards, which read numbers
+
+    default = written_now(sampler)
+    own = [record for record in records if written_now(record.get("sampler")) == default and "scheduler" not in record]
     return [record for record in records if not own or record in own or not is_of_samples(record)]
 
 

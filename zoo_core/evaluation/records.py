@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo_core.catalogue import written_now
 from zoo_core.config import dump_json, load_json
 from zoo_core.evaluation.references import REFERENCE, read_references, with_reference
 from zoo_core.evaluation.statistics import Moments
@@ -55,4 +56,5 @@ def keep(path: Path, records: Sequence[Mapping[str, Any]], moments: Mapping[str,
 
 
 def _key(record: Mapping[str, Any]) -> str:
-    return json.dumps([record.get(name) for name in _KEY], sort_keys=True)
+    facts = {name: record.get(name) for name in _KEY}
+    return json.dumps({**facts, "sampler": written_now(facts["sampler"])}, sort_keys=True)
