@@ -49,6 +49,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("COLUMNS", "200")
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in handlers.items():
@@ -166,7 +167,7 @@ def test_a_broken_plugin_costs_the_list_one_line_and_nothing_else(zoo: Zoo, tmp_
 def test_plugins_check_resolves_every_target(zoo: Zoo, fakes: Path, tmp_path: Path) -> None:
     code, out, err = zoo("plugins", "--check")
     assert (code, err) == (0, "")
-    assert re.search(r"zoo-fake +zoo_core.testing.fake:FakeDenoiser +ok", out)
+    assert re.search(r"zoo-fake +\S+ +zoo_core.testing.fake_plugin +\d+ ok ", out)
     write_plugin(tmp_path / "bad", "zoo-bad", HEAD + "[ModelSpec(name='x', target='zoo_bad:Nothing')]")
     with installed(tmp_path / "bad", names=["zoo-bad"]):
         assert zoo("plugins").code == 0
@@ -175,23 +176,19 @@ def test_plugins_check_resolves_every_target(zoo: Zoo, fakes: Path, tmp_path: Pa
         assert "zoo_bad:Nothing" in json.loads(out)[1]["broken"]
 
 
-def test_show_tells_everything_for_people_and_for_programs(zoo: Zoo, fakes: Path) -> None:
+def test_show_is_a_page_with_the_rest_by_options_and_for_programs(zoo: Zoo, fakes: Path) -> None:
     code, out, err = zoo("show", "fake-images")
     assert (code, err) == (0, "")
-    for told in (
-        "fake-denoiser",
-        "denoise labels",
-        "960",
-        "unknown",
-        "zoo-blobs 1.0",
-        "model.scheduler.name",
-        "model.safetensors",
-        "## Use",
-    ):
+    for told in ("fake-denoiser", "denoise labels", "960", "unknown", "zoo-blobs 1.0", "scheduler ", "zoo sample fake-images"):
         assert told in out
+    assert len(out.splitlines()) <= 40
+    assert "## Use" not in out
+    assert zoo("show", "fake-images", "--card").out.rstrip() == json.loads(zoo("show", "fake-images", "--json").out)["readme"].rstrip()
+    assert fetch("fake-images").digest("model.safetensors") in zoo("show", "fake-images", "--files").out
     code, out, err = zoo("show", "fake-images", "--json")
     assert (code, err) == (0, "")
     assert json.loads(out)["capabilities"] == ["denoise", "labels"]
+    assert zoo("show", "fake-images", "--json", "--card").code == 2
 
 
 def test_escapes_in_a_card_are_shown_inert(zoo: Zoo, tmp_path: Path) -> None:

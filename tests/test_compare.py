@@ -137,11 +137,11 @@ def test_the_command_tells_them_in_three_ways(tmp_path: Path) -> None:
     names = [f"local:{tmp_path / name}" for name in "abc"]
 
     def run(*words: str) -> Any:
-        return CliRunner().invoke(compare, words, catch_exceptions=False)
+        return CliRunner(env={"COLUMNS": "500"}).invoke(compare, words, catch_exceptions=False)
 
     with fake_zoo():
         plain, text, data = run(*names), run(*names, "--markdown"), run(*names, "--json")
-        assert [line.split()[0] for line in plain.stdout.splitlines()[2:]] == [names[1], names[0]]
+        assert [line.split()[0] for line in plain.stdout.splitlines()[2:4]] == [names[1], names[0]]
         assert f"{names[2]} has no numbers: `zoo evaluate {names[2]} --out {tmp_path / 'c'}/metrics.json`" in plain.stderr
         assert f"| `{names[1]}` | 10,000 | 1 | | 1 ± 0.25 |" in text.stdout
         assert json.loads(data.stdout) == {names[0]: [of_samples(value=2.0)], names[1]: [of_samples(value=1.0)], names[2]: []}

@@ -331,9 +331,65 @@ def test_the_check_tells_what_is_not_what_it_must_be(case: str, zoo: Zoo, write_
         assert zoo("plugins").code == 0
 
 
-def test_the_check_shows_every_target_and_every_spec_in_a_table(zoo: Zoo, write_dots: Dots, tmp_path: Path) -> None:
+def test_the_check_counts_what_is_fine_and_ends_with_what_is_broken(zoo: Zoo, write_dots: Dots, tmp_path: Path) -> None:
     with installed(write_dots(tmp_path, "trainer='dot'", "trainer='nosuch'"), names=["zoo-faulty"]):
-        out = zoo("plugins", "--check").out
-    assert re.search(r"zoo-faulty +family dot +unknown trainer 'nosuch'\n", out)
-    assert re.search(r"zoo-faulty +recipe dot/tiny +ok\n", out)
-    assert re.search(r"zoo-faulty +zoo_faulty_model:dots +ok\n", out)
+        done = zoo("plugins", "--check")
+    assert re.search(r"zoo-core .* \d+ ok  ", done.out)
+    assert re.search(r"zoo-faulty .* \d+ ok, 1 broken  ", done.out)
+    assert done.out.endswith("\n\nzoo-faulty: family dot\n  unknown trainer 'nosuch'\n")
+    assert done.err == "zoo: error: 1 broken in zoo-faulty -- upgrade or uninstall the package that is at fault\n"
+
+
+def test_the_check_of_one_plugin_looks_at_no_other(zoo: Zoo, write_dots: Dots, tmp_path: Path) -> None:
+    with installed(write_dots(tmp_path, "trainer='dot'", "trainer='nosuch'"), names=["zoo-faulty"]):
+        assert zoo("plugins", "--check", "zoo-core").code == 0
+        done = zoo("plugins", "--check", "--json", "zoo-faulty")
+        assert [plugin["dist"] for plugin in json.loads(done.out)] == ["zoo-faulty"]
+        assert done.code == 9
+        done = zoo("plugins", "zoo-fualty")
+        assert (done.code, done.err) == (9, "zoo: error: unknown plugin 'zoo-fualty' -- did you mean zoo-faulty?\n")
+
+
+INCAPABLE = {
+    "a missing member": ("def prior(self, rng)", "def priro(self, rng)", "Dot has no prior (but priro)"),
+    "a missing method": ("def decode(self, z, labels=None)", "def forward(self, z)", "Dot has no decode"),
+    "nothing at all": ("{'decode'}", "{'encode'}", "Dot has no encode"),
+    "a method without labels": (
+        "def decode(self, z, labels=None)",
+        "def decode(self, z)",
+        "Dot has decode(z), which must be decode(z, labels=None)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", INCAPABLE)
+def test_a_model_that_cannot_do_what_its_family_declares_is_refused_before_it_trains(
+    case: str, zoo: Zoo, write_dots: Dots, tmp_path: Path
+) -> None:
+    old, new, told = INCAPABLE[case]
+    source = write_dots(tmp_path, old, new)
+    if case == "nothing at all":  # so that nothing else is amiss
+        plugin = source / "zoo_faulty.py"
+        plugin.write_text(plugin.read_text().replace(" sampler='latent',", ""))
+        config = source / "zoo_faulty_config.py"
+        config.write_text(config.read_text().replace(",\n              sampler=Latent())", ")"))
+    with installed(source, names=["zoo-faulty"]) as found:
+        done = zoo("train", "dot", "--out", "run")
+        assert findings(found.plugins[-1])["family dot"].endswith(told)
+    assert re.fullmatch(rf"zoo: error: in zoo-faulty \(zoo_faulty_model.py:8\): dot declares \w+, but {re.escape(told)} -- .*\n", done.err)
+    assert done.code == 9
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_misspelt_field_of_a_spec_is_no_newer_zoo_core(zoo: Zoo, write_dots: Dots, tmp_path: Path) -> None:
+    with installed(write_dots(tmp_path, "trainer='dot', sampler='latent'", "trainer='dot', sumary='x'"), names=["zoo-faulty"]):
+        assert "BROKEN: failed at hook: ModelSpec has no field 'sumary': did you mean summary?" in " ".join(zoo("plugins").out.split())
+
+
+def test_hints_speak_to_the_author_where_the_install_is_editable(zoo: Zoo, write_dots: Dots, tmp_path: Path) -> None:
+    source = write_dots(tmp_path, IN_FORWARD, "return batch.y")
+    [info] = source.glob("*.dist-info")
+    (info / "direct_url.json").write_text(json.dumps({"url": "file:///here", "dir_info": {"editable": True}}))
+    with installed(source, names=["zoo-faulty"]):
+        done = zoo("train", "dot", "--out", "run")
+    assert done.err.endswith(" -- mend it there, it is installed editable; --debug shows the traceback\n")

@@ -256,15 +256,18 @@ def test_show_tells_the_same_numbers_without_markup(tmp_path: Path) -> None:
     with fake_zoo():
         folder = write_checkpoint(tmp_path / "x", Fake(FakeConfig()), FakeConfig())
         (folder / "metrics.json").write_text(dump_json({"metrics": [record(**BOUNDS), ACCURACY, *hostile()]}))
-        out = CliRunner().invoke(show, [f"local:{folder}"], catch_exceptions=False).stdout
+        runner = CliRunner(env={"COLUMNS": "200"})
+        out = runner.invoke(show, [f"local:{folder}", "--numbers"], catch_exceptions=False).stdout
+        page = runner.invoke(show, [f"local:{folder}"], catch_exceptions=False).stdout
         (folder / "metrics.json").write_text(dump_json({"metrics": [{"metric": "fd"}], "odd": [1]}))
-        other = CliRunner().invoke(show, [f"local:{folder}"], catch_exceptions=False).stdout
-    told = out.split("Numbers\n")[1].split("\nFiles")[0]
-    assert "of folder:$AFHQ/train, in the features of classifier-cifar10 (not Inception's, so fd is no FID)" in told
-    assert ["ddim:", "steps=10,", "eta=0.0", "10", "0.1", "12.3", "+-", "0.4", "(8.2x)"] in [line.split() for line in told.splitlines()]
-    assert "accuracy 0.9968 +- 0.00056 on the 10,000 of mnist test" in told
-    assert "\u202e" not in told
-    assert "odd" in other.split("Numbers\n")[1]
+        other = runner.invoke(show, [f"local:{folder}"], catch_exceptions=False).stdout
+    for told in (out, page.split("Numbers\n")[1]):
+        assert "of folder:$AFHQ/train, in the features of classifier-cifar10 (not Inception's, so fd is no FID)" in told
+        row = ["ddim:", "steps=10,", "eta=0.0", "10", "100", "12.30", "+-", "0.40", "(8.2x)"]
+        assert row in [line.split() for line in told.splitlines()]
+        assert "accuracy 0.9968 +- 0.00056 on the 10,000 of mnist test" in told
+        assert "\u202e" not in told
+    assert "metrics[0].dataset must be a name: `--json` prints it" in other.split("Numbers\n")[1]
 
 
 def test_plain_tables_say_what_the_card_says() -> None:

@@ -11,11 +11,13 @@ from zoo_core.blame import made
 from zoo_core.catalogue import CheckpointConfig, family_of
 from zoo_core.errors import IncompatibleCheckpoint, PluginLoadError, UnsafeContentError
 from zoo_core.hub import WEIGHTS, Files
+from zoo_core.interfaces import ModelConfig
 from zoo_core.pretrained import Pretrained
 from zoo_core.registry import resolve
+from zoo_core.specs import ModelSpec
 from zoo_core.weights import TensorInfo, read_header
 
-__all__ = ["assemble", "check_fit"]
+__all__ = ["assemble", "check_fit", "unfilled"]
 
 # By their names in a safetensors header.
 _STORED = {
@@ -37,7 +39,8 @@ def assemble(
     files: Files, config: CheckpointConfig, *, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None
 ) -> Pretrained:
     """Builds the model on ``meta`` and assigns it the verified weights; raises as :func:`zoo_core.loading.load` does."""
-    family, model = family_of(config), _unfilled(config)
+    family = family_of(config)
+    model = unfilled(family, config.model)
     state = _upgraded(type(model), _state(files), config.weights_version, files)
     _check(model.state_dict(), state, files)
     model.load_state_dict(state, strict=True, assign=True)
@@ -56,17 +59,20 @@ def check_fit(files: Files, config: CheckpointConfig, tensors: Mapping[str, Tens
     Returns:
         The model, without weights.
     """
-    model = _unfilled(config)
+    model = unfilled(family_of(config), config.model)
     state = {name: torch.empty(info.shape, dtype=_STORED[info.dtype], device="meta") for name, info in tensors.items()}
     _check(model.state_dict(), _upgraded(type(model), state, config.weights_version, files), files)
     return model
 
 
-def _unfilled(config: CheckpointConfig) -> nn.Module:
-    """The model on ``meta``."""
-    target = family_of(config).target
+def unfilled(family: ModelSpec, config: ModelConfig) -> nn.Module:
+    """A model of a family on ``meta``, without weights.
+
+    Raises:
+        PluginError: its class does not give one.
+    """
     with torch.device("meta"), _Uninitialised():
-        return made(resolve(target), config.model, kind=nn.Module)
+        return made(resolve(family.target), config, kind=nn.Module)
 
 
 _INITIALISERS = {function for name, function in vars(nn.init).items() if name.endswith("_") and not name.startswith("_")}

@@ -1,6 +1,8 @@
 """Whose code is at fault: an error in a plugin's code names the plugin, the file and the line, so that its author hears of it."""
 
+import json
 from collections.abc import Callable
+from importlib.metadata import distribution
 from inspect import getsourcefile, getsourcelines, unwrap
 from pathlib import Path
 from traceback import walk_tb
@@ -10,13 +12,28 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zoo_core.errors import PluginError
 from zoo_core.registry import Plugin, current, why
 
-__all__ = ["HINT", "check_samples", "checked", "culprit", "fault", "made", "plugin_of"]
+__all__ = ["HINT", "check_samples", "checked", "culprit", "fault", "hint_for", "is_editable", "made", "plugin_of"]
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
 HINT = "tell the author of that plugin; --debug shows all"
+_OWN_HINT = "mend it there, it is installed editable; --debug shows the traceback"
+
+
+def is_editable(dist: str) -> bool:
+    """Whether a distribution is an editable install (PEP 610), so that who sees its errors is likely its author."""
+    try:
+        found = json.loads(distribution(dist).read_text("direct_url.json") or "{}")
+        return bool(found.get("dir_info", {}).get("editable"))
+    except Exception:  # not installed, or its metadata is missing or damaged
+        return False
+
+
+def hint_for(plugin: Plugin | None) -> str:
+    """The next step after an error in a plugin's code: for its author, or for who installed it."""
+    return _OWN_HINT if plugin and is_editable(plugin.dist) else HINT
 
 
 def plugin_of(module: str) -> Plugin | None:
@@ -35,7 +52,7 @@ def culprit(error: BaseException) -> PluginError | None:
     """What to tell of an exception that came out of a plugin's code: the innermost place there; None where no plugin had a part in it."""
     for frame, line in reversed(list(walk_tb(error.__traceback__))):
         if plugin := plugin_of(frame.f_globals.get("__name__", "")):
-            return PluginError(f"in {plugin.dist} ({Path(frame.f_code.co_filename).name}:{line}): {why(error)}", HINT)
+            return PluginError(f"in {plugin.dist} ({Path(frame.f_code.co_filename).name}:{line}): {why(error)}", hint_for(plugin))
     return None
 
 
@@ -44,7 +61,7 @@ def fault(by: object, what: str) -> PluginError:
     by = unwrap(by) if callable(by) else by
     module = getattr(by, "__module__", None) or type(by).__module__
     plugin = plugin_of(module)
-    return PluginError(f"in {plugin.dist if plugin else module} ({_place(by)}): {what}", HINT)
+    return PluginError(f"in {plugin.dist if plugin else module} ({_place(by)}): {what}", hint_for(plugin))
 
 
 def _place(by: Any) -> str:

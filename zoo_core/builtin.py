@@ -30,9 +30,12 @@ _DATASETS = [
 def _metric(name: str, target: str, requires: str, paper: str, summary: str) -> MetricSpec:
     module, _, attribute = target.rpartition(".")
     target = f"zoo_core.evaluation.{module or 'metrics'}:{attribute}"
-    return MetricSpec(name=name, target=target, requires=requires, paper=paper, summary=summary)
+    better = next((better for better, names in _BETTER.items() if name in names), "higher")
+    return MetricSpec(name=name, target=target, requires=requires, better=better, paper=paper, summary=summary)
 
 
+# As in their classes, where `zoo plugins --check` compares it; all others are better higher.
+_BETTER = {"lower": ("bpd", "fd", "kid", "nll"), "near 1": ("class-spread", "nearest-train")}
 _PRDC, _PR = "arXiv:2002.09797", "arXiv:1904.06991"
 _METRICS = [
     _metric("accuracy", "Accuracy", "classify", "", "real samples whose class the model names"),

@@ -11,10 +11,13 @@ from typing import Any
 
 from zoo_core.markdown import code, describe, one_line, word
 from zoo_core.numbers import comparable, count, fields, is_number, is_of_samples, numbers, seconds_each
+from zoo_core.registry import registry
+from zoo_core.specs import MetricSpec
 
 __all__ = [
     "MARKDOWN",
     "PLAIN",
+    "Cell",
     "Style",
     "Table",
     "caption",
@@ -54,6 +57,34 @@ class Style:
     word: Callable[[str], str]
     beside: str
     relations: Mapping[str, str]
+
+
+class Cell(str):
+    """The text of a number, with the number itself, so that a column can be written in one notation.
+
+    Args:
+        value: the number.
+        stderr: its standard error, or None.
+        mark: what stands before it where it is a bound or an estimate: ``<= ``.
+        times: how many times the value of real halves it is, in brackets, or nothing.
+        better: ``lower``, ``higher`` or ``near 1``; empty where that is not known.
+        real: whether it is of real samples, and so no result to compare.
+    """
+
+    value: float
+    stderr: float | None
+    mark: str
+    times: str
+    better: str
+    real: bool
+
+    @classmethod
+    def of(
+        cls, text: str, value: float, stderr: float | None = None, *, mark: str = "", times: str = "", better: str = "", real: bool = False
+    ) -> "Cell":
+        cell = cls(text)
+        cell.value, cell.stderr, cell.mark, cell.times, cell.better, cell.real = value, stderr, mark, times, better, real
+        return cell
 
 
 MARKDOWN = Style(name=code, word=word, beside="±", relations={"upper_bound": "≤", "lower_bound": "≥", "estimate": "≈"})
@@ -117,7 +148,8 @@ def _table(group: Sequence[Record], style: Style) -> Table:
         rows.setdefault(json.dumps([record["sampler"], record.get("scheduler"), record.get("nfe")], sort_keys=True), []).append(record)
     drawn = [(*_head(row, style), *(_cell(row, metric, style, floors) for metric in metrics)) for row in rows.values()]
     real = [
-        (label, "", "", *(_told(row.get(metric, {}), style, floors.get(metric)) for metric in metrics)) for label, row in bounds.items()
+        (label, "", "", *(_told(row.get(metric, {}), style, floors.get(metric), real=True) for metric in metrics))
+        for label, row in bounds.items()
     ]
     below = " The last rows compare halves of the real ones: as they are, and with one of them harmed." if real else ""
     below += _of_floors(floors, style)
@@ -172,7 +204,7 @@ def _board(group: Mapping[str, Sequence[Record]], style: Style) -> Table:
         for (name, n, _), row in sorted(rows.items(), key=lambda item: _rank(item[1], first))
     ]
     real = [
-        (label, "", "", "", *(_told(row.get(metric, {}), style, floors.get(metric)) for metric in columns.values()))
+        (label, "", "", "", *(_told(row.get(metric, {}), style, floors.get(metric), real=True) for metric in columns.values()))
         for label, row in _bounds(every, style).items()
     ]
     return Table(
@@ -237,11 +269,12 @@ def _head(row: Sequence[Record], style: Style) -> tuple[str, str, str]:
     """A sampler, its evaluations of the net, and its seconds per image, where some record tells them."""
     nfe, seconds = _nfe(row[0]), [each for each in map(seconds_each, row) if each is not None]
     told = "" if nfe == math.inf else f"{nfe:,}"
-    return style.name(sampler_of(row[0])), told, rounded(seconds[0], 2) if seconds else ""
+    return style.name(sampler_of(row[0])), told, Cell.of(rounded(seconds[0], 2), seconds[0]) if seconds else ""
 
 
 def _cell(row: Sequence[Record], metric: str, style: Style, floors: Mapping[str, float]) -> str:
-    return "; ".join(_told(record, style, floors.get(metric)) for record in row if _metric(record) == metric)
+    found = [_told(record, style, floors.get(metric)) for record in row if _metric(record) == metric]
+    return found[0] if len(found) == 1 else "; ".join(found)
 
 
 def _floors(group: Sequence[Record]) -> dict[str, float]:
@@ -353,14 +386,29 @@ def relation(record: Record, style: Style = MARKDOWN) -> str:
     return f"{mark} " if mark else ""
 
 
-def _told(entry: Record, style: Style, floor: float | None = None) -> str:
+def _told(entry: Record, style: Style, floor: float | None = None, *, real: bool = False) -> str:
     """A number with its standard error, and how many times the ``floor`` it is, unless it is that; or nothing."""
     value, stderr = entry.get("value"), entry.get("stderr")
     if not is_number(value):
         return ""
     error = f" {style.beside} {rounded(stderr, 2)}" if is_number(stderr) else ""
-    times = f" ({rounded(value / floor, 2)}x)" if floor and value != floor else ""
-    return relation(entry, style) + rounded(value, 4) + error + times
+    times = f"({rounded(value / floor, 2)}x)" if floor and value != floor else ""
+    mark = relation(entry, style)
+    return Cell.of(
+        mark + rounded(value, 4) + error + (f" {times}" if times else ""),
+        value,
+        stderr if is_number(stderr) else None,
+        mark=mark,
+        times=times,
+        better="" if real else _better(entry),
+        real=real,
+    )
+
+
+def _better(record: Record) -> str:
+    """``lower``, ``higher`` or ``near 1`` for the metric of a record, as its MetricSpec says; empty where that is not installed."""
+    claim = registry().meant(MetricSpec, str(record.get("metric")))
+    return claim.spec.better if claim and isinstance(claim.spec, MetricSpec) else ""
 
 
 def rounded(value: float, digits: int) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core import likelihood
+from zoo_core.abilities import check_partial
 from zoo_core.arguments import classes_of, dtype_of, floats, level, whole, within
 from zoo_core.blame import check_samples
 from zoo_core.cards import ModelCard, parse
@@ -454,7 +455,10 @@ class Pretrained:
 
     def _require(self, capability: str, what: str) -> None:
         if capability not in self.capabilities:
-            raise incapable(f"{self.name} cannot {what}: its model lacks {capability}", capability)
+            check_partial(self.model, self.family)
+            whose = "model" if capability in self.family.capabilities else "family"
+            whose = "model" if capability in self.family.capabilities else "family"
+            raise incapable(f"{self.name} cannot {what}: its {whose} cannot {capability}", capability)
 
     def _require_labels(self, what: str, hint: str) -> None:
         if "labels" in self.family.capabilities and "labels" not in self.capabilities:

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
@@ -325,9 +326,17 @@ def _failure(step: str, error: BaseException, module: str) -> Failure:
     newer = _NEWER.search(text) if isinstance(error, (TypeError, ImportError, AttributeError)) else None
     if newer and newer["spec"] in {None, *(cls.__name__ for cls in KINDS.values())}:
         missing = newer["name"] or newer["attribute"] or newer["module"]
-        lacking = f"no {missing}" if missing else f"{newer['spec']} has no field {newer['field']!r}"
-        return Failure(step=step, why=lacking, where=where, newer=True)
+        if missing:
+            return Failure(step=step, why=f"no {missing}", where=where, newer=True)
+        lacking, near = f"{newer['spec']} has no field {newer['field']!r}", _near_field(newer["spec"], newer["field"])
+        return Failure(step=step, why=f"{lacking}: did you mean {near}?" if near else lacking, where=where, newer=not near)
     return Failure(step=step, why=text, where=where)
+
+
+def _near_field(spec: str, name: str) -> str:
+    """The field of a spec that is spelt like ``name``, or nothing."""
+    known = [item.name for cls in KINDS.values() if cls.__name__ == spec for item in fields(cls)]
+    return next(iter(get_close_matches(name, known, n=1, cutoff=0.7)), "")
 
 
 def _where(error: BaseException, module: str) -> str:

@@ -1,4 +1,4 @@
-"""Whether what a plugin's specs name is there and is what it must be: what ``zoo plugins --check`` and the conformance checks tell."""
+"""Static checks of a plugin: every target of its specs resolves to an object of the right kind, and its models can do what they declare."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import click
 
+from zoo_core.abilities import check_abilities
 from zoo_core.config import Tagged, check_fields, decode, encode
 from zoo_core.errors import PluginError, ZooError
 from zoo_core.interfaces import CAPABILITIES, Sampler, Scheduler
@@ -116,6 +117,7 @@ def _check_names(spec: Spec, plugin: Plugin) -> None:
         if spec.sampler:
             requires = cast(SamplerSpec, registry().claim(SamplerSpec, spec.sampler, plugin.dist).spec).requires
             _must(requires in spec.capabilities, f"its sampler {spec.sampler} requires {requires}, which it has not")
+        _check_model(spec, plugin)
     elif isinstance(spec, SamplerSpec):
         _check_capabilities({spec.requires})
         own = getattr(resolve(spec.target), "requires", "")
@@ -125,6 +127,8 @@ def _check_names(spec: Spec, plugin: Plugin) -> None:
         _check_defaults(Scheduler, spec, plugin)
     elif isinstance(spec, MetricSpec):
         _check_capabilities(spec.requires.split())
+        own = getattr(resolve(spec.target), "better", "")
+        _must(spec.better in ("", own), f"{spec.better} is better by its spec, and {own} by its class")
     elif isinstance(spec, RecipeSpec):
         family = cast(ModelSpec, registry().claim(ModelSpec, spec.family, plugin.dist).spec)
         model = type(resolve(spec.target).model)
@@ -134,6 +138,19 @@ def _check_names(spec: Spec, plugin: Plugin) -> None:
         encode(resolve(spec.target))
     elif isinstance(spec, CheckpointSpec):
         registry().claim(ModelSpec, spec.family, plugin.dist)
+
+
+def _check_model(spec: ModelSpec, plugin: Plugin) -> None:
+    """Raises ZooError unless a model by the family's first recipe, or by the defaults of its config, can do what the family declares."""
+    from zoo_core.assembly import unfilled
+
+    recipe = next((resolve(each.target) for each in plugin.specs if isinstance(each, RecipeSpec) and each.family == spec.name), None)
+    if isinstance(recipe, Recipe):
+        check_abilities(unfilled(spec, recipe.model), spec, [recipe.sampler.requires] if recipe.sampler else ())
+        return
+    config = resolve(spec.config)
+    if all(item.default is not MISSING or item.default_factory is not MISSING for item in fields(config)):
+        check_abilities(unfilled(spec, config()), spec)
 
 
 def _check_capabilities(names: Any) -> None:

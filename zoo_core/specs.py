@@ -147,13 +147,17 @@ class DatasetSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricSpec(Spec):
-    """A metric on samples or on a model."""
+    """A metric on samples or on a model.
+
+    ``better`` is ``lower``, ``higher`` or ``near 1``, as in its class: tables mark the best value without importing that. Empty marks none.
+    """
 
     kind: ClassVar[str] = "metric"
 
     target: str = ""
     requires: str = ""
     paper: str = ""
+    better: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

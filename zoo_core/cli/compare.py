@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.console import echo_json, inert, say, table
+from zoo_core.cli.console import echo_json, inert, prose, say
 from zoo_core.cli.options import REFERENCE
+from zoo_core.cli.tables import board
 from zoo_core.errors import UsageError
 from zoo_core.numbers import by_sampler, numbers
 from zoo_core.numbers_table import PLAIN, markdown, side_by_side
@@ -39,13 +40,16 @@ def compare(references: tuple[str, ...], as_markdown: bool, as_json: bool) -> No
     if as_json:
         echo_json({name: list(records) for name, records in found.items()})
         return
-    boards = side_by_side({name: records for name, records in found.items() if records})
-    for number, board in enumerate(boards if as_markdown else side_by_side(found, PLAIN)):
-        click.echo("\n" * bool(number) + inert(board.caption))
-        if as_markdown:
-            click.echo("\n" + markdown(board))
-        else:
-            table(board.columns, board.rows)
+    if as_markdown:
+        boards = side_by_side({name: records for name, records in found.items() if records})
+        click.echo("\n".join(f"{inert(each.caption)}\n\n{markdown(each)}\n" for each in boards), nl=False)
+    else:
+        boards = side_by_side(found, PLAIN)
+        for each in boards:
+            board(each)
+            click.echo()
+        if any("NFE" in each.columns for each in boards):
+            prose("NFE: evaluations of the network for one sample. x1000: values times 1,000.")
     for name in references:
         if not found[name]:
             out = f" --out {facts[name]['folder']}/metrics.json" if name.startswith("local:") else ""

@@ -1,10 +1,14 @@
-"""What the commands print: tables and JSON to stdout, messages and errors to stderr, nothing that could move a terminal's cursor."""
+"""Printing for the commands: text and JSON to stdout, messages and errors to stderr, nothing that could move a terminal's cursor.
+
+Text for people is wrapped at words to the width of the terminal. Colour is used on terminals only, and not where NO_COLOR is set.
+"""
 
 import json
+import os
 import re
-import shutil
 import sys
-from collections.abc import Iterable, Sequence
+import textwrap
+from typing import TextIO
 
 import click
 
@@ -14,19 +18,28 @@ from zoo_core.tokens import access_tokens
 
 __all__ = [
     "MAX_LINE",
+    "bold",
+    "dim",
     "echo_json",
     "error_line",
     "human_size",
     "inert",
+    "line_of",
+    "prose",
     "redact",
     "report_conflicts",
     "report_failures",
     "say",
     "shown",
-    "table",
+    "terminal_width",
+    "wrap",
 ]
 
 MAX_LINE = 300
+_PIPE_WIDTH = 100  # without a terminal and without COLUMNS
+_NARROWEST = 20
+_ERROR = "zoo: error: "
+_HINT = re.compile(r"(\s--\s)")
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
 
 
@@ -44,17 +57,18 @@ def redact(text: str) -> str:
     return _TOKEN.sub("hf_***", text)
 
 
-def _line(text: str) -> str:
+def line_of(text: str) -> str:
+    """``text`` in one inert line, without access tokens."""
     return inert(" ".join(redact(text).split()))
 
 
 def shown(text: object, limit: int) -> str:
     """``text`` in one inert line of at most ``limit`` characters."""
-    line = _line(str(text))
+    line = line_of(str(text))
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
-def error_line(what: str, hint: str = "", prefix: str = "zoo: error: ") -> str:
+def error_line(what: str, hint: str = "", prefix: str = _ERROR) -> str:
     """The one line of at most 300 characters in which every failure is told: ``zoo: error: what -- what to do next``."""
     hint = shown(hint, 140)
     tail = f" -- {hint}" if hint else ""
@@ -62,8 +76,69 @@ def error_line(what: str, hint: str = "", prefix: str = "zoo: error: ") -> str:
 
 
 def say(text: str) -> None:
-    """A message, to stderr."""
-    click.echo(text, err=True)
+    """A message, to stderr; on a terminal wrapped at words, with ``error:`` in red and the hint dim."""
+    if not sys.stderr.isatty():
+        click.echo(text, err=True)
+        return
+    lines = "\n".join(wrap(text, hanging="  "))
+    if _coloured(sys.stderr) and lines.startswith(_ERROR):
+        what, *hint = _HINT.split(lines.removeprefix(_ERROR), maxsplit=1)
+        lines = f"zoo: {click.style('error:', fg='red', bold=True)} {what}" + click.style("".join(hint), dim=True)
+    click.echo(lines, err=True)
+
+
+def terminal_width() -> int:
+    """Columns to write in: COLUMNS where it is set, or those of the terminal, also where stdout is piped into a pager; 100 without one."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return max(int(columns), _NARROWEST)
+    for stream in (sys.__stdout__, sys.__stderr__, sys.__stdin__):
+        try:
+            found = os.get_terminal_size(stream.fileno()).columns if stream else 0
+        except (OSError, ValueError):  # no terminal, or a closed stream
+            continue
+        if found > 0:
+            return max(found, _NARROWEST)
+    return _PIPE_WIDTH
+
+
+def wrap(text: str, width: int | None = None, *, first: str = "", hanging: str = "") -> list[str]:
+    """Lines of at most ``width`` columns (the terminal's by default), broken at spaces only; a longer word stands on a line of its own.
+
+    Args:
+        text: lines of it are wrapped one by one.
+        width: in columns.
+        first: what the first line begins with.
+        hanging: what the lines after it begin with.
+    """
+    width = terminal_width() if width is None else width
+    lines = []
+    for number, line in enumerate(text.split("\n")):
+        begins = hanging if number else first
+        lines += textwrap.wrap(
+            line, width, initial_indent=begins, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False
+        ) or [begins.rstrip()]
+    return lines
+
+
+def prose(text: str, *, first: str = "", hanging: str = "") -> None:
+    """Sentences, to stdout, wrapped at words."""
+    click.echo("\n".join(wrap(inert(text), first=first, hanging=hanging)))
+
+
+def _coloured(stream: TextIO) -> bool:
+    """Whether to write colours there: a terminal, NO_COLOR (https://no-color.org) not set, TERM not dumb."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def bold(text: str) -> str:
+    """``text`` for stdout, bold where that shows."""
+    return click.style(text, bold=True) if _coloured(sys.stdout) else text
+
+
+def dim(text: str) -> str:
+    """``text`` for stdout, dim where that shows."""
+    return click.style(text, dim=True) if _coloured(sys.stdout) else text
 
 
 def echo_json(data: object) -> None:
@@ -79,20 +154,6 @@ def human_size(size: int) -> str:
             break
         number /= 1000
     return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
-
-
-def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, cut: bool = False) -> None:
-    """Prints columns of text, below headers unless those are all empty; with ``cut``, lines end where a terminal's window does."""
-    lines = [headers, *([_line(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(headers) - 1)]
-    terminal = sys.stdout.isatty()
-    room = max(shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths), 16) if terminal and cut else 0
-    for number, line in enumerate(lines):
-        if not any(line):
-            continue
-        last = shown(line[-1], room) if room else line[-1]
-        text = "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), last]).rstrip()
-        click.echo(click.style(text, bold=True) if terminal and number == 0 else text)
 
 
 def report_failures(found: Registry | None = None) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.console import echo_json, inert, say, table
+from zoo_core.cli.console import echo_json, inert, say
 from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, data_option, scheduler_option
 from zoo_core.cli.progress import Images
+from zoo_core.cli.tables import number, table
 from zoo_core.config import apply_overrides
 from zoo_core.errors import UsageError
 from zoo_core.numbers_table import PLAIN, nature, relation
@@ -116,15 +117,16 @@ def _show(records: list[dict[str, Any]]) -> None:
     rows = []
     for record in records:
         floor, harms = record.get("floor"), record.get("harms", {})
-        beside = [f"floor {floor['value']:.4g}"] if floor else []
-        beside += [f"{name} {entry['value']:.4g}" for name, entry in harms.items()]
+        beside = [f"floor {number(floor['value'])}"] if floor else []
+        beside += [f"{name} {number(entry['value'])}" for name, entry in harms.items()]
         counts = " / ".join(f"{record['n'][kind]:,}" if kind in record["n"] else "-" for kind in ("drawn", "real"))
         features, nfe = record.get("features", {}).get("name", ""), str(record.get("nfe", ""))
         rows.append([record["metric"], _told(record), nature(record, PLAIN), counts, features, nfe, ", ".join(beside)])
     heads = ["METRIC", "VALUE", "UNIT", "DRAWN / REAL", "FEATURES", "NFE", "REAL HALVES"]
     filled = [column for column in range(len(heads)) if any(row[column] for row in rows)]
-    table([heads[column] for column in filled], [[row[column] for column in filled] for row in rows])
+    chosen = [[row[column] for column in filled] for row in rows]
+    table([heads[column] for column in filled], chosen, drop=("FEATURES", "NFE", "DRAWN / REAL"), right=("NFE",))
 
 
 def _told(record: dict[str, Any]) -> str:
-    return f"{relation(record, PLAIN)}{record['value']:.4g}" + (f" +- {record['stderr']:.2g}" if record["stderr"] is not None else "")
+    return relation(record, PLAIN) + number(record["value"], record["stderr"])

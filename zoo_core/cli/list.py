@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.cli.console import echo_json, human_size, report_failures, say, table
+from zoo_core.cli.console import echo_json, human_size, report_failures, say
+from zoo_core.cli.tables import table
 from zoo_core.errors import UsageError
 from zoo_core.registry import Claim, Reference, registry
 from zoo_core.specs import (
@@ -60,6 +61,7 @@ _COLUMNS: Mapping[str, list[_Column]] = {
     "recipes": [],
     "trainers": [_PAPER],
 }
+_LESS = ("LICENSE", "DATASET", "PAPER")  # columns that a narrow terminal does without
 _LIMIT = 50
 _EMPTY = "none installed -- they come with plugins; `zoo plugins` shows those that are there"
 
@@ -105,7 +107,7 @@ def list_(kind: str, as_json: bool, remote: bool, search: str, author: str, limi
         ]
         used = [i for i in range(len(columns) + 2) if any(row[i] for row in rows)]
         headers = ["NAME", *(header for header, _ in columns), "SUMMARY"]
-        table([headers[i] for i in used], [[row[i] for i in used] for row in rows], cut=True)
+        table([headers[i] for i in used], [[row[i] for i in used] for row in rows], drop=_LESS, right=("SIZE",))
     else:
         say(f"zoo: {kind}: {_EMPTY}")
     report_failures()
@@ -120,7 +122,7 @@ def _list_remote(search: str, author: str, limit: int, as_json: bool) -> None:
         echo_json([{**asdict(model), "state": _state(model)} for model in found])
     elif found:
         rows = [(model.repo, model.family or "?", _state(model), model.license, model.updated) for model in found]
-        table(("NAME", "FAMILY", "STATE", "LICENSE", "UPDATED"), rows)
+        table(("NAME", "FAMILY", "STATE", "LICENSE", "UPDATED"), rows, drop=("LICENSE", "UPDATED"))
     else:
         say(f"zoo: {host()} has none that match -- a checkpoint of the zoo has the tag zoo-core there")
 

@@ -1,13 +1,15 @@
 """``zoo plugins``."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
-from zoo_core.cli.console import echo_json, inert, report_conflicts, table
-from zoo_core.errors import PluginError
+from zoo_core.blame import is_editable
+from zoo_core.cli.console import bold, echo_json, inert, prose, report_conflicts
+from zoo_core.cli.tables import table
+from zoo_core.errors import PluginError, UnknownNameError
 from zoo_core.registry import Plugin, registry
 from zoo_core.soundness import findings
 
@@ -15,37 +17,65 @@ __all__ = ["plugins"]
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Import everything that the plugins name, and see whether it is what it must be.")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--check", is_flag=True, help="Import everything that the plugins name, build their models, and report what is wrong.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def plugins(check: bool, as_json: bool) -> None:
-    """Which plugins are installed, what they offer, and what is broken.
+def plugins(names: tuple[str, ...], check: bool, as_json: bool) -> None:
+    """Which plugins are installed, what they offer, and what is broken: of all, or of each NAME, a package or an entry point.
 
-    With --check the exit code is 9 when anything is broken.
+    With --check, what is broken is listed below the table, and the exit code is then 9.
 
     \b
     Examples:
       zoo plugins
       zoo plugins --check
+      zoo plugins --check zoo-ddpm
       ZOO_PLUGINS=zoo-ddpm zoo plugins
     """
-    found = registry().plugins
+    found = _chosen(names)
     checked = {plugin.module: findings(plugin) for plugin in found} if check else {}
     if as_json:
         echo_json([_record(plugin, checked.get(plugin.module)) for plugin in found])
     else:
-        table(
-            ("PLUGIN", "VERSION", "MODULE", "OFFERS"), [(plugin.dist, plugin.version, plugin.module, _offers(plugin)) for plugin in found]
-        )
-        if check:
-            click.echo()
-            rows = [(plugin, target, why) for plugin in found for target, why in checked[plugin.module].items()]
-            table(("PLUGIN", "TARGET", "STATE"), [(plugin.dist, target, why or "ok") for plugin, target, why in rows])
+        heads = ["PLUGIN", "VERSION", "MODULE", *(["CHECKED"] if check else []), "OFFERS"]
+        rows = [[plugin.dist, plugin.version, plugin.module, *_counts(plugin, checked), _offers(plugin)] for plugin in found]
+        table(heads, rows, drop=("MODULE", "VERSION"))
+        _report(checked, found)
         report_conflicts(registry())
-    broken = sum(plugin.failure is not None for plugin in found) + sum(
-        bool(why) for targets in checked.values() for why in targets.values()
-    )
-    if check and broken:
-        raise PluginError(f"{broken} broken", "upgrade or uninstall the package that is at fault")
+    guilty = [plugin for plugin in found if plugin.failure or any(checked.get(plugin.module, {}).values())]
+    if check and guilty:
+        broken = sum(bool(plugin.failure) + sum(map(bool, checked[plugin.module].values())) for plugin in guilty)
+        own = all(is_editable(plugin.dist) for plugin in guilty)
+        hint = "mend them; ZOO_STRICT=1 shows the traceback of an import" if own else "upgrade or uninstall the package that is at fault"
+        raise PluginError(f"{broken} broken in {', '.join(plugin.dist for plugin in guilty)}", hint)
+
+
+def _chosen(names: Sequence[str]) -> Sequence[Plugin]:
+    """The plugins of these distributions or entry points; all where there are no names."""
+    every, chosen = registry().plugins, []
+    for name in names:
+        own = [plugin for plugin in every if name in (plugin.name, plugin.dist)]
+        if not own:
+            raise UnknownNameError.of("plugin", name, {plugin.dist for plugin in every}, "`zoo plugins` lists those that are installed")
+        chosen += own
+    return list(dict.fromkeys(chosen)) if names else every
+
+
+def _counts(plugin: Plugin, checked: Mapping[str, Mapping[str, str]]) -> list[str]:
+    if plugin.module not in checked:
+        return []
+    wrong = sum(map(bool, checked[plugin.module].values())) + bool(plugin.failure)
+    fine = f"{len(checked[plugin.module]) + bool(plugin.failure) - wrong} ok"
+    return [f"{fine}, {wrong} broken" if wrong else fine]
+
+
+def _report(checked: Mapping[str, Mapping[str, str]], found: Sequence[Plugin]) -> None:
+    """What is broken, a paragraph for each."""
+    for plugin in found:
+        for target, why in checked.get(plugin.module, {}).items():
+            if why:
+                click.echo("\n" + bold(inert(f"{plugin.dist}: {target}")))
+                prose(why, first="  ", hanging="  ")
 
 
 def _offers(plugin: Plugin) -> str:

@@ -1,15 +1,17 @@
 """``zoo show``."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
 
-from zoo_core.cli.console import echo_json, human_size, inert, table
+from zoo_core.cli.console import bold, dim, echo_json, human_size, inert, line_of, prose, wrap
 from zoo_core.cli.options import REFERENCE
-from zoo_core.errors import ConfigError
-from zoo_core.numbers import numbers
+from zoo_core.cli.tables import board, table
+from zoo_core.errors import ConfigError, UsageError
+from zoo_core.markdown import describe
+from zoo_core.numbers import by_sampler, numbers
 from zoo_core.numbers_table import PLAIN, lines, tables
 
 __all__ = ["show"]
@@ -17,70 +19,124 @@ __all__ = ["show"]
 
 @click.command()
 @click.argument("reference", type=REFERENCE)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(reference: str, as_json: bool) -> None:
-    """What is known of the checkpoint REFERENCE: card, config, numbers, capabilities, pins.
+@click.option("--card", is_flag=True, help="Print the model card, in Markdown.")
+@click.option("--numbers", "every_number", is_flag=True, help="Print all numbers: of every sampler, and of real samples beside them.")
+@click.option("--files", is_flag=True, help="Print the files with their sizes and pinned sha256.")
+@click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
+def show(reference: str, card: bool, every_number: bool, files: bool, as_json: bool) -> None:
+    """Show the checkpoint REFERENCE: its model, data, licence, numbers and use, on a page.
 
     \b
     Examples:
       zoo show ddpm-afhq-cat
+      zoo show ddpm-afhq-cat --card
+      zoo show ddpm-afhq-cat --numbers
       zoo show ddpm-afhq-cat --json
       zoo show ORG/NAME@v1.0
       zoo show local:runs/cat
     """
     from zoo_core.catalogue import info
 
+    if as_json and (card or every_number or files):
+        raise UsageError("--json prints everything", "leave --card, --numbers and --files out")
     facts = info(reference)
     if as_json:
         echo_json(facts)
         return
-    click.secho(inert(facts["name"]), bold=True)
+    if not (card or every_number or files):
+        _page(reference, facts)
+        return
+    if card:
+        _card(facts["readme"])
+    if every_number:
+        _numbers(facts["metrics"])
+    if files:
+        rows = [(name, human_size(pin["size"]), pin["sha256"] or "not pinned") for name, pin in facts["files"].items()]
+        table(("FILE", "SIZE", "SHA256"), rows, right=("SIZE",))
+
+
+def _page(reference: str, facts: Mapping[str, Any]) -> None:
+    click.echo(bold(line_of(facts["name"])))
     if facts["summary"]:
-        click.echo(inert(facts["summary"]))
+        prose(facts["summary"])
     click.echo()
-    table(("", ""), _facts(facts))
-    _section("Config", _flat(facts["config"]))
-    _section("Training", _flat({key: value for key, value in facts["training"].items() if key != "recipe"}))
-    _numbers(facts["metrics"])
-    _section("Files", [(name, human_size(pin["size"]), pin["sha256"] or "not pinned") for name, pin in facts["files"].items()])
-    if facts["readme"]:
-        click.secho("\nCard", bold=True)
-        click.echo(inert(facts["readme"]).rstrip())
+    pairs = [(label, line_of(text)) for label, text in _facts(facts) if text]
+    wide = max(len(label) for label, _ in pairs) + 2
+    for label, text in pairs:
+        label_, *rest = wrap(text, first=label.ljust(wide), hanging=" " * wide)
+        click.echo("\n".join([label_, *rest]))
+    if facts["metrics"]:
+        click.echo()
+        click.echo(bold("Numbers"))
+        _numbers(facts["metrics"], facts["sampler"])
+    click.echo()
+    click.echo(bold("Use"))
+    name = line_of(reference)
+    if facts["sampler"]:
+        click.echo(f"  zoo sample {name} -n 16 --out samples.png")
+    click.echo(f'  zoo_core.load("{name}")')
+    click.echo()
+    for line in wrap("More: --card (the model card), --numbers (of all samplers), --files (with sha256), --json (everything)."):
+        click.echo(dim(line))
 
 
 def _facts(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    training, files = facts["training"], facts["files"]
     yield "family", " ".join(filter(None, [facts["family"], facts["paper"]]))
     yield "family can", " ".join(facts["capabilities"])
     yield "parameters", f"{facts['parameters']:,}"
+    yield "files", f"{len(files)}, {human_size(sum(pin['size'] for pin in files.values()))}"
     yield "license", facts["license"] or "not stated"
     yield "datasets", " ".join(facts["datasets"]) or "not stated"
     yield "from", f"{facts['source']}, {facts['folder']}"
     yield "hub", "{repo} at {commit}".format(**facts["hub"]) if facts["hub"] else "not published"
+    yield "model", _described(facts["config"].get("model"))
+    yield "sampler", _described(facts["sampler"]) or "none: it draws no samples"
+    yield "trained", _trained(training)
+    yield "by", str(training.get("command", ""))
+    yield "versions", _versions(training)
 
 
-def _flat(data: Any, prefix: str = "") -> list[tuple[str, str]]:
-    if isinstance(data, Mapping):
-        return [row for key, value in data.items() for row in _flat(value, f"{prefix}.{key}" if prefix else str(key))]
-    return [(prefix, data if isinstance(data, str) else json.dumps(data))]
+def _described(part: Any) -> str:
+    """A part of a config in a line, with its own parts in brackets."""
+    if not isinstance(part, Mapping):
+        return ""
+    inner = [f"{key} {_described(value)}" for key, value in part.items() if isinstance(value, Mapping)]
+    return describe(part) + "".join(f" ({text})" for text in inner)
 
 
-def _numbers(metrics: Mapping[str, Any]) -> None:
-    """The numbers as the card tells them, or what stands there where it is nothing that the zoo writes."""
+def _trained(training: Mapping[str, Any]) -> str:
+    """How long, and on what, as training.json says it; its values may be anything."""
+    steps, hours, processor = training.get("steps"), training.get("hours"), training.get("processor")
+    told = [f"{steps:,} steps" if isinstance(steps, int) else "", f"{hours:,} hours" if isinstance(hours, int | float) else ""]
+    return ", ".join([*filter(None, told), *([str(processor)] if processor else [])])
+
+
+def _versions(training: Mapping[str, Any]) -> str:
+    versions, commit = training.get("versions"), training.get("commit")
+    told = [f"{name} {version}" for name, version in versions.items()] if isinstance(versions, Mapping) else []
+    return ", ".join([*told, *([f"commit {commit}"] if commit else [])])
+
+
+def _card(text: str) -> None:
+    """The card as it is; on a terminal, its lines wrapped at words."""
+    if sys.stdout.isatty():
+        prose(text.rstrip())
+    else:
+        click.echo(inert(text).rstrip())
+
+
+def _numbers(metrics: Mapping[str, Any], sampler: Any = None) -> None:
+    """The numbers, or those of the checkpoint's own ``sampler``; what stands there where it is nothing that the zoo writes."""
     try:
         records = numbers(metrics) if metrics else ()
-    except ConfigError:
-        _section("Numbers", _flat(metrics))
+    except ConfigError as error:
+        prose(f"{error.what}: `--json` prints it.")
         return
-    if records:
-        click.secho("\nNumbers", bold=True)
-    for found in tables(records, PLAIN):
-        click.echo(inert(found.caption))
-        table(found.columns, found.rows)
+    if sampler is not None:
+        records = by_sampler(records, sampler)
+    for number, found in enumerate(tables(records, PLAIN)):
+        click.echo("", nl=bool(number))
+        board(found)
     for line in lines(records, PLAIN):
-        click.echo(inert(line))
-
-
-def _section(title: str, rows: Sequence[Sequence[str]]) -> None:
-    if rows:
-        click.secho(f"\n{title}", bold=True)
-        table([""] * len(rows[0]), rows)
+        prose(line, hanging="  ")

@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from zoo_core.abilities import lacking
 from zoo_core.config import decode, encode
 from zoo_core.interfaces import CAPABILITIES, Classify, Decoder, Denoiser, Density, Encoder, Features, LogProb, ModelConfig
 from zoo_core.registry import registry, resolve
@@ -126,7 +127,7 @@ def check_capabilities_are_there(subject: Subject) -> None:
     for name, protocol in CAPABILITIES.items():
         has = isinstance(model, protocol) and (name != "labels" or _takes_labels(model))
         if name in subject.capabilities:
-            assert has, f"the model has not all of {protocol.__name__}, which the capability {name} asks for"
+            assert has, f"the capability {name} is that of {protocol.__name__}, but the model {lacking(model, name) or 'has no classes'}"
         else:
             assert not has, f"the model has all of {protocol.__name__}: declare the capability {name}"
 

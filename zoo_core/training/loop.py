@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from zoo_core.abilities import check_abilities
 from zoo_core.blame import checked, fault, made
 from zoo_core.errors import ConfigError, ZooError
 from zoo_core.recipes import FitConfig, OptimizerConfig, Recipe
@@ -32,6 +33,7 @@ def build(recipe: Recipe) -> Trainer:
     trainer_spec = registry().spec(TrainerSpec, registry().name_of("trainer", type(recipe.trainer)))
     with isolated(recipe.fit.seed, stream=Stream.INIT):
         model = made(resolve(model_spec.target), recipe.model, kind=nn.Module)
+        check_abilities(model, model_spec, [recipe.sampler.requires] if recipe.sampler else ())
         trainer = made(resolve(trainer_spec.target), model, recipe.trainer, kind=Trainer)  # type: ignore[type-abstract]  # asked of an instance
     return trainer.to(memory_format=torch.channels_last) if recipe.fit.channels_last else trainer
 
