@@ -164,7 +164,7 @@ def test_a_start_that_does_not_fit_is_refused(given: dict[str, Any], told: str, 
 
 def test_a_flow_starts_from_no_noisy_samples(flow: Pretrained) -> None:
     for call in (lambda: flow.sample(x=torch.zeros(2, 2), sigma=1.0), lambda: flow.add_noise(torch.zeros(2, 2), 1.0)):
-        with pytest.raises(CapabilityError, match="its model lacks denoise"):
+        with pytest.raises(CapabilityError, match="its family cannot denoise"):
             call()
     assert flow.sampler == Latent()
 

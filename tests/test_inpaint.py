@@ -319,7 +319,7 @@ WRONG: list[tuple[Callable[[Tensor, Tensor], dict[str, Any]], type[Exception], s
     (lambda x, mask: {"batch_size": 0}, UsageError, "batch_size must be at least 1"),
     (lambda x, mask: {"labels": 3}, UsageError, "labels must be in 0 ... 2"),
     (lambda x, mask: {"guidance": 2.0}, UsageError, "guidance needs labels"),
-    (lambda x, mask: {"sampler": "latent"}, CapabilityError, "lacks decode"),
+    (lambda x, mask: {"sampler": "latent"}, CapabilityError, "cannot decode"),
     (lambda x, mask: {"sampler": {"name": "langevin", "masked_score": True}}, ConfigError, "step must be below .* at sigma 1014"),
 ]
 
@@ -338,7 +338,7 @@ def test_masked_score_without_inpainting_and_inpainting_without_denoise_are_refu
     with pytest.raises(UsageError, match="masked_score is for inpainting"):
         model.sample(1, sampler={"name": "langevin", "masked_score": True})
     flow = zoo_core.load(f"local:{write_checkpoint(tmp_path / 'flow', Fake(FakeConfig()), FakeConfig())}")
-    with pytest.raises(CapabilityError, match="flow cannot inpaint: its model lacks denoise"):
+    with pytest.raises(CapabilityError, match="flow cannot inpaint: its family cannot denoise"):
         flow.inpaint(torch.zeros(1, 2), torch.ones(2))
 
 

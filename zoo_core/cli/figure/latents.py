@@ -33,7 +33,7 @@ def draw_reconstruct(target: str, out: Path | None, *, images: Sequence[Path], n
 
     figures.images_of(model)
     if "encode" not in model.capabilities:
-        raise incapable(f"{model.name} has no latents of images: its model lacks encode", "encode")
+        raise incapable(f"{model.name} has no latents of images: its family cannot encode", "encode")
     x, facts = (pictures(model, images), {}) if images else _first(model, n, data, data_root)
     cells = figures.reconstructed(model, x)
     save(path, cells, model, facts, rows=["image", "reconstruction"])
