@@ -35,7 +35,11 @@ def _metric(name: str, target: str, requires: str, paper: str, summary: str) -> 
 
 
 # As in their classes, where `zoo plugins --check` compares it; all others are better higher.
-_BETTER = {"lower": ("bpd", "fd", "kid", "nll"), "near 1": ("class-spread", "nearest-train")}
+_BETTER = {
+    "lower": ("bpd", "fd", "kid", "nll"),
+    "near 1": ("class-spread", "nearest-train"),
+    "near real": ("pixel-saturation", "pixel-std"),
+}
 _PRDC, _PR = "arXiv:2002.09797", "arXiv:1904.06991"
 _METRICS = [
     _metric("accuracy", "Accuracy", "classify", "", "real samples whose class the model names"),

@@ -67,7 +67,7 @@ class Cell(str):
         stderr: its standard error, or None.
         mark: what stands before it where it is a bound or an estimate: ``<= ``.
         times: how many times the value of real halves it is, in brackets, or nothing.
-        better: ``lower``, ``higher`` or ``near 1``; empty where that is not known.
+        better: as MetricSpec has it; empty where that is not known.
         real: whether it is of real samples, and so no result to compare.
     """
 
@@ -406,7 +406,7 @@ def _told(entry: Record, style: Style, floor: float | None = None, *, real: bool
 
 
 def _better(record: Record) -> str:
-    """``lower``, ``higher`` or ``near 1`` for the metric of a record, as its MetricSpec says; empty where that is not installed."""
+    """Which values of a record's metric are better, as its MetricSpec says; empty where that is not installed."""
     claim = registry().meant(MetricSpec, str(record.get("metric")))
     return claim.spec.better if claim and isinstance(claim.spec, MetricSpec) else ""
 

@@ -149,7 +149,7 @@ class DatasetSpec(Spec):
 class MetricSpec(Spec):
     """A metric on samples or on a model.
 
-    ``better`` is ``lower``, ``higher`` or ``near 1``, as in its class: tables mark the best value without importing that. Empty marks none.
+    ``better`` is ``lower``, ``higher``, ``near 1`` or ``near real``, as in its class, so that tables mark the best without importing it.
     """
 
     kind: ClassVar[str] = "metric"

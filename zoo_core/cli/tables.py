@@ -206,11 +206,15 @@ def number(value: float, stderr: float | None = None) -> str:
 
 
 def _best(cells: Sequence[Cell | None]) -> list[bool]:
-    """Which of the drawn ones is the best; none where there is nothing to compare."""
-    ranks = [_rank(cell) if cell and not cell.real and cell.better else None for cell in cells]
+    """Which of the drawn ones is the best; none where there is nothing to compare, or to compare with."""
+    real = next((cell.value for cell in cells if cell and cell.real), None)
+    ranks = [_rank(cell, real) if cell and not cell.real else None for cell in cells]
     known = [rank for rank in ranks if rank is not None]
     return [len(known) > 1 and rank == min(known) for rank in ranks]
 
 
-def _rank(cell: Cell) -> float:
-    return {"lower": cell.value, "higher": -cell.value}.get(cell.better, abs(cell.value - 1))
+def _rank(cell: Cell, real: float | None) -> float | None:
+    """Less for what is better."""
+    target = {"near 1": 1.0, "near real": real}.get(cell.better)
+    by_sign = {"lower": cell.value, "higher": -cell.value}.get(cell.better)
+    return by_sign if target is None else abs(cell.value - target)
