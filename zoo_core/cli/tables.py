@@ -107,8 +107,8 @@ def board(numbers: Table) -> None:
 
     Where the columns do not fit side by side, they follow below each other, the names of the rows before each part.
     """
-    for part in wrap(line_of(numbers.caption)):
-        click.echo(part)
+    for line in wrap(line_of(numbers.caption)):
+        click.echo(line)
     heading, names = numbers.columns[0], [line_of(row[0]) for row in numbers.rows]
     columns = [_column(head, cells) for head, *cells in list(zip(numbers.columns, *numbers.rows, strict=True))[1:] if any(cells)]
     room = terminal_width()
