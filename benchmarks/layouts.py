@@ -1,8 +1,8 @@
 """``python -m benchmarks.layouts [CHECKPOINT...]``: the memory layout and the precision that suit each family on this machine.
 
 For each checkpoint of the installed plugins that has to do with images: the time of a training step by its own recipe, on noise in the
-place of the data, and of one pass over 16 images, in float32 and bfloat16, contiguous and channels-last. Seconds are those of contiguous
-float32, the other numbers are ratios to it in the same run. Ten minutes on one core.
+place of the data, and of one pass over 16 images, contiguous and channels-last, in float32 and, where it is native, bfloat16. Seconds are
+those of contiguous float32, the other numbers are ratios to it in the same run. Ten minutes on one core.
 """
 
 import os
@@ -21,6 +21,7 @@ import torch  # see above
 import zoo_core
 from benchmarks.timing import machine
 from zoo_core.config import load_json
+from zoo_core.precision import is_native
 from zoo_core.recipes import Recipe
 from zoo_core.rng import ImageRng
 from zoo_core.training.data import Data
@@ -28,7 +29,7 @@ from zoo_core.training.loop import Loop, build
 from zoo_core.training.processes import Processes
 
 ROUNDS, BATCH = 7, 16
-WAYS = tuple(product(("no", "bf16"), (False, True)))
+WAYS = tuple(product(("no", "bf16") if is_native("bfloat16") else ("no",), (False, True)))
 
 
 def medians(runs: dict[Any, Callable[[], object]]) -> dict[Any, float]:
