@@ -1,11 +1,13 @@
 # `make` alone lists what there is. Another interpreter: make PYTHON=python3.12 setup. More for pytest: make test ARGS="-m 'not slow' -x"
+# Further extras of zoo-core: make setup EXTRAS=eval, or EXTRAS=eval,NAME for several.
 
 PYTHON ?= python3
 ARGS ?=
+EXTRAS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+STAMP := $(VENV)/.installed$(EXTRAS:%=-%)
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
@@ -16,7 +18,7 @@ COSTLY := ["accelerate", "cleanfid", "matplotlib", "scipy", "sklearn", "tensorbo
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make setup   a virtual environment in $(VENV) with zoo-core and every plugin, editable"
+	@echo "make setup   a virtual environment in $(VENV) with zoo-core and every plugin, editable; EXTRAS=eval adds clean-fid and scipy"
 	@echo "make demo    draws 16 cats with ddpm-afhq-cat into cats.png"
 	@echo "make test    all tests"
 	@echo "make check   ruff (lint and format) and mypy"
@@ -29,7 +31,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) hatchling editables
-	$(PIP) --no-build-isolation --editable ".[train,plot,dev]" $(PLUGINS:%=--editable ./%)
+	$(PIP) --no-build-isolation --editable ".[train,plot,dev$(EXTRAS:%=,%)]" $(PLUGINS:%=--editable ./%)
 	touch $@
 
 demo: setup

@@ -7,17 +7,22 @@ FID. Names: a checkpoint that can give ``features`` (``classifier-cifar10``, or 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo_core.cache import is_offline
 from zoo_core.errors import CapabilityError, NotFoundError, UsageError
-from zoo_core.hub import WEIGHTS, fetch
+from zoo_core.evaluation import inception
+from zoo_core.hub import WEIGHTS, places
+from zoo_core.hub import fetch as fetch_files
+from zoo_core.images import to_uint8
 from zoo_core.interfaces import Event
+from zoo_core.registry import parse_reference, registry
 from zoo_core.rng import Stream, isolated
+from zoo_core.specs import CheckpointSpec
 
 __all__ = ["IDENTITY", "Space", "space"]
 
@@ -35,6 +40,7 @@ class Space:
         event: the images that it takes; None for samples of any shape, as they are.
         classes: of its class probabilities; 0 where it has none.
         embed: images (n, c, h, w) in [-1, 1] -> features (n, d) float32, and probabilities (n, classes) or None.
+        own_resizing: what ``embed`` does to the size of images itself, for the record; then they come as they are, in any size.
     """
 
     name: str
@@ -42,6 +48,7 @@ class Space:
     event: Event | None
     classes: int
     embed: Callable[[Tensor], tuple[Tensor, Tensor | None]]
+    own_resizing: str = ""
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features and probabilities of images of any size: fitted to :attr:`event` by :meth:`resize` first."""
@@ -50,11 +57,10 @@ class Space:
 
     def resize(self, shape: tuple[int, ...]) -> str:
         """What :meth:`fit` does to images of a shape, for the record: ``none``, or the filter and the side."""
-        return (
-            "none"
-            if self.event is None or tuple(shape[1:]) == self.event.shape[1:]
-            else f"bilinear, antialiased, to {self.event.shape[-1]}"
-        )
+        if self.own_resizing:
+            return self.own_resizing
+        same = self.event is None or tuple(shape[1:]) == self.event.shape[1:]
+        return "none" if same or self.event is None else f"bilinear, antialiased, to {self.event.shape[-1]}"
 
     def fit(self, x: Tensor) -> Tensor:
         """Images as the space takes them: clamped to [-1, 1], its side, its number of channels.
@@ -69,28 +75,42 @@ class Space:
             what = f"{self.name} takes images of {channels} channels, not samples of {list(x.shape[1:])}"
             raise UsageError(what, "choose other --features")
         x = x.clamp(-1, 1)
-        if list(x.shape[2:]) != size:
+        if list(x.shape[2:]) != size and not self.own_resizing:
             x = F.interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
         return x.expand(-1, channels, -1, -1)
 
 
-def space(name: str, device: torch.device | str = "cpu") -> Space:
+def space(name: str, device: torch.device | str = "cpu", *, fetch: bool = True) -> Space:
     """The feature space of a name.
+
+    Args:
+        name: of a checkpoint with features, ``inception``, ``timm:NAME`` or ``identity``.
+        device: where its network computes.
+        fetch: whether what is not here may be fetched. If not, a checkpoint must be a registered one.
 
     Raises:
         UsageError: there is no such space, or it needs a package that is not installed.
         CapabilityError: the checkpoint gives no features.
-        NotFoundError: its network is not here and cannot be downloaded.
+        NotFoundError: its network is not here and cannot, or must not, be fetched.
         ZooError: as :func:`zoo_core.load` does.
     """
     if name == IDENTITY:
         digest = hashlib.sha256(IDENTITY.encode()).hexdigest()
         return Space(name=name, digest=digest, event=None, classes=0, embed=lambda x: (x.flatten(1).float(), None))
     if name == "inception":
-        return _inception(device)
+        return _inception(device, fetch)
     if name.startswith("timm:"):
-        return _timm(name, device)
+        return _timm(name, device, fetch)
+    if not fetch:
+        _demand_here(name)
     return _checkpoint(name, device)
+
+
+def _demand_here(name: str) -> None:
+    """Raises NotFoundError unless a registered checkpoint of that name is here."""
+    reference = parse_reference(name)
+    if reference.kind != "name" or not places(reference, registry().claim(CheckpointSpec, reference.name)):
+        raise NotFoundError(f"the features of {name} are not here", f"`zoo pull {name}` fetches a registered checkpoint")
 
 
 def _checkpoint(name: str, device: torch.device | str) -> Space:
@@ -106,28 +126,22 @@ def _checkpoint(name: str, device: torch.device | str) -> Space:
         return judge.features(x), judge.classify(x).exp() if classes else None
 
     count = int(getattr(judge.model, "num_classes", 0)) if classes else 0
-    return Space(name=name, digest=fetch(name).digest(WEIGHTS), event=judge.event, classes=count, embed=embed)
+    return Space(name=name, digest=fetch_files(name).digest(WEIGHTS), event=judge.event, classes=count, embed=embed)
 
 
-def _inception(device: torch.device | str) -> Space:
-    try:
-        from cleanfid.features import build_feature_extractor
-    except ImportError as error:
-        raise UsageError("inception features need clean-fid", "pip install 'zoo-core[eval]'") from error
-    try:
-        extract = build_feature_extractor("clean", device=torch.device(device), use_dataparallel=False)
-    except Exception as error:  # its download has no errors of its own
-        what = f"the network of inception features is not here and cannot be downloaded: {' '.join(str(error).split())[:80]}"
-        raise NotFoundError(what, "use the features of a checkpoint, such as classifier-cifar10") from error
+def _inception(device: torch.device | str, fetch: bool) -> Space:
+    path = inception.weights(fetch)
+    net = inception.network(path, device)
 
     def embed(x: Tensor) -> tuple[Tensor, Tensor | None]:
-        return extract(((x + 1) * 127.5).round().to(device)).float().cpu(), None
+        return net(inception.resized(to_uint8(x)))
 
-    digest = _digest(extract) if isinstance(extract, nn.Module) else f"clean-fid {version('clean-fid')}"
-    return Space(name="inception", digest=digest, event=Event(shape=(3, 299, 299), range=(-1.0, 1.0)), classes=0, embed=embed)
+    event = Event(shape=(3, inception.SIDE, inception.SIDE), range=(-1.0, 1.0))
+    facts: dict[str, Any] = {"classes": inception.CLASSES, "own_resizing": inception.RESIZING}
+    return Space(name="inception", digest=hashlib.sha256(path.read_bytes()).hexdigest(), event=event, embed=embed, **facts)
 
 
-def _timm(name: str, device: torch.device | str) -> Space:
+def _timm(name: str, device: torch.device | str, fetch: bool) -> Space:
     try:
         import timm
     except ImportError as error:
@@ -136,6 +150,8 @@ def _timm(name: str, device: torch.device | str) -> Space:
     architecture, _, training = name.removeprefix("timm:").partition(":")
     if training not in ("", "untrained") or not timm.is_model(architecture):
         raise UsageError(f"timm has no model {name.removeprefix('timm:')!r}", "timm:NAME, or timm:NAME:untrained for random weights")
+    if not (training or fetch or is_offline()):
+        raise NotFoundError(f"the weights of {name} might have to be fetched", "HF_HUB_OFFLINE=1 takes them from the cache")
     with isolated(0, stream=Stream.INIT):
         try:
             net = timm.create_model(architecture, pretrained=not training, num_classes=0).eval().to(device)
