@@ -19,9 +19,9 @@ from zoo_core.cards import DRAFT_LIMIT, Words
 from zoo_core.errors import (
     CardError,
     ConfigError,
-    GatedError,
     HubError,
     IntegrityError,
+    LoginError,
     NameConflictError,
     NotFoundError,
     OfflineError,
@@ -245,7 +245,7 @@ def test_a_hub_that_answers_is_hinted_at_folders_too(hub: LoopbackHub, tmp_path:
     (tmp_path / "runs" / "cat").mkdir(parents=True)
     with pytest.raises(NotFoundError, match="did you mean runs/cat"):
         fetch("runs/cta")
-    with hub.fault("GET /api/", status=401), pytest.raises(GatedError, match="did you mean runs/cat"):
+    with hub.fault("GET /api/", status=401), pytest.raises(LoginError, match="did you mean runs/cat"):
         fetch("runs/cta")
 
 

@@ -24,8 +24,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
-from zoo_core.errors import LockTimeout
+from zoo_core.errors import LockTimeout, ResourceError, UnsafeContentError
+from zoo_core.locks import acquired, lock_timeout
 
 __all__ = ["COMMIT", "OID", "RepoCache", "cache_folder", "is_offline", "is_true", "oid_of"]
 
@@ -118,46 +120,88 @@ class RepoCache:
     def note(self, commit: str, oids: Mapping[str, str]) -> None:
         """Notes the ids of the files that a commit must have, now that they are all here. A cache that cannot be written is borne."""
         if self.noted(commit) != oids:
-            _write(self._note(commit), json.dumps({"files": dict(oids)}))
+            self._write(self._note(commit), json.dumps({"files": dict(oids)}))
 
     def _note(self, commit: str) -> Path:
         return self.folder / "zoo" / f"{commit}.json"
 
     def ref(self, revision: str) -> str | None:
         """The commit that a branch or tag meant when it was last fetched."""
-        with suppress(OSError):
-            with (self.folder / "refs" / revision).open("rb") as file:
-                commit = file.read(64).decode("ascii", "replace").strip()
-            return commit if COMMIT.fullmatch(commit) else None
+        for path in self._refs(revision):
+            with suppress(OSError):
+                with path.open("rb") as file:
+                    commit = file.read(64).decode("ascii", "replace").strip()
+                if COMMIT.fullmatch(commit):
+                    return commit
         return None
 
     def note_ref(self, revision: str, commit: str) -> None:
-        """Notes what a branch or tag means now. A cache that cannot be written, or a name in the way, is borne."""
-        if revision != commit and self.ref(revision) != commit:
-            _write(self.folder / "refs" / revision, commit)
+        """Notes what a branch or tag means now. Nothing happens where the cache cannot be written."""
+        if revision == commit or self.ref(revision) == commit:
+            return
+        shared, own = self._refs(revision)
+        if self._write(shared, commit):
+            with suppress(OSError):
+                own.unlink(missing_ok=True)
+        else:
+            self._write(own, commit)
+
+    def _refs(self, revision: str) -> tuple[Path, Path]:
+        """The two places of a branch or tag: the client's, and the zoo's own where that is taken: ``feature`` cannot be a file while
+        there is a ``feature/x``."""
+        return self.folder / "refs" / revision, self.folder / "zoo" / "refs" / quote(revision, safe="")
+
+    def _write(self, path: Path, text: str) -> bool:
+        """Writes a small file in one step, or not at all; returns whether it did."""
+        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        with suppress(OSError, UnsafeContentError):
+            self.check_inside(path.parent)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.write_text(text)
+                temporary.replace(path)
+                return True
+            finally:
+                temporary.unlink(missing_ok=True)
+        return False
 
     @contextmanager
-    def lock(self, oid: str, seconds: float) -> Iterator[None]:
-        """Holds the lock by which processes, the Hub's own client among them, fetch a blob one after the other.
+    def lock(self, oid: str, name: str = "a file", seconds: float | None = None) -> Iterator[None]:
+        """Holds the lock by which processes, those of the Hub's own client too, fetch a blob one after the other.
+
+        While it waits, a line every few seconds says for whom and how long.
+
+        Args:
+            oid: id of the blob.
+            name: name of the file, for messages.
+            seconds: how long to wait; :func:`lock_timeout` if None.
 
         Raises:
-            LockTimeout: another process has held it for that long.
+            LockTimeout: if another process holds the lock for that long.
+            ResourceError: if the lock file cannot be opened, such as one of another user.
         """
-        from filelock import Timeout
-        from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]  # public, and not in its __all__
-
         path = self.root / ".locks" / self._named / f"{oid}.lock"
+        self.check_inside(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with WeakFileLock(path, timeout=seconds):
-                yield
-        except Timeout:
-            raise LockTimeout(f"another process has been fetching a file of {self.repo} for {seconds:.0f} s", "try again later") from None
+        with acquired(path, f"{name} of {self.repo}", lock_timeout() if seconds is None else seconds):
+            yield
+
+    def check_inside(self, *folders: Path) -> None:
+        """Refuses to write through a link that leads out of the cache.
+
+        Raises:
+            UnsafeContentError: if one of the folders lies outside of the cache once its links are followed.
+        """
+        root = self.root.resolve()
+        for folder in folders:
+            if not folder.resolve().is_relative_to(root):
+                raise UnsafeContentError(f"{folder} leads out of the cache {self.root} by a link", "remove that link")
 
     @contextmanager
     def incoming(self, oid: str) -> Iterator[BinaryIO]:
         """A new file to fetch a blob into; it is gone afterwards, unless :meth:`keep` has made it the blob."""
         path = self.blob(oid).with_name(f"{oid}.{uuid.uuid4().hex[:8]}.incomplete")
+        self.check_inside(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with path.open("w+b") as file:
@@ -176,6 +220,7 @@ class RepoCache:
         if path.is_symlink() and Path(os.readlink(path)) == target:
             return
         temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.tmp")
+        self.check_inside(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             try:
@@ -188,6 +233,7 @@ class RepoCache:
 
     def remove(self, commit: str, name: str, oid: str) -> None:
         """Removes a blob that is wrong, and its name."""
+        self.check_inside(self.snapshot(commit), self.blob(oid).parent)
         (self.snapshot(commit) / name).unlink(missing_ok=True)
         self.blob(oid).unlink(missing_ok=True)
 
@@ -195,19 +241,7 @@ class RepoCache:
         """Removes what killed processes left of unfinished downloads: old, and locked by nobody."""
         with suppress(OSError):
             for path in (self.folder / "blobs").glob("*.incomplete"):
-                with suppress(OSError, LockTimeout):
+                with suppress(OSError, LockTimeout, ResourceError, UnsafeContentError):
                     if time.time() - path.stat().st_mtime > _STALE:
-                        with self.lock(path.name.partition(".")[0], 0.01):
+                        with self.lock(path.name.partition(".")[0], seconds=0.01):
                             path.unlink()
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes a small file in one step, or not at all."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_text(text)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)

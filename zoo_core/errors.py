@@ -9,7 +9,8 @@
     ├── HubError                    4   the Hub did not give what was asked for
     │   ├── OfflineError                needs the network, and there is none
     │   ├── NotFoundError               no such repo, revision or file
-    │   └── GatedError                  needs a login or a licence accepted
+    │   ├── GatedError                  needs a login or a licence accepted
+    │   └── LoginError                  the token is not accepted, or cannot be read
     ├── IntegrityError              5   bytes differ from their pinned sha256 or size
     ├── TrustError                  6   would trust something that must not be trusted
     ├── UnsafeContentError          7   content that could do harm if it were opened
@@ -39,6 +40,7 @@ __all__ = [
     "IntegrityError",
     "Interrupted",
     "LockTimeout",
+    "LoginError",
     "NameConflictError",
     "NotFoundError",
     "OfflineError",
@@ -101,6 +103,10 @@ class NotFoundError(HubError):
 
 class GatedError(HubError):
     """The repo asks for a login, or for a licence to be accepted."""
+
+
+class LoginError(HubError):
+    """The token is not accepted or cannot be read, which says nothing about the repository."""
 
 
 class IntegrityError(ZooError):

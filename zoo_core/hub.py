@@ -232,6 +232,7 @@ def _asked(reference: Reference, cache: RepoCache, revision: str) -> Files:
     files, oids = cached(reference, commit=there.commit), {name: entry.oid for name, entry in there.files.items()}
     if files is None or files.oids != oids:
         _check_listing(reference, there)
+        _warn_of_names(cache.repo, revision, there)
         fresh = _download(cache, there, {})
         hub = Hub(repo=cache.repo, commit=there.commit)
         files = _in_cache(reference, reference.name.partition("/")[2], hub, oids=oids, fresh=fresh)
@@ -239,6 +240,15 @@ def _asked(reference: Reference, cache: RepoCache, revision: str) -> Files:
     cache.note(there.commit, oids)
     cache.note_ref(revision, there.commit)
     return files
+
+
+def _warn_of_names(repo: str, revision: str, there: remote.Listing) -> None:
+    """Warns where a name means something else than whoever wrote it may think: a renamed repository, a tag with a branch's name."""
+    if there.renamed:
+        _log.warning("zoo: warning: %s is now %s on %s; write that", repo, there.renamed, host())
+    if revision not in ("main", there.commit) and len(remote.commits_of(repo, revision)) > 1:
+        hint = f"to be sure, write {repo}@{there.commit}"
+        _log.warning("zoo: warning: %s has a branch and a tag %s; %s gave %s -- %s", repo, revision, host(), there.commit[:12], hint)
 
 
 def _is_wanted(name: str) -> bool:

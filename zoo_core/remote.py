@@ -16,7 +16,6 @@ So no Xet is spoken: the Hub serves files that are stored there by plain HTTP as
 import errno
 import hashlib
 import re
-import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -24,15 +23,16 @@ from urllib.parse import quote
 
 from zoo_core.cache import COMMIT, OID, RepoCache
 from zoo_core.contents import max_size
+from zoo_core.deadline import Deadline
 from zoo_core.errors import HubError, IntegrityError, ResourceError, UnsafeContentError
 from zoo_core.registry import REPO
 from zoo_core.specs import Pin
-from zoo_core.wire import answer, ask, endpoint, host, in_time, trying
+from zoo_core.wire import answer, ask, endpoint, host, trying
 
-__all__ = ["Entry", "Found", "Listing", "download", "listing", "search", "wanted"]
+__all__ = ["Entry", "Found", "Listing", "commits_of", "download", "listing", "search", "wanted"]
 
 _REPO, _WORD, _DATE = re.compile(REPO), re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"), re.compile(r"[0-9T:.Z+-]{10,40}")
-_FILE_SECONDS, _SLOWEST = 60.0, 16 << 10
+_FILE_SECONDS, _PACE, _LONGEST = 60.0, 16 << 10, 4 * 3600.0
 _AT_ONCE = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -47,11 +47,15 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
-    """What a revision of a repository holds: the commit that it is, the files that are wanted, and the names of all others."""
+    """What a revision of a repository holds: the commit that it is, the files that are wanted, and the names of all others.
+
+    ``renamed`` is the repository's name of today where that is another than was asked for, which the Hub still knows; otherwise empty.
+    """
 
     commit: str
     files: Mapping[str, Entry]
     skipped: tuple[str, ...]
+    renamed: str = ""
 
 
 def listing(repo: str, revision: str, is_wanted: Callable[[str], bool]) -> Listing:
@@ -74,7 +78,20 @@ def listing(repo: str, revision: str, is_wanted: Callable[[str], bool]) -> Listi
     files = {name: _entry(repo, name, sibling) for name, sibling in named.items() if is_wanted(name)}
     if len({name.lower() for name in files}) != len(files):
         raise _unsafe(repo, "it has two files whose names differ in case alone")
-    return Listing(commit=commit, files=files, skipped=tuple(name for name in named if name not in files))
+    name = data.get("id")
+    renamed = name if isinstance(name, str) and _REPO.fullmatch(name) and name != repo else ""
+    return Listing(commit=commit, files=files, skipped=tuple(name for name in named if name not in files), renamed=renamed)
+
+
+def commits_of(repo: str, revision: str) -> tuple[str, ...]:
+    """The commits that a name means, as a branch and as a tag: two where both exist and differ, none if the Hub does not say."""
+    try:
+        refs = ask(f"/api/models/{repo}/refs", {}, f"the branches and tags of {repo}")
+    except HubError:
+        return ()
+    found = [refs.get(kind) for kind in ("branches", "tags")] if isinstance(refs, dict) else []
+    named = [ref for kind in found if isinstance(kind, list) for ref in kind if isinstance(ref, dict) and ref.get("name") == revision]
+    return tuple(dict.fromkeys(_text(ref.get("targetCommit"), COMMIT) for ref in named))
 
 
 def _unsafe(repo: str, what: str) -> UnsafeContentError:
@@ -235,14 +252,13 @@ def download(
         )
     if not doubted and cache.has(commit, name, entry.oid, entry.size):
         return False
-    seconds = _FILE_SECONDS + entry.size / _SLOWEST
     try:
-        with cache.lock(entry.oid, seconds):
+        with cache.lock(entry.oid, name):
             if doubted and not _is(cache, entry):
                 cache.remove(commit, name, entry.oid)
             missing = not cache.blob(entry.oid).exists()
             if missing:
-                _fetch(cache, commit, name, entry, pin, on_bytes, time.monotonic() + seconds)
+                _fetch(cache, commit, name, entry, pin, on_bytes)
             cache.link(commit, name, entry.oid)
             return missing
     except OSError as error:
@@ -264,16 +280,15 @@ def _is(cache: RepoCache, entry: Entry) -> bool:
     return digest.hexdigest() == entry.oid
 
 
-def _fetch(
-    cache: RepoCache, commit: str, name: str, entry: Entry, pin: Pin | None, on_bytes: Callable[[int], object], deadline: float
-) -> None:
+def _fetch(cache: RepoCache, commit: str, name: str, entry: Entry, pin: Pin | None, on_bytes: Callable[[int], object]) -> None:
     url = f"{endpoint()}/{cache.repo}/resolve/{commit}/{quote(name)}"
     what = f"{name} of {cache.repo}@{commit[:12]}"
+    deadline = Deadline(host(), what, _FILE_SECONDS, pace=_PACE, longest=_LONGEST)
     wrong = ""
     for headers in ({}, {"Cache-Control": "no-cache"}):
         with cache.incoming(entry.oid) as file:
             body = _Body(file, entry, on_bytes)
-            trying(what, lambda body=body, headers=headers: _receive(url, headers, what, body, deadline))  # type: ignore[misc]
+            trying(what, lambda body=body, headers=headers: _receive(url, headers, what, body, deadline), deadline)  # type: ignore[misc]
             wrong = body.wrong(pin)
             if not wrong:
                 cache.keep(file, entry.oid)
@@ -282,8 +297,8 @@ def _fetch(
     raise IntegrityError(f"{what} came from {host()} twice, and {wrong}", "try again later; tell its authors if it stays so")
 
 
-def _receive(url: str, headers: Mapping[str, str], what: str, body: _Body, deadline: float) -> None:
-    """One try: goes on where the last one stopped, if the server can."""
+def _receive(url: str, headers: Mapping[str, str], what: str, body: _Body, deadline: Deadline) -> None:
+    """One try; it goes on where the last one stopped, if the server can."""
     if body.got >= body.entry.size:
         return
     start = {"Range": f"bytes={body.got}-"} if body.got else {}
@@ -291,6 +306,7 @@ def _receive(url: str, headers: Mapping[str, str], what: str, body: _Body, deadl
         if body.got and not (response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {body.got}-")):
             body.restart()
         for chunk in response.iter_raw():
-            in_time(deadline, what)
+            deadline.check()
+            deadline.received += len(chunk)
             if not body.add(chunk):
                 return

@@ -4,9 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["access_tokens"]
+__all__ = ["TOKEN_VARIABLES", "access_tokens"]
 
-_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
 def access_tokens(least: int) -> tuple[str, ...]:
@@ -14,7 +14,7 @@ def access_tokens(least: int) -> tuple[str, ...]:
 
     The client's own ``get_token`` may renew a login over the network, which neither an error message nor a dry run should do.
     """
-    found = (*(os.environ.get(name, "") for name in _VARIABLES), _stored())
+    found = (*(os.environ.get(name, "") for name in TOKEN_VARIABLES), _stored())
     return tuple(dict.fromkeys(token.strip() for token in found if len(token.strip()) >= least))
 
 

@@ -1,5 +1,7 @@
 """``zoo pull``."""
 
+import os
+
 import click
 
 from zoo_core.catalogue import wanted_plugin
@@ -15,11 +17,14 @@ __all__ = ["pull"]
 
 @click.command()
 @click.argument("references", type=REFERENCE, metavar="REFERENCE...", nargs=-1, required=True)
-def pull(references: tuple[str, ...]) -> None:
+@click.option(
+    "--lock-timeout", type=float, metavar="SECONDS", help="Time to wait for another process that fetches the same file  [default: 600]"
+)
+def pull(references: tuple[str, ...], lock_timeout: float | None) -> None:
     """Fetch checkpoints and verify them: every file against its pin, the weights down to the last number.
 
     What a plugin carries is taken from there, what is cached from the Hugging Face cache, and the rest from the Hub. Prints the
-    folder of each. HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE are respected.
+    folder of each. HF_HOME, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE and ZOO_LOCK_TIMEOUT are respected.
 
     \b
     Examples:
@@ -28,6 +33,8 @@ def pull(references: tuple[str, ...]) -> None:
       zoo pull ORG/NAME@v1.0
       zoo pull local:runs/cat
     """
+    if lock_timeout is not None:
+        os.environ["ZOO_LOCK_TIMEOUT"] = str(lock_timeout)  # read wherever a lock is taken
     for reference in references:
         [files] = pull_files(reference)
         size = human_size(sum(map(files.size, files.names)))

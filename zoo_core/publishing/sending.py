@@ -1,5 +1,6 @@
 """A parcel on its way to the Hub: what is there, what has to change, one commit, and a look at what arrived."""
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -7,10 +8,12 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from logging import ERROR
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from zoo_core import __version__
 from zoo_core.cache import COMMIT, is_offline, oid_of
 from zoo_core.cards import ModelCard
+from zoo_core.deadline import Deadline
 from zoo_core.errors import (
     CardError,
     GatedError,
@@ -25,15 +28,18 @@ from zoo_core.errors import (
 from zoo_core.hub import CARD
 from zoo_core.publishing.parcel import PUBLISHED, Parcel
 from zoo_core.specs import Pin
-from zoo_core.wire import endpoint
+from zoo_core.wire import endpoint, host, is_plain
 
 if TYPE_CHECKING:
+    from httpx2 import Request, Response
     from huggingface_hub import HfApi
 
 __all__ = ["Published", "after_commit", "check_endpoint", "check_tag", "send"]
 
 PATIENCE = 120.0
 """Seconds that the Hub may be silent."""
+
+_PACE = 16 << 10  # bytes per second that an upload must have
 
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -159,7 +165,7 @@ def _client(repo: str, progress: bool) -> "Iterator[HfApi]":
 
 @contextmanager
 def _tamed(progress: bool) -> Iterator[None]:
-    """The client silent but for its progress bars, and patient for so long and no longer: of itself it waits for ever."""
+    """The client with bounded requests and without log lines: of itself it waits for ever."""
     from httpx2 import Timeout
     from huggingface_hub import get_session
     from huggingface_hub.utils import logging
@@ -169,15 +175,53 @@ def _tamed(progress: bool) -> Iterator[None]:
         disable_progress_bars,
     )
 
-    session = get_session()
     with ExitStack() as stack:
+        stack.enter_context(_direct())
+        session = get_session()
         if not progress and not are_progress_bars_disabled() and HF_HUB_DISABLE_PROGRESS_BARS is None:
             stack.enter_context(disable_progress_bars())
         stack.callback(logging.set_verbosity, logging.get_verbosity())
         stack.callback(setattr, session, "timeout", session.timeout)
+        stack.callback(setattr, session, "send", session.send)
+        session.send = _bounded(session.send)  # type: ignore[method-assign]  # of this session alone, and put back
         logging.set_verbosity(ERROR)
         session.timeout = Timeout(PATIENCE)
         yield
+
+
+@contextmanager
+def _direct() -> Iterator[None]:
+    """Sends requests to a Hub on this machine past any proxy, which would read the token: they are plain HTTP."""
+    from urllib.request import getproxies, proxy_bypass
+
+    from huggingface_hub import close_session
+
+    parts = urlsplit(endpoint())
+    if not is_plain(endpoint()) or not getproxies().keys() & {"http", "all"} or proxy_bypass(parts.netloc):
+        yield
+        return
+    before = {name: os.environ.get(name) for name in ("NO_PROXY", "no_proxy")}
+    os.environ.update(dict.fromkeys(before, str(parts.hostname)))
+    close_session()  # it keeps the proxies that it began with
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+        close_session()
+
+
+def _bounded(send: "Callable[..., Response]") -> "Callable[..., Response]":
+    """The client's ``send`` with a deadline for each request as a whole, which depends on the bytes that are sent."""
+
+    def bounded(request: "Request", **options: Any) -> "Response":
+        size = request.headers.get("Content-Length", "")
+        seconds = PATIENCE + (int(size) / _PACE if size.isdecimal() else 0.0)
+        return Deadline(host(), f"an answer to {request.method} {request.url.path}", seconds).run(lambda: send(request, **options))
+
+    return bounded
 
 
 def _remote(api: "HfApi", repo: str, revision: str | None = None) -> _Remote | None:

@@ -84,6 +84,7 @@ class Fault:
         extra: sends as many zero bytes more.
         truncate: closes after as many bytes of a body whose length the header gave in full.
         reset: resets the connection instead of an answer, or after the bytes of ``truncate``.
+        drip: sends one line of that part every 20 ms and never ends: ``headers``, or ``chunks`` (the extension of a chunk of the body).
         hits: how often it struck.
     """
 
@@ -100,6 +101,7 @@ class Fault:
     extra: int = 0
     truncate: int | None = None
     reset: bool = False
+    drip: Literal["headers", "chunks"] | None = None
     hits: int = 0
 
     def strikes(self, request: Request) -> bool:

@@ -150,6 +150,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = b"" if self.command == "HEAD" else answer.body[: fault.truncate]
         request.status, request.sent = answer.status, len(body)
         self.send_response(answer.status)
+        if fault.drip:
+            self._drip(fault.drip)
+            return
         for name, value in answer.headers.items():
             self.send_header(name, value)
         self.end_headers()
@@ -157,6 +160,17 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.reset:
             self._reset()
         self.close_connection |= fault.truncate is not None or "Content-Length" not in answer.headers
+
+    def _drip(self, part: Literal["headers", "chunks"]) -> None:
+        """Sends small pieces until the client goes away or the server stops: never silent, and never done."""
+        self.close_connection = True
+        if part == "chunks":
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"5;x=")
+        self.flush_headers()
+        while not self.server.stopping.wait(0.02):
+            self.wfile.write(b"y" if part == "chunks" else b"X-Drip: 1\r\n")
 
     def _reset(self) -> None:
         """Closes at once with a RST, and without the FIN by which a server says that it is done."""
