@@ -567,7 +567,8 @@ def test_the_forward_figure_starts_at_the_picture_and_ends_in_noise(zoo: Zoo, fa
     Image.fromarray(pixels).save("grey.png")
     code, out, err = zoo("figure", "fake-images", "forward", "--image", "grey.png", "--out", "x.png")
     assert (code, out) == (0, "")
-    assert err == "x.png: t = 0 (0 %), t = 13 (25 %), t = 25 (50 %), t = 38 (75 %), t = 50 (99 %)\n"
+    assert "x.png: t = 0 (\u03c3 = 0, 0 %), t = 5 (\u03c3 = 0.169, 10 %), " in err
+    assert err.endswith(", t = 50 (\u03c3 = 1,010, 100 %)\n")
     with Image.open("x.png") as image:
         cells = np.asarray(image.convert("RGB"))[-130:, :].astype(float)
     spread = [cells[5:120, left : left + 115].std() for left in range(5, 5 * 130, 130)]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from zoo_core import images
 from zoo_core.errors import ResourceError, UsageError
-from zoo_core.figures import curves, scatter
+from zoo_core.figures import curves, render, scatter
 
 
 def test_every_pixel_survives_the_way_to_minus_one_one_and_back() -> None:
@@ -129,9 +129,9 @@ def test_what_is_no_picture_is_refused(content: bytes, tmp_path: Path) -> None:
 
 def test_plots_are_the_same_bytes_for_the_same_values() -> None:
     values: dict[str, Any] = {"loss": [3.0, 2.0, 1.5]}
-    assert curves([1, 2, 3], values) == curves([1, 2, 3], values)
+    assert render(curves([1, 2, 3], values)) == render(curves([1, 2, 3], values))
     points = torch.randn(20, 2)
-    assert scatter(points, labels=torch.arange(20)) == scatter(points, labels=torch.arange(20))
+    assert render(scatter(points, labels=torch.arange(20))) == render(scatter(points, labels=torch.arange(20)))
 
 
 def test_a_picture_is_read_as_people_see_it(tmp_path: Path) -> None:

@@ -183,7 +183,9 @@ def test_the_figure_of_the_latent_plane_says_where_it_is(monkeypatch: pytest.Mon
         "local:flow", "latent-grid", "-n", "3", "--out", "z.png"
     )
     cells, _ = figures.latent_grid(model, 3)
-    expected = labelled_grid(cells, rows=["1.0", "0.0", "-1.0"], columns=["-1.0", "0.0", "1.0"])
+    ticks = ["\N{MINUS SIGN}1", "0", "1"]
+    line = "flow · z\u2081 to the right, z\u2082 upwards · quantiles of N(0, 1)"
+    expected = labelled_grid(cells, title=line, rows=ticks[::-1], columns=ticks)
     with Image.open("z.png") as image:
         assert torch.equal(torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1), expected)
 
@@ -192,7 +194,7 @@ def test_what_has_no_such_figure_says_why() -> None:
     assert isinstance(refused("local:denoiser", "latent-grid"), CapabilityError)
     assert isinstance(refused("local:denoiser", "reconstruct"), CapabilityError)
     assert isinstance(refused("local:flow", "reconstruct"), ConfigError)  # it was trained on nothing
-    for kind in ("reconstruct", "interpolate", "latent-grid"):
+    for kind in ("reconstruct", "latent-grid"):
         assert "are of images" in str(refused("local:points", kind))
     assert "pass two for each row" in str(refused("local:flow", "interpolate", "--image", "a.png"))
     assert "takes no sampler" in str(refused("local:flow", "interpolate", "--sampler", "latent"))

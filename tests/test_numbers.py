@@ -294,9 +294,9 @@ def test_the_curves_are_the_records_from_the_cheapest_on() -> None:
 
 
 def test_a_sampler_with_other_options_is_another_curve() -> None:
-    fresh = record(steps=20, sampler={"name": "ddim", "steps": 20, "eta": 1.0})
+    fresh = record(steps=20, sampler={"name": "ddim", "steps": 20, "eta": 1.0})  # and that is ancestral sampling
     [panel] = panels([record(), record(steps=20), fresh])
-    assert {name: len(points) for name, points in panel.curves.items()} == {"ddim: eta=0.0": 2, "ddim: eta=1.0": 1}
+    assert {name: len(points) for name, points in panel.curves.items()} == {"ddim": 2, "ancestral": 1}
     [panel] = panels([record(), record(steps=20, scheduler={"name": "karras", "rho": 7.0})])
     assert list(panel.curves) == ["ddim", "ddim on karras"]
 

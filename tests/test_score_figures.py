@@ -13,7 +13,7 @@ from torch import Tensor
 from zoo_core import figures
 from zoo_core.cli.figure import figure
 from zoo_core.errors import CapabilityError, ConfigError, UsageError, ZooError
-from zoo_core.figures import clouds, score_fields
+from zoo_core.figures import clouds, render, score_fields
 from zoo_core.images import save_png
 from zoo_core.inpainting import PARTS, part, read_mask
 from zoo_core.loading import load
@@ -99,7 +99,7 @@ def test_another_checkpoints_dynamics_are_langevins_defaults_and_another_sampler
 def test_the_figure_of_langevin_dynamics_says_what_it_shows() -> None:
     done = drawn("local:points", "langevin", "--show", "0,7,last", "-n", "50", "--seed", "3")
     sigmas = LANGEVIN.noise_levels(opened("points").model, None)
-    assert done.stderr == f"points-langevin.png: step 0, sigma 1,010, step 7, sigma {sigmas[1]:.3g}, step 20, the end\n"
+    assert done.stderr == f"points-langevin.png: step 0 (\u03c3 = 1,010), step 7 (\u03c3 = {sigmas[1]:.3g}), step 20 (the end)\n"
     with Image.open("points-langevin.png") as image:
         assert (image.text["steps"], image.text["seed"], image.text["reference"]) == ("0,7,20", "3", "local:points")
         assert '"steps_per_level": 4' in image.text["sampler"]
@@ -114,8 +114,8 @@ def test_the_figure_of_langevin_dynamics_says_what_it_shows() -> None:
 
 def test_clouds_show_every_panel_and_are_the_same_bytes_again() -> None:
     points = torch.randn(9, 3, 2)
-    assert clouds(points, ["a$", "b", "c"]) == clouds(points, ["a$", "b", "c"])
-    assert clouds(torch.ones(1, 1, 2), ["one point"])
+    assert render(clouds(points, ["a$", "b", "c"])) == render(clouds(points, ["a$", "b", "c"]))
+    assert render(clouds(torch.ones(1, 1, 2), ["one point"]))
 
 
 # The score
@@ -138,12 +138,14 @@ def test_paths_end_at_the_samples_and_begin_where_they_stay_on_the_field() -> No
     field = figures.score_field(model, 0.1, model.sample(500))
     low, high = field.at.min(0).values, field.at.max(0).values
     found = figures.paths(model, 6, field)
-    states, _ = figures.langevin(model, 6, range(21))
+    states, shown = figures.langevin(model, 6, range(21))
     for path, state in zip(found, states, strict=True):
-        assert torch.equal(path, state[21 - len(path) :])
-        assert ((path >= low) & (path <= high)).all()
-        if len(path) < 21:
-            before = state[20 - len(path)]
+        begin = 21 - len(path.at)
+        assert torch.equal(path.at, state[begin:])
+        assert path.sigma.tolist() == pytest.approx([sigma for _, sigma in shown[begin:]])
+        assert ((path.at >= low) & (path.at <= high)).all()
+        if begin:
+            before = state[begin - 1]
             assert ((before < low) | (before > high)).any()
 
 
@@ -157,12 +159,13 @@ def test_the_figure_of_the_score_says_at_which_levels() -> None:
         two = image.width
     drawn("local:points", "score-field")
     with Image.open("points-score-field.png") as image:
-        assert image.width * 2 == pytest.approx(two, rel=0.01)
+        assert image.width * 3 == pytest.approx(2 * two, rel=0.01)  # a panel for each level, and one for the walks
 
 
 def test_a_score_that_is_0_everywhere_is_drawn() -> None:
     at = torch.cartesian_prod(torch.arange(3.0), torch.arange(3.0))
-    assert score_fields([figures.Field(sigma=1.0, at=at, score=torch.zeros(9, 2))], [torch.ones(1, 2)])
+    end = figures.Path(at=torch.ones(1, 2), sigma=torch.zeros(1))
+    assert render(score_fields([figures.Field(sigma=1.0, at=at, score=torch.zeros(9, 2))], [end]))
 
 
 # Inpainting
@@ -239,7 +242,7 @@ def test_completions_of_samples_are_not_the_samples_again() -> None:
     ("kind", "option", "value"),
     [
         ("forward", "--mask", "top"),
-        ("reverse", "--steps", "3"),
+        ("forward", "--steps", "3"),
         ("loss", "--seed", "0"),
         ("quality", "-n", "3"),
         ("inpaint", "--show", "1"),

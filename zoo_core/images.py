@@ -3,18 +3,19 @@
 import io
 import math
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo_core.errors import UsageError
 from zoo_core.files import write_file
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageFont
 
 __all__ = [
     "class_columns",
@@ -39,6 +40,11 @@ GAP = 2
 WIDTH = 800
 _WHITE = 255
 _MOST_COLUMNS = 32
+_LINE, _APART = 17, 10  # pixels: a line of text, and a gap between groups of rows
+_ASCII = str.maketrans(
+    {"\N{GREEK SMALL LETTER SIGMA}": "sigma", "\N{MINUS SIGN}": "-", "\u0302": "^", "·": "-", "→": "->"}
+    | {"\u2080": "_0", "\u2081": "_1", "\u2082": "_2", "\u209c": "_t"}
+)
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -122,46 +128,84 @@ def grid(images: Tensor, columns: int | None = None, scale: int | None = None) -
 def labelled_grid(
     cells: Tensor,
     *,
+    title: str = "",
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
     below: Sequence[Sequence[str]] = (),
+    group: int = 0,
     scale: int | None = None,
 ) -> Tensor:
-    """A grid with a caption beside each row, above each column, and below each cell.
+    """A grid with a title line, and a caption beside each row, above each column, and below each cell.
 
     Args:
         cells: in [-1, 1], or uint8 (rows, columns, c, h, w), c = 1 or 3.
-        rows: a caption for each row; none when empty.
+        title: above all; as many lines as it takes.
+        rows: a caption of one or more lines for each row; none when empty.
         columns: a caption of one or more lines for each column; none when empty.
         below: a caption of one line for each cell, row by row; none when empty.
+        group: rows that belong together, with a gap between one group and the next; 0 for no groups.
         scale: as for :func:`grid`, up to 16.
 
     Returns:
         uint8 (3, height, width).
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     k, _, h, w = cells.shape[1:]
     scale = scale or _scale(k, w, 16)
     pixels = _enlarged(_pixels(cells.flatten(0, 1)), scale)
-    h, w, room = h * scale, w * scale, 18 if below else 0
-    body = _to_pil(grid(nn.functional.pad(pixels, (0, 0, 0, room), value=_WHITE), k, 1)).convert("RGB")
-    font = ImageFont.load_default(14)
-    left = 12 + max(math.ceil(font.getlength(text)) for text in rows) if rows else 0
-    top = 10 + 16 * max(text.count("\n") + 1 for text in columns) if columns else 0
-    sheet = Image.new("RGB", (left + body.width, top + body.height), "white")
-    sheet.paste(body, (left, top))
+    h, w, room, font = h * scale, w * scale, 18 if below else 0, _font(13)
+    rows, columns = ([_written(text, font) for text in texts] for texts in (rows, columns))
+    left = 12 + max(math.ceil(font.getlength(line)) for text in rows for line in text.split("\n")) if rows else 0
+    wide = left + k * (w + GAP) + GAP
+    heading = _lines(title, font, wide - 8)
+    head = 8 + _LINE * len(heading) if heading else 0
+    top = head + (10 + _LINE * max(text.count("\n") + 1 for text in columns) if columns else 0)
+    tops = [top + i * (h + room + GAP) + (_APART * (i // group) if group else 0) for i in range(len(cells))]
+    sheet = Image.new("RGB", (wide, tops[-1] + h + room + 2 * GAP), "white")
+    for y, row in zip(tops, torch.split(pixels, k), strict=True):
+        sheet.paste(_to_pil(grid(row, k, 1)).convert("RGB"), (left, y))
     draw = ImageDraw.Draw(sheet)
-    for i, text in enumerate(rows):
-        draw.text((left - 6, top + GAP + i * (h + room + GAP) + h // 2), text, fill="black", font=font, anchor="rm")
-    for i, text in enumerate(columns):
-        place = left + GAP + i * (w + GAP) + w // 2, top - 3
-        draw.multiline_text(place, text, fill="black", font=font, anchor="md", align="center", spacing=2)
-    for i, row in enumerate(below):
-        for j, text in enumerate(row):
-            place = left + GAP + j * (w + GAP) + w // 2, top + GAP + i * (h + room + GAP) + h + room // 2
-            draw.text(place, text, fill="black", font=font, anchor="mm")
+    middles = [left + GAP + j * (w + GAP) + w // 2 for j in range(k)]
+    for i, line in enumerate(heading):
+        draw.text((GAP + 4, 6 + _LINE * i), line, fill="black", font=font)
+    for y, text in zip(tops, rows, strict=False):
+        place = left - 6, y + GAP + h // 2
+        draw.multiline_text(place, text, fill="black", font=font, anchor="rm", align="right", spacing=2)
+    for x, text in zip(middles, columns, strict=False):
+        draw.multiline_text((x, top - 3), text, fill="black", font=font, anchor="md", align="center", spacing=2)
+    for y, texts in zip(tops, below, strict=False):
+        for x, text in zip(middles, texts, strict=False):
+            draw.text((x, y + GAP + h + room // 2), _written(text, font), fill="black", font=font, anchor="mm")
     return torch.from_numpy(np.asarray(sheet).copy()).permute(2, 0, 1)
+
+
+def _font(size: int) -> "ImageFont.FreeTypeFont":
+    """The font of plots where matplotlib is installed; otherwise Pillow's own, which has no Greek."""
+    from PIL import ImageFont
+
+    found = find_spec("matplotlib")
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        if (path := Path(folder, "mpl-data/fonts/ttf/DejaVuSans.ttf")).is_file():
+            return ImageFont.truetype(path, size)
+    return cast("ImageFont.FreeTypeFont", ImageFont.load_default(size + 1))
+
+
+def _written(text: str, font: "ImageFont.FreeTypeFont") -> str:
+    """``text`` with what the font has: Pillow's own has neither Greek nor subscripts, arrows and the minus sign."""
+    return text if "DejaVu" in str(font.getname()[0]) else text.translate(_ASCII)
+
+
+def _lines(text: str, font: "ImageFont.FreeTypeFont", width: int) -> list[str]:
+    """``text`` in lines that are ``width`` pixels wide at most, as far as its words are."""
+    lines: list[str] = []
+    for each in _written(text, font).split():
+        longer = f"{lines[-1]} {each}" if lines else each
+        if lines and font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(each)
+    return lines
 
 
 def _to_pil(pixels: Tensor) -> "Image.Image":
@@ -213,17 +257,20 @@ def save_npz(path: Path, samples: Tensor, metadata: Mapping[str, str] | None = N
     write_file(path, file.getvalue())
 
 
-def save_samples(path: Path, samples: Tensor, metadata: Mapping[str, str] | None = None, columns: int | None = None) -> None:
-    """Writes samples as a picture: a grid of images (n, c, h, w) with so many ``columns``, or the scatter plot of points (n, 2).
+def save_samples(
+    path: Path, samples: Tensor, metadata: Mapping[str, str] | None = None, columns: int | None = None, title: str = ""
+) -> None:
+    """Writes samples as a picture: a grid of images (n, c, h, w) with so many ``columns``, or the plot of points (n, 2) with a title.
 
     Raises:
         UsageError: they are neither.
         ResourceError: the file cannot be written.
     """
     if samples.ndim == 2 and samples.shape[1] == 2:
+        from zoo_core.figures.canvas import render
         from zoo_core.figures.points import scatter
 
-        write_file(path, scatter(samples, metadata))
+        write_file(path, render(scatter(samples, title=title), metadata))
     else:
         save_png(path, samples, metadata, columns)
 

@@ -20,6 +20,7 @@ __all__ = [
     "Cell",
     "Style",
     "Table",
+    "better_of",
     "caption",
     "lines",
     "markdown",
@@ -30,6 +31,7 @@ __all__ = [
     "sampler_of",
     "side_by_side",
     "tables",
+    "unit_of",
 ]
 
 Record = Mapping[str, Any]
@@ -332,7 +334,12 @@ def caption(group: Sequence[Record], style: Style = MARKDOWN) -> str:
 
 
 def _what(group: Sequence[Record]) -> str:
-    return "samples" if fields(group[0], "features").get("name") == _NO_NET else "images"
+    return f"{unit_of(group)}s"
+
+
+def unit_of(group: Sequence[Record]) -> str:
+    """The word for one of the samples that were measured: ``image``, or ``sample`` where they are no images."""
+    return "sample" if fields(group[0], "features").get("name") == _NO_NET else "image"
 
 
 def _in_space(space: str, group: Sequence[Record], style: Style) -> str:
@@ -400,14 +407,14 @@ def _told(entry: Record, style: Style, floor: float | None = None, *, real: bool
         stderr if is_number(stderr) else None,
         mark=mark,
         times=times,
-        better="" if real else _better(entry),
+        better="" if real else better_of(str(entry.get("metric"))),
         real=real,
     )
 
 
-def _better(record: Record) -> str:
-    """Which values of a record's metric are better, as its MetricSpec says; empty where that is not installed."""
-    claim = registry().meant(MetricSpec, str(record.get("metric")))
+def better_of(metric: str) -> str:
+    """Which values of a metric are better, as its MetricSpec says; empty where that is not installed."""
+    claim = registry().meant(MetricSpec, metric)
     return claim.spec.better if claim and isinstance(claim.spec, MetricSpec) else ""
 
 

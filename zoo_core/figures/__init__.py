@@ -7,36 +7,88 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo_core.figures.densities import Density, check_density, density, plot_density
+    from zoo_core.figures.canvas import render
+    from zoo_core.figures.densities import Density, check_density, density, draw_density, plot_density
     from zoo_core.figures.dynamics import annealed, clouds, langevin
     from zoo_core.figures.inpainting import inpainted
-    from zoo_core.figures.latents import interpolated, latent_grid, reconstructed
+    from zoo_core.figures.latents import interpolated, latent_grid, plot_paths, reconstructed
     from zoo_core.figures.levels import denoiser, images_of, level_at, trained_levels, visible
     from zoo_core.figures.neighbours import nearest
-    from zoo_core.figures.points import scatter
-    from zoo_core.figures.process import forward, reverse
-    from zoo_core.figures.quality import Panel, Point, panels, plot_quality
-    from zoo_core.figures.scores import Field, paths, score_field, score_fields
-    from zoo_core.figures.training import curves
+    from zoo_core.figures.points import draw_points, plot_samples, scatter
+    from zoo_core.figures.process import forward, plot_ways, reverse, ways
+    from zoo_core.figures.quality import Panel, Point, draw_quality, panels, plot_quality
+    from zoo_core.figures.scores import Field, Path, draw_field, draw_paths, paths, score_field, score_fields
+    from zoo_core.figures.training import curves, draw_loss, draw_metric, metric_curves
 
 _HOMES = {
-    "densities": ("Density", "check_density", "density", "plot_density"),
-    "dynamics": ("annealed", "clouds", "langevin"),
+    "canvas": ("render",),
+    "densities": (
+        "Density",
+        "check_density",
+        "density",
+        "draw_density",
+        "plot_density",
+    ),
+    "dynamics": (
+        "annealed",
+        "clouds",
+        "langevin",
+    ),
     "inpainting": ("inpainted",),
-    "latents": ("interpolated", "latent_grid", "reconstructed"),
-    "levels": ("denoiser", "images_of", "level_at", "trained_levels", "visible"),
+    "latents": (
+        "interpolated",
+        "latent_grid",
+        "plot_paths",
+        "reconstructed",
+    ),
+    "levels": (
+        "denoiser",
+        "images_of",
+        "level_at",
+        "trained_levels",
+        "visible",
+    ),
     "neighbours": ("nearest",),
-    "points": ("scatter",),
-    "process": ("forward", "reverse"),
-    "quality": ("Panel", "Point", "panels", "plot_quality"),
-    "scores": ("Field", "paths", "score_field", "score_fields"),
-    "training": ("curves",),
+    "points": (
+        "draw_points",
+        "plot_samples",
+        "scatter",
+    ),
+    "process": (
+        "forward",
+        "plot_ways",
+        "reverse",
+        "ways",
+    ),
+    "quality": (
+        "Panel",
+        "Point",
+        "draw_quality",
+        "panels",
+        "plot_quality",
+    ),
+    "scores": (
+        "Field",
+        "Path",
+        "draw_field",
+        "draw_paths",
+        "paths",
+        "score_field",
+        "score_fields",
+    ),
+    "training": (
+        "curves",
+        "draw_loss",
+        "draw_metric",
+        "metric_curves",
+    ),
 }
 
 __all__ = [
     "Density",
     "Field",
     "Panel",
+    "Path",
     "Point",
     "annealed",
     "check_density",
@@ -44,6 +96,13 @@ __all__ = [
     "curves",
     "denoiser",
     "density",
+    "draw_density",
+    "draw_field",
+    "draw_loss",
+    "draw_metric",
+    "draw_paths",
+    "draw_points",
+    "draw_quality",
     "forward",
     "images_of",
     "inpainted",
@@ -51,18 +110,24 @@ __all__ = [
     "langevin",
     "latent_grid",
     "level_at",
+    "metric_curves",
     "nearest",
     "panels",
     "paths",
     "plot_density",
+    "plot_paths",
     "plot_quality",
+    "plot_samples",
+    "plot_ways",
     "reconstructed",
+    "render",
     "reverse",
     "scatter",
     "score_field",
     "score_fields",
     "trained_levels",
     "visible",
+    "ways",
 ]
 
 

@@ -1,18 +1,19 @@
 """The density of a model of points in the plane."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from zoo_core.errors import UsageError
-from zoo_core.figures.canvas import canvas, png, text
+from zoo_core.figures.canvas import canvas, colour_bar, name_axes, to_title
+from zoo_core.figures.points import draw_points
 from zoo_core.interfaces import Denoiser
 from zoo_core.pretrained import Pretrained
 
-__all__ = ["Density", "check_density", "density", "plot_density"]
+__all__ = ["Density", "check_density", "density", "draw_density", "levels_of", "plot_density"]
 
 _PLACES = 2048  # whose density is computed at once
 
@@ -41,16 +42,23 @@ def check_density(pretrained: Pretrained) -> None:
     pretrained.log_prob_method()
 
 
-def density(pretrained: Pretrained, points: Tensor, *, side: int = 120, on_batch: Callable[[int], None] = lambda n: None) -> Density:
-    """The learned density around ``points`` (n, 2), on a grid of ``side`` x ``side`` cells, a tenth wider than these on each side.
+def density(
+    pretrained: Pretrained, points: Tensor, *, side: int | None = None, on_batch: Callable[[int], None] = lambda n: None
+) -> Density:
+    """The learned density around ``points`` (n, 2), on a grid a tenth wider than these on each side.
 
-    ``on_batch`` is called with the number of the places that were looked at since the last call: an ODE takes seconds for some.
+    Args:
+        pretrained: the model.
+        points: (n, 2), such as the data.
+        side: cells on a side; 240 when None, or 120 where the density is that of the ODE, which takes seconds for some.
+        on_batch: called with the number of cells that were computed since the last call.
 
     Raises:
         CapabilityError: the model cannot give a log-probability.
         UsageError: its samples are no points in the plane.
     """
     check_density(pretrained)
+    side = side or (120 if pretrained.log_prob_method() == "ode" else 240)
     low, high = points.amin(0).double(), points.amax(0).double()
     margin = 0.1 * (high - low).clamp(min=1e-6)
     low, cell = low - margin, (high - low + 2 * margin) / side
@@ -71,19 +79,39 @@ def density(pretrained: Pretrained, points: Tensor, *, side: int = 120, on_batch
     return Density(values=values, extent=extent, caption=what, mass=(values.sum() * cell.prod()).item())
 
 
-def plot_density(found: "Density", points: Tensor, metadata: Mapping[str, str] | None = None, title: str = "") -> bytes:
-    """A density over the plane, its colour bar from 0 on, and the points (n, 2) above it, on axes of equal scale."""
-    figure, axes = canvas(6.4, 5.2)
-    image = axes.imshow(found.values.numpy(), origin="lower", extent=found.extent, cmap="Blues", vmin=0, interpolation="nearest")
-    size = min(max(2000 / len(points), 1.0), 12.0)
-    axes.scatter(
-        points[:, 0].numpy(), points[:, 1].numpy(), s=size, c="#d1495b", alpha=0.6, linewidths=0, label=f"{len(points):,} of the data"
-    )
+def levels_of(found: Density, shares: Sequence[float] = (0.5, 0.9, 0.99)) -> list[float]:
+    """The densities above which each of these shares of the mass lies that is on the grid, increasing."""
+    falling = found.values.flatten().sort(descending=True).values
+    held = falling.cumsum(0) / falling.sum()
+    return sorted(falling[int((held < share).sum().clamp(max=len(held) - 1))].item() for share in shares)
+
+
+def draw_density(axes: Any, found: Density, points: Tensor | None = None) -> Any:
+    """A density on matplotlib axes of equal scale, with lines around 50, 90 and 99 % of its mass, and points (n, 2) above it.
+
+    Returns:
+        the image, for a colour bar, which begins at 0.
+    """
+    image = axes.imshow(found.values.numpy(), origin="lower", extent=found.extent, cmap="Blues", vmin=0, interpolation="bilinear")
+    levels = levels_of(found)
+    if levels[0] < levels[1] < levels[2]:
+        lines = {"colors": "0.35", "linewidths": 0.7, "linestyles": ("dotted", "dashed", "solid"), "origin": "lower"}
+        axes.contour(found.values.numpy(), levels=levels, extent=found.extent, **lines)
+    if points is not None:
+        draw_points(axes, points, size=min(max(2500 / len(points), 2.5), 12.0), color="#b3123b", alpha=0.9)
     axes.set_xlim(*found.extent[:2])
     axes.set_ylim(*found.extent[2:])
-    axes.set_xlabel("$x_1$")
-    axes.set_ylabel("$x_2$")
-    axes.set_title(text(title), fontsize=11)
-    axes.legend(loc="upper left", fontsize=8, frameon=False, markerscale=2)
-    figure.colorbar(image, ax=axes, label=found.caption, shrink=0.85)
-    return png(figure, metadata)
+    return image
+
+
+def plot_density(found: Density, points: Tensor, title: str = "") -> Any:
+    """A figure of a density with points (n, 2) of the data above it."""
+    left, right, bottom, top = found.extent
+    side = 4.6
+    figure, axes = canvas(side + 1.6, min(max(side * (top - bottom) / (right - left), 1.6), 7.0) + 1.05)
+    image = draw_density(axes, found, points)
+    name_axes(axes)
+    axes.set_title(f"lines around 50, 90 and 99 % of the mass; dots: {len(points):,} of the data", fontsize=9)
+    colour_bar(figure, axes, image, "$p(x_1, x_2)$")
+    to_title(figure, title)
+    return figure

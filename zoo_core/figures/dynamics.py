@@ -1,14 +1,16 @@
 """Annealed Langevin dynamics, step by step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from zoo_core.errors import UsageError
-from zoo_core.figures.canvas import png, span, square, squares, text
+from zoo_core.figures.canvas import name_axes, span, square, squares, text, to_title
 from zoo_core.figures.levels import denoiser
+from zoo_core.figures.points import draw_points
 from zoo_core.interfaces import Sampler, Scheduler
 from zoo_core.pretrained import Pretrained
 from zoo_core.samplers import Langevin
@@ -81,14 +83,25 @@ def langevin(
     return torch.stack([seen[step] for step in shown], dim=1), [(step, sigmas[step]) for step in shown]
 
 
-def clouds(points: Tensor, titles: Sequence[str], metadata: Mapping[str, str] | None = None, title: str = "") -> bytes:
-    """Points (n, k, 2), a panel for each of k moments under its title; each shows all of its points, and no less than the last one does."""
-    figure, each = squares(len(titles), 3.4)
-    least = span(points[:, -1])[1]
-    for axes, panel, caption in zip(each, points.unbind(1), titles, strict=True):
-        axes.scatter(panel[:, 0].numpy(), panel[:, 1].numpy(), s=min(max(3000 / len(panel), 1.5), 20.0), alpha=0.6, linewidths=0)
+def clouds(points: Tensor, titles: Sequence[str], title: str = "", *, clean: int = -1) -> Any:
+    """A figure of points (n, k, 2), a panel for each of k moments under its title.
+
+    A panel shows all of its points, and no less than the panel ``clean`` does, whose square is drawn in all of them.
+    """
+    from matplotlib.patches import Rectangle
+
+    figure, panels = squares(len(titles), 3.4)
+    middle, least = span(points[:, clean])
+    least *= 1.1
+    for axes, panel, caption in zip(panels, points.unbind(1), titles, strict=True):
+        draw_points(axes, panel, size=min(max(3000 / len(panel), 1.5), 20.0), alpha=0.6)
         axes.set_title(text(caption), fontsize=10)
         centre, reach = span(panel)
         square(axes, centre, 1.1 * max(reach, least))
-    figure.suptitle(text(title), fontsize=11)
-    return png(figure, metadata)
+        left, bottom = (middle - least).tolist()
+        axes.add_patch(Rectangle((left, bottom), 2 * least, 2 * least, fill=False, edgecolor="C3", linewidth=1.2, zorder=3))
+        name_axes(axes)
+    to_title(figure, title)
+    if len(titles) > 1:
+        figure.supxlabel(text(f"red: the square of the panel {titles[clean]}"), fontsize=9, color="C3")
+    return figure

@@ -2,19 +2,21 @@
 
 import math
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from zoo_core.catalogue import incapable
 from zoo_core.errors import UsageError
+from zoo_core.figures.canvas import canvas, name_axes, span, square, text, to_title
 from zoo_core.figures.levels import images_of
+from zoo_core.figures.points import draw_points
 from zoo_core.interfaces import Decoder, Sampler
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
 
-__all__ = ["interpolated", "latent_grid", "reconstructed"]
+__all__ = ["interpolated", "latent_grid", "plot_paths", "reconstructed"]
 
 
 def reconstructed(pretrained: Pretrained, x: Tensor) -> Tensor:
@@ -33,12 +35,34 @@ def interpolated(
 ) -> Tensor:
     """For each pair of ``ends`` the path from one to the other, as :meth:`Pretrained.interpolate` draws it: (len(ends), steps, c, h, w).
 
+    Of points in the plane, (len(ends), steps, 2).
+
     Raises:
         CapabilityError: the model neither decodes nor denoises, or an end is an image and it does not encode.
-        UsageError: it draws no images.
+        UsageError: it draws neither images nor points in the plane.
     """
-    images_of(pretrained)
+    if pretrained.event.shape != (2,):
+        images_of(pretrained)
     return torch.stack([pretrained.interpolate(a, b, steps=steps, seed=seed, sampler=sampler) for a, b in ends])
+
+
+def plot_paths(rows: Tensor, points: Tensor, names: Sequence[str], title: str = "") -> Any:
+    """A figure of the paths ``rows`` (n, steps, 2), each under its name, from a circle to a square, over points (m, 2) in grey."""
+    figure, axes = canvas(6.4, 5.6)
+    draw_points(axes, points, size=3, color="0.8", alpha=1.0)
+    for i, (row, name) in enumerate(zip(rows, names, strict=True)):
+        style = {"color": f"C{i % 10}", "zorder": 3}
+        axes.plot(*row.T.numpy(), marker=".", markersize=5, linewidth=1.3, label=text(name), **style)
+        for place, marker in ((0, "o"), (-1, "s")):
+            axes.plot(*row[place].numpy(), marker=marker, markersize=8, markeredgecolor="black", **style)
+    centre, reach = span(torch.cat([points, rows.flatten(0, 1)]))
+    square(axes, centre, 1.08 * reach)
+    name_axes(axes)
+    axes.set_title(f"{rows.shape[1]} points on each path, from circle to square; grey: {len(points):,} samples", fontsize=10)
+    if len(rows) <= 12:
+        axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    to_title(figure, title)
+    return figure
 
 
 def latent_grid(pretrained: Pretrained, side: int) -> tuple[Tensor, list[float]]:

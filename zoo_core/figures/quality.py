@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo_core.errors import UsageError
-from zoo_core.figures.canvas import canvas, png, text
+from zoo_core.figures.canvas import canvas, text, to_title
+from zoo_core.figures.titles import known_as
+from zoo_core.figures.training import sense
 from zoo_core.markdown import describe
 from zoo_core.numbers import comparable, fields, is_number, is_of_samples, seconds_each
-from zoo_core.numbers_table import PLAIN, caption, rounded
+from zoo_core.numbers_table import PLAIN, caption, rounded, unit_of
 
-__all__ = ["Panel", "Point", "panels", "plot_quality"]
+__all__ = ["Panel", "Point", "draw_quality", "panels", "plot_quality"]
 
 Record = Mapping[str, Any]
-
-_UNTOLD = ("name", "steps")  # in the name of a curve, whose points are steps
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +46,8 @@ class Panel:
         curves: the measurements of each sampler, from the cheapest on; a sampler's name has its options where there are several of it.
         floor: what two halves of the real samples reach; None where nobody knows.
         processors: on which the time was taken.
+        unit: what a sample is: image or point.
+        sense: which way the metric improves, to write behind its name.
     """
 
     metric: str
@@ -53,6 +55,8 @@ class Panel:
     curves: Mapping[str, Sequence[Point]]
     floor: float | None = None
     processors: tuple[str, ...] = ()
+    unit: str = "sample"
+    sense: str = ""
 
 
 def panels(records: Sequence[Record], metrics: Sequence[str] = ()) -> list[Panel]:
@@ -100,59 +104,69 @@ def _panel(title: str, group: Sequence[Record]) -> Panel:
         caption=caption(group, PLAIN),
         curves={name: sorted(points, key=lambda point: point.nfe) for name, points in curves.items()},
         floor=next((float(floor) for floor in floors if is_number(floor)), None),
+        unit=unit_of(group),
+        sense=sense(str(group[0]["metric"])),
         processors=tuple(dict.fromkeys(str(record["processor"]) for record in group if record.get("processor"))),
     )
 
 
 def _names(group: Sequence[Record]) -> list[str]:
     """What the curve of each record is called: its sampler and scheduler, and the options in which it differs from others so called."""
-    names = [" on ".join(str(part["name"]) for part in _walk(record) if part.get("name")) for record in group]
-    options = [[f"{key}={json.dumps(part[key])}" for part in _walk(record) for key in part if key not in _UNTOLD] for record in group]
-    told = []
+    known = [[known_as(part) for part in (fields(record, "sampler"), fields(record, "scheduler")) if part] for record in group]
+    names = [" on ".join(name for name, _ in parts if name) for parts in known]
+    options = [[f"{key} {_plain(value)}" for _, changed in parts for key, value in changed.items()] for parts in known]
+    found = []
     for name, own in zip(names, options, strict=True):
         others = [other for called, other in zip(names, options, strict=True) if called == name]
         differs = [option for option in own if any(option not in other for other in others)]
-        told.append(": ".join(filter(None, [name, ", ".join(differs)])))
-    return told
+        found.append(name + (f" ({', '.join(differs)})" if differs else ""))
+    return found
 
 
-def _walk(record: Record) -> tuple[Record, Record]:
-    return fields(record, "sampler"), fields(record, "scheduler")
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 
-def plot_quality(panels: "Sequence[Panel]", metadata: Mapping[str, str] | None = None, title: str = "") -> bytes:
-    """Each metric in a row: over evaluations of the net at the left, over seconds at the right; dashed, what halves of real ones reach."""
-    figure, grid = canvas(10, 0.4 + 3.8 * len(panels), len(panels), 2)
-    names = dict.fromkeys(name for panel in panels for name in panel.curves)
-    colours = {name: f"C{i}" for i, name in enumerate(names)}
-    for (left, right), panel in zip(grid.reshape(-1, 2), panels, strict=True):
-        _over(left, panel, "nfe", colours)
-        _over(right, panel, "seconds", colours)
-        left.set_xlabel("evaluations of the net")
-        right.set_xlabel("seconds per image" + (f" ({text(' or '.join(panel.processors))})" if panel.processors else ""))
-        left.set_ylabel(text(panel.metric))
-        left.set_title(text(textwrap.fill(panel.caption, 140)), fontsize=9, loc="left")
-        left.legend(frameon=False, fontsize=9)
-        low = min(point.value - point.stderr for points in panel.curves.values() for point in points)
-        high = max(point.value for points in panel.curves.values() for point in points)
-        if min(low, low if panel.floor is None else panel.floor) > 0 and high > 10 * low:
-            left.set_yscale("log")
-            left.yaxis.set_major_formatter("{x:g}")
-    figure.suptitle(text(title), fontsize=11)
-    return png(figure, metadata)
+def plot_quality(panels: Sequence[Panel], title: str = "") -> Any:
+    """A figure with a row for each metric: over evaluations of the net at the left, over seconds at the right.
+
+    Dashed: what halves of the real samples reach.
+    """
+    figure, _ = canvas(10, 0.5 + 3.9 * len(panels))
+    figure.clear()
+    rows = figure.subfigures(len(panels), 1, squeeze=False)[:, 0]
+    names = list(dict.fromkeys(name for panel in panels for name in panel.curves))
+    styles = {name: _style(i) for i, name in enumerate(names)}
+    for row, panel in zip(rows, panels, strict=True):
+        left, right = row.subplots(1, 2, sharey=True)
+        for axes in (left, right):
+            axes.spines[["top", "right"]].set_visible(False)
+        draw_quality(left, panel, "nfe", styles)
+        draw_quality(right, panel, "seconds", styles)
+        left.set_ylabel(text(f"{panel.metric}{panel.sense}"))
+        row.suptitle(text("\n".join(textwrap.wrap(panel.caption, 160))), fontsize=9)
+        if panel is panels[0]:
+            left.legend(frameon=False, fontsize=9)
+    to_title(figure, title)
+    return figure
 
 
-def _over(axes: Any, panel: "Panel", cost: str, colours: Mapping[str, str]) -> None:
-    """The curves over ``nfe`` or ``seconds``, of those points that have it, on a logarithmic axis with plain labels."""
+def _style(place: int) -> dict[str, Any]:
+    """Colour, marker and line of a curve: they differ without colour too."""
+    return {"color": f"C{place % 10}", "marker": "osD^vPX*<>"[place % 10], "linestyle": ("-", (0, (5, 1)), (0, (1, 1)))[place % 3]}
+
+
+def draw_quality(axes: Any, panel: Panel, cost: str, styles: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    """The curves of a panel on matplotlib axes over their ``nfe`` or ``seconds``, of those points that have it, on a logarithmic axis."""
     from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
     places: list[float] = []
-    style: dict[str, Any] = {"marker": "o", "markersize": 4, "capsize": 3, "linewidth": 1.5}
+    styles = styles or {name: _style(i) for i, name in enumerate(panel.curves)}
     for name, points in panel.curves.items():
         known = [(getattr(point, cost), point.value, point.stderr) for point in points if getattr(point, cost)]
         if known:
             at, values, errors = zip(*known, strict=True)
-            axes.errorbar(at, values, errors, color=colours[name], label=text(name), **style)
+            axes.errorbar(at, values, errors, label=text(name), markersize=5, capsize=3, linewidth=1.5, **styles[name])
             places += at
     if panel.floor is not None:
         axes.axhline(panel.floor, color="0.3", linestyle="--", linewidth=1, label="real halves")
@@ -163,6 +177,13 @@ def _over(axes: Any, panel: "Panel", cost: str, colours: Mapping[str, str]) -> N
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda place, _: rounded(place, 4 if cost == "nfe" else 2))
     axes.grid(alpha=0.3, linewidth=0.5)
+    timed = f" ({text(' or '.join(panel.processors))})" if panel.processors else ""
+    axes.set_xlabel("evaluations of the net (NFE)" if cost == "nfe" else f"seconds per {panel.unit}{timed}")
+    low = min(point.value - point.stderr for points in panel.curves.values() for point in points)
+    high = max(point.value for points in panel.curves.values() for point in points)
+    if min(low, low if panel.floor is None else panel.floor) > 0 and high > 10 * low:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
     if not places:
         axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", color="0.5")
 

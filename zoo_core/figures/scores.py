@@ -1,19 +1,22 @@
-"""The score of a model of points in the plane, and the paths of Langevin dynamics over it."""
+"""The score of a model of points in the plane, and the paths of Langevin dynamics."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from zoo_core.figures.canvas import png, span, square, squares, text
+from zoo_core.figures.canvas import colour_bar, name_axes, span, square, squares, to_title
 from zoo_core.figures.dynamics import annealed, langevin
 from zoo_core.figures.levels import denoiser
+from zoo_core.figures.points import draw_points
+from zoo_core.figures.titles import number
 from zoo_core.pretrained import Pretrained
 from zoo_core.samplers import Langevin
 
-__all__ = ["Field", "paths", "score_field", "score_fields"]
+__all__ = ["Field", "Path", "draw_field", "draw_paths", "paths", "score_field", "score_fields"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,39 +46,88 @@ def score_field(pretrained: Pretrained, sigma: float, x: Tensor, *, side: int = 
     return Field(sigma=sigma, at=at, score=(pretrained.denoise(at, sigma) - at) / sigma**2)
 
 
-def paths(pretrained: Pretrained, n: int, field: Field, *, seed: int = 0, sampler: Langevin | None = None) -> list[Tensor]:
-    """Where annealed Langevin dynamics takes points 0 ... n - 1 of a seed, step by step to the samples, each float32 (steps, 2).
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Path:
+    """The way of one sample through the plane.
+
+    Args:
+        at: places, float32 (k, 2), the last of them the sample.
+        sigma: noise level at each place, float32 (k,), the last of them 0.
+    """
+
+    at: Tensor
+    sigma: Tensor
+
+
+def paths(pretrained: Pretrained, n: int, field: Field, *, seed: int = 0, sampler: Langevin | None = None) -> list[Path]:
+    """Where annealed Langevin dynamics takes points 0 ... n - 1 of a seed, step by step to the samples.
 
     Each from the step on after which it stays on the ``field``: before that it jumps across it. At least the sample itself.
     """
     chosen = annealed(pretrained, sampler)
-    states, _ = langevin(pretrained, n, range(chosen.steps * chosen.steps_per_level + 1), seed=seed, sampler=chosen)
+    states, shown = langevin(pretrained, n, range(chosen.steps * chosen.steps_per_level + 1), seed=seed, sampler=chosen)
     off = ((states < field.at.min(0).values) | (states > field.at.max(0).values)).any(2)
     begins = [min(int(row.nonzero().max()) + 1, len(row) - 1) if row.any() else 0 for row in off]
-    return [path[begin:] for path, begin in zip(states, begins, strict=True)]
+    sigmas = torch.tensor([sigma for _, sigma in shown])
+    return [Path(at=path[begin:], sigma=sigmas[begin:]) for path, begin in zip(states, begins, strict=True)]
 
 
-def score_fields(fields: "Sequence[Field]", paths: "Sequence[Tensor]", metadata: Mapping[str, str] | None = None, title: str = "") -> bytes:
-    """A panel for each field, and over its arrows the paths, each (steps, 2) from a circle to a star.
+def draw_field(axes: Any, field: Field, points: Tensor | None = None) -> None:
+    """The arrows of a score on matplotlib axes, over points (n, 2) in grey.
 
     The lengths of arrows are as the square roots of those of the scores, the longest a step of the grid: far from the data scores are so
     long that beside them no other could be seen.
     """
-    figure, each = squares(len(fields), 4.8)
-    for axes, field in zip(each, fields, strict=True):
-        centre, reach = span(field.at)
-        cell = 2 * reach / max(math.sqrt(len(field.at)) - 1, 1.0)
-        length = field.score.norm(dim=1, keepdim=True).clamp(min=1e-30)
-        arrows = field.score * (cell / (length * length.max()).sqrt())
-        at = {"angles": "xy", "scale_units": "xy", "scale": 1, "color": "0.55", "width": 0.0035, "pivot": "mid"}
-        axes.quiver(*field.at.T.numpy(), *arrows.T.numpy(), zorder=1, **at)
-        for i, path in enumerate(paths):
-            axes.plot(*path.T.numpy(), color=f"C{i}", linewidth=0.9, alpha=0.75, zorder=2)
-            axes.plot(*path[0].numpy(), marker="o", color=f"C{i}", markersize=6, markeredgecolor="white", zorder=3)
-            axes.plot(*path[-1].numpy(), marker="*", color=f"C{i}", markersize=15, markeredgecolor="white", zorder=4)
-        axes.set_title(f"score at $\\sigma$ = {field.sigma:.3g}", fontsize=10)
-        axes.set_xlabel("$x_1$")
-        axes.set_ylabel("$x_2$")
-        square(axes, centre, reach + cell)
-    figure.suptitle(text(title), fontsize=11)
-    return png(figure, metadata)
+    centre, reach = span(field.at)
+    cell = 2 * reach / max(math.sqrt(len(field.at)) - 1, 1.0)
+    length = field.score.norm(dim=1, keepdim=True).clamp(min=1e-30)
+    arrows = field.score * (cell / (length * length.max()).sqrt())
+    if points is not None:
+        draw_points(axes, points, size=3, color="0.75", alpha=1.0)
+    options = {"angles": "xy", "scale_units": "xy", "scale": 1, "color": "0.25", "width": 0.0035, "pivot": "mid"}
+    axes.quiver(*field.at.T.numpy(), *arrows.T.numpy(), zorder=2, **options)
+    square(axes, centre, reach + cell)
+
+
+def draw_paths(axes: Any, ways: Sequence[Path], points: Tensor | None = None) -> Any:
+    """Paths on matplotlib axes, coloured by their noise levels, over points (n, 2) in grey; returns what a colour bar is made of."""
+    from matplotlib.collections import LineCollection
+    from matplotlib.colors import LogNorm
+
+    if points is not None:
+        draw_points(axes, points, size=3, color="0.75", alpha=1.0)
+    levels = torch.cat([way.sigma[way.sigma > 0] for way in ways])
+    low, high = (float(levels.min()), float(levels.max())) if len(levels) else (1.0, 1.0)
+    scale = LogNorm(low, high if high > low else 2 * low)
+    shared: dict[str, Any] = {"cmap": "viridis_r", "norm": scale}
+    drawn = LineCollection([], **shared)
+    for way in ways:
+        pieces = list(torch.stack([way.at[:-1], way.at[1:]], dim=1).numpy())
+        drawn = axes.add_collection(LineCollection(pieces, array=way.sigma[:-1].numpy(), linewidths=1.1, zorder=3, **shared))
+    starts, ends = torch.stack([way.at[0] for way in ways]), torch.stack([way.at[-1] for way in ways])
+    small = max(0.25, min(1.0, 12 / len(ways)))
+    edge = {"edgecolors": "black", "linewidths": 0.7}
+    axes.scatter(*starts.T.numpy(), s=55 * small, marker="o", c="white", zorder=4, **edge)
+    axes.scatter(*ends.T.numpy(), s=130 * small, marker="*", c="C3", zorder=5, **edge)
+    return drawn
+
+
+def score_fields(fields: Sequence[Field], ways: Sequence[Path], points: Tensor | None = None, title: str = "") -> Any:
+    """A figure with a panel for each field, and one for the paths, which lead from a circle to a star."""
+    figure, panels = squares(len(fields) + bool(ways), 4.4)
+    for axes, field in zip(panels, fields, strict=False):
+        draw_field(axes, field, points)
+        axes.set_title(f"score at $\\sigma$ = {number(field.sigma)}", fontsize=10)
+        name_axes(axes)
+    if ways:
+        axes = panels[-1]
+        drawn = draw_paths(axes, ways, points)
+        centre, reach = span(fields[0].at)
+        square(axes, centre, 1.1 * reach)
+        axes.set_title(f"{len(ways)} walks: \N{WHITE CIRCLE} enters, \N{BLACK STAR} sample", fontsize=10)
+        name_axes(axes)
+        colour_bar(figure, axes, drawn, "$\\sigma$ along the walk")
+    to_title(figure, title)
+    note = "Arrow length is proportional to the square root of |score|; the longest is one grid step."
+    figure.supxlabel(f"{note} Grey: {len(points):,} samples." if points is not None else note, fontsize=9)
+    return figure

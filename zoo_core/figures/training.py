@@ -1,44 +1,132 @@
-"""Losses over training steps."""
+"""Curves over training steps: losses, and metrics of samples that were measured on the way."""
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
 
-from zoo_core.figures.canvas import canvas, png
+from zoo_core.figures.canvas import canvas, text, to_title
+from zoo_core.figures.titles import number
+from zoo_core.numbers_table import better_of
 
-__all__ = ["curves"]
+__all__ = ["curves", "draw_loss", "draw_metric", "metric_curves", "sense"]
+
+_FEW = 20
+Values = Sequence[float | None]
 
 
-def curves(
-    steps: Sequence[float], values: Mapping[str, Sequence[float | None]], metadata: Mapping[str, str] | None = None, title: str = ""
-) -> bytes:
-    """Each curve over the steps: its points faint, their running mean on top; the axis is logarithmic where all values are positive.
-
-    None is a step at which there was no value.
-    """
-    from matplotlib.ticker import LogLocator
-
+def curves(steps: Sequence[float], losses: Mapping[str, Values], title: str = "") -> Any:
+    """A figure of losses over training steps; see :func:`draw_loss`."""
     figure, axes = canvas(7, 4)
-    least = math.inf
-    for i, (name, column) in enumerate(values.items()):
-        known = [(step, value) for step, value in zip(steps, column, strict=True) if value is not None]
-        at, points = [step for step, _ in known], [value for _, value in known]
-        axes.plot(at, points, color=f"C{i}", alpha=0.25, linewidth=1)
-        axes.plot(at, _smooth(points), color=f"C{i}", linewidth=1.8, label=name)
-        least = min([least, *points])
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    if least > 0:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter("{x:g}")
-        low, high = axes.get_ylim()
-        if high < 10 * low:  # else the curve would lie below, or above, the only numbers
-            axes.yaxis.set_minor_locator(LogLocator(subs=(1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)))
-    axes.grid(alpha=0.3, which="both", linewidth=0.5)
+    draw_loss(axes, steps, losses)
+    to_title(figure, title)
+    return figure
+
+
+def draw_loss(axes: Any, steps: Sequence[float], losses: Mapping[str, Values]) -> None:
+    """Losses over the steps on matplotlib axes: what was logged is faint, its running mean on top; fewer than 20 values are marked.
+
+    The vertical axis is logarithmic where all values are positive. None is a step at which there was no value.
+    """
+    every, means = [], set()
+    for i, (name, column) in enumerate(losses.items()):
+        at, values = _known(steps, column)
+        every += values
+        label = text(name.removeprefix("loss."))
+        if len(values) < _FEW:
+            axes.plot(at, values, color=f"C{i}", linewidth=1.5, marker="o", markersize=5, label=label)
+            continue
+        axes.plot(at, values, color=f"C{i}", alpha=0.3, linewidth=0.8)
+        axes.plot(at, _smooth(values), color=f"C{i}", linewidth=1.8, label=label)
+        means.add((_stride(at), 2 * _reach(len(values)) + 1))
+    for stride, count in sorted(means):
+        axes.plot(
+            [],
+            [],
+            color="0.5",
+            alpha=0.5,
+            linewidth=0.8,
+            label="faint: as logged" + (f", mean of {number(stride, 12)} steps" if stride > 1 else ""),
+        )
+        axes.plot([], [], color="0.5", linewidth=1.8, label=f"bold: running mean over {number(stride * count, 12)} steps")
+    _steps_axis(axes, steps)
+    _plain_scale(axes, every)
+    axes.grid(alpha=0.3, linewidth=0.5)
+    axes.set_ylabel("loss", labelpad=8)
+    axes.legend(frameon=False, fontsize=9)
+
+
+def metric_curves(steps: Sequence[float], metrics: Mapping[str, Values], title: str = "") -> Any:
+    """A figure with a panel for each metric, as it was measured over the steps; see :func:`draw_metric`."""
+    figure, _ = canvas(7, 0.5 + 3.3 * len(metrics), len(metrics), 1)
+    for axes, (name, values) in zip(figure.axes, metrics.items(), strict=True):
+        draw_metric(axes, steps, name, values)
+    to_title(figure, title)
+    return figure
+
+
+def draw_metric(axes: Any, steps: Sequence[float], name: str, column: Values) -> None:
+    """A metric over the steps on matplotlib axes; the first, the best and the last value are written beside their points."""
+    at, values = _known(steps, column)
+    axes.plot(at, values, color="C0", linewidth=1.5, marker="o", markersize=4 if len(at) > _FEW else 6)
+    places = {0, len(values) - 1} | ({values.index(min(values))} if better_of(name) == "lower" else set())
+    places |= {values.index(max(values))} if better_of(name) == "higher" else set()
+    for place in sorted(places):
+        beside = {"textcoords": "offset points", "xytext": (0, 8), "ha": "center", "fontsize": 9}
+        axes.annotate(number(values[place], 3), (at[place], values[place]), **beside)
+    axes.margins(x=0.06, y=0.16)
+    _steps_axis(axes, at)
+    _plain_scale(axes, values)
+    axes.grid(alpha=0.3, linewidth=0.5)
+    axes.set_ylabel(text(f"{name}{sense(name)}"), labelpad=8)
+
+
+def sense(metric: str) -> str:
+    """Which way a metric improves, to write behind its name."""
+    better = better_of(metric)
+    return f", {better} is better" if better in ("lower", "higher") else f", best {better}" if better else ""
+
+
+def _known(steps: Sequence[float], column: Values) -> tuple[list[float], list[float]]:
+    known = [(step, value) for step, value in zip(steps, column, strict=True) if value is not None]
+    return [step for step, _ in known], [value for _, value in known]
+
+
+def _steps_axis(axes: Any, steps: Sequence[float]) -> None:
+    """Training steps from 0 on, whole and with commas."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(lambda step, _: number(step, 12))
+    axes.set_xlim(left=min(0, axes.get_xlim()[0]), right=max(steps, default=1) * 1.03 or 1)
     axes.set_xlabel("training step")
-    axes.set_ylabel("loss")
-    axes.set_title(title, fontsize=11)
-    axes.legend(frameon=False)
-    return png(figure, metadata)
+
+
+def _plain_scale(axes: Any, values: Sequence[float]) -> None:
+    """A logarithmic vertical axis where all values are positive, with numbers as people write them, never so many that they touch."""
+    from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
+
+    if min(values, default=0.0) <= 0:
+        return
+    axes.set_yscale("log")
+    bottom, top = axes.get_ylim()
+    if top / bottom < 8:
+        room = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(bottom, top)
+        axes.yaxis.set_major_locator(FixedLocator([place for place in room if bottom <= place <= top]))
+    else:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if top / bottom < 200 else (1,), numticks=9))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda place, _: number(place, 4))
+
+
+def _stride(at: Sequence[float]) -> float:
+    """Steps between one value and the next, at most places."""
+    gaps = sorted(after - before for before, after in pairwise(at))
+    return gaps[len(gaps) // 2] if gaps else 1
+
+
+def _reach(count: int) -> int:
+    return max(1, count // 50)
 
 
 def _smooth(points: Sequence[float]) -> list[float]:
@@ -46,6 +134,6 @@ def _smooth(points: Sequence[float]) -> list[float]:
 
     Fewest at the beginning, where a loss is so steep that the mean of many lies far above it.
     """
-    most, last = max(1, len(points) // 50), len(points) - 1
-    reaches = [min(most, i // 3, last - i) for i in range(len(points))]
-    return [sum(points[i - reach : i + reach + 1]) / (2 * reach + 1) for i, reach in enumerate(reaches)]
+    last = len(points) - 1
+    reaches = [min(_reach(len(points)), i // 3, last - i) for i in range(len(points))]
+    return [math.fsum(points[i - reach : i + reach + 1]) / (2 * reach + 1) for i, reach in enumerate(reaches)]

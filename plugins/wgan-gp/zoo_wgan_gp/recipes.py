@@ -23,7 +23,7 @@ FASHION_MNIST = Recipe(
         },
         lr_schedule="linear",
         ema=EMAConfig(decay=0.999, warmup=True),
-        precision="auto",
+        precision="bf16",
         channels_last=True,
         save_every=5000,
         sample_every=5000,

@@ -7,55 +7,82 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.figure.common import LEVELS, MOST, check_number
+from zoo_core.catalogue import read_config
+from zoo_core.cli.figure.common import LEVELS, MOST, Page, check_number, is_plane
 from zoo_core.cli.figure.latents import draw_interpolation, draw_latent_grid, draw_nearest, draw_reconstruct
 from zoo_core.cli.figure.levels import draw_forward, draw_inpaint, draw_langevin, draw_reverse
-from zoo_core.cli.figure.plane import draw_density, draw_score_field
-from zoo_core.cli.figure.records import draw_loss, draw_quality
+from zoo_core.cli.figure.plane import draw_density, draw_samples, draw_score_field
+from zoo_core.cli.figure.records import draw_loss, draw_metrics, draw_quality
 from zoo_core.cli.options import REFERENCE
 from zoo_core.cli.sample import SEED, OutPath
-from zoo_core.errors import UsageError
+from zoo_core.errors import UnknownNameError, UsageError, ZooError
+from zoo_core.hub import fetch
 
 __all__ = ["figure"]
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """How a kind of figure is drawn, and the options that it looks at, with its own defaults."""
+    """How a kind of figure is drawn, and the options that it looks at, with its own defaults.
+
+    Args:
+        draw: draws it.
+        takes: options and their defaults.
+        needs: the capability of a model that it is of; any when empty.
+        of: ``images``, ``points`` in the plane, or ``all``; of records, nothing.
+        most: images, points or paths in it.
+    """
 
     draw: Callable[..., None]
     takes: Mapping[str, Any]
+    needs: str = ""
+    of: str = ""
     most: int = MOST
 
 
 _MADE, _OF_SAMPLER = {"n": 4, "seed": 0}, {"sampler": None, "options": ()}
 _REAL = {"data": None, "data_root": None}
+_PLOT = {"dpi": None, "width": None}
 _KINDS: Mapping[str, _Kind] = {
-    "forward": _Kind(draw_forward, {"at": LEVELS, "images": (), **_MADE}),
-    "reverse": _Kind(draw_reverse, {"at": LEVELS, **_MADE}),
-    "langevin": _Kind(draw_langevin, {"show": None, **_MADE, "n": None, **_OF_SAMPLER}, most=10_000),
-    "score-field": _Kind(draw_score_field, {"at": None, **_MADE, **_OF_SAMPLER}),
-    "inpaint": _Kind(draw_inpaint, {"images": (), "mask": "left", "times": 5, **_MADE, "steps": None, "scheduler": None, **_OF_SAMPLER}),
-    "reconstruct": _Kind(draw_reconstruct, {"images": (), "n": 8, **_REAL}),
-    "interpolate": _Kind(draw_interpolation, {"images": (), "points": 8, **_MADE, "steps": None, **_OF_SAMPLER}),
-    "latent-grid": _Kind(draw_latent_grid, {"n": 20}),  # as in Kingma & Welling 2013
-    "loss": _Kind(draw_loss, {}),
-    "quality": _Kind(draw_quality, {"metrics": ()}),
-    "nearest": _Kind(draw_nearest, {"n": 8, "seed": 0, **_REAL, "features": None}),
-    "density": _Kind(draw_density, _REAL),
+    "forward": _Kind(draw_forward, {"at": LEVELS, "images": (), "n": None, "seed": 0, **_PLOT}, "denoise", "all", 10_000),
+    "reverse": _Kind(
+        draw_reverse, {"at": LEVELS, "images": (), "n": None, "seed": 0, "steps": None, **_OF_SAMPLER, **_PLOT}, "denoise", "all", 10_000
+    ),
+    "langevin": _Kind(draw_langevin, {"show": None, "n": None, "seed": 0, **_OF_SAMPLER, **_PLOT}, "denoise", "all", 10_000),
+    "score-field": _Kind(draw_score_field, {"at": None, **_MADE, **_OF_SAMPLER, **_PLOT}, "denoise", "points"),
+    "inpaint": _Kind(
+        draw_inpaint,
+        {"images": (), "mask": "left", "times": 5, **_MADE, "steps": None, "scheduler": None, **_OF_SAMPLER},
+        "denoise",
+        "images",
+    ),
+    "reconstruct": _Kind(draw_reconstruct, {"images": (), "n": 8, **_REAL}, "encode", "images"),
+    "interpolate": _Kind(
+        draw_interpolation, {"images": (), "points": 8, **_MADE, "steps": None, **_OF_SAMPLER, **_PLOT}, "decode denoise", "all"
+    ),
+    "latent-grid": _Kind(draw_latent_grid, {"n": 20}, "decode", "images"),  # 20 as in Kingma & Welling 2013
+    "loss": _Kind(draw_loss, _PLOT),
+    "metrics": _Kind(draw_metrics, {"metrics": (), **_PLOT}),
+    "quality": _Kind(draw_quality, {"metrics": (), **_PLOT}),
+    "nearest": _Kind(draw_nearest, {"n": 8, "seed": 0, **_REAL, "features": None}, "decode denoise", "images"),
+    "density": _Kind(draw_density, {**_REAL, **_PLOT}, "density denoise", "points"),
+    "samples": _Kind(
+        draw_samples, {"n": 2000, "seed": 0, "steps": None, **_OF_SAMPLER, **_REAL, **_PLOT}, "decode denoise", "points", 100_000
+    ),
 }
 
 
 @click.command()
 @click.argument("target", type=REFERENCE, metavar="REFERENCE|RUN")
-@click.argument("kind", type=click.Choice(list(_KINDS)), metavar="KIND")
-@click.option("--at", metavar="P,...", help="Percentages of the noise levels T.  [default: 0,25,50,75,99; score-field: the smallest]")
+@click.argument("kind", metavar="KIND")
+@click.option("--at", metavar="P,...", help="Percentages of the noise levels T.  [default: 0,10,25,50,75,100; score-field: the smallest]")
 @click.option(
     "--image",
     "images",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="forward, inpaint, reconstruct, interpolate: a picture to start from; repeatable.  [default: samples; reconstruct: of --data]",
+    help="forward, reverse, inpaint, reconstruct, interpolate: a picture to start from; repeatable.  "
+    "[default: samples; reverse: noise; reconstruct: of --data]",
 )
 @click.option(
     "--mask",
@@ -75,56 +102,64 @@ _KINDS: Mapping[str, _Kind] = {
     type=click.IntRange(min=1),
     metavar="N",
     help="How many images, points or paths; inpaint: completions of each; latent-grid: images a side.  "
-    "[default: 4; nearest, reconstruct: 8; latent-grid: 20; langevin of points: 1000]",
+    "[default: 4; nearest, reconstruct: 8; latent-grid: 20; of points: 1000; reverse of points: 200; samples: 2000]",
 )
 @click.option("--seed", type=SEED, metavar="N", help="Of the images and the noise.  [default: 0]")
 @click.option("--show", metavar="N,...", help="langevin: the steps to show, such as 0,200,last.  [default: every fifth]")
 @click.option("--points", type=click.IntRange(2, 64), metavar="N", help="interpolate: points on a path.  [default: 8]")
 @click.option(
-    "--sampler", metavar="NAME", help="inpaint, interpolate: as `zoo list samplers` has it.  [default: the checkpoint's; interpolate: ddim]"
+    "--sampler",
+    metavar="NAME",
+    help="As `zoo list samplers` has it.  [default: the checkpoint's; interpolate: ddim]",
 )
 @click.option("--scheduler", metavar="NAME", help="inpaint: the noise levels, as `zoo sample` has it.  [default: the trained ones]")
-@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="inpaint, interpolate: steps of the sampler.")
+@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="reverse, inpaint, interpolate, samples: steps of the sampler.")
 @click.option(
     "-o",
     "--option",
     "options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="inpaint, interpolate, langevin, score-field: an option of the sampler, such as steps=20; inpaint: or scheduler.KEY; repeatable.",
+    help="An option of the sampler, such as eta=0.5; inpaint: or scheduler.KEY; repeatable.",
 )
-@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="quality: what to draw; repeatable.  [default: fd]")
+@click.option(
+    "--metric", "metrics", multiple=True, metavar="NAME", help="quality, metrics: what to draw; repeatable.  [default: fd; metrics: all]"
+)
 @click.option(
     "--data",
     metavar="[DIST:]NAME[:PATH]",
-    help="nearest, density, reconstruct: the real samples.  [default: what it was trained on; reconstruct: its test split]",
+    help="nearest, density, samples, reconstruct: the real samples.  [default: what it was trained on; reconstruct: its test split]",
 )
-@click.option(
-    "--data-root", metavar="DIR", help="nearest, density, reconstruct: where the files of mnist, cifar10, ... are. Default: $ZOO_DATA."
-)
+@click.option("--data-root", metavar="DIR", help="nearest, reconstruct: where the files of mnist, cifar10, ... are. Default: $ZOO_DATA.")
 @click.option("--features", metavar="NAME", help="nearest: the feature space, as `zoo evaluate` has it.  [default: by the data]")
-@click.option("--out", type=OutPath(), help="A .png.  [default: NAME-KIND.png]")
-def figure(target: str, kind: str, out: Path | None, **given: Any) -> None:
+@click.option("--title", metavar="TEXT", help="Instead of the line that says what is shown; empty for none.")
+@click.option("--dpi", type=click.FloatRange(20, 1200), metavar="N", help="Plots: pixels an inch.  [default: 120]")
+@click.option("--width", type=click.FloatRange(1, 40), metavar="INCHES", help="Plots: the width; text keeps its size.")
+@click.option("--out", type=OutPath(), help="A .png, .pdf or .svg.  [default: NAME-KIND.png]")
+def figure(target: str, kind: str, out: Path | None, title: str | None, **given: Any) -> None:
     """Draw the KIND of figure for a checkpoint.
 
     \b
-    forward      images under growing noise, at the levels of the model
+    forward      images, or points, under growing noise, at the model's levels
     reverse      images while they are sampled: x_t, and the model's guess of x_0
+                 (of points: their ways from noise to samples)
     langevin     images, or points, while annealed Langevin dynamics draws them
-    score-field  the score of a model of points, with paths of Langevin dynamics
-    inpaint      images, what is known of them, and what may stand beside it
+    score-field  the score of a model of points, and paths of Langevin dynamics
+    inpaint      images, what is known of them, and completions
     reconstruct  images above what the model makes of their latents
-    interpolate  rows of images on the path between two latents, or noises
+    interpolate  images, or points, on paths between two latents, or noises
     latent-grid  a model with 2 latent dimensions over the quantiles of its prior
     loss         the loss over the steps of training, of a checkpoint or a RUN
+    metrics      fd and others that --eval-every measured, over training steps
     quality      the numbers of metrics.json over evaluations of the net and time
     nearest      samples, each beside the five training images next to it
-    density      of points in the plane: the learned density under the data
+    density      of points: the learned density under the data
+    samples      of points: data, samples and learned density side by side
 
     \b
     Examples:
       zoo figure ddpm-afhq-cat forward --image cat.jpg --out forward.png
-      zoo figure ddpm-afhq-cat reverse --at 0,10,50,99
+      zoo figure ddpm-afhq-cat reverse --image cat.jpg --at 50,25,10,0
       zoo figure ddpm-afhq-cat inpaint --image cat.jpg --mask top --steps 20
       zoo figure local:runs/digits reconstruct --data-root data
       zoo figure ddpm-afhq-cat interpolate -n 3
@@ -132,9 +167,12 @@ def figure(target: str, kind: str, out: Path | None, **given: Any) -> None:
       zoo figure local:runs/mixture score-field --at 25
       zoo figure runs/cat loss
       zoo figure runs/cat quality --metric fd --metric recall
+      zoo figure runs/cat metrics
       zoo figure local:runs/cat nearest -n 4
-      zoo figure local:runs/moons density
+      zoo figure local:runs/moons density --out density.pdf
     """
+    if kind not in _KINDS:
+        raise _unknown(target, kind)
     chosen = _KINDS[kind]
     asked = {name: value for name, value in given.items() if value not in (None, ())}
     for name in asked:
@@ -143,7 +181,40 @@ def figure(target: str, kind: str, out: Path | None, **given: Any) -> None:
                 f"{_flag(name)} means nothing for the figure {kind}", "leave it out; `zoo figure --help` says what is for which"
             )
     check_number(asked.get("n"), chosen.most)
-    chosen.draw(target, out, **{**chosen.takes, **asked})
+    page = Page(out=out, title=title, dpi=asked.pop("dpi", None), width=asked.pop("width", None))
+    rest = {name: value for name, value in chosen.takes.items() if name not in _PLOT}
+    chosen.draw(target, page, **{**rest, **asked})
+
+
+def _unknown(target: str, kind: str) -> UnknownNameError:
+    """The error for a kind that does not exist: with the nearest ones, and those that there are of this checkpoint."""
+    found = UnknownNameError.of("figure", kind, _KINDS)
+    try:
+        kinds = _drawable(target)
+    except ZooError:
+        return found
+    near = f"{found.hint}; " if found.hint.startswith("did you mean") else ""
+    return UnknownNameError(found.what, f"{near}figures of {target}: {', '.join(kinds)}")
+
+
+def _drawable(target: str) -> list[str]:
+    """The kinds of figures that a checkpoint has; of a run folder that is not finished, those of its records."""
+    folder = Path(target.removeprefix("local:")).expanduser()
+    if folder.is_dir() and not (folder / "export").is_dir() and not (folder / "config.json").is_file():
+        return ["loss", "metrics"]
+    files = fetch(f"local:{target}" if folder.is_dir() and not target.startswith("local:") else target)
+    config = read_config(files)
+    from zoo_core.assembly import assemble
+    from zoo_core.images import is_image
+
+    model = assemble(files, config)
+    kinds = {"images": is_image(model.event.shape) if hasattr(model.model, "event") else False, "points": is_plane(model)}
+    able = model.capabilities
+    return [
+        name
+        for name, each in _KINDS.items()
+        if not each.needs or (able.intersection(each.needs.split()) and (any(kinds.values()) if each.of == "all" else kinds[each.of]))
+    ]
 
 
 def _flag(name: str) -> str:

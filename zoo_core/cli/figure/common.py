@@ -1,23 +1,26 @@
-"""Parts of every figure: the checkpoint, the place to write to, the options of a sampler, the record of its making."""
+"""Parts of every figure: the checkpoint, the file to write, the options of a sampler, the record of its making."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo_core import __version__
 from zoo_core.catalogue import as_sampler, read_config
-from zoo_core.cli.console import inert
+from zoo_core.cli.console import inert, say
 from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import UsageError
+from zoo_core.figures.canvas import FORMATS
+from zoo_core.figures.titles import joined, sigma_text, title_line, walk_text
 from zoo_core.files import check_folder
 from zoo_core.hub import WEIGHTS, fetch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zoo_core.interfaces import Sampler
+    from zoo_core.interfaces import Sampler, Scheduler
     from zoo_core.pretrained import Pretrained
 
 __all__ = [
@@ -25,30 +28,95 @@ __all__ = [
     "LEVELS",
     "MOST",
     "POINTS",
+    "Page",
     "check_number",
-    "checked",
+    "is_plane",
     "level_names",
-    "one_line",
     "opened",
     "percents_of",
     "pictures",
+    "plain",
     "record_of",
     "sampler_of",
-    "save",
     "with_steps",
 ]
 
-LEVELS = "0,25,50,75,99"
+LEVELS = "0,10,25,50,75,100"
 MOST = 64
 IMAGES, POINTS = 4, 1000
 
 
-def checked(out: Path | None, name: str, kind: str) -> Path:
-    """Where to write, found to be possible before anything is computed."""
-    path = out or Path(f"{name}-{kind}.png")
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"--out {path}: figures are .png files")
-    return check_folder(path)
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The file that a figure is written to.
+
+    Args:
+        out: its path, a .png, .pdf or .svg; NAME-KIND.png when None.
+        title: instead of the title line that says what is shown.
+        dpi: pixels an inch, of plots.
+        width: inches, of plots.
+    """
+
+    out: Path | None = None
+    title: str | None = None
+    dpi: float | None = None
+    width: float | None = None
+
+    def named(self, name: str, kind: str) -> "Page":
+        """The page with a path, which can be written to: found out before anything is computed.
+
+        Raises:
+            UsageError, ResourceError: if it cannot.
+        """
+        path = self.out or Path(f"{name}-{kind}.png")
+        if path.suffix.lower().removeprefix(".") not in FORMATS:
+            raise UsageError(f"--out {path}: figures are {', '.join(f'.{name}' for name in FORMATS)} files", f"name it {path.stem}.png")
+        return replace(self, out=check_folder(path))
+
+    @property
+    def path(self) -> Path:
+        assert self.out is not None
+        return self.out
+
+    def of_pixels(self) -> None:
+        """Refuses --dpi and --width for a sheet of images.
+
+        Raises:
+            UsageError: if one is given.
+        """
+        for name, value in (("--dpi", self.dpi), ("--width", self.width)):
+            if value is not None:
+                raise UsageError(f"{name} is for plots: a sheet of images has whole pixels", "leave it out")
+
+    def titled(self, line: str) -> str:
+        return line if self.title is None else self.title
+
+    def plot(self, figure: Any, facts: Mapping[str, str], line: str) -> None:
+        """Writes a matplotlib figure, with ``facts`` and the title ``line`` inside the file."""
+        from zoo_core.figures.canvas import render
+        from zoo_core.files import write_file
+
+        form = self.path.suffix.lower().removeprefix(".")
+        write_file(self.path, render(figure, {"title": self.titled(line), **facts}, format=form, dpi=self.dpi, width=self.width))
+
+    def sheet(self, cells: "Tensor", facts: Mapping[str, str], line: str, **captions: Any) -> None:
+        """Writes cells in [-1, 1] (rows, columns, c, h, w) under a title line, with captions; ``facts`` stand inside the file."""
+        from zoo_core.figures.canvas import picture
+        from zoo_core.files import write_file
+        from zoo_core.images import labelled_grid, png
+
+        pixels = labelled_grid(cells, title=self.titled(line), **captions)
+        if self.path.suffix.lower() == ".png":
+            write_file(self.path, png(pixels, {"title": self.titled(line), **facts}))
+        else:
+            self.plot(picture(pixels.permute(1, 2, 0).numpy()), facts, line)
+
+    def say(self, text: str) -> None:
+        """Says on stderr what is in the file."""
+        say(inert(f"{self.path}: {text}"))
+
+    def say_columns(self, columns: Sequence[str]) -> None:
+        self.say(joined(columns))
 
 
 def check_number(n: int | None, most: int) -> None:
@@ -61,18 +129,23 @@ def check_number(n: int | None, most: int) -> None:
         raise UsageError(f"-n {n}: there is room for {most} in this figure")
 
 
-def opened(target: str, out: Path | None, kind: str) -> "tuple[Pretrained, Path]":
-    """The checkpoint, and where to write its figure.
+def opened(target: str, page: Page, kind: str) -> "tuple[Pretrained, Page]":
+    """The checkpoint, and the page to write its figure to.
 
     Raises:
-        UsageError, ResourceError: it cannot be written there.
+        UsageError, ResourceError: if it cannot be written there.
     """
     files = fetch(target)
     config = read_config(files)
-    path = checked(out, files.name, kind)
+    page = page.named(files.name, kind)
     from zoo_core.assembly import assemble
 
-    return assemble(files, config), path
+    return assemble(files, config), page
+
+
+def is_plane(model: "Pretrained") -> bool:
+    """Whether samples are points in the plane."""
+    return tuple(model.event.shape) == (2,)
 
 
 def sampler_of(model: "Pretrained", name: str | None, options: Sequence[str], kind: str | None = None) -> "Sampler | None":
@@ -93,23 +166,31 @@ def with_steps(steps: int | None, options: Sequence[str]) -> list[str]:
 
 
 def percents_of(text: str) -> list[float]:
+    """The percentages of ``--at``.
+
+    Raises:
+        UsageError: if they are none, or not in [0, 100].
+    """
     try:
         percents = [float(part) for part in text.split(",")]
     except ValueError:
         percents = [math.nan]
     if not all(0 <= percent <= 100 for percent in percents):
-        raise UsageError(f"--at {text!r} is no list of percentages", "write it as --at 0,25,50,75,99")
+        raise UsageError(f"--at {text!r} is no list of percentages", f"write it as --at {LEVELS}")
     return percents
 
 
 def level_names(model: "Pretrained", percents: Sequence[float]) -> list[str]:
+    """A caption for each percentage of the levels T: the level, its noise, and the percentage."""
     from zoo_core import figures
 
-    levels = figures.trained_levels(figures.denoiser(model))
-    return [f"t = {figures.level_at(levels, percent)[0]}\n({percent:g} %)" for percent in percents]
+    levels = figures.trained_levels(figures.denoiser(model, points=True))
+    named = [figures.level_at(levels, percent) for percent in percents]
+    return [f"t = {t:,}\n{sigma_text(sigma)}\n{percent:g} %" for percent, (t, sigma) in zip(percents, named, strict=True)]
 
 
 def pictures(model: "Pretrained", images: Sequence[Path]) -> "Tensor":
+    """The pictures of ``--image`` as samples of the model, (n, c, h, w)."""
     import torch
 
     from zoo_core.images import read_image
@@ -117,23 +198,22 @@ def pictures(model: "Pretrained", images: Sequence[Path]) -> "Tensor":
     return torch.stack([read_image(image, model.event.shape) for image in images])
 
 
-def one_line(path: Path, columns: Sequence[str]) -> str:
-    return f"{inert(str(path))}: {', '.join(' '.join(text.split()) for text in columns)}"
+def record_of(model: "Pretrained", **facts: object) -> dict[str, str]:
+    """What made a figure, as the strings that its file carries; samplers as JSON, None left out."""
+    from zoo_core.interfaces import Sampler, Scheduler
 
-
-def record_of(model: "Pretrained", facts: Mapping[str, str]) -> dict[str, str]:
     return {
         "Software": f"zoo-core {__version__}",
         "reference": str(model.files.reference),
         "weights": f"sha256:{model.files.digest(WEIGHTS)}",
-        "sampler": json.dumps(encode(model.sampler)),
-        **facts,
+        **{
+            key: json.dumps(encode(value)) if isinstance(value, Sampler | Scheduler) else str(value)
+            for key, value in facts.items()
+            if value is not None
+        },
     }
 
 
-def save(path: Path, cells: "Tensor", model: "Pretrained", facts: Mapping[str, str], **captions: Any) -> None:
-    """Writes cells in [-1, 1] (rows, columns, c, h, w) with captions, and with what made them in the file."""
-    from zoo_core.files import write_file
-    from zoo_core.images import labelled_grid, png
-
-    write_file(path, png(labelled_grid(cells, **captions), record_of(model, facts)))
+def plain(model: "Pretrained", sampler: "Sampler | None" = None, *facts: str, scheduler: "Scheduler | None" = None, seed: int) -> str:
+    """The title line of a figure of samples: ``NAME · SAMPLER, N steps · seed S``, and ``facts`` behind it."""
+    return title_line(model.name, walk_text(sampler or model.sampler, scheduler), f"seed {seed}", *facts)

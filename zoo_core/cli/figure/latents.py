@@ -1,19 +1,20 @@
 """Figures of latents and of data: reconstructions, interpolations, the map of a latent plane, nearest training images."""
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from zoo_core.catalogue import incapable
-from zoo_core.cli.console import inert, say
-from zoo_core.cli.figure.common import opened, pictures, sampler_of, save, with_steps
+from zoo_core.catalogue import as_sampler, incapable
+from zoo_core.cli.console import say
+from zoo_core.cli.figure.common import POINTS, Page, is_plane, opened, pictures, plain, record_of, sampler_of, with_steps
 from zoo_core.cli.options import data_option
 from zoo_core.config import encode
 from zoo_core.datasets import ImageSetConfig
 from zoo_core.errors import ConfigError, UsageError
+from zoo_core.figures.titles import number, title_line, walk_text
 from zoo_core.interfaces import Labelled
 
 if TYPE_CHECKING:
@@ -26,23 +27,29 @@ __all__ = ["draw_interpolation", "draw_latent_grid", "draw_nearest", "draw_recon
 _PLACES = ("nearest", "2nd", "3rd", "4th", "5th")
 
 
-def draw_reconstruct(target: str, out: Path | None, *, images: Sequence[Path], n: int, data: str | None, data_root: str | None) -> None:
+def draw_reconstruct(target: str, page: Page, *, images: Sequence[Path], n: int, data: str | None, data_root: str | None) -> None:
     """Images of the files ``images``, or the first ``n`` of a data set, above what the model makes of their latents."""
-    model, path = opened(target, out, "reconstruct")
+    model, page = opened(target, page, "reconstruct")
     from zoo_core import figures
 
     figures.images_of(model)
     if "encode" not in model.capabilities:
         raise incapable(f"{model.name} has no latents of images: its family cannot encode", "encode")
-    x, facts = (pictures(model, images), {}) if images else _first(model, n, data, data_root)
+    if images:
+        x, digest, of = pictures(model, images), None, ""
+    else:
+        with data_hint("--image FILE takes your own pictures instead"):
+            x, digest, of = _first(model, n, data, data_root)
     cells = figures.reconstructed(model, x)
-    save(path, cells, model, facts, rows=["image", "reconstruction"])
-    say(inert(f"{path}: {len(x)} images above their reconstructions, which are off by {_off(cells):.3f} in the root mean square"))
+    off = _off(cells)
+    line = title_line(model.name, "decode(encode(x))", of, f"root mean square error {off:.3f}")
+    page.sheet(cells, record_of(model, data=digest), line, rows=["image", "reconstruction"])
+    page.say(f"{len(x)} images above their reconstructions, which are off by {off:.3f} in the root mean square")
 
 
 def draw_interpolation(
     target: str,
-    out: Path | None,
+    page: Page,
     *,
     images: Sequence[Path],
     points: int,
@@ -55,44 +62,58 @@ def draw_interpolation(
     """Paths from image 2 i to image 2 i + 1 of the files ``images``; otherwise ``n`` rows, from image i of a seed to image n + i."""
     if len(images) % 2:
         raise UsageError(f"an interpolation is from one image to another, and {len(images)} are no pairs", "pass two for each row")
-    model, path = opened(target, out, "interpolate")
+    model, page = opened(target, page, "interpolate")
     from zoo_core import figures
 
-    figures.images_of(model)
+    plane = is_plane(model)
+    if not plane:
+        figures.images_of(model)
+        page.of_pixels()
     noise = "denoise" in model.capabilities
     if (sampler or steps or options) and not noise:
         raise UsageError(f"{model.name} interpolates its latents, which takes no sampler", "leave --sampler, --steps and -o out")
-    chosen = sampler_of(model, sampler, with_steps(steps, options), "ddim") if noise else None
-    if images:
-        given = list(pictures(model, images))
-        ends: list[tuple[int | Tensor, int | Tensor]] = list(zip(given[::2], given[1::2], strict=True))
-    else:
-        # Where classes take turns, whole turns lie between the ends, so that both are of one class.
-        turn = cast(Labelled, model.model).num_classes if getattr(model.model, "needs_labels", False) else 1
-        ends = [(i, i + math.ceil(n / turn) * turn) for i in range(n)]
+    chosen = (sampler_of(model, sampler, with_steps(steps, options), "ddim") or as_sampler("ddim")) if noise else None
+    ends, rows = _ends(model, images, n)
     cells = figures.interpolated(model, ends, points, seed=seed, sampler=chosen)
-    facts = {"seed": str(seed), "points": str(points), **({"sampler": json.dumps(encode(chosen))} if chosen else {})}
-    save(path, cells, model, facts)
+    facts = record_of(model, seed=seed, points=points, sampler=chosen)
+    between = "starting noises" if noise else "latents"
+    line = title_line(model.name, walk_text(chosen) if chosen else "", "" if images else f"seed {seed}", f"between {between}")
+    if plane:
+        drawn = model.sample(POINTS, seed=seed, sampler=chosen, batch_size=POINTS)
+        page.plot(figures.plot_paths(cells, drawn, [f"point {row}" for row in rows], page.titled(line)), facts, line)
+    else:
+        shares = ["from", *(f"{i / (points - 1):.2g}" for i in range(1, points - 1)), "to"]
+        page.sheet(cells, facts, line, rows=[row.replace(" \u2192 ", "\n\u2192 ") for row in rows], columns=shares)
     what = "of the pictures" if images else f"of seed {seed}"
-    say(inert(f"{path}: from left to right, {points} points on each of {len(ends)} paths between images {what}"))
+    page.say(f"from left to right, {points} points on each of {len(ends)} paths between {'points' if plane else 'images'} {what}")
 
 
-def draw_latent_grid(target: str, out: Path | None, *, n: int) -> None:
+def _ends(model: "Pretrained", images: Sequence[Path], n: int) -> "tuple[list[tuple[int | Tensor, int | Tensor]], list[str]]":
+    """The two ends of each path, and its name: ``0 -> 4`` of two numbers of a seed, or the names of two pictures."""
+    if images:
+        given, names = list(pictures(model, images)), [image.stem[:12] for image in images]
+        return list(zip(given[::2], given[1::2], strict=True)), [f"{a} \u2192 {b}" for a, b in zip(names[::2], names[1::2], strict=True)]
+    # Where classes take turns, whole turns lie between the ends, so that both are of one class.
+    turn = cast(Labelled, model.model).num_classes if getattr(model.model, "needs_labels", False) else 1
+    apart = math.ceil(n / turn) * turn
+    return [(i, i + apart) for i in range(n)], [f"{i} \u2192 {i + apart}" for i in range(n)]
+
+
+def draw_latent_grid(target: str, page: Page, *, n: int) -> None:
     """What a model with a latent plane decodes, ``n`` x ``n`` places of it."""
-    model, path = opened(target, out, "latent-grid")
+    model, page = opened(target, page, "latent-grid")
     from zoo_core import figures
 
     cells, at = figures.latent_grid(model, n)
-    numbers = [f"{value:.1f}".replace("-0.0", "0.0") for value in at]
-    save(path, cells, model, {"side": str(n)}, rows=numbers[::-1], columns=numbers)
-    say(inert(f"{path}: z_1 from left to right, z_2 from bottom to top, at the quantiles 1/{2 * n} ... {2 * n - 1}/{2 * n}"))
+    numbers = [number(round(value, 1) + 0.0) for value in at]
+    line = title_line(model.name, "z\u2081 to the right, z\u2082 upwards", "quantiles of N(0, 1)")
+    page.sheet(cells, record_of(model, side=n), line, rows=numbers[::-1], columns=numbers)
+    page.say(f"z_1 from left to right, z_2 from bottom to top, at the quantiles 1/{2 * n} ... {2 * n - 1}/{2 * n}")
 
 
-def draw_nearest(
-    target: str, out: Path | None, *, n: int, seed: int, data: str | None, data_root: str | None, features: str | None
-) -> None:
+def draw_nearest(target: str, page: Page, *, n: int, seed: int, data: str | None, data_root: str | None, features: str | None) -> None:
     """``n`` images of a seed, in their order, each beside the training images next to it."""
-    model, path = opened(target, out, "nearest")
+    model, page = opened(target, page, "nearest")
     from zoo_core import figures
     from zoo_core.cli.progress import Images
     from zoo_core.evaluation.evaluate import data_of, space_for
@@ -101,19 +122,39 @@ def draw_nearest(
 
     config = data_option(target, data, data_root, ()) or data_of(model.files)
     judge = space(features or space_for(config, model.event.shape), "cpu")
-    train = load_data(config)
+    with data_hint("--data folder:PATH takes other images"):
+        train = load_data(config)
     with Images() as on_batch:
         cells, found = figures.nearest(model, train, judge, n, seed=seed, k=len(_PLACES), on_batch=on_batch)
     below = [["", *(f"{distance:.2f}" for distance in row)] for row in found.tolist()]
-    facts = {"seed": str(seed), "data": f"sha256:{train.digest}", "features": f"{judge.name} sha256:{judge.digest}"}
+    facts = record_of(
+        model, seed=seed, sampler=model.sampler, data=f"sha256:{train.digest}", features=f"{judge.name} sha256:{judge.digest}"
+    )
     columns = ["sample", *_PLACES[: found.shape[1]]]
-    save(path, cells, model, facts, rows=[str(i) for i in range(n)], columns=columns, below=below)
-    say(inert(f"{path}: images 0 to {n - 1} of seed {seed} and the images of {len(train):,} nearest to them in {judge.name}"))
+    line = plain(model, None, f"nearest of {len(train):,} training images in {judge.name}; 1 = mean distance between them", seed=seed)
+    page.sheet(cells, facts, line, rows=[str(i) for i in range(n)], columns=columns, below=below)
+    page.say(f"images 0 to {n - 1} of seed {seed} and the images of {len(train):,} nearest to them in {judge.name}")
     say("1 is how far a training image is from the nearest other one, in the mean; a copy is at 0")
 
 
-def _first(model: "Pretrained", n: int, data: str | None, root: str | None) -> "tuple[Tensor, dict[str, str]]":
-    """The first ``n`` images of the data that the model was trained on, or of ``data``: those of its test split, where it has one."""
+@contextmanager
+def data_hint(instead: str) -> Iterator[None]:
+    """Says of data that is not there where it comes from, and what would do ``instead``."""
+    try:
+        yield
+    except ConfigError as error:
+        if "ZOO_DATA" not in error.what:
+            raise
+        hint = f"--data-root DIR, with the files of the set as torchvision.datasets downloads them; or {instead}"
+        raise ConfigError(error.what, hint) from error
+
+
+def _first(model: "Pretrained", n: int, data: str | None, root: str | None) -> "tuple[Tensor, str, str]":
+    """The first ``n`` images of the data that the model was trained on, or of ``data``: those of its test split, where it has one.
+
+    Returns:
+        the images, the digest of the data, and its name with the split.
+    """
     import torch
 
     from zoo_core.evaluation.evaluate import data_of
@@ -127,7 +168,8 @@ def _first(model: "Pretrained", n: int, data: str | None, root: str | None) -> "
         raise ConfigError(
             f"the data has samples of {list(found.event.shape)}, the model of {list(model.event.shape)}", "choose other --data"
         )
-    return found.rows(torch.arange(min(n, len(found)))), {"data": f"sha256:{found.digest}"}
+    name = " ".join(filter(None, [str(encode(config).get("name", "")), str(getattr(config, "split", ""))]))
+    return found.rows(torch.arange(min(n, len(found)))), f"sha256:{found.digest}", name
 
 
 def _off(cells: "Tensor") -> float:

@@ -1,93 +1,128 @@
 """Figures along the noise levels: forward, reverse, Langevin dynamics, inpainting."""
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from zoo_core.cli.console import inert, say
 from zoo_core.cli.figure.common import (
     IMAGES,
     MOST,
     POINTS,
+    Page,
     check_number,
+    is_plane,
     level_names,
-    one_line,
     opened,
     percents_of,
+    pictures,
+    plain,
     record_of,
     sampler_of,
-    save,
     with_steps,
 )
 from zoo_core.cli.options import OF_SCHEDULER, scheduler_option
 from zoo_core.cli.sample import progress
-from zoo_core.config import encode
 from zoo_core.errors import UsageError
+from zoo_core.figures.titles import sigma_text, title_line
 
 __all__ = ["draw_forward", "draw_inpaint", "draw_langevin", "draw_reverse"]
 
 _BATCH = 64  # of Pretrained.inpaint
+_WAYS = 200
 
 
-def draw_forward(target: str, out: Path | None, *, at: str, images: Sequence[Path], n: int, seed: int) -> None:
-    """Images under growing noise: of the files ``images``, or ``n`` samples."""
+def draw_forward(target: str, page: Page, *, at: str, images: Sequence[Path], n: int | None, seed: int) -> None:
+    """Images, or points, under growing noise: of the files ``images``, or ``n`` samples."""
     percents = percents_of(at)
-    model, path = opened(target, out, "forward")
-    import torch
-
+    model, page = opened(target, page, "forward")
     from zoo_core import figures
-    from zoo_core.images import read_image
 
     columns = level_names(model, percents)
-    x0 = torch.stack([read_image(image, model.event.shape) for image in images]) if images else model.sample(n, seed=seed)
-    cells = figures.forward(model, x0, percents, seed=seed)
-    save(path, cells, model, {"seed": str(seed), "at": at}, columns=columns)
-    say(one_line(path, columns))
+    points = is_plane(model)
+    if not points:
+        page.of_pixels()
+        check_number(n, MOST)
+    x0 = pictures(model, images) if images else model.sample(n or (POINTS if points else IMAGES), seed=seed)
+    states = figures.forward(model, x0, percents, seed=seed)
+    facts = record_of(model, seed=seed, at=at, sampler=None if images else model.sampler)
+    line = title_line(model.name, "forward process", f"seed {seed}")
+    if points:
+        names = [" · ".join(text.split("\n")) for text in columns]
+        page.plot(figures.clouds(states, names, page.titled(line), clean=percents.index(min(percents))), facts, line)
+    else:
+        page.sheet(states, facts, line, columns=columns)
+    page.say_columns(columns)
 
 
-def draw_reverse(target: str, out: Path | None, *, at: str, n: int, seed: int) -> None:
-    """``n`` images while they are sampled, the state above the guess of x_0."""
+def draw_reverse(
+    target: str,
+    page: Page,
+    *,
+    at: str,
+    images: Sequence[Path],
+    n: int | None,
+    seed: int,
+    steps: int | None,
+    sampler: str | None,
+    options: Sequence[str],
+) -> None:
+    """``n`` images while they are sampled, the state above the guess of x_0; of the files ``images`` under noise, the way back.
+
+    Of points in the plane, the ways of ``n`` samples.
+    """
     percents = sorted(percents_of(at), reverse=True)
-    model, path = opened(target, out, "reverse")
-    import torch
-
+    model, page = opened(target, page, "reverse")
     from zoo_core import figures
 
-    columns = level_names(model, percents)
-    cells = torch.stack(figures.reverse(model, n, percents, seed=seed), dim=1).flatten(0, 1)
-    save(path, cells, model, {"seed": str(seed), "at": at}, rows=["x_t", "x_0 guess"] * n, columns=columns)
-    say(one_line(path, columns))
+    figures.denoiser(model, points=True)
+    chosen = sampler_of(model, sampler, with_steps(steps, options)) or model.sampler
+    line, facts = plain(model, chosen, seed=seed), record_of(model, seed=seed, sampler=chosen)
+    if is_plane(model):
+        ways = figures.ways(model, n or _WAYS, seed=seed, sampler=chosen)
+        points = model.sample(POINTS, seed=seed, sampler=chosen, batch_size=POINTS)
+        page.plot(figures.plot_ways(ways, points, page.titled(line)), facts, line)
+        page.say(f"the ways of {len(ways):,} samples, from circle to star, coloured by their noise")
+        return
+    page.of_pixels()
+    check_number(n, MOST)
+    columns, x0 = level_names(model, percents), pictures(model, images) if images else None
+    states, guesses = figures.reverse(model, n or IMAGES, percents, seed=seed, sampler=chosen, x0=x0)
+    import torch
+
+    cells = torch.stack([states, guesses], dim=1).flatten(0, 1)
+    rows = ["x\u209c", "guess\nof x\u2080"] * len(states)
+    if x0 is not None:
+        line = plain(model, chosen, f"from the picture at {percents[0]:g} % noise", seed=seed)
+    page.sheet(cells, {**facts, "at": at}, line, rows=rows, columns=columns, group=2)
+    page.say_columns(columns)
 
 
 def draw_langevin(
-    target: str, out: Path | None, *, show: str | None, n: int | None, seed: int, sampler: str | None = None, options: Sequence[str] = ()
+    target: str, page: Page, *, show: str | None, n: int | None, seed: int, sampler: str | None = None, options: Sequence[str] = ()
 ) -> None:
     """``n`` images in rows, or ``n`` points in panels, while annealed Langevin dynamics draws them, after each of the steps ``show``."""
     wanted = _steps(show)
-    model, path = opened(target, out, "langevin")
+    model, page = opened(target, page, "langevin")
     import torch
 
     from zoo_core import figures
 
     figures.denoiser(model, points=True)
     chosen = figures.annealed(model, sampler_of(model, sampler, options, "langevin"))
-    points = model.event.shape == (2,)
+    points = is_plane(model)
     if not points:
+        page.of_pixels()
         check_number(n, MOST)
     states, shown = figures.langevin(model, n or (POINTS if points else IMAGES), wanted, seed=seed, sampler=chosen)
-    titles = [f"step {step:,}\n" + (f"sigma {float(f'{sigma:.3g}'):,g}" if sigma else "the end") for step, sigma in shown]
-    facts = {"seed": str(seed), "sampler": json.dumps(encode(chosen)), "steps": ",".join(str(step) for step, _ in shown)}
+    titles = [f"step {step:,}\n" + (sigma_text(sigma) if sigma else "the end") for step, sigma in shown]
+    facts = record_of(model, seed=seed, sampler=chosen, steps=",".join(str(step) for step, _ in shown))
+    line = plain(model, chosen, seed=seed)
     if points:
-        from zoo_core.figures.dynamics import clouds
-        from zoo_core.files import write_file
-
-        titles = [title.replace("\n", ", ") for title in titles]
-        write_file(path, clouds(states, titles, record_of(model, facts), title=model.name))
+        page.plot(figures.clouds(states, [title.replace("\n", ", ") for title in titles], page.titled(line)), facts, line)
     else:
         cells = torch.stack([figures.visible(x, sigma) for x, (_, sigma) in zip(states.unbind(1), shown, strict=True)], dim=1)
-        save(path, cells, model, facts, columns=titles)
-    say(one_line(path, titles))
+        page.sheet(cells, facts, line, columns=titles)
+    page.say_columns(titles)
 
 
 def _steps(text: str | None) -> list[int | None] | None:
@@ -100,7 +135,7 @@ def _steps(text: str | None) -> list[int | None] | None:
 
 def draw_inpaint(
     target: str,
-    out: Path | None,
+    page: Page,
     *,
     images: Sequence[Path],
     mask: str,
@@ -113,27 +148,24 @@ def draw_inpaint(
     options: Sequence[str],
 ) -> None:
     """Images of the files ``images``, or samples, of which what the ``mask`` says is known, and ``n`` completions of each."""
-    model, path = opened(target, out, "inpaint")
-    import torch
-
+    model, page = opened(target, page, "inpaint")
     from zoo_core import figures
-    from zoo_core.images import read_image
     from zoo_core.inpainting import read_mask
 
     shape = figures.denoiser(model).event.shape
     own = [text for text in options if not text.strip().startswith(OF_SCHEDULER)]
     chosen, known = sampler_of(model, sampler, with_steps(steps, own)) or model.sampler, read_mask(mask, shape)
     levels = scheduler_option(scheduler, options)
-    x = torch.stack([read_image(image, shape) for image in images]) if images else model.sample(IMAGES, seed=seed).clamp(-1, 1)
+    x = pictures(model, images) if images else model.sample(IMAGES, seed=seed).clamp(-1, 1)
     # Completions of samples get noise of their own: with that of the samples, these would come out again.
     first = 0 if images else len(x)
     with progress(math.ceil(len(x) * n / _BATCH) * times, chosen, model, levels) as on_step:
         cells = figures.inpainted(
             model, x, known, n, seed=seed, sampler=chosen, scheduler=levels, times=times, first=first, on_step=on_step
         )
-    facts = {"seed": str(seed), "sampler": json.dumps(encode(chosen)), "times": str(times), "mask": mask}
-    facts |= {"scheduler": json.dumps(encode(levels))} if levels else {}
-    columns = ["image", "known", *(str(i + 1) for i in range(n))]
-    save(path, cells, model, facts, columns=columns)
+    facts = record_of(model, seed=seed, sampler=chosen, scheduler=levels, times=times, mask=mask)
+    columns = ["image", "known", *(f"completion {i + 1}" for i in range(n))]
+    line = plain(model, chosen, f"known: {mask}", f"each level {times} times" if times > 1 else "", scheduler=levels, seed=seed)
+    page.sheet(cells, facts, line, columns=columns)
     share = known.float().mean().item()
-    say(inert(f"{path}: {len(x)} images of which {share:.0%} is known ({mask}), {n} completions of each"))
+    page.say(f"{len(x)} images of which {share:.0%} is known ({mask}), {n} completions of each")

@@ -1,28 +1,30 @@
-"""Figures of models of points in the plane: scores and densities."""
+"""Figures of models of points in the plane: scores, densities, and samples beside the data."""
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from zoo_core import __version__
-from zoo_core.cli.console import inert, say
-from zoo_core.cli.figure.common import POINTS, opened, percents_of, record_of, sampler_of
+from zoo_core.cli.figure.common import POINTS, Page, is_plane, opened, percents_of, plain, record_of, sampler_of, with_steps
 from zoo_core.cli.options import data_option
-from zoo_core.config import encode
-from zoo_core.hub import WEIGHTS
+from zoo_core.errors import CapabilityError, UsageError
+from zoo_core.figures.titles import title_line, walk_text
 
-__all__ = ["draw_density", "draw_score_field"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo_core.pretrained import Pretrained
+
+__all__ = ["draw_density", "draw_samples", "draw_score_field"]
+
+_DOTS = 2000
 
 
 def draw_score_field(
-    target: str, out: Path | None, *, at: str | None, n: int, seed: int, sampler: str | None = None, options: Sequence[str] = ()
+    target: str, page: Page, *, at: str | None, n: int, seed: int, sampler: str | None = None, options: Sequence[str] = ()
 ) -> None:
-    """The score of a model of points in the plane at noise levels ``at``, and ``n`` paths of annealed Langevin dynamics over it."""
+    """The score of a model of points in the plane at noise levels ``at``, and ``n`` paths of annealed Langevin dynamics."""
     percents = percents_of(at) if at else [0.0]
-    model, path = opened(target, out, "score-field")
+    model, page = opened(target, page, "score-field")
     from zoo_core import figures
-    from zoo_core.figures.scores import score_fields
-    from zoo_core.files import write_file
 
     levels = figures.trained_levels(figures.denoiser(model, images=False, points=True))
     chosen = figures.annealed(model, sampler_of(model, sampler, options, "langevin"))
@@ -30,31 +32,73 @@ def draw_score_field(
     # Percentage 0 is the clean data, whose score nobody knows: there, the smallest level.
     sigmas = [max(figures.level_at(levels, percent)[1], levels[0]) for percent in percents]
     fields = [figures.score_field(model, sigma, points) for sigma in sigmas]
-    paths = figures.paths(model, n, fields[0], seed=seed, sampler=chosen)
-    facts = {"seed": str(seed), "sampler": json.dumps(encode(chosen)), "sigma": ",".join(f"{sigma:g}" for sigma in sigmas)}
-    write_file(path, score_fields(fields, paths, record_of(model, facts), title=model.name))
+    ways = figures.paths(model, n, fields[0], seed=seed, sampler=chosen)
+    facts = record_of(model, seed=seed, sampler=chosen, sigma=",".join(f"{sigma:g}" for sigma in sigmas))
+    line = plain(model, chosen, seed=seed)
+    page.plot(figures.score_fields(fields, ways, points, page.titled(line)), facts, line)
     found = ", ".join(f"{sigma:.3g}" for sigma in sigmas)
-    say(inert(f"{path}: the score at sigma {found}; where Langevin dynamics takes {n} samples, from circle to star"))
+    page.say(f"the score at sigma {found}; where Langevin dynamics takes {n} samples, from circle to star")
 
 
-def draw_density(target: str, out: Path | None, *, data: str | None, data_root: str | None) -> None:
+def draw_density(target: str, page: Page, *, data: str | None, data_root: str | None) -> None:
     """The learned density of points in the plane, under points of the data."""
-    model, path = opened(target, out, "density")
-    import torch
-
+    model, page = opened(target, page, "density")
     from zoo_core import figures
     from zoo_core.cli.progress import Images
-    from zoo_core.evaluation.evaluate import data_of, some_of
-    from zoo_core.evaluation.real import Real
-    from zoo_core.figures.densities import plot_density
-    from zoo_core.files import write_file
 
     figures.check_density(model)
-    real = Real(data_option(target, data, data_root, ()) or data_of(model.files), model.event.shape).data
-    points = real.rows(some_of(len(real), min(len(real), POINTS)))  # the first of them need not be like the others
+    points, every, digest = _data(model, data, data_root, POINTS)
     with Images() as on_batch:
-        found = figures.density(model, real.rows(torch.arange(len(real))), on_batch=on_batch)
-    facts = {"Software": f"zoo-core {__version__}", "reference": str(model.files.reference), "data": f"sha256:{real.digest}"}
-    facts |= {"weights": f"sha256:{model.files.digest(WEIGHTS)}", "caption": found.caption}
-    write_file(path, plot_density(found, points, facts, title=model.name))
-    say(inert(f"{path}: {found.caption}; the part that is shown has a mass of {found.mass:.3f}"))
+        found = figures.density(model, every, on_batch=on_batch)
+    facts = record_of(model, data=f"sha256:{digest}", caption=found.caption)
+    line = title_line(model.name, found.caption)
+    page.plot(figures.plot_density(found, points, page.titled(line)), facts, line)
+    page.say(f"{found.caption}; the part that is shown has a mass of {found.mass:.3f}")
+
+
+def draw_samples(
+    target: str,
+    page: Page,
+    *,
+    n: int,
+    seed: int,
+    steps: int | None,
+    sampler: str | None,
+    options: Sequence[str],
+    data: str | None,
+    data_root: str | None,
+) -> None:
+    """Points of the data, ``n`` samples, and the learned density where the model has one, side by side."""
+    model, page = opened(target, page, "samples")
+    from zoo_core import figures
+    from zoo_core.cli.progress import Images
+
+    if not is_plane(model):
+        hint = f"`zoo sample {target} --out sheet.png` draws a sheet of them"
+        raise UsageError(f"this figure is of points in the plane, and {model.name} draws samples of shape {model.event.shape}", hint)
+    chosen = sampler_of(model, sampler, with_steps(steps, options)) or model.sampler
+    points, every, digest = _data(model, data, data_root, n)
+    drawn, found = model.sample(n, seed=seed, sampler=chosen, batch_size=n), None
+    try:
+        model.log_prob_method()
+    except CapabilityError:
+        pass  # no density to show
+    else:
+        with Images() as on_batch:
+            found = figures.density(model, every, on_batch=on_batch)
+    facts = record_of(model, seed=seed, sampler=chosen, data=f"sha256:{digest}")
+    line = title_line(model.name, walk_text(chosen), f"seed {seed}")
+    page.plot(figures.plot_samples(points, drawn, found, page.titled(line)), facts, line)
+    page.say(f"{len(points):,} of the data, {n:,} samples" + (", the learned density" if found else ""))
+
+
+def _data(model: "Pretrained", data: str | None, root: str | None, n: int) -> "tuple[Tensor, Tensor, str]":
+    """``n`` points of the data, all of them, and their digest."""
+    import torch
+
+    from zoo_core.evaluation.evaluate import data_of, some_of
+    from zoo_core.evaluation.real import Real
+
+    real = Real(data_option(str(model.files.reference), data, root, ()) or data_of(model.files), model.event.shape).data
+    some = real.rows(some_of(len(real), min(len(real), n)))  # the first of them need not be like the others
+    return some, real.rows(torch.arange(len(real))), real.digest

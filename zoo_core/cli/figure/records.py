@@ -1,65 +1,129 @@
-"""Figures of records: losses of a training, numbers of an evaluation. They need no model."""
+"""Figures of records: losses and metrics of a training, numbers of an evaluation. They need no model."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo_core import __version__
-from zoo_core.cli.console import inert, say
-from zoo_core.cli.figure.common import checked
+from zoo_core.cli.figure.common import Page
 from zoo_core.config import load_json
 from zoo_core.curves import Curve, curve, read_metrics
-from zoo_core.errors import UsageError
-from zoo_core.hub import TRAINING, fetch
-from zoo_core.numbers import METRICS, numbers
+from zoo_core.errors import UsageError, ZooError
+from zoo_core.figures.titles import number, title_line
+from zoo_core.hub import TRAINING, WEIGHTS, fetch
+from zoo_core.numbers import METRICS, fields, numbers
+from zoo_core.registry import registry
+from zoo_core.specs import MetricSpec
 
-__all__ = ["draw_loss", "draw_quality"]
+__all__ = ["draw_loss", "draw_metrics", "draw_quality"]
 
 _STEPS = "metrics.jsonl"
 
 
-def draw_loss(target: str, out: Path | None) -> None:
+def draw_loss(target: str, page: Page) -> None:
     """The losses of a run or a checkpoint over its steps."""
     from zoo_core.figures.training import curves
-    from zoo_core.files import write_file
 
-    name, found = _curve(target)
-    path = checked(out, name, "loss")
+    name, title, found = _curve(target)
+    page = page.named(name, "loss")
     losses = {key: values for key, values in found.items() if key == "loss" or key.startswith("loss.")}
     if not losses or not found.get("step"):
         raise UsageError(f"{target} has no record of a loss", f"it is in a run's {_STEPS}, and in a checkpoint's {TRAINING}")
     steps = [step for step in found["step"] if step is not None]
-    write_file(path, curves(steps, losses, {"reference": target}, title=name))
-    say(inert(f"{path}: {', '.join(losses)} over {steps[-1]:,} steps"))
+    line = title_line(title, f"{number(steps[-1], 12)} steps")
+    page.plot(curves(steps, losses, page.titled(line)), _facts(target, steps=steps[-1]), line)
+    page.say(f"{', '.join(losses)} over {steps[-1]:,} steps")
 
 
-def _curve(target: str) -> tuple[str, Curve]:
-    """A name, and the steps and losses of a run folder or a checkpoint."""
+def draw_metrics(target: str, page: Page, *, metrics: Sequence[str]) -> None:
+    """The metrics of samples that a run measured while it trained, over its steps."""
+    from zoo_core.figures.training import metric_curves
+
+    name, title, found = _curve(target)
+    page = page.named(name, "metrics")
+    known = {key: values for key, values in found.items() if registry().offers(MetricSpec, key)}
+    if not known:
+        hint = "`zoo train ... --eval-every N` measures; `zoo figure REF quality` draws what `zoo evaluate` measured"
+        raise UsageError(f"{target} measured no metrics while it trained", hint)
+    if missing := [each for each in metrics if each not in known]:
+        raise UsageError(f"{target} did not measure {missing[0]} while it trained", f"it measured {', '.join(known)}")
+    shown = {key: known[key] for key in metrics or known}
+    steps = [step for step in found["step"] if step is not None]
+    line = title_line(title, "measured while it trained")
+    page.plot(metric_curves(steps, shown, page.titled(line)), _facts(target, metrics=", ".join(shown)), line)
+    said = []
+    for key, values in shown.items():
+        measured = [(step, value) for step, value in zip(steps, values, strict=True) if value is not None]
+        (first, begin), (last, end) = measured[0], measured[-1]
+        said.append(f"{key} {begin:.4g} at step {first:,}, {end:.4g} at step {last:,}")
+    page.say("; ".join(said))
+
+
+def _curve(target: str) -> tuple[str, str, Curve]:
+    """A name, a title, and what was logged over the steps of a run folder or a checkpoint."""
     folder = Path(target.removeprefix("local:")).expanduser()
     for run in (folder, folder.parent if folder.name == "export" else folder):
         if (run / _STEPS).is_file():
-            return run.resolve().name, curve(read_metrics(run / _STEPS))
+            return run.resolve().name, _title(run), curve(read_metrics(run / _STEPS))
     if folder.is_dir() and not target.startswith("local:"):
         raise UsageError(f"{folder} is no run folder: it has no {_STEPS}", "a checkpoint in a folder is written local:PATH")
     files = fetch(target)
     recorded: Curve = files.json(TRAINING).get("curve", {}) if TRAINING in files.names else {}
-    return files.name, recorded
+    return files.name, files.name, recorded
 
 
-def draw_quality(target: str, out: Path | None, *, metrics: Sequence[str]) -> None:
+def _title(run: Path) -> str:
+    """The last two names of a run's path, and its family and data: ``runs/mine, vae on mnist``."""
+    recipe = run / "recipe.json"
+    try:
+        plain = load_json(recipe) if recipe.is_file() else {}
+    except ZooError:
+        plain = {}
+    family, data = (str(fields(plain, key).get("name", "")) for key in ("model", "data"))
+    of = " on ".join(filter(None, [family, data]))
+    return ", ".join(filter(None, ["/".join(run.resolve().parts[-2:]), of]))
+
+
+def _facts(target: str, **facts: object) -> dict[str, str]:
+    """What a figure of records was drawn from, with the digest of the weights where they are there."""
+    folder = Path(target.removeprefix("local:")).expanduser()
+    weights = next((place / WEIGHTS for place in (folder, folder / "export") if (place / WEIGHTS).is_file()), None)
+    if weights is not None:
+        digest: str | None = hashlib.sha256(weights.read_bytes()).hexdigest()
+    else:
+        digest = None if folder.is_dir() else fetch(target).digest(WEIGHTS)
+    known = {"Software": f"zoo-core {__version__}", "reference": target, "weights": f"sha256:{digest}" if digest else None, **facts}
+    return {key: str(value) for key, value in known.items() if value is not None}
+
+
+def draw_quality(target: str, page: Page, *, metrics: Sequence[str]) -> None:
     """What metrics say of a checkpoint's samples, over what these cost."""
     from zoo_core.figures.quality import panels, plot_quality
-    from zoo_core.files import write_file
 
     name, records = _records(target)
-    path = checked(out, name, "quality")
+    page = page.named(name, "quality")
     found = panels(records, metrics)
     if not found:
-        hint = f"`zoo evaluate {target} --steps 5,10,20,50 --out FOLDER/{METRICS}` makes them, for `zoo figure FOLDER quality`"
-        raise UsageError(f"{target} has no numbers of its samples", hint)
-    facts = {"Software": f"zoo-core {__version__}", "reference": target, "metrics": ", ".join(panel.metric for panel in found)}
-    write_file(path, plot_quality(found, facts, title=name))
-    say(inert(f"{path}: " + "; ".join(f"{panel.metric} of {', '.join(panel.curves)}" for panel in found)))
+        raise UsageError(f"{target} has no numbers of its samples", _made_by(target))
+    if len({point.nfe for panel in found for points in panel.curves.values() for point in points}) < 2:
+        [cost] = {point.nfe for panel in found for points in panel.curves.values() for point in points}
+        if cost == 1:
+            hint = "`zoo compare` shows its numbers beside those of other checkpoints"
+            raise UsageError(f"{target} draws in one pass: there is no quality over cost to draw", hint)
+        raise UsageError(f"{target} was measured at {cost:g} evaluations of the net alone, which makes no curve", _made_by(target))
+    facts = _facts(target, metrics=", ".join(panel.metric for panel in found))
+    line = title_line(name, "quality against cost")
+    page.plot(plot_quality(found, page.titled(line)), facts, line)
+    page.say("; ".join(f"{panel.metric} of {', '.join(panel.curves)}" for panel in found))
+
+
+def _made_by(target: str) -> str:
+    folder = Path(target.removeprefix("local:")).expanduser()
+    if (folder / _STEPS).is_file() and any(registry().offers(MetricSpec, key) for key in curve(read_metrics(folder / _STEPS))):
+        return f"`zoo figure {target} metrics` draws what it measured while it trained; `zoo evaluate --steps 5,10,20` measures more"
+    reference = f"local:{target}" if folder.is_dir() and not target.startswith("local:") else target
+    return f"`zoo evaluate {reference} --steps 5,10,20,50 --out FOLDER/{METRICS}` makes them, for `zoo figure FOLDER quality`"
 
 
 def _records(target: str) -> tuple[str, Sequence[Mapping[str, Any]]]:
