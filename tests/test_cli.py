@@ -332,13 +332,6 @@ def test_options_of_the_scheduler_change_the_noise_levels(zoo: Zoo, fakes: Path)
         assert a.tobytes() != b.tobytes()
 
 
-def test_what_must_not_be_written_is_exit_code_8(zoo: Zoo, fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    result = zoo("sample", "fake-images", "--out", "x.png")
-    assert result.code == 8
-    assert "no permission" in one_error_line(result)
-
-
 def test_too_little_memory_is_exit_code_8_and_names_the_options(zoo: Zoo, fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: object, **options: object) -> None:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")

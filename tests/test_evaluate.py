@@ -413,9 +413,12 @@ def test_in_a_pipe_progress_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPat
 
 
 def test_where_nothing_can_be_written_nothing_is_measured(checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo_core.files.os.access", lambda path, mode: Path(path) != tmp_path)
+    def refuse(dir: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("zoo_core.files.TemporaryFile", refuse)
     monkeypatch.setattr(Pretrained, "sample", lambda *args, **options: pytest.fail("drawn"))
-    with pytest.raises(ResourceError, match="no permission"):
+    with pytest.raises(ResourceError, match="Permission denied"):
         evaluate(checkpoint, ["fd"], n=9, out=tmp_path / "new" / "metrics.json")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from zoo_core.errors import CardError
+from zoo_core.files import next_step
 from zoo_core.markdown import code, describe
 from zoo_core.numbers import model_index
 from zoo_core.numbers_table import numbers_section
@@ -131,7 +132,7 @@ def load(path: Path) -> ModelCard:
         with path.open("rb") as file:
             return parse(file.read(MAX_CARD_BYTES + 1))
     except OSError as error:
-        raise CardError(f"cannot read {path}: {error.strerror or error}") from error
+        raise CardError(f"cannot read {path}: {error.strerror or error}", next_step(error)) from error
 
 
 def parse(text: str | bytes) -> ModelCard:

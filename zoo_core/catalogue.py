@@ -3,16 +3,17 @@
 Everything that a config can get wrong is found here, before torch is imported.
 """
 
+import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from zoo_core.config import check_range, decode, encode
 from zoo_core.errors import CapabilityError, CardError, ConfigError, UnknownNameError, ZooError
 from zoo_core.hub import CARD, CONFIG, TRAINING, Files, fetch
 from zoo_core.interfaces import ModelConfig, Sampler, Scheduler
-from zoo_core.registry import registry
+from zoo_core.registry import registry, resolve
 from zoo_core.remote import wanted
 from zoo_core.specs import CheckpointSpec, ModelSpec, SamplerSpec
 
@@ -125,7 +126,24 @@ def as_sampler(choice: "str | Mapping[str, Any] | Sampler", default: Sampler | N
     values = _choice("sampler", choice)
     if "name" not in values and default is not None:
         values = {**encode(default), **values}
+    _refuse_foreign(values)
     return decode(Sampler, values, "sampler", prefer=prefer)  # type: ignore[type-abstract]  # decode finds the class that the name means
+
+
+def _refuse_foreign(values: Mapping[str, Any]) -> None:
+    """Raises ConfigError for options that are not a sampler's at all: those of a recipe's part, and steps where there is one pass."""
+    nested = values.get("sampler")
+    if isinstance(nested, Mapping):
+        shown = " ".join(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in nested.items())
+        raise ConfigError(
+            f"sampler: unknown key 'sampler.{next(iter(nested), '')}'", f"it is an option of the sampler itself: write {shown}"
+        )
+    claim = registry().meant(SamplerSpec, str(values.get("name")).rpartition(":")[2])
+    if "steps" in values and claim and isinstance(claim.spec, SamplerSpec) and claim.spec.requires == "decode":
+        known = [item.name for item in fields(resolve(claim.spec.target))]
+        if "steps" not in known:
+            hint = f"leave --steps out; its options: {', '.join(known)}"
+            raise ConfigError(f"sampler: {claim.spec.name} draws in one pass and has no steps", hint)
 
 
 def as_scheduler(choice: "str | Mapping[str, Any] | Scheduler") -> Scheduler:

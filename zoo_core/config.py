@@ -17,6 +17,7 @@ from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from zoo_core.errors import ConfigError, UnknownNameError
+from zoo_core.files import next_step
 
 __all__ = ["Tagged", "apply_overrides", "check_fields", "check_range", "decode", "dump_json", "encode", "load_json", "parse_json"]
 
@@ -303,7 +304,7 @@ def load_json(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             raw = file.read(MAX_JSON_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}", next_step(error)) from error
     return parse_json(raw, str(path))
 
 

@@ -38,6 +38,7 @@ from zoo_core.errors import (
     UsageError,
     ZooError,
 )
+from zoo_core.files import disk_error
 from zoo_core.numbers import METRICS
 from zoo_core.registry import REPO, Claim, Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec, Hub, Pin
@@ -94,7 +95,7 @@ def _local(reference: Reference) -> Files:
     try:
         is_folder, is_whole = folder.is_dir(), (folder / CONFIG).exists()
     except OSError as error:
-        raise ResourceError(f"cannot read {folder}: {error.strerror or error}") from error
+        raise disk_error(f"cannot read {folder}", error) from error
     run = folder.parent if folder.name == "export" else folder
     if not is_folder and (run / "recipe.json").is_file() and (run / "steps").is_dir():
         raise NotFoundError(f"the run in {run} is not finished", "the same `zoo train` command goes on with it, and exports its result")

@@ -13,7 +13,6 @@ Files end up in the cache of the Hub's own client, under its locks. But the requ
 So no Xet is spoken: the Hub serves files that are stored there by plain HTTP as well.
 """
 
-import errno
 import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -24,7 +23,8 @@ from urllib.parse import quote
 from zoo_core.cache import COMMIT, OID, RepoCache
 from zoo_core.contents import max_size
 from zoo_core.deadline import Deadline
-from zoo_core.errors import HubError, IntegrityError, ResourceError, UnsafeContentError
+from zoo_core.errors import HubError, IntegrityError, UnsafeContentError
+from zoo_core.files import disk_error
 from zoo_core.registry import REPO
 from zoo_core.specs import Pin
 from zoo_core.wire import answer, ask, endpoint, host, trying
@@ -34,7 +34,6 @@ __all__ = ["Entry", "Found", "Listing", "commits_of", "download", "listing", "se
 _REPO, _WORD, _DATE = re.compile(REPO), re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"), re.compile(r"[0-9T:.Z+-]{10,40}")
 _FILE_SECONDS, _PACE, _LONGEST = 60.0, 16 << 10, 4 * 3600.0
 _AT_ONCE = 1 << 20
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,10 +261,7 @@ def download(
             cache.link(commit, name, entry.oid)
             return missing
     except OSError as error:
-        hint = (
-            "free some space, or set HF_HOME to another folder" if error.errno in _FULL else "set HF_HOME to a folder that can be written"
-        )
-        raise ResourceError(f"cannot write into the cache {cache.root}: {error.strerror or error}", hint) from error
+        raise disk_error(f"cannot write into the cache {cache.root}", error, "set HF_HOME to another folder") from error
 
 
 def _is(cache: RepoCache, entry: Entry) -> bool:

@@ -7,11 +7,14 @@ from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import shell_complete
 
 from zoo_core import __version__
 from zoo_core.blame import culprit
 from zoo_core.cli.console import error_line, inert, redact, say
+from zoo_core.cli.hints import COMMANDS, option_hint
 from zoo_core.errors import PluginLoadError, ResourceError, UsageError, ZooError
+from zoo_core.files import next_step
 from zoo_core.registry import registry, resolve
 from zoo_core.specs import CommandSpec
 
@@ -31,6 +34,8 @@ _BUILT_IN = {
     "publish": ("zoo_core.cli.publish:publish", "Put a checkpoint on the Hugging Face Hub, in one commit."),
     "plugins": ("zoo_core.cli.plugins:plugins", "Which plugins are installed, and what is broken."),
 }
+
+_COMPLETE = "_ZOO_COMPLETE"
 
 EXAMPLES = """\b
 Examples:
@@ -58,6 +63,8 @@ class _Group(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         command = self.get_command(ctx, args[0])
         if command is None:
+            if args[0] in COMMANDS:
+                raise UsageError(f"unknown command {args[0]!r}", COMMANDS[args[0]])
             unknown = registry().unknown("command", args[0], self.list_commands(ctx))
             raise UsageError(unknown.what, unknown.hint)
         return args[0], command, args[1:]
@@ -116,6 +123,8 @@ def _outcome(error: BaseException) -> tuple[int, str]:
             return error.exit_code, ""
         case ZooError():
             return error.exit_code, error_line(error.what, error.hint)
+        case click.NoSuchOption() if hint := option_hint(error):
+            return UsageError.exit_code, error_line(f"no such option: {error.option_name}", hint)
         case click.UsageError():
             command = error.ctx.command_path if error.ctx else "zoo"
             return UsageError.exit_code, error_line(error.format_message().rstrip("."), f"see `{command} --help`")
@@ -129,7 +138,7 @@ def _outcome(error: BaseException) -> tuple[int, str]:
             return 141, ""
         case OSError():
             where = f" {error.filename}" if error.filename else ""
-            return 8, error_line(f"{error.strerror or error}{where}", "check the disk and the permissions")
+            return 8, error_line(f"{error.strerror or error}{where}", next_step(error))
         case MemoryError():
             return 8, error_line("out of memory", "try a smaller -n or --batch-size")
         case RuntimeError() if "can't allocate memory" in str(error):  # torch's, on the CPU
@@ -174,7 +183,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         if isinstance(stream, TextIOWrapper):  # so that a terminal that is not UTF-8 shows escapes instead of failing
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _run(args)
+        instruction = os.environ.get(_COMPLETE)  # bash_source, zsh_complete, ...: the completion of a shell asks
+        code = shell_complete(zoo, {}, "zoo", _COMPLETE, instruction) if instruction else _run(args)
     except BaseException as error:
         code, line = _outcome(error)
         if isinstance(error, BrokenPipeError):

@@ -1,20 +1,23 @@
 """Options that several commands have."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from zoo_core.catalogue import as_scheduler
 from zoo_core.cli.console import inert, say
 from zoo_core.config import apply_overrides, decode
 from zoo_core.errors import UsageError
+from zoo_core.files import check_folder
 from zoo_core.hub import fetch
 from zoo_core.interfaces import DatasetConfig, Scheduler
 from zoo_core.registry import other_meaning, parse_reference, registry
-from zoo_core.specs import DatasetSpec
+from zoo_core.specs import CheckpointSpec, DatasetSpec
 
-__all__ = ["OF_SCHEDULER", "REFERENCE", "data_name", "data_option", "refuse_name", "scheduler_option"]
+__all__ = ["OF_SCHEDULER", "REFERENCE", "data_name", "data_option", "refuse_name", "scheduler_option", "writable"]
 
 OF_SCHEDULER = "scheduler."
 
@@ -30,8 +33,26 @@ class _ReferenceType(click.ParamType[str]):
             say(inert(f"zoo: {note}"))
         return str(reference) if reference.kind == "local" else value
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        names = [name for name in registry().claims(CheckpointSpec) if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="dir")]
+
 
 REFERENCE = _ReferenceType()
+
+
+def writable(path: Path) -> Path:
+    """``path``, if it can be written to; says so where something is there that will be replaced.
+
+    Raises:
+        UsageError, ResourceError: as :func:`zoo_core.files.check_folder` does.
+    """
+    check_folder(path)
+    if path.is_file():
+        say(inert(f"zoo: {path} is there already, and will be replaced"))
+    elif path.is_dir() and any(path.iterdir()):
+        say(inert(f"zoo: {path} holds files already; those of the same names will be replaced"))
+    return path
 
 
 def scheduler_option(name: str | None, options: Sequence[str]) -> Scheduler | None:

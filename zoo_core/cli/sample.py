@@ -15,10 +15,9 @@ from zoo_core import __version__
 from zoo_core.cards import describe
 from zoo_core.catalogue import CheckpointConfig, as_sampler, default_sampler, family_of, read_config
 from zoo_core.cli.console import inert, say
-from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, refuse_name, scheduler_option
+from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, refuse_name, scheduler_option, writable
 from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import UsageError
-from zoo_core.files import check_folder
 from zoo_core.hub import WEIGHTS, fetch
 from zoo_core.interfaces import Labelled, OnStep, Sampler, Scheduler
 
@@ -167,7 +166,7 @@ def _checked(path: Path) -> Path:
         raise UsageError(f"--out {path}: cannot write {path.suffix}", "name a .png, an .npz, or a folder")
     if path.suffix and path.is_dir():
         raise UsageError(f"--out {path} is a folder", "name a file, or a folder without a suffix")
-    return check_folder(path)
+    return writable(path)
 
 
 def choose_device(device: str) -> str:

@@ -13,8 +13,8 @@ from zoo_core import cards
 from zoo_core.cards import ModelCard
 from zoo_core.catalogue import CheckpointConfig, read_config
 from zoo_core.config import dump_json, load_json, parse_json
-from zoo_core.errors import CardError, IntegrityError, NotFoundError, ResourceError, UsageError
-from zoo_core.files import write_file
+from zoo_core.errors import CardError, IntegrityError, NotFoundError, UsageError
+from zoo_core.files import disk_error, write_file
 from zoo_core.hub import CARD, CONFIG, TRAINING, WEIGHTS, Files, carried, check_content, fetch
 from zoo_core.numbers import METRICS
 from zoo_core.publishing.completion import complete
@@ -205,7 +205,7 @@ def check_pin(path: Path, parcel: Parcel) -> None:
             file.write(bytes(path.stat().st_size + _ROOM))
             file.flush()
     except OSError as error:
-        raise ResourceError(f"cannot write {path}: {error.strerror or error}", "free some space, or leave --pin out") from error
+        raise disk_error(f"cannot write {path}", error, "leave --pin out") from error
 
 
 def write_pin(path: Path, parcel: Parcel, commit: str) -> None:

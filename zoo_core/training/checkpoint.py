@@ -21,7 +21,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from zoo_core.config import dump_json, parse_json
-from zoo_core.errors import ConfigError, LockTimeout, ResourceError
+from zoo_core.errors import ConfigError, LockTimeout
+from zoo_core.files import disk_error
 
 __all__ = ["Snapshot", "locked", "newest", "save_snapshot"]
 
@@ -52,7 +53,7 @@ def _disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ResourceError(f"cannot write {path}: {error.strerror or error}", "free some space or choose another folder") from error
+        raise disk_error(f"cannot write {path}", error, "choose another folder") from error
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -135,7 +136,7 @@ def newest(folder: Path) -> Snapshot | None:
             what = f"checkpoint {path.name} is damaged ({error}) and was moved to {aside.name}; the one before it is taken"
             warnings.warn(what, stacklevel=2)
         except OSError as error:
-            raise ResourceError(f"cannot read {path}: {error.strerror or error}", "see to the disk and the permissions") from error
+            raise disk_error(f"cannot read {path}", error, "choose another folder") from error
     return None
 
 

@@ -19,7 +19,8 @@ from urllib.error import URLError
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo_core.errors import ConfigError, HubError, ResourceError, UsageError
+from zoo_core.errors import ConfigError, HubError, UsageError
+from zoo_core.files import disk_error
 from zoo_core.images import open_image
 
 __all__ = ["SUFFIXES", "fetch_cifar10", "fetch_idx", "fitted", "read_cifar10", "read_idx", "read_image"]
@@ -179,7 +180,7 @@ def _fetch(root: Path, folder: str, files: Sequence[tuple[Sequence[str], str]]) 
     except _NETWORK as error:
         raise HubError(f"cannot download {folder}: {error}", f"try again, or put the files into {root / folder} yourself") from error
     except OSError as error:
-        raise ResourceError(f"cannot write to {root}: {error.strerror or error}", "free some space or choose another root") from error
+        raise disk_error(f"cannot write to {root}", error, "choose another root") from error
     finally:
         socket.setdefaulttimeout(timeout)
 

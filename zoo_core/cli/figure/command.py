@@ -15,7 +15,7 @@ from zoo_core.cli.figure.plane import draw_density, draw_samples, draw_score_fie
 from zoo_core.cli.figure.records import draw_loss, draw_metrics, draw_quality
 from zoo_core.cli.options import REFERENCE
 from zoo_core.cli.sample import SEED, OutPath
-from zoo_core.errors import UnknownNameError, UsageError, ZooError
+from zoo_core.errors import CapabilityError, UnknownNameError, UsageError, ZooError
 from zoo_core.hub import fetch
 
 __all__ = ["figure"]
@@ -74,7 +74,7 @@ _KINDS: Mapping[str, _Kind] = {
 
 @click.command()
 @click.argument("target", type=REFERENCE, metavar="REFERENCE|RUN")
-@click.argument("kind", metavar="KIND")
+@click.argument("kind", metavar="KIND", shell_complete=lambda ctx, param, text: [kind for kind in _KINDS if kind.startswith(text)])
 @click.option("--at", metavar="P,...", help="Percentages of the noise levels T.  [default: 0,10,25,50,75,100; score-field: the smallest]")
 @click.option(
     "--image",
@@ -183,18 +183,25 @@ def figure(target: str, kind: str, out: Path | None, title: str | None, **given:
     check_number(asked.get("n"), chosen.most)
     page = Page(out=out, title=title, dpi=asked.pop("dpi", None), width=asked.pop("width", None))
     rest = {name: value for name, value in chosen.takes.items() if name not in _PLOT}
-    chosen.draw(target, page, **{**rest, **asked})
+    try:
+        chosen.draw(target, page, **{**rest, **asked})
+    except CapabilityError as error:
+        raise CapabilityError(error.what, _listed(target) or error.hint) from error
 
 
 def _unknown(target: str, kind: str) -> UnknownNameError:
     """The error for a kind that does not exist: with the nearest ones, and those that there are of this checkpoint."""
-    found = UnknownNameError.of("figure", kind, _KINDS)
-    try:
-        kinds = _drawable(target)
-    except ZooError:
-        return found
+    found, every = UnknownNameError.of("figure", kind, _KINDS), _listed(target)
     near = f"{found.hint}; " if found.hint.startswith("did you mean") else ""
-    return UnknownNameError(found.what, f"{near}figures of {target}: {', '.join(kinds)}")
+    return UnknownNameError(found.what, f"{near}{every}") if every else found
+
+
+def _listed(target: str) -> str:
+    """The figures that a checkpoint has, for a hint; nothing where it cannot be read."""
+    try:
+        return f"figures of {target}: {', '.join(_drawable(target))}"
+    except ZooError:
+        return ""
 
 
 def _drawable(target: str) -> list[str]:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from zoo_core import __version__
 from zoo_core.catalogue import as_sampler, read_config
 from zoo_core.cli.console import inert, say
+from zoo_core.cli.options import writable
 from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import UsageError
 from zoo_core.figures.canvas import FORMATS
 from zoo_core.figures.titles import joined, sigma_text, title_line, walk_text
-from zoo_core.files import check_folder
 from zoo_core.hub import WEIGHTS, fetch
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Page:
         path = self.out or Path(f"{name}-{kind}.png")
         if path.suffix.lower().removeprefix(".") not in FORMATS:
             raise UsageError(f"--out {path}: figures are {', '.join(f'.{name}' for name in FORMATS)} files", f"name it {path.stem}.png")
-        return replace(self, out=check_folder(path))
+        return replace(self, out=writable(path))
 
     @property
     def path(self) -> Path:

@@ -1,0 +1,189 @@
+"""A hint fits its cause, and names what there is: of the disk, of commands and options, of figures."""
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zoo_core.cli.group import _BUILT_IN
+from zoo_core.cli.hints import COMMANDS, OPTIONS
+from zoo_core.cli.sample import sample
+from zoo_core.errors import ResourceError
+from zoo_core.files import check_folder, next_step, write_file
+from zoo_core.registry import resolve
+from zoo_core.samplers import Ancestral, Latent
+from zoo_core.testing import environment, installed, write_checkpoint_plugin, write_fake_plugin
+from zoo_core.testing.fake import Fake, FakeDenoiser
+from zoo_core.testing.fake_config import FakeConfig, FakeDenoiserConfig
+
+Zoo = Callable[..., Any]
+IMAGES = FakeDenoiserConfig(shape=(3, 8, 8), bounded=True, classes=3)
+
+
+@pytest.fixture
+def fakes(tmp_path: Path) -> Iterator[Path]:
+    """``fake-points``, which decodes latents, and ``fake-images``, which denoises."""
+    write_fake_plugin(tmp_path / "site")
+    with installed(tmp_path / "site", names=["zoo-fake"]):
+        write_checkpoint_plugin(tmp_path / "site", "fake-points", Fake(FakeConfig()), FakeConfig(), Latent())
+        write_checkpoint_plugin(tmp_path / "site", "fake-images", FakeDenoiser(IMAGES), IMAGES, Ancestral(steps=5))
+    with installed(tmp_path / "site", names=["zoo-fake", "zoo-blobs"]):
+        yield tmp_path / "site"
+
+
+# The disk
+
+DISK = {
+    errno.ENOSPC: "free some space",
+    errno.EROFS: "read-only",
+    errno.EACCES: "permission is missing",
+    errno.EPERM: "permission is missing",
+    errno.ENOENT: "there is no such place",
+    errno.ENOTDIR: "a file stands where a folder is needed",
+    errno.EISDIR: "a folder has that name",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "ulimit -n",
+    errno.EIO: "the device reports a fault",
+    errno.EDOM: "check the disk and the permissions",
+}
+
+
+@pytest.mark.parametrize("number", DISK)
+def test_what_the_disk_refuses_has_the_hint_of_its_cause(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(ResourceError) as caught:
+        write_file(tmp_path / "x.png", b"")
+    assert DISK[number] in caught.value.hint
+    assert ("free some" in caught.value.hint) == (number == errno.ENOSPC)
+    assert os.strerror(number) in caught.value.what
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EROFS, errno.EACCES])
+def test_a_folder_in_which_no_file_can_be_made_is_found_out_before_anything_is_drawn(
+    number: int, zoo: Zoo, fakes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**options: object) -> None:  # as /proc and a read-only disk do, to root too
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("zoo_core.files.TemporaryFile", refuse)
+    monkeypatch.setattr("zoo_core.pretrained.Pretrained.sample", lambda *given, **options: pytest.fail("it was drawn"))
+    done = zoo("sample", "fake-images", "--out", "x.png")
+    assert done.code == 8
+    step = next_step(OSError(number, ""), "choose another --out")
+    assert done.err == f"zoo: error: cannot write x.png: {os.strerror(number)} -- {step}\n"
+
+
+def test_a_name_that_is_too_long_is_told_as_that(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match="File name too long -- choose a shorter name"):
+        check_folder(tmp_path / ("x" * 300 + ".png"))
+
+
+def test_checking_a_folder_leaves_nothing_in_it(tmp_path: Path) -> None:
+    check_folder(tmp_path / "new" / "x.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_there_is_replaced_with_a_word(zoo: Zoo, fakes: Path) -> None:
+    assert "replaced" not in zoo("sample", "fake-images", "-n", "1", "--out", "x.png").err
+    assert zoo("sample", "fake-images", "-n", "1", "--out", "x.png").err.startswith("zoo: x.png is there already, and will be replaced\n")
+    assert "x.png is there already" in zoo("figure", "fake-images", "forward", "-n", "1", "--out", "x.png").err
+    assert "replaced" not in zoo("sample", "fake-images", "-n", "1", "--out", "folder").err
+    assert "folder holds files already" in zoo("sample", "fake-images", "-n", "1", "--out", "folder").err
+
+
+# Other programs' words
+
+
+def test_commands_of_other_programs_lead_to_the_zoos(zoo: Zoo, fakes: Path) -> None:
+    done = zoo("generate", "fake-images")
+    assert (done.code, done.err) == (2, "zoo: error: unknown command 'generate' -- zoo sample NAME draws samples\n")
+    assert "zoo list --remote --search TEXT" in zoo("search", "cat").err
+    for wrong, hint in COMMANDS.items():
+        assert wrong not in _BUILT_IN
+        assert any(f"zoo {name}" in hint for name in (*_BUILT_IN, "--version", "--help")), hint
+
+
+def test_options_of_other_programs_lead_to_the_zoos(zoo: Zoo, fakes: Path) -> None:
+    assert zoo("sample", "fake-images", "--num-inference-steps", "3").err.endswith(" -- write --steps N\n")
+    assert zoo("sample", "fake-images", "--num_images", "3").err.endswith(" -- write -n N\n")
+    assert zoo("sample", "fake-images", "--sed", "3").err.endswith(" -- did you mean --seed?\n")
+    assert zoo("pull", "fake-images", "--num-inference-steps", "3").err.endswith(" -- see `zoo pull --help`\n")
+    assert "_ZOO_COMPLETE=bash_source zoo" in zoo("--install-completion").err
+    names = {name for target, _ in _BUILT_IN.values() for parameter in resolve(target).params for name in parameter.opts}
+    for wrong, (wanted, hint) in OPTIONS.items():
+        assert f"--{wrong}" not in {name for parameter in sample.params for name in parameter.opts}
+        assert hint
+        assert wanted in names or not wanted
+
+
+def test_steps_of_a_model_that_draws_in_one_pass_say_so(zoo: Zoo, fakes: Path) -> None:
+    done = zoo("sample", "fake-points", "--steps", "10")
+    assert done.err == ("zoo: error: sampler: latent draws in one pass and has no steps -- leave --steps out; its options: temperature\n")
+    assert done.code == 3
+
+
+def test_a_recipes_spelling_of_a_samplers_option_says_how_to_write_it_here(zoo: Zoo, fakes: Path) -> None:
+    done = zoo("sample", "fake-images", "-o", "sampler.method=midpoint", "-o", "sampler.eta=0.5")
+    assert done.err.endswith("unknown key 'sampler.method' -- it is an option of the sampler itself: write method=midpoint eta=0.5\n")
+    assert done.code == 3
+
+
+# Figures
+
+
+def test_a_figure_that_there_is_not_lists_those_of_this_checkpoint(zoo: Zoo, fakes: Path) -> None:
+    done = zoo("figure", "fake-images", "nope")
+    assert (done.code, done.err) == (
+        2,
+        "zoo: error: no such figure: 'nope' -- fake-images has forward, reverse, langevin, inpaint, interpolate, nearest\n",
+    )
+    assert "did you mean reverse?" in zoo("figure", "fake-images", "revers").err
+    assert "there are forward, reverse" in zoo("figure", "nothing-here", "nope").err
+
+
+def test_a_figure_that_a_model_cannot_have_lists_those_that_it_can(zoo: Zoo, fakes: Path) -> None:
+    done = zoo("figure", "fake-points", "reverse")
+    assert done.code == 9
+    assert "its family cannot denoise -- fake-points has " in done.err
+    assert "density" in done.err
+    assert "reverse," not in done.err
+
+
+@pytest.mark.parametrize("kind", ["forward", "reverse", "langevin", "inpaint", "interpolate"])
+def test_every_figure_that_is_listed_can_be_drawn(kind: str, zoo: Zoo, fakes: Path) -> None:
+    assert zoo("figure", "fake-images", kind, "-n", "1").code == 0
+
+
+# Completion
+
+
+@pytest.mark.parametrize(
+    ("words", "place", "expected"),
+    [
+        ("zoo sh", 1, "show"),
+        ("zoo show fake-p", 2, "fake-points"),
+        ("zoo sample fake-images --ste", 3, "--steps"),
+        ("zoo figure fake-images rev", 3, "reverse"),
+        ("zoo list samp", 2, "samplers"),
+    ],
+)
+def test_the_shell_completes_commands_checkpoints_options_and_kinds(words: str, place: int, expected: str, fakes: Path) -> None:
+    env = {**environment(fakes), "COMP_WORDS": words, "COMP_CWORD": str(place), "_ZOO_COMPLETE": "bash_complete"}
+    done = subprocess.run([sys.executable, "-m", "zoo_core.cli"], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [f"plain,{expected}"]
+    assert done.stderr == ""
+
+
+def test_the_script_for_a_shell_is_printed(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_ZOO_COMPLETE", "zsh_source")
+    done = zoo()
+    assert done.code == 0
+    assert "_ZOO_COMPLETE=zsh_complete" in done.out

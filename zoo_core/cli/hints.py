@@ -1,0 +1,69 @@
+"""Commands and options that users of other programs type, and what they are called here."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
+
+import click
+
+__all__ = ["COMMANDS", "OPTIONS", "option_hint"]
+
+_HUB = "zoo list --remote --search TEXT"
+
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("generate", "draw", "infer", "inference", "predict", "run", "inpaint"), "zoo sample NAME draws samples"),
+        **dict.fromkeys(("search", "find"), f"`zoo list` shows what is installed, `{_HUB}` searches the Hub"),
+        **dict.fromkeys(("ls", "models", "checkpoints"), f"`zoo list` shows what is installed, `{_HUB}` what is on the Hub"),
+        **dict.fromkeys(("samplers", "schedulers", "datasets", "metrics", "recipes", "families"), "zoo list KIND"),
+        **dict.fromkeys(("download", "fetch", "get"), "zoo pull NAME fetches a checkpoint"),
+        **dict.fromkeys(("install", "add", "uninstall"), "plugins are installed by pip; zoo pull NAME fetches a checkpoint"),
+        **dict.fromkeys(("info", "describe", "card", "inspect", "config"), "zoo show NAME"),
+        **dict.fromkeys(("eval", "test", "measure", "benchmark", "fid", "score"), "zoo evaluate NAME --metrics fd"),
+        **dict.fromkeys(("fit", "finetune", "fine-tune", "tune"), "zoo train FAMILY --data folder:PATH; --from NAME starts from it"),
+        **dict.fromkeys(("resume", "continue"), "the same `zoo train` command goes on with the run in its --out"),
+        **dict.fromkeys(("plot", "visualize", "vis", "show-samples"), "zoo figure NAME KIND"),
+        **dict.fromkeys(("upload", "push", "share"), "zoo publish RUN ORG/NAME"),
+        **dict.fromkeys(("check", "doctor"), "zoo plugins --check, or zoo verify NAME"),
+        **dict.fromkeys(("help", "man"), "zoo --help, or zoo COMMAND --help"),
+        **dict.fromkeys(("version",), "zoo --version"),
+    }
+)
+"""What to write instead of a command that there is not."""
+
+_COMPLETION = 'eval "$(_ZOO_COMPLETE=bash_source zoo)" switches it on; zsh_source and fish_source are for these shells'
+
+OPTIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(("num-inference-steps", "num-steps", "n-steps", "nfe", "sampling-steps", "timesteps"), ("--steps", "--steps N")),
+        **dict.fromkeys(
+            ("epochs", "num-epochs", "max-steps", "num-train-epochs", "iterations"), ("--steps", "--steps N, a step is a batch")
+        ),
+        **dict.fromkeys(("num-images", "num-samples", "n-samples", "num", "count", "samples"), ("-n", "-n N")),
+        **dict.fromkeys(("guidance-scale", "cfg", "cfg-scale", "scale"), ("--guidance", "--guidance SCALE, with --labels")),
+        **dict.fromkeys(("class", "classes", "class-labels", "label"), ("--labels", "--labels CLASS,...")),
+        **dict.fromkeys(("output", "output-dir", "outdir", "output-file", "save", "save-dir"), ("--out", "--out PATH")),
+        **dict.fromkeys(("dataset", "data-dir", "train-data-dir", "dataset-name"), ("--data", "--data folder:PATH, or --data NAME")),
+        **dict.fromkeys(("learning-rate",), ("--lr", "--lr RATE")),
+        **dict.fromkeys(("bs", "batch", "train-batch-size", "batchsize"), ("--batch-size", "--batch-size N")),
+        **dict.fromkeys(("cuda", "gpu", "gpus", "cpu"), ("--device", "--device cuda, or --device cpu")),
+        **dict.fromkeys(("fp16", "half", "bf16", "torch-dtype", "precision"), ("--dtype", "--dtype float16, or --dtype bfloat16")),
+        **dict.fromkeys(("mixed-precision", "amp"), ("--lr", "-o fit.precision=bf16")),
+        **dict.fromkeys(("resume-from", "resume-from-checkpoint"), ("--resume", "the same command goes on with the run in --out")),
+        **dict.fromkeys(("pretrained", "init", "init-from"), ("--from", "--from NAME")),
+        **dict.fromkeys(("solver", "method", "sampling-method"), ("--sampler", "--sampler NAME; `zoo list samplers`")),
+        **dict.fromkeys(("metric",), ("--metrics", "--metrics NAME,...")),
+        **dict.fromkeys(("install-completion", "show-completion"), ("", _COMPLETION)),
+    }
+)
+"""What to write instead of an option that there is not, where the command has the option that stands first."""
+
+
+def option_hint(error: click.NoSuchOption) -> str:
+    """The option that is meant, or the nearest ones; empty where nothing is like it."""
+    wanted, hint = OPTIONS.get(error.option_name.lstrip("-").replace("_", "-"), ("", ""))
+    own = {name for parameter in error.ctx.command.params for name in (*parameter.opts, *parameter.secondary_opts)} if error.ctx else set()
+    if hint and (not wanted or wanted in own):
+        return f"write {hint}" if wanted else hint
+    near = get_close_matches(error.option_name, own, n=2, cutoff=0.7)
+    return f"did you mean {' or '.join(near)}?" if near else ""
