@@ -1,6 +1,8 @@
 """Theorems about measuring a checkpoint's numbers again: they come out, without the data too, and what was edited does not."""
 
 import json
+import re
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,22 +11,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import zoo_core.evaluation.evaluate
+import zoo_core.evaluation.real
 import zoo_core.evaluation.rerun
+import zoo_core.hub
+from zoo_core.cache import is_offline
 from zoo_core.cli.verify import verify
 from zoo_core.config import encode
-from zoo_core.datasets import FolderConfig
-from zoo_core.errors import ConfigError, IntegrityError, NotFoundError, UnsafeContentError
+from zoo_core.datasets import FolderConfig, MNISTConfig, MoonsConfig
+from zoo_core.errors import ConfigError, IntegrityError, NotFoundError, UnsafeContentError, UsageError
+from zoo_core.evaluation.allowed import Allowed
 from zoo_core.evaluation.distances import frechet
 from zoo_core.evaluation.evaluate import evaluate, some_of
 from zoo_core.evaluation.records import keep
 from zoo_core.evaluation.references import REFERENCE, read_references, with_reference
-from zoo_core.evaluation.rerun import rerun
-from zoo_core.evaluation.spaces import Space
+from zoo_core.evaluation.rerun import Plan, rerun
+from zoo_core.evaluation.spaces import Space, space
 from zoo_core.evaluation.statistics import Moments
 from zoo_core.interfaces import Event
 from zoo_core.samplers import Ancestral
@@ -62,7 +68,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def folder(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A measured checkpoint: fd and precision by two samplers, with floors."""
     for module in (zoo_core.evaluation.evaluate, zoo_core.evaluation.rerun):
-        monkeypatch.setattr(module, "space", lambda name, device="cpu": JUDGE)
+        monkeypatch.setattr(module, "space", lambda name, device="cpu", fetch=True: JUDGE)
     monkeypatch.setattr(zoo_core.evaluation.evaluate, "space_for", lambda config, shape: "map")
     recipe = replace(
         NOISE,
@@ -77,8 +83,19 @@ def folder(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> I
         yield made
 
 
+def told(folder: Path) -> list[tuple[str, str]]:
+    """The data of the command line: a checkpoint in a folder is pinned by nobody, so it does not say itself where its data is."""
+    return [("folder", str(folder.parents[1] / "pictures" / "train"))]
+
+
 def states(folder: Path) -> list[tuple[str, str]]:
-    return sorted((again.record["metric"], again.state) for again in rerun(f"local:{folder}"))
+    return sorted((again.record["metric"], again.state) for again in rerun(f"local:{folder}", data=told(folder)))
+
+
+def command(folder: Path, *options: str) -> Result:
+    """``zoo verify --metrics`` of a folder, with its data."""
+    [(name, path)] = told(folder)
+    return CliRunner().invoke(verify, [f"local:{folder}", "--metrics", "--data", f"{name}:{path}", *options], catch_exceptions=False)
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -157,7 +174,7 @@ def test_an_edited_record_fails_alone(folder: Path, change: Callable[[dict[str, 
     edit(folder, change)
     assert states(folder) == sorted([("fd", "fail"), *ALL_PASS[1:]])
     with pytest.raises(IntegrityError, match=r"1 of 6 numbers do not come out again"):
-        CliRunner().invoke(verify, [f"local:{folder}", "--metrics"], catch_exceptions=False)
+        command(folder)
 
 
 def test_a_record_that_nobody_can_measure_does_not_hide_one_that_is_false(folder: Path) -> None:
@@ -171,7 +188,7 @@ def test_a_record_that_nobody_can_measure_does_not_hide_one_that_is_false(folder
         {**false, "metric": "kid", "options": 3},
     ]
     path.write_text(json.dumps({"metrics": [false, *beside]}))
-    found = {again.record["metric"]: (again.state, again.why) for again in rerun(f"local:{folder}")}
+    found = {again.record["metric"]: (again.state, again.why) for again in rerun(f"local:{folder}", data=told(folder))}
     assert {name: state for name, (state, _) in found.items()} == {"fd": "fail", "fid2": "absent", "precision": "fail", "kid": "fail"}
     assert "it was 1 +- " in found["fd"][1]
 
@@ -182,7 +199,7 @@ def test_carried_statistics_that_are_not_those_of_the_data_are_found_out_where_t
     other = Moments(DIM)
     other.add(torch.randn(120, DIM, generator=torch.Generator().manual_seed(7)))
     path.write_bytes(with_reference(path.read_bytes(), record, other))
-    found = [(again.state, again.why) for again in rerun(f"local:{folder}") if again.record["metric"] == "fd"]
+    found = [(again.state, again.why) for again in rerun(f"local:{folder}", data=told(folder)) if again.record["metric"] == "fd"]
     assert found == [("fail", "the statistics of the real samples in reference.safetensors are not theirs")] * 2
 
 
@@ -209,14 +226,13 @@ def test_a_little_off_is_drift_on_another_build_alone(folder: Path, monkeypatch:
     assert ("fd", "fail") in states(folder)
 
 
-def test_without_the_data_its_statistics_serve_the_distance(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PICTURES")
+def test_without_the_data_its_statistics_serve_the_distance(folder: Path, pictures: Path) -> None:
+    pictures.rename(pictures.parent / "elsewhere")
     assert states(folder) == sorted([*[("fd", "pass"), ("is", "pass")] * 2, *[("precision", "absent")] * 2])
-    told = CliRunner().invoke(verify, [f"local:{folder}", "--metrics"], catch_exceptions=False)
-    assert told.exit_code == 0
-    assert "absent   local:" in told.stdout
-    assert "$PICTURES/train needs the environment variable PICTURES" in told.stdout
-    assert "by the statistics that it carries, since $PICTURES/train needs" in told.stdout
+    shown = command(folder)
+    assert shown.exit_code == 0
+    assert "absent   local:" in shown.stdout
+    assert "by the statistics that it carries, since " in shown.stdout
     edit(folder, lambda record: record.update(value=record["value"] * 1.02))
     assert ("fd", "fail") in states(folder)
     (folder / REFERENCE).unlink()
@@ -225,7 +241,7 @@ def test_without_the_data_its_statistics_serve_the_distance(folder: Path, monkey
 
 def test_other_data_under_the_same_name_are_not_taken_for_them(folder: Path, pictures: Path) -> None:
     next((pictures / "train").iterdir()).unlink()
-    found = list(rerun(f"local:{folder}"))
+    found = list(rerun(f"local:{folder}", data=told(folder)))
     assert [again.why for again in found if again.state == "absent"] == [
         "the data of folder:$PICTURES/train here is not that which was measured"
     ] * 2
@@ -238,13 +254,126 @@ def test_a_checkpoint_without_numbers_says_so(folder: Path) -> None:
         list(rerun(f"local:{folder}"))
 
 
-def test_the_command_prints_a_line_a_number_or_json(folder: Path) -> None:
-    told = CliRunner().invoke(verify, [f"local:{folder}", "--metrics"], catch_exceptions=False)
-    assert len(told.stdout.splitlines()) == 6
-    assert told.stderr == "6 of 6 numbers were measured again\n"
-    assert all(line.startswith("pass ") and "map, folder:$PICTURES/train, ancestral: steps=" in line for line in told.stdout.splitlines())
-    found = json.loads(CliRunner().invoke(verify, [f"local:{folder}", "--metrics", "--json"]).stdout)
+def test_the_command_says_what_it_takes_and_prints_a_line_a_number_or_json(folder: Path) -> None:
+    shown = command(folder)
+    assert len(shown.stdout.splitlines()) == 6
+    first, second, last = shown.stderr.splitlines()
+    assert last == "6 of 6 numbers were measured again"
+    assert re.match(r"fd, precision, is: draws 50 samples by ancestral: steps=4, .*; at most about \d+ seconds; reads folder:/\S+", first)
+    assert "steps=8" in second
+    assert all(line.startswith("pass ") and "map, folder:$PICTURES/train, ancestral: steps=" in line for line in shown.stdout.splitlines())
+    found = json.loads(command(folder, "--json").stdout)
     assert [entry["state"] for entry in found] == ["pass"] * 6
+
+
+# What nothing pins
+
+
+def test_what_nothing_pins_does_not_say_where_data_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo_core.evaluation.real, "load_data", lambda config: pytest.fail(f"read {config}"))
+    found = list(rerun(f"local:{folder}"))
+    assert sorted((again.record["metric"], again.state) for again in found) == sorted(
+        [*[("fd", "pass"), ("is", "pass")] * 2, *[("precision", "absent")] * 2]
+    )
+    [why] = {again.why for again in found if again.state == "absent"}
+    assert why == "nothing pins where the data folder is, so it is read only where the command line says: --data folder:PATH"
+
+
+def test_what_nothing_pins_makes_no_folder_and_fetches_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked the network"))
+    root = tmp_path / "made"
+    edit(folder, lambda record: record["data"].update(config={"name": "mnist", "root": str(root), "download": True}))
+    (folder / REFERENCE).unlink()
+    for place in (None, str(root)):
+        [state] = {again.state for again in rerun(f"local:{folder}", data_root=place) if again.record["data"]["config"]["name"] == "mnist"}
+        assert state == "absent"
+    assert not root.exists()
+
+
+def test_features_that_would_have_to_be_fetched_are_absent(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo_core.evaluation.rerun, "space", space)
+    monkeypatch.setattr(zoo_core.hub, "fetch", lambda reference: pytest.fail(f"fetched {reference}"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    for name in ("timm:test_resnet", "somebody/something", "local:/etc", "inception"):
+        monkeypatch.setenv("TORCH_HOME", str(folder))
+        edit(folder, lambda record, name=name: record["features"].update(name=name))  # type: ignore[misc]  # a name for each
+        found = [again for again in rerun(f"local:{folder}", data=told(folder)) if again.record["features"]["name"] == name]
+        assert [again.state for again in found] == ["absent"], name
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda record: record["n"].update(drawn=10**6), "samples are none that can be drawn"),
+        (lambda record: record["sampler"].update(steps=10**5), "an option of 100,000, more than the 10,000"),
+        (lambda record: record.update(nfe=10**6), "1000000 evaluations, more than the 10,000"),
+        (lambda record: record.update(sampler={"name": "langevin", "steps": 9000, "steps_per_level": 9000}), "more than 4 evaluations"),
+        (lambda record: record["data"].pop("digest"), "does not say which data"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_nothing_pins_asks_for_no_more_than_is_tried(folder: Path, change: Callable[[dict[str, Any]], Any], why: str) -> None:
+    edit(folder, change)
+    failed = [again.why for again in rerun(f"local:{folder}", data=told(folder)) if again.state == "fail"]
+    assert [why in text for text in failed] == [True], failed
+
+
+def test_a_plan_comes_before_anything_is_read_or_many_samples_are_drawn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[object] = []
+    load_data = zoo_core.evaluation.real.load_data
+    monkeypatch.setattr(zoo_core.evaluation.real, "load_data", lambda config: (events.append("read"), load_data(config))[1])
+    list(rerun(f"local:{folder}", data=told(folder), on_plan=events.append, on_batch=lambda n: events.append("drawn")))
+    plans = [event for event in events if isinstance(event, Plan)]
+    assert events[:2] == plans
+    assert [(plan.metrics, plan.drawn) for plan in plans] == [(("fd", "precision", "is"), 50)] * 2
+    assert all(plan.seconds is not None and 0 < plan.seconds < 60 for plan in plans)
+    assert plans[0].reads == (f"folder:{told(folder)[0][1]}",)
+
+
+MNIST: dict[str, Any] = {"name": "mnist", "root": "$ZOO_DATA", "split": "test", "download": True}
+
+
+def test_the_records_of_a_pinned_checkpoint_say_where_its_data_is_and_fetch_none() -> None:
+    [config] = Allowed(pinned=True).configs(MNIST)
+    assert config == MNISTConfig(split="test")
+    for pinned in (True, False):
+        [config] = Allowed(pinned=pinned, root="/mine").configs(MNIST)
+        assert config == MNISTConfig(root="/mine", split="test")
+
+
+@pytest.mark.parametrize(
+    ("plain", "why"),
+    [
+        (MNIST, "mnist .*--data-root DIR"),
+        ({"name": "mnist", "root": "here"}, "--data-root DIR"),
+        ({"name": "folder", "path": "cats"}, "--data folder:PATH"),
+        ({"name": "moons", "count": 10**7}, "10,000,000 samples of moons"),
+    ],
+)
+def test_a_record_that_nothing_pins_may_not_say_it(plain: dict[str, Any], why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        list(Allowed(pinned=False).configs(plain))
+    assert list(Allowed(pinned=True).configs(plain))
+
+
+def test_folders_of_the_command_line_are_tried_for_the_set_of_that_name_alone() -> None:
+    allowed = Allowed(pinned=False, data=[("folder", "/a"), ("mnist", "/b"), ("folder", "/c")])
+    found = list(allowed.configs({"name": "folder", "path": "$HOME/.ssh", "size": 8}))
+    assert found == [FolderConfig(path="/a", size=8), FolderConfig(path="/c", size=8)]
+    assert list(allowed.configs({"name": "moons"})) == [MoonsConfig()]
+
+
+def test_the_command_asks_no_network_and_leaves_the_environment_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    seen: list[bool] = []
+    monkeypatch.setattr(zoo_core.evaluation.rerun, "rerun", lambda *_, **__: seen.append(is_offline()) or [])
+    command(folder)
+    assert seen == [True]
+    assert not is_offline()
+    with pytest.raises(NotFoundError, match=r"somebody/something@main is not here"):
+        CliRunner().invoke(verify, ["somebody/something@main", "--metrics"], catch_exceptions=False)
+    with pytest.raises(UsageError, match=r"are for --metrics"):
+        CliRunner().invoke(verify, [f"local:{folder}", "--data-root", "x"], catch_exceptions=False)
 
 
 # Reference statistics

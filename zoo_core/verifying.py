@@ -12,7 +12,7 @@ from zoo_core.hub import check_content, places, unpinned_in_cache
 from zoo_core.registry import Claim, Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec
 
-__all__ = ["State", "Verdict", "verdicts", "verify"]
+__all__ = ["State", "Verdict", "here", "verdicts", "verify"]
 
 State = Literal["ok", "missing", "differs", "unsafe", "unreadable"]
 
@@ -48,15 +48,25 @@ def verdicts(*references: "str | os.PathLike[str]") -> Iterator[Verdict]:
     for reference in map(parse_reference, references):
         if reference.kind == "local":
             raise UsageError(f"nothing pins {reference}", "`zoo pull PATH` reads and checks the files of a folder")
-        found = _registered(reference) if reference.kind == "name" else _hosted(reference)
-        if not found:
-            raise NotFoundError(f"{reference} is not here", f"`zoo pull {reference}` fetches it")
-        yield from _verdicts(found)
+        yield from _verdicts(here(reference))
     if not references:
         for claims in registry().claims(CheckpointSpec).values():
             for claim in claims:
                 name = claim.spec.name if len(claims) == 1 else claim.name
                 yield from _verdicts(places(Reference(kind="name", name=name), claim))
+
+
+def here(reference: Reference) -> list[Files]:
+    """The files of a checkpoint in every place here, asking no network.
+
+    Raises:
+        UnknownNameError, NameConflictError: no installed plugin, or several, have a checkpoint of that name.
+        NotFoundError: it is not here.
+    """
+    found = _registered(reference) if reference.kind == "name" else _hosted(reference)
+    if not found:
+        raise NotFoundError(f"{reference} is not here", f"`zoo pull {reference}` fetches it")
+    return found
 
 
 def _registered(reference: Reference) -> list[Files]:

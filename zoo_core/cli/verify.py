@@ -1,19 +1,23 @@
 """``zoo verify``."""
 
+import os
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo_core.cli.console import echo_json, inert, say
-from zoo_core.cli.options import REFERENCE
+from zoo_core.cli.options import REFERENCE, data_name
 from zoo_core.errors import IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError, ZooError
 from zoo_core.numbers_table import PLAIN, relation, sampler_of
-from zoo_core.verifying import State, verdicts
+from zoo_core.registry import parse_reference
+from zoo_core.verifying import State, here, verdicts
 
 if TYPE_CHECKING:
-    from zoo_core.evaluation.rerun import Rerun
+    from zoo_core.evaluation.rerun import Plan, Rerun
 
 __all__ = ["verify"]
 
@@ -31,12 +35,19 @@ _ERRORS: dict[State, tuple[type[ZooError], str, str]] = {
 @click.option("--all", "all_", is_flag=True, help="Every registered checkpoint that is here, which is also what no REFERENCE means.")
 @click.option("--quick", is_flag=True, help="Draw the golden samples of each REFERENCE again, and compare.")
 @click.option("--metrics", is_flag=True, help="Measure the numbers of each REFERENCE again, by their own records, and compare.")
+@click.option(
+    "--data", "data", multiple=True, metavar="NAME:PATH", help="With --metrics: where data is, such as folder:PATH; may be repeated."
+)
+@click.option("--data-root", metavar="DIR", help="With --metrics: where the files of mnist, cifar10, ... are.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def verify(references: tuple[str, ...], all_: bool, quick: bool, metrics: bool, as_json: bool) -> None:
+def verify(
+    references: tuple[str, ...], all_: bool, quick: bool, metrics: bool, data: tuple[str, ...], data_root: str | None, as_json: bool
+) -> None:
     """Compare what lies here, in packages and in the Hugging Face cache, with the pins. Asks no network.
 
     With --quick or --metrics it draws the golden samples, or measures the numbers of the card, again instead; one line a number: pass,
-    drift (a little off, on another build than measured it), fail, or absent, where the data or the features are not here.
+    drift (a little off, on another build than measured it), fail, or absent, where the data or the features are not here. Of what nothing
+    pins, data is read only where --data and --data-root say. What will be read, and for how long, is said first.
 
     One line a file: ok, missing, differs, unreadable, or unsafe for what must not be opened. The exit code is 5 if any differs, 7
     if any is unsafe, 8 if any is unreadable, and 4 if any is missing.
@@ -48,7 +59,11 @@ def verify(references: tuple[str, ...], all_: bool, quick: bool, metrics: bool, 
       zoo verify --all --json
       zoo verify ddpm-afhq-cat --quick
       zoo verify classifier-mnist --metrics
+      zoo verify local:runs/digits --metrics --data-root data
+      zoo verify ORG/NAME --metrics --data folder:cats/train
     """
+    if not metrics and (data or data_root is not None):
+        raise UsageError("--data and --data-root are for --metrics", "zoo verify NAME --metrics --data-root DIR")
     if references and all_:
         raise UsageError("--all stands for every checkpoint, and others were named too", "leave one of them out")
     if quick or metrics:
@@ -56,10 +71,12 @@ def verify(references: tuple[str, ...], all_: bool, quick: bool, metrics: bool, 
             raise UsageError("--quick and --metrics need a REFERENCE", "zoo verify NAME --quick")
         if quick and metrics and as_json:
             raise UsageError("--quick and --metrics would print two JSON documents", "ask for one after the other")
-        if quick:
-            _redraw(references, as_json)
-        if metrics:
-            _remeasure(references, as_json)
+        where = {"data": [_place(text) for text in data], "data_root": data_root}
+        with _offline(references):
+            if quick:
+                _redraw(references, as_json)
+            if metrics:
+                _remeasure(references, as_json, **where)
         return
     found = []
     for verdict in verdicts(*references):
@@ -77,6 +94,35 @@ def verify(references: tuple[str, ...], all_: bool, quick: bool, metrics: bool, 
         say("zoo: no registered checkpoint is here -- `zoo verify ORG/NAME` verifies others")
 
 
+@contextmanager
+def _offline(references: tuple[str, ...]) -> Iterator[None]:
+    """Nothing is fetched meanwhile, neither by the zoo nor by the Hub's client.
+
+    Raises:
+        NotFoundError: one of the checkpoints is not here.
+    """
+    for reference in map(parse_reference, references):
+        if reference.kind != "local":
+            here(reference)
+    before = os.environ.get("HF_HUB_OFFLINE")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HF_HUB_OFFLINE"]
+        else:
+            os.environ["HF_HUB_OFFLINE"] = before
+
+
+def _place(text: str) -> tuple[str, str]:
+    """The name of a data set, and its path."""
+    name, path = data_name(text)
+    if not path:
+        raise UsageError(f"--data {text!r} names no path", "write it as --data folder:PATH; --data-root DIR is for mnist, cifar10, ...")
+    return name, path
+
+
 def _redraw(references: tuple[str, ...], as_json: bool) -> None:
     from zoo_core.evaluation.golden import check_golden
 
@@ -91,14 +137,14 @@ def _redraw(references: tuple[str, ...], as_json: bool) -> None:
         raise IntegrityError("the golden samples cannot be drawn again", "weights, sampler or arithmetic are not what they were")
 
 
-def _remeasure(references: tuple[str, ...], as_json: bool) -> None:
+def _remeasure(references: tuple[str, ...], as_json: bool, **where: Any) -> None:
     from zoo_core.cli.progress import Images
     from zoo_core.evaluation.rerun import rerun
 
     found = []
     with Images() as progress:
         for reference in references:
-            for again in rerun(reference, on_batch=progress):
+            for again in rerun(reference, on_batch=progress, on_plan=lambda plan: say(inert(_planned(plan))), **where):
                 found.append((reference, again))
                 if not as_json:
                     progress.write(inert(f"{again.state:8} {reference} {_described(again)}"))
@@ -111,6 +157,20 @@ def _remeasure(references: tuple[str, ...], as_json: bool) -> None:
         raise IntegrityError(
             f"{failed} of {len(found)} numbers do not come out again", "weights, samples, metric or record are not what they were"
         )
+
+
+def _planned(plan: "Plan") -> str:
+    draws = f"draws {plan.drawn:,} samples by {plan.by}" if plan.drawn else ""
+    time = f"at most about {_time(plan.seconds)}" if plan.seconds is not None else ""
+    told = [draws, time, f"reads {' and '.join(plan.reads)}" if plan.reads else ""]
+    return f"{', '.join(plan.metrics)}: {'; '.join(filter(None, told)) or 'reads nothing'}"
+
+
+def _time(seconds: float) -> str:
+    for size, unit in ((3600, "hours"), (60, "minutes")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{max(seconds, 1):.0f} seconds"
 
 
 def _described(again: "Rerun") -> str:

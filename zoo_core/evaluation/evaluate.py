@@ -54,12 +54,15 @@ def metric(name: str, options: Mapping[str, Any] | None = None) -> Metric | Data
 def data_of(files: Files, changes: Sequence[str] = ()) -> DatasetConfig:
     """The data that a checkpoint was trained on, as its training record says, with ``changes`` such as ``split=test``.
 
+    A record that asks for a download is not obeyed: that is the user's word, among the changes.
+
     Raises:
         ConfigError: it has no record, or one without data, or there is no such thing to change.
     """
     if TRAINING in files.names:
         plain = files.json(TRAINING).get("recipe", {}).get("data")
         if isinstance(plain, dict):
+            plain = {**plain, "download": False} if "download" in plain else plain
             return decode(DatasetConfig, apply_overrides(plain, changes), f"{TRAINING}: data", prefer=files.dist)
     raise ConfigError(f"{files.name} does not say what data it was trained on", "pass --data")
 
@@ -217,8 +220,12 @@ def _options(each: Metric | DataMetric) -> Record:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def evaluations(model: Pretrained, sampler: Sampler, scheduler: Scheduler | None = None) -> int:
-    """How often the sampler calls the net for a sample (NFE), found by drawing one."""
+def evaluations(model: Pretrained, sampler: Sampler, scheduler: Scheduler | None = None, *, most: int | None = None) -> int:
+    """How often the sampler calls the net for a sample (NFE), found by drawing one.
+
+    Raises:
+        ConfigError: more often than ``most``; it is stopped there.
+    """
     net, calls = model.model, 0
     name = "denoise" if sampler.requires == "denoise" else "decode"
     original = getattr(net, name)
@@ -226,6 +233,8 @@ def evaluations(model: Pretrained, sampler: Sampler, scheduler: Scheduler | None
     def counting(*arguments: Any, **options: Any) -> Any:
         nonlocal calls
         calls += 1
+        if most is not None and calls > most:
+            raise ConfigError(f"its sampler takes more than {most:,} evaluations", "look at its options")
         return original(*arguments, **options)
 
     net.__dict__[name] = counting

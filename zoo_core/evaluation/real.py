@@ -23,14 +23,18 @@ class Real:
         shape: that its samples must have, (*event.shape).
         data: the samples, where they are in memory already.
         digest: of samples that are not there.
+        told: the config by which records call the data, where it is read from another place; ``config`` itself when None.
 
     Attributes:
         moments: of all samples, by the digest of the feature space: what is known of them without reading them.
         carried: moments that somebody says they have, which whoever reads them must find.
     """
 
-    def __init__(self, config: DatasetConfig, shape: Sequence[int], *, data: Data | None = None, digest: str = "") -> None:
+    def __init__(
+        self, config: DatasetConfig, shape: Sequence[int], *, data: Data | None = None, digest: str = "", told: DatasetConfig | None = None
+    ) -> None:
         self.config, self.shape, self._digest = config, tuple(shape), digest
+        self.told = config if told is None else told
         self.moments: dict[str, Moments] = {}
         self.carried: Moments | None = None
         if data is not None:
@@ -53,14 +57,14 @@ class Real:
     @property
     def dataset(self) -> str:
         """What it is called: the name of the data set; of a folder in a variable's place, that too: ``folder:$AFHQ/train``."""
-        name = registry().name_of("dataset", type(self.config))
-        public = isinstance(self.config, FolderConfig) and self.config.path.startswith("$")
-        return f"{name}:{self.config.path}" if public and isinstance(self.config, FolderConfig) else name
+        name = registry().name_of("dataset", type(self.told))
+        public = isinstance(self.told, FolderConfig) and self.told.path.startswith("$")
+        return f"{name}:{self.told.path}" if public and isinstance(self.told, FolderConfig) else name
 
     @property
     def facts(self) -> Mapping[str, Any]:
         """What a record says of it."""
-        split = getattr(self.config, "split", "")
+        split = getattr(self.told, "split", "")
         digest = self.data.digest if "data" in self.__dict__ else self._digest
-        data = {"config": encode(self.config), **({"digest": digest} if digest else {})}
+        data = {"config": encode(self.told), **({"digest": digest} if digest else {})}
         return {"dataset": self.dataset, **({"split": split} if split else {}), "data": data}

@@ -1,7 +1,8 @@
 """Whether the numbers of a checkpoint come out again, each by the recipe that its own record holds."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
@@ -9,7 +10,8 @@ from typing import Any, Literal
 from zoo_core.catalogue import as_sampler, as_scheduler
 from zoo_core.config import decode, encode
 from zoo_core.errors import ConfigError, NotFoundError, UnknownNameError, UsageError, ZooError
-from zoo_core.evaluation.evaluate import Evaluation, metric
+from zoo_core.evaluation.allowed import Allowed
+from zoo_core.evaluation.evaluate import Evaluation, evaluations, metric
 from zoo_core.evaluation.gathering import OnBatch
 from zoo_core.evaluation.metrics import DataMetric, Metric
 from zoo_core.evaluation.real import Real
@@ -19,17 +21,37 @@ from zoo_core.hub import WEIGHTS
 from zoo_core.interfaces import DatasetConfig
 from zoo_core.loading import load
 from zoo_core.machine import build
+from zoo_core.markdown import describe
 from zoo_core.numbers import METRICS, numbers
+from zoo_core.registry import registry
 from zoo_core.training.processes import Processes
 
-__all__ = ["Rerun", "rerun"]
+__all__ = ["Plan", "Rerun", "rerun"]
 
 # A number comes out again if it is within a thousandth, or within a tenth of its standard error: convolutions sum in another order at
 # another batch size. On another build it may be twice the standard error away, two hundredths where none is known, and is said to drift.
 PASS, PASS_STDERRS, DRIFT, DRIFT_STDERRS = 1e-3, 0.1, 0.02, 2.0
-MOST = 10**7  # samples
 
 State = Literal["pass", "drift", "fail", "absent"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What it takes to measure some numbers again.
+
+    Args:
+        metrics: their names.
+        drawn: how many samples will be drawn; 0 for none.
+        by: the sampler, in words.
+        reads: the data that is looked for, by its name and place; empty for none.
+        seconds: at most about how long drawing takes, by the time of one sample; None where it is not known.
+    """
+
+    metrics: tuple[str, ...]
+    drawn: int = 0
+    by: str = ""
+    reads: tuple[str, ...] = ()
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +72,29 @@ class Rerun:
     why: str = ""
 
 
-def rerun(reference: str, *, device: str | None = None, batch_size: int = 64, on_batch: OnBatch = lambda n: None) -> Iterator[Rerun]:
-    """Measures the numbers of a checkpoint again.
+def rerun(
+    reference: str,
+    *,
+    data: Sequence[tuple[str, str]] = (),
+    data_root: str | None = None,
+    device: str | None = None,
+    batch_size: int = 64,
+    on_batch: OnBatch = lambda n: None,
+    on_plan: Callable[[Plan], None] = lambda plan: None,
+) -> Iterator[Rerun]:
+    """Measures the numbers of a checkpoint again. Nothing is fetched.
+
+    The data of a pinned checkpoint is where its records say, or where ``data`` and ``data_root`` do. Where nothing pins the records, those
+    two alone say it, and what the records ask for is bounded: see :class:`zoo_core.evaluation.allowed.Allowed`.
 
     Args:
         reference: of the checkpoint.
+        data: names of data sets and their paths, such as ``[("folder", "/data/cats")]``.
+        data_root: where the files of mnist, cifar10, ... are.
         device: such as ``cuda``; the first accelerator, or the CPU, when None.
         batch_size: samples at once; changes speed and memory.
         on_batch: sees the number of samples after each batch.
+        on_plan: sees what will be read and drawn, before it is.
 
     Raises:
         NotFoundError: it has no metrics.json.
@@ -68,10 +105,15 @@ def rerun(reference: str, *, device: str | None = None, batch_size: int = 64, on
     model = load(reference, device=processes.device)
     if METRICS not in model.files.names:
         raise NotFoundError(f"{reference} has no {METRICS}", "`zoo evaluate` measures it")
-    again = _Again(Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch))
+    allowed = Allowed(pinned=METRICS in (model.files.pins or {}), root=data_root, data=data)
+    again = _Again(Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch), allowed)
     records = sorted(numbers(model.files.json(METRICS)), key=_samples)
-    for _, same in groupby(records, key=_samples):
-        yield from again.all(list(same))
+    groups = [list(same) for _, same in groupby(records, key=_samples)]
+    for same in groups:
+        if plan := again.plan(same):
+            on_plan(plan)
+    for same in groups:
+        yield from again.all(same)
 
 
 def _samples(record: Mapping[str, Any]) -> str:
@@ -90,10 +132,43 @@ class _Absent(Exception):
 class _Again:
     """Measures records of one checkpoint again."""
 
-    def __init__(self, evaluation: Evaluation) -> None:
-        self.evaluation = evaluation
+    def __init__(self, evaluation: Evaluation, allowed: Allowed) -> None:
+        self.evaluation, self.allowed = evaluation, allowed
+        self._affordable: set[str] = set()
         self._weights = evaluation.model.files.digest(WEIGHTS)
         self._real: dict[str, tuple[Real, str]] = {}
+
+    def plan(self, records: Sequence[Mapping[str, Any]]) -> Plan | None:
+        """What measuring records of the same samples again takes; None where it is refused, as :meth:`all` will say."""
+        first = records[0]
+        try:
+            self.allowed.check(first)
+            reads = tuple(_place(config) for config in self._configs(first["data"]["config"]))
+            metrics = tuple(str(record["metric"]) for record in records)
+            if "drawn" not in first["n"]:
+                return Plan(metrics=metrics, reads=reads)
+            n, sampler = self.allowed.count(first["n"]["drawn"]), as_sampler(_object(first["sampler"]))
+            started = time.perf_counter()
+            self._evaluations(first)
+            seconds = n * (time.perf_counter() - started)
+            return Plan(metrics=metrics, drawn=n, by=describe(encode(sampler)), reads=reads, seconds=seconds)
+        except (ZooError, KeyError, TypeError, AttributeError, ValueError):
+            return None
+
+    def _configs(self, plain: Mapping[str, Any]) -> list[DatasetConfig]:
+        try:
+            return list(self.allowed.configs(plain))
+        except ConfigError:
+            return []
+
+    def _evaluations(self, record: Mapping[str, Any]) -> None:
+        """Raises ConfigError where a sampler takes more evaluations than its record says, before many samples are drawn."""
+        key = json.dumps([record["sampler"], record.get("scheduler"), record["nfe"]], sort_keys=True)
+        if key in self._affordable:
+            return
+        scheduler = as_scheduler(_object(record["scheduler"])) if "scheduler" in record else None
+        evaluations(self.evaluation.model, as_sampler(_object(record["sampler"])), scheduler, most=record["nfe"])
+        self._affordable.add(key)
 
     def all(self, records: Sequence[Mapping[str, Any]]) -> list[Rerun]:
         """Records of the same samples: together, or each for itself where one of them would spoil it for the others."""
@@ -111,7 +186,10 @@ class _Again:
         first = records[0]
         if any(record["weights"] != self._weights for record in records):
             raise ConfigError("it was measured with other weights")
+        self.allowed.check(first)
         made = {str(place): _metric(record) for place, record in enumerate(records)}
+        if not first["data"].get("digest") and any(isinstance(each, DataMetric) or each.real for each in made.values()):
+            raise ConfigError("it does not say which data it was measured on")
         real, missing = self._data(first)
         lacking = {place for place, each in made.items() if missing and _needs(each, first, real)}
         there = {place: each for place, each in made.items() if place not in lacking}
@@ -119,13 +197,14 @@ class _Again:
         on_samples = {place: each for place, each in there.items() if isinstance(each, Metric)}
         found = list(self.evaluation.of_data(on_data, real, n=first["n"]["real"])) if on_data else []
         if on_samples:
+            self._evaluations(first)
             found += self.evaluation.of_samples(
                 on_samples,
                 real,
                 features=_installed(first["features"]),
                 samplers=[_object(first["sampler"])],
                 scheduler=_object(first["scheduler"]) if "scheduler" in first else None,
-                n=_count(first["n"]["drawn"]),
+                n=self.allowed.count(first["n"]["drawn"]),
                 seed=first["seed"],
                 floors=not missing and any("floor" in record or "harms" in record for record in records),
             )
@@ -137,28 +216,35 @@ class _Again:
         data = record["data"]
         key = json.dumps([data, record.get("features")], sort_keys=True)
         if key not in self._real:
-            self._real[key] = self._found(decode(DatasetConfig, data["config"], "data"), data.get("digest", ""), record)
+            self._real[key] = self._found(data["config"], data.get("digest", ""), record)
         return self._real[key]
 
-    def _found(self, config: DatasetConfig, digest: str, record: Mapping[str, Any]) -> tuple[Real, str]:
+    def _found(self, plain: Mapping[str, Any], digest: str, record: Mapping[str, Any]) -> tuple[Real, str]:
         files, shape = self.evaluation.model.files, self.evaluation.model.event.shape
-        if "real" in record["n"] and not digest:
-            raise ConfigError("it does not say which data it was measured on")
-        real, carried = Real(config, shape), None
+        told = decode(DatasetConfig, plain, "data")
+        carried, why = None, ""
         if REFERENCE in files.names and "features" in record:
             carried = read_references(files.read(REFERENCE)).get(reference_key(record["features"], {"digest": digest}))
+        if not digest:
+            return Real(told, shape, told=told), ""
         try:
-            if not digest:
-                return real, ""
-            if real.data.digest == digest:
-                real.carried = carried
-                return real, ""
-            why = f"the data of {real.dataset} here is not that which was measured"
+            for config in self.allowed.configs(plain):
+                real = Real(config, shape, told=told)
+                if real.data.digest == digest:
+                    real.carried = carried
+                    return real, ""
+                why = f"the data of {real.dataset} here is not that which was measured"
         except ConfigError as error:
             why = error.what
-        real = Real(config, shape, digest=digest)
+        real = Real(told, shape, digest=digest)
         real.moments = {record["features"]["digest"]: carried} if carried is not None else {}
         return real, why
+
+
+def _place(config: DatasetConfig) -> str:
+    """The name of a data set, and where it is looked for."""
+    name = registry().name_of("dataset", type(config))
+    return ":".join(filter(None, [name, str(getattr(config, "path", "") or getattr(config, "root", ""))]))
 
 
 def _metric(record: Mapping[str, Any]) -> Metric | DataMetric:
@@ -171,12 +257,6 @@ def _metric(record: Mapping[str, Any]) -> Metric | DataMetric:
 def _object(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise TypeError(f"{str(value)[:40]} is no object")
-    return value
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or not 2 <= value <= MOST:
-        raise ValueError(f"{str(value)[:40]} samples are none that can be drawn")
     return value
 
 
@@ -195,7 +275,7 @@ def _installed(features: Mapping[str, Any]) -> str:
     """
     name = str(features["name"])
     try:
-        digest = space(name).digest
+        digest = space(name, fetch=False).digest
     except (NotFoundError, UnknownNameError, UsageError) as error:
         raise _Absent(error.what) from error
     if digest != features["digest"]:
