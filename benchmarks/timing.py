@@ -1,11 +1,12 @@
 """Ratios of interleaved timings: the machine's moods fall on both sides alike."""
 
+import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Ratio", "compare"]
+__all__ = ["Ratio", "compare", "machine"]
 
 LEAST = 0.05
 
@@ -20,6 +21,18 @@ class Ratio:
     floor: float
     ratio: float
     budget: float
+
+
+def machine() -> str:
+    """The processor with its threads, vector instructions and bfloat16, and the versions: no time means anything without them."""
+    import torch
+
+    from zoo_core.machine import processor
+    from zoo_core.precision import is_native
+
+    bfloat16 = "native" if is_native("bfloat16") else "emulated"
+    capability = f"{torch.backends.cpu.get_cpu_capability()}, bfloat16 {bfloat16}"
+    return f"{processor(torch.device('cpu'))}, {capability}; torch {torch.__version__}, Python {platform.python_version()}"
 
 
 def compare(

@@ -326,9 +326,9 @@ def test_a_report_tells_speed_time_left_and_memory(tmp_path: Path) -> None:
 def test_in_a_pipe_the_last_step_is_a_line_with_losses_speed_time_left_and_memory(capsys: pytest.CaptureFixture[str]) -> None:
     with _Progress() as progress:
         logs = {"loss.critic": 0.5, "loss.generator": 1.25, "gradient.critic": 3.0}
-        progress(Report(step=10, steps=20, logs=logs, speed=1234.5, seconds_left=3725.0, memory=1_500_000_000))
-        progress(Report(step=20, steps=20, logs=logs, speed=1234.5, seconds_left=0.0, memory=1_500_000_000))
-    assert capsys.readouterr().err == "step 20/20  critic 0.5  generator 1.25  1,234 img/s  0:00 left  1.5 GB\n"
+        progress(Report(step=10, steps=20, logs=logs, speed=1234.5, seconds_left=3725.0, memory=1_500_000_000, precision="bf16"))
+        progress(Report(step=20, steps=20, logs=logs, speed=1234.5, seconds_left=0.0, memory=1_500_000_000, precision="bf16"))
+    assert capsys.readouterr().err == "step 20/20  critic 0.5  generator 1.25  1,234 img/s in bf16  0:00 left  1.5 GB\n"
 
 
 def test_memory_does_not_grow_over_two_thousand_steps(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from operator import index
 from typing import TYPE_CHECKING, SupportsIndex, cast
 
 from zoo_core.errors import UsageError
+from zoo_core.precision import DTYPES, auto_precision
 
 if TYPE_CHECKING:
     import torch
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from zoo_core.interfaces import Event
 
 __all__ = ["classes_of", "dtype_of", "floats", "level", "whole", "within"]
-
-_DTYPES = ("float32", "bfloat16", "float16")
 
 
 def whole(name: str, value: object, low: int = 0, high: int = 2**64 - 1) -> int:
@@ -114,16 +113,18 @@ def level(sigma: object, n: int) -> "Tensor":
     return level.expand(n)
 
 
-def dtype_of(dtype: "torch.dtype | str") -> "torch.dtype":
-    """What a net computes in: float32, bfloat16 or float16, or their names.
+def dtype_of(dtype: "torch.dtype | str", device: "torch.device | str" = "cpu") -> "torch.dtype":
+    """The dtype that a net computes in: float32, bfloat16 or float16, or one of their names; ``auto`` is by the hardware of the device.
 
     Raises:
-        UsageError: it is none of these.
+        UsageError: if dtype is something else.
     """
     import torch
 
     name = str(dtype).removeprefix("torch.")
-    if name not in _DTYPES:
-        raise UsageError(f"dtype must be one of {', '.join(_DTYPES)}, not {dtype}")
+    if name == "auto":
+        name = DTYPES[auto_precision(device)]
+    if name not in DTYPES.values():
+        raise UsageError(f"dtype must be one of {', '.join(DTYPES.values())} or auto, not {dtype}")
     found: torch.dtype = getattr(torch, name)
     return found

@@ -23,10 +23,11 @@ def load(
         reference: ``NAME``, ``DIST:NAME``, the path of a folder (of a checkpoint or of a training run), or ``ORG/REPO[@REVISION]`` on the
             Hub. A folder that exists goes before a repository of that name; ``local:PATH`` is always the folder.
         device: such as ``cuda``; the CPU when None.
-        dtype: what the net computes in: float32 (when None), bfloat16 or float16. Samples and noise stay float32.
+        dtype: the dtype that the net computes in: float32 (when None), bfloat16 or float16; ``auto`` is bfloat16 where the device
+            computes it natively, and float32 elsewhere. Samples and noise stay float32.
 
     Raises:
-        UsageError: the reference, device or dtype is none.
+        UsageError: if reference, device or dtype is not valid.
         ConfigError: the config is wrong.
         UnknownNameError: no installed plugin has that checkpoint, or its family.
         IntegrityError: a file is not what is pinned.

@@ -37,6 +37,7 @@ from zoo_core.interfaces import (
     Scheduler,
 )
 from zoo_core.interpolation import mix
+from zoo_core.precision import warn_if_emulated
 from zoo_core.rng import ImageRng, Stream
 from zoo_core.samplers import Guided, Inpainted, resampled
 from zoo_core.specs import ModelSpec
@@ -106,15 +107,17 @@ class Pretrained:
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None) -> Self:
         """Moves the model to a device, and makes its net compute in float32, bfloat16 or float16; returns itself.
 
-        Weights, noise and samples stay float32: in the narrower types the net runs under autocast.
+        Weights, noise and samples stay float32: in the narrower types the net runs under autocast. The dtype ``auto`` is bfloat16 where the
+        device computes it natively, and float32 elsewhere. A dtype that the device emulates is warned of.
 
         Raises:
-            UsageError: there is no such device here, or no such dtype.
+            UsageError: if there is no such device here, or dtype is not valid.
         """
-        if dtype is not None:
-            self.dtype = dtype_of(dtype)
         if device is not None:
             self.device = _moved(self.model, device)
+        if dtype is not None:
+            self.dtype = dtype_of(dtype, self.device)
+        warn_if_emulated(str(self.dtype).removeprefix("torch."), self.device, "float32 is faster here; dtype auto takes what is fastest")
         return self
 
     def sample(

@@ -50,6 +50,7 @@ class FitConfig:
         clip_norm: the largest norm of a phase's gradient; None leaves it alone.
         ema: None publishes the raw weights.
         precision: ``no`` is float32; ``bf16`` and ``fp16`` run the forward pass under autocast, fp16 with a loss that is scaled up.
+            ``auto`` is ``bf16`` where the hardware computes it natively and ``no`` elsewhere; the run records which of them it was.
         accumulate: parts of a batch that are computed one after the other and whose gradients add up: less memory, the same step.
         compile: compiles the nets that the family allows it for.
         channels_last: memory layout of the nets' 4-D tensors; changes speed alone.
@@ -67,7 +68,7 @@ class FitConfig:
     warmup: int = 0
     clip_norm: float | None = None
     ema: EMAConfig | None = EMAConfig()
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Literal["auto", "no", "bf16", "fp16"] = "no"
     accumulate: int = 1
     compile: bool = False
     channels_last: bool = False

@@ -2,7 +2,9 @@
 
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import Any, NoReturn
 
@@ -83,6 +85,14 @@ def _no_plugins(ctx: click.Context, param: click.Parameter, value: bool) -> None
         os.environ["ZOO_PLUGINS"] = ""
 
 
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """While inside, a warning is a line on stderr without the place in the source."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: say(f"zoo: warning: {inert(str(message))}")
+        yield
+
+
 @click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXAMPLES)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
 @click.option(
@@ -92,6 +102,7 @@ def _no_plugins(ctx: click.Context, param: click.Parameter, value: bool) -> None
 @click.pass_context
 def zoo(ctx: click.Context, debug: bool) -> None:
     """A registry of deep generative models."""
+    ctx.with_resource(_warnings_as_lines())
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
         return

@@ -66,11 +66,11 @@ class OutPath(click.Path):
 @click.option("--device", metavar="NAME", default="auto", show_default=True, help="cpu, cuda, ...; auto takes a GPU where there is one.")
 @click.option(
     "--dtype",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
+    type=click.Choice(["float32", "bfloat16", "float16", "auto"]),
     metavar="NAME",
     default="float32",
     show_default=True,
-    help="What the net computes in: float32, bfloat16, float16.",
+    help="The net computes in float32, bfloat16, float16; auto: bfloat16 where it is native.",
 )
 @click.option("--out", type=OutPath(), help="A .png (grid or plot), an .npz, or a folder of PNGs.  [default: NAME.png]")
 def sample(

@@ -22,6 +22,7 @@ from zoo_core.cli.options import REFERENCE, data_name
 from zoo_core.config import apply_overrides, dump_json, encode, load_json
 from zoo_core.errors import ConfigError, PluginError, UnknownNameError, UsageError
 from zoo_core.hub import fetch
+from zoo_core.precision import DTYPES, PRECISION_HINT, auto_precision, resolved, warn_if_emulated
 from zoo_core.recipes import Recipe
 from zoo_core.registry import Claim, registry, resolve
 from zoo_core.specs import DatasetSpec, ModelSpec, RecipeSpec
@@ -101,6 +102,7 @@ def train(
     recipe_name = recipe_name or _first_preset(family)
     recipe = _recipe(family, recipe_name, data, data_root, given)
     if dry_run:
+        recipe = _for_machine(recipe, device)
         click.echo(dump_json(recipe.to_dict()), nl=False)
         _tell_cost(recipe)
         _tell_data(recipe)
@@ -130,6 +132,15 @@ def train(
     verb = "sample" if recipe.sampler else "show"
     Processes.leave()
     _say_once(f"trained; the checkpoint is {folder} (zoo {verb} local:{out})")
+
+
+def _for_machine(recipe: Recipe, device: str | None) -> Recipe:
+    """The recipe with the precision that a new run would have here; warns of one that is slow."""
+    from zoo_core.training.processes import find_device
+
+    place = find_device(device)
+    warn_if_emulated(DTYPES.get(recipe.fit.precision, "float32"), place, PRECISION_HINT)
+    return resolved(recipe, auto_precision(place))
 
 
 def _tell_cost(recipe: Recipe) -> None:
@@ -312,7 +323,8 @@ class _Progress:
         self.watched |= {name: report.logs[name] for name in self.names if name in report.logs}
         shown = {name.removeprefix("loss."): value for name, value in report.logs.items() if name.startswith("loss.")}
         losses = "  ".join(f"{name} {value:.4g}" for name, value in {**shown, **self.watched}.items())
-        speed, left, memory = f"{report.speed:,.0f} img/s", _duration(report.seconds_left), human_size(report.memory)
+        precision = "float32" if report.precision == "no" else report.precision
+        speed, left, memory = f"{report.speed:,.0f} img/s in {precision}", _duration(report.seconds_left), human_size(report.memory)
         if self.terminal:
             from tqdm import tqdm
 

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.module_tracker import ModuleTracker
 
 from zoo_core.interfaces import Decoder, Denoiser
+from zoo_core.precision import auto_precision, resolved
 from zoo_core.recipes import Recipe
 from zoo_core.rng import StepRng
 from zoo_core.training.data import Data
@@ -50,7 +51,8 @@ class _Unwatched(ModuleTracker):
 
 
 def estimate(recipe: Recipe) -> Estimate:
-    """Traces a step of a recipe with tensors that have shapes and no values."""
+    """Traces a step of a recipe, on the CPU, with tensors that have shapes and no values."""
+    recipe = resolved(recipe, auto_precision("cpu"))
     with FakeTensorMode(allow_non_fake_inputs=True):
         trainer = _built(recipe)
         batch, phases = _batch(recipe, trainer), trainer.phases(0)

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -19,6 +20,7 @@ from torch import nn
 from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, ResourceError, ZooError
 from zoo_core.interfaces import Decoder, Denoiser
 from zoo_core.loading import load
+from zoo_core.precision import DTYPES, PRECISION_HINT, warn_if_emulated
 from zoo_core.recipes import FitConfig, Recipe
 from zoo_core.training.checkpoint import locked, save_snapshot
 from zoo_core.training.data import Data, load_data
@@ -48,6 +50,7 @@ class Report:
         speed: rows of the batch a second, over all processes.
         seconds_left: until the last step, at this speed.
         memory: bytes at most, so far: of the device, or of this process on a CPU.
+        precision: ``no``, ``bf16`` or ``fp16``.
     """
 
     step: int
@@ -56,6 +59,7 @@ class Report:
     speed: float
     seconds_left: float
     memory: int
+    precision: str
 
 
 def fit(
@@ -107,13 +111,14 @@ def fit(
     processes, data = Processes(device, tracker, out), load_data(recipe.data)
     if len(set(processes.gather(data.digest))) > 1:
         raise ConfigError("the processes do not read the same data", "every machine needs the same files, under the same path")
-    loop = Loop(recipe, build(recipe), data, processes)
+    loop, auto = Loop(recipe, build(recipe), data, processes), recipe.fit.precision == "auto"
     check_fits(loop.trainer.model, data)
     watch = Watch(watching, recipe, data, loop.trainer.model, processes) if watching else None
     with ExitStack() as held, _told(recipe.fit, out):
         processes.on_main(lambda: held.enter_context(locked(out)))
-        origin = processes.on_main(lambda: find_run(out, recipe, digest=data.digest, commit=source_commit(), resume=resume, fork=fork))
-        _begin(loop, origin, out)
+        look = partial(find_run, out, loop.recipe, digest=data.digest, resume=resume, fork=fork, auto=auto)
+        origin = processes.on_main(lambda: look(commit=source_commit()))
+        recipe = _begin(loop, origin, out)
         processes.on_main(lambda: claim_run(out, recipe, loop.step))
         with processes.tracking(out.name, flat(recipe.to_dict())), stopping() as stop:
             _Run(loop, out, origin.facts, watch, on_report, stop).go()
@@ -142,18 +147,23 @@ def check_fits(model: nn.Module, data: Data) -> None:
         raise ConfigError(f"the data has {found} classes, and model.num_classes is {classes}", "they must agree")
 
 
-def _begin(loop: Loop, origin: Origin, out: Path) -> None:
+def _begin(loop: Loop, origin: Origin, out: Path) -> Recipe:
+    """Puts the loop where the run begins, or goes on; returns the run's recipe."""
+    loop.recipe = origin.recipe
+    if loop.processes.main:
+        warn_if_emulated(DTYPES[loop.recipe.fit.precision], loop.device, PRECISION_HINT)
     snapshot, reference = origin.snapshot, loop.recipe.start_from
     if snapshot is not None:
         what, hint = f"the checkpoint of step {snapshot.step} in {out} is of another version or family", "choose another --out"
         with _fitting(what, hint):
             loop.restore(snapshot, options=not origin.forked)
-        return
+        return loop.recipe
     if reference is not None:
         weights = loop.processes.on_main(lambda: load(reference).model.state_dict())
         with _fitting(f"the weights of {reference} are of another model", "train with its model: leave --recipe out"):
             loop.trainer.model.load_state_dict(weights)
     loop.start(prepared=reference is not None)
+    return loop.recipe
 
 
 @contextmanager
@@ -273,6 +283,7 @@ class _Run:
                     speed=speed * fit.batch_size,
                     seconds_left=(fit.steps - loop.step) / speed,
                     memory=_memory(loop.device),
+                    precision=fit.precision,
                 )
             )
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from zoo_core.abilities import check_abilities
 from zoo_core.blame import checked, fault, made
 from zoo_core.errors import ConfigError, ZooError
+from zoo_core.precision import DTYPES, auto_precision, resolved
 from zoo_core.recipes import FitConfig, OptimizerConfig, Recipe
 from zoo_core.registry import registry, resolve
 from zoo_core.rng import StepRng, Stream, isolated
@@ -24,7 +25,7 @@ from zoo_core.training.trainer import Batch, Loss, Trainer, is_loops_own, only
 __all__ = ["AUTOCAST", "Loop", "build", "learning_rate", "loss_of"]
 
 FORMAT = 1  # of state.json
-AUTOCAST = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+AUTOCAST: dict[str, torch.dtype] = {precision: getattr(torch, name) for precision, name in DTYPES.items()}
 
 
 def build(recipe: Recipe) -> Trainer:
@@ -59,8 +60,16 @@ def learning_rate(fit: FitConfig, base: float, step: int) -> float:
     return base * warm * decay
 
 
+def _resolved(recipe: Recipe, processes: Processes) -> Recipe:
+    """The recipe with what the precision ``auto`` means: ``bf16`` if every process computes it natively."""
+    if recipe.fit.precision != "auto":
+        return recipe
+    choices = processes.gather(auto_precision(processes.device))
+    return resolved(recipe, "no" if "no" in choices else "bf16")
+
+
 class Loop:
-    """Trainer, moving average, and one optimizer and loss scaler a phase.
+    """Trainer, moving average, and one optimizer and loss scaler a phase. The precision ``auto`` is resolved in its ``recipe``.
 
     ``start`` or ``restore`` comes first, in every process; then ``advance`` is one step.
 
@@ -69,7 +78,7 @@ class Loop:
     """
 
     def __init__(self, recipe: Recipe, trainer: Trainer, data: Data, processes: Processes) -> None:
-        self.recipe = recipe
+        self.recipe = recipe = _resolved(recipe, processes)
         self.trainer = trainer.to(processes.device)
         self.data = data
         self.processes = processes

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from zoo_core.errors import ConfigError, UsageError, ZooError
 
-__all__ = ["TRACKERS", "Processes"]
+__all__ = ["TRACKERS", "Processes", "find_device"]
 
 TRACKERS = ("tensorboard", "wandb", "trackio")
 
@@ -47,13 +47,13 @@ class Processes:
 
         _check_tracker(tracker)
         if device is not None:
-            _device(device)
+            find_device(device)
         launched = PartialState(cpu=device == "cpu").num_processes > 1
         # The precision is the recipe's alone, not that of a launcher's configuration: "no" leaves it to the loop.
         self._accelerator = Accelerator(mixed_precision="no", cpu=launched and device == "cpu", log_with=tracker, project_dir=folder)
         self.index: int = self._accelerator.process_index
         self.count: int = self._accelerator.num_processes
-        self.device: torch.device = self._accelerator.device if launched else _device(device)
+        self.device: torch.device = self._accelerator.device if launched else find_device(device)
         if launched and device is not None and torch.device(device).type != self.device.type:
             raise UsageError(f"cannot use the device {device} in several processes", "leave --device out, or use cpu")
 
@@ -168,7 +168,12 @@ class Processes:
         self._accelerator.log(dict(logs), step=step)
 
 
-def _device(name: str | None) -> torch.device:
+def find_device(name: str | None) -> torch.device:
+    """The device of that name; the first accelerator, or the CPU, when None.
+
+    Raises:
+        UsageError: if there is no such device.
+    """
     if name is None:
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     try:

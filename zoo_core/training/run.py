@@ -2,8 +2,9 @@
 
 import json
 import re
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from zoo_core.config import dump_json, load_json
 from zoo_core.curves import read_metrics
 from zoo_core.errors import IncompatibleCheckpoint, UsageError
 from zoo_core.files import write_file
+from zoo_core.precision import DTYPES
 from zoo_core.recipes import Recipe
 from zoo_core.training.checkpoint import Snapshot, newest
 
@@ -30,15 +32,19 @@ class Origin:
         facts: what every checkpoint of the run records: its recipe, the data's digest, the source's commit, and ``forks``, the changes of
             recipe or data that the user insisted on.
         forked: whether there was such a change just now.
+        recipe: the recipe with the precision that the run began with, where that was for the hardware to choose.
     """
 
+    recipe: Recipe
     snapshot: Snapshot | None
     facts: dict[str, Any] = field(default_factory=dict)
     forked: bool = False
 
 
-def find_run(out: Path, recipe: Recipe, *, digest: str, commit: str, resume: bool, fork: bool) -> Origin:
+def find_run(out: Path, recipe: Recipe, *, digest: str, commit: str, resume: bool, fork: bool, auto: bool = False) -> Origin:
     """Looks into the folder for a run of this recipe on this data, and changes nothing there but to sweep. The folder's lock is held.
+
+    With ``auto``, the hardware chose the recipe's precision, and that of a run in the folder goes before it.
 
     Raises:
         UsageError: it holds a run and ``resume`` is False.
@@ -48,25 +54,37 @@ def find_run(out: Path, recipe: Recipe, *, digest: str, commit: str, resume: boo
         for leftover in folder.glob(".tmp-*"):
             if _LEFTOVER.fullmatch(leftover.name) and leftover.is_file():
                 leftover.unlink(missing_ok=True)
-    facts: dict[str, Any] = {"data_digest": digest, "commit": commit, "forks": [], "recipe": recipe.to_dict()}
     snapshot, exported = newest(out / "steps"), (out / "export" / "model.safetensors").exists()
     if not resume and (snapshot is not None or exported):
         raise UsageError(f"{out} holds a run already", "choose another --out, or leave --no-resume out to go on with it")
     if snapshot is not None and snapshot.step > recipe.fit.steps:
         raise IncompatibleCheckpoint(f"the run in {out} is at step {snapshot.step}, past {recipe.fit.steps}", "choose another --out")
-    changed = _changes(_before(out, snapshot, exported), recipe)
+    before = _before(out, snapshot, exported)
+    recipe = _as_begun(recipe, before, out) if auto and before else recipe
+    changed = _changes(before, recipe)
     if snapshot is not None and snapshot.facts.get("data_digest") != digest:
         changed["data"] = [snapshot.facts.get("data_digest"), digest]
     if changed and not fork:
         shown = "another recipe or other data ("
         shown += ", ".join(f"{key}: {_short(before)} -> {_short(now)}" for key, (before, now) in list(changed.items())[:3])
         raise IncompatibleCheckpoint(f"{out} holds a run of {shown})", "choose another --out, or --fork to go on with the change")
+    facts: dict[str, Any] = {"data_digest": digest, "commit": commit, "forks": [], "recipe": recipe.to_dict()}
     if snapshot is not None:
         kept = {name: snapshot.facts.get(name, facts[name]) for name in ("commit", "forks")}
         facts = {**facts, **kept}
         if changed:
             facts["forks"] = [*facts["forks"], {"step": snapshot.step, "changed": changed}]
-    return Origin(snapshot=snapshot, facts=facts, forked=bool(changed))
+    return Origin(recipe=recipe, snapshot=snapshot, facts=facts, forked=bool(changed))
+
+
+def _as_begun(recipe: Recipe, recorded: Mapping[str, Any], out: Path) -> Recipe:
+    """The recipe with the precision of the run that is recorded, if that is one which the hardware chooses."""
+    began, now = recorded.get("fit", {}).get("precision"), recipe.fit.precision
+    if began == now or began not in ("no", "bf16"):
+        return recipe
+    what = f"the run in {out} goes on in {began} ({DTYPES[began]}), as it began; on this machine auto would be {now} ({DTYPES[now]})"
+    warnings.warn(f"{what} -- -o fit.precision={now} --fork changes it", RuntimeWarning, stacklevel=2)
+    return replace(recipe, fit=replace(recipe.fit, precision=began))
 
 
 def claim_run(out: Path, recipe: Recipe, step: int) -> None:

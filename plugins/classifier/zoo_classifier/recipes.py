@@ -16,7 +16,7 @@ def _fit(steps: int) -> FitConfig:
         lr_schedule="linear",
         warmup=steps // 5,
         ema=EMAConfig(decay=0.999, warmup=True),
-        precision="bf16",
+        precision="auto",
         channels_last=True,
         sample_every=0,
     )

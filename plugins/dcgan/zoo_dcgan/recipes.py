@@ -24,7 +24,7 @@ MNIST = Recipe(
         optimizers={"generator": _adam(1e-3)},
         lr_schedule="linear",
         ema=EMAConfig(decay=0.999),
-        precision="bf16",
+        precision="auto",
         channels_last=True,
         save_every=3000,
         sample_every=3000,

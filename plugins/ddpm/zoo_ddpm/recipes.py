@@ -18,7 +18,7 @@ COURSE = Recipe(
         lr_schedule="cosine",
         warmup=200,
         ema=EMAConfig(decay=0.999, warmup=True),
-        precision="bf16",
+        precision="auto",
     ),
     data=FolderConfig(path="$AFHQ/train", classes=("cat",), size=32, flip=True),
     sampler=Ancestral(steps=50),

@@ -32,7 +32,7 @@ MNIST = Recipe(
         lr_schedule="cosine",
         warmup=200,
         ema=EMAConfig(decay=0.999, warmup=True),
-        precision="bf16",
+        precision="auto",
         sample_every=5000,
     ),
     data=MNISTConfig(),

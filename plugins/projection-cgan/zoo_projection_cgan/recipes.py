@@ -22,7 +22,7 @@ FASHION_MNIST = Recipe(
         optimizers={"critic": _adam(4e-4)},
         ema=EMAConfig(decay=0.999),
         lr_schedule="linear",
-        precision="bf16",
+        precision="auto",
         channels_last=True,
         log_every=50,
     ),

@@ -23,7 +23,7 @@ FASHION_MNIST = Recipe(
         },
         lr_schedule="linear",
         ema=EMAConfig(decay=0.999, warmup=True),
-        precision="bf16",
+        precision="auto",
         channels_last=True,
         save_every=5000,
         sample_every=5000,
