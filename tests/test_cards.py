@@ -97,6 +97,17 @@ def test_a_card_tells_command_recipe_hours_processor_data_and_licence() -> None:
         assert told in body
 
 
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [({"name": "moons", "n": 9}, ("moons",)), ({"name": "folder", "path": "$AFHQ"}, ()), (None, ()), ({"name": 3}, ())],
+)
+def test_a_data_set_with_a_name_of_its_own_stands_on_the_card_and_a_folder_does_not(data: Any, expected: tuple[str, ...]) -> None:
+    words = cards.Words(summary="Points.", license="mit")
+    made = cards.render("fake-squares", CONFIG, {**training(), "recipe": {**training()["recipe"], "data": data}}, words)
+    assert made.datasets == expected
+    assert card().datasets == ("ORG/squares",)
+
+
 def test_a_card_says_where_the_columns_of_its_samples_are_classes() -> None:
     body = cards.draft("fake-squares", CONFIG, {**training(), "sheet": {"images": 60, "columns": 10}})
     assert "![60 samples in a grid](samples.png)\n\nImages 0 to 59 of seed 0, each column of one class, not chosen." in body

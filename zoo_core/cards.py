@@ -216,7 +216,7 @@ class Words:
         summary: one sentence that says what it is.
         license: of the weights, by its name on the Hub.
         license_note: where the licence comes from.
-        datasets: names for the front matter, such as ``mnist``.
+        datasets: names for the front matter, such as ``mnist``; where there are none, the one of the recipe, unless that is a folder.
         data: the data set in words, such as "AFHQ cat, 4,656 images".
         paper: such as ``arXiv:2006.11239``.
         pipeline: the Hub's tag of what it does; empty for what is no image, :data:`CLASSIFICATION` for what draws nothing.
@@ -262,7 +262,8 @@ def render(
     family = family_name(config)
     front: dict[str, Any] = {"license": words.license, "library_name": LIBRARY}
     front |= {"pipeline_tag": words.pipeline} if words.pipeline else {}
-    front |= {"datasets": list(words.datasets)} if words.datasets else {}
+    datasets = list(words.datasets) or _made_set(training)
+    front |= {"datasets": datasets} if datasets else {}
     front["tags"] = [LIBRARY, family]
     front |= {"zoo": {"family": family, "plugin": plugin}} if plugin else {}
     front |= {"model-index": model_index(name, metrics, words.pipeline, config.get("sampler"))} if metrics is not None else {}
@@ -280,6 +281,14 @@ def render(
         _citation(family, words.paper),
     ]
     return ModelCard(front, "\n\n".join(part for part in body if part) + "\n")
+
+
+def _made_set(training: Mapping[str, Any]) -> list[str]:
+    """The name of the data set in a training.json, where that names one by itself, such as ``moons``; a folder's path is nobody's name."""
+    recipe = training.get("recipe")
+    data = recipe.get("data") if isinstance(recipe, Mapping) else None
+    name = data.get("name") if isinstance(data, Mapping) and "path" not in data else None
+    return [name] if isinstance(name, str) and _DATASET.fullmatch(name) else []
 
 
 def _grid(sheet: Mapping[str, Any] | None) -> str:
