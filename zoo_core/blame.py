@@ -10,7 +10,8 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo_core.errors import PluginError
-from zoo_core.registry import Plugin, current, why
+from zoo_core.isolation import why
+from zoo_core.registry import Plugin, current
 
 __all__ = ["HINT", "check_samples", "checked", "culprit", "fault", "hint_for", "is_editable", "made", "plugin_of"]
 

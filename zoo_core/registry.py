@@ -6,12 +6,9 @@ Discovery is a loop of our own: pluggy's ``load_setuptools_entrypoints`` stops a
 
 import os
 import re
-import signal
 import sys
-import threading
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from functools import cached_property
@@ -26,6 +23,7 @@ import pluggy
 
 from zoo_core.errors import NameConflictError, PluginLoadError, UnknownNameError, UsageError
 from zoo_core.hookspecs import ZooHooks
+from zoo_core.isolation import isolated, plugin_timeout, signals, stdout_on_stderr, why
 from zoo_core.specs import KINDS, CheckpointSpec, RecipeSpec, Spec
 
 __all__ = [
@@ -37,13 +35,13 @@ __all__ = [
     "Registry",
     "current",
     "discover",
+    "installations",
     "load_plugin",
     "other_meaning",
     "parse_reference",
     "registry",
     "resolve",
     "using",
-    "why",
 ]
 
 GROUP = "zoo"
@@ -231,7 +229,7 @@ def resolve(target: str) -> Any:
     """
     module, _, name = target.partition(":")
     try:
-        with _signals() as came, _stdout_on_stderr(module):
+        with signals() as came, stdout_on_stderr(module):
             found: Any = import_module(module)
             for part in name.split("."):
                 found = getattr(found, part)
@@ -242,83 +240,9 @@ def resolve(target: str) -> Any:
     return found
 
 
-@contextmanager
-def _stdout_on_stderr(module: str) -> Iterator[None]:
-    """Sends to stderr what a module writes to stdout; what a plugin's C code and child processes write, too."""
-    with redirect_stdout(sys.stderr):
-        saved = None if module.partition(".")[0] == "zoo_core" else _duplicate(1)
-        try:
-            if saved is not None:
-                os.dup2(2 if _is_open(2) else os.open(os.devnull, os.O_WRONLY), 1)
-            yield
-        finally:
-            if saved is not None:
-                os.dup2(saved, 1)
-                os.close(saved)
-
-
-def _duplicate(handle: int) -> int | None:
-    try:
-        return os.dup(handle)
-    except OSError:  # the shell has closed it
-        return None
-
-
-def _is_open(handle: int) -> bool:
-    try:
-        os.fstat(handle)
-    except OSError:
-        return False
-    return True
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """The SIGINT and SIGTERM that arrive in the block, which are handled as ever: a KeyboardInterrupt without one is a plugin's own."""
-    came: list[int] = []
-    main = threading.current_thread() is threading.main_thread()
-    handlers = {number: signal.getsignal(number) for number in ((signal.SIGINT, signal.SIGTERM) if main else ())}
-
-    def note(number: int, frame: Any) -> None:
-        came.append(number)
-        handler = handlers[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
-
-    try:
-        for number, handler in handlers.items():
-            if callable(handler):
-                signal.signal(number, note)
-        yield came
-    finally:
-        for number, handler in handlers.items():
-            if callable(handler):
-                signal.signal(number, handler)
-
-
-@contextmanager
-def _warnings_in_a_line(name: str) -> Iterator[None]:
-    found: list[warnings.WarningMessage] = []
-    try:
-        with warnings.catch_warnings(record=True) as found:
-            yield
-    finally:
-        for warning in found if sys.stderr else ():
-            sys.stderr.write(f"zoo: warning: plugin {name}: {why(cast(Warning, warning.message))}\n")
-
-
 def _normal(name: str) -> str:
     """A distribution's name as pip compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def why(error: BaseException) -> str:
-    """An exception's class and text, in one line."""
-    try:
-        text = " ".join(str(error).split())
-    except Exception:  # a plugin's own error class may be as broken as the plugin
-        text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _failure(step: str, error: BaseException, module: str) -> Failure:
@@ -373,12 +297,12 @@ def load_plugin(name: str, module: str, dist: str, version: str) -> Plugin:
         PluginLoadError: it is broken, and ZOO_STRICT is 1; from what it raised.
     """
     specs: tuple[Spec, ...] = ()
-    step, failure = "import", None
+    step, failure, seconds = "import", None, plugin_timeout()
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(ZooHooks)
-    with _signals() as came:
+    with signals() as came:
         try:
-            with _warnings_in_a_line(name), _stdout_on_stderr(module):
+            with isolated(name, module, seconds):
                 plugin = import_module(module)
                 step = "register"
                 manager.register(plugin)
@@ -464,6 +388,14 @@ def discover(names: Sequence[str] | None = None, *, record_unknown: bool = False
         plugins.append(Plugin(name=name, module="?", dist=name, version="?", failure=Failure(step=_SELECTION, why=str(error))))
     plugins += [load_plugin(point.name, point.module, point.dist, point.version) for point in _selected(names, points)]
     return Registry(tuple(plugins))
+
+
+def installations(dist: str) -> list[str]:
+    """The folders in which a distribution is installed; usually one.
+
+    Names that differ in ``-``, ``_`` and ``.`` alone are one name. The first folder on Python's path is used, and hides the others.
+    """
+    return [str(found.locate_file("")) for found in distributions(name=dist)]
 
 
 _current: list[Registry] = []

@@ -11,8 +11,9 @@ from zoo_core.abilities import check_abilities
 from zoo_core.config import Tagged, check_fields, decode, encode
 from zoo_core.errors import PluginError, ZooError
 from zoo_core.interfaces import CAPABILITIES, Sampler, Scheduler
+from zoo_core.isolation import why
 from zoo_core.recipes import Recipe
-from zoo_core.registry import Plugin, registry, resolve, why
+from zoo_core.registry import Plugin, registry, resolve
 from zoo_core.specs import CheckpointSpec, CommandSpec, MetricSpec, ModelSpec, RecipeSpec, SamplerSpec, SchedulerSpec, Spec, TrainerSpec
 
 __all__ = ["findings"]

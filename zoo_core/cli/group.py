@@ -4,7 +4,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import Any, NoReturn
 
@@ -17,6 +17,7 @@ from zoo_core.cli.console import error_line, inert, redact, say
 from zoo_core.cli.hints import COMMANDS, option_hint
 from zoo_core.errors import PluginLoadError, ResourceError, UsageError, ZooError
 from zoo_core.files import next_step
+from zoo_core.isolation import stray_threads
 from zoo_core.registry import registry, resolve
 from zoo_core.specs import CommandSpec
 
@@ -206,4 +207,17 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             say(error_line(str(error.args[0]), prefix="zoo: ") + "\n" + _traceback(cause))
         if line:
             say(line)
+    if stray_threads():
+        _leave(code)
     sys.exit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process although a plugin left a thread running, for which Python would wait for ever."""
+    import atexit
+
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    atexit._run_exitfuncs()
+    os._exit(code)

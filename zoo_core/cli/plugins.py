@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from zoo_core.blame import is_editable
-from zoo_core.cli.console import bold, echo_json, inert, prose, report_conflicts
+from zoo_core.cli.console import bold, echo_json, error_line, inert, prose, report_conflicts, say
 from zoo_core.cli.tables import table
 from zoo_core.errors import PluginError, UnknownNameError
-from zoo_core.registry import Plugin, registry
+from zoo_core.registry import Plugin, installations, registry
 from zoo_core.soundness import findings
 
 __all__ = ["plugins"]
@@ -41,6 +41,10 @@ def plugins(names: tuple[str, ...], check: bool, as_json: bool) -> None:
         rows = [[plugin.dist, plugin.version, plugin.module, *_counts(plugin, checked), _offers(plugin)] for plugin in found]
         table(heads, rows, drop=("MODULE", "VERSION"))
         _report(checked, found)
+        for plugin in found:
+            used, *hidden = installations(plugin.dist) or [""]
+            if hidden:
+                say(error_line(f"{plugin.dist} is used from {used}, which hides {', '.join(hidden)}", "uninstall one", "zoo: warning: "))
         report_conflicts(registry())
     guilty = [plugin for plugin in found if plugin.failure or any(checked.get(plugin.module, {}).values())]
     if check and guilty:
@@ -97,6 +101,7 @@ def _record(plugin: Plugin, targets: Mapping[str, str] | None) -> dict[str, Any]
         "dist": plugin.dist,
         "version": plugin.version,
         "module": plugin.module,
+        "folders": installations(plugin.dist),
         "failure": failure,
     }
     record["offers"] = {

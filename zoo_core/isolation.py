@@ -1,0 +1,215 @@
+"""Isolation of plugin code: its output, warnings, signals, exits, hangs and threads stay its own while it is imported.
+
+What cannot be caught from within the process is a crash of native code.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from typing import Any, cast
+
+from zoo_core.errors import UsageError
+
+__all__ = [
+    "PLUGIN_TIMEOUT",
+    "PluginExit",
+    "PluginTimeout",
+    "isolated",
+    "plugin_timeout",
+    "signals",
+    "stdout_on_stderr",
+    "stray_threads",
+    "why",
+]
+
+PLUGIN_TIMEOUT = 15.0
+"""Seconds that a plugin may take to be imported and to return its specs, by default."""
+
+_EXITS = ("_exit", "abort", "execv", "execve")
+_stray: list[threading.Thread] = []
+
+
+class PluginTimeout(BaseException):
+    """A plugin took too long; no ``except Exception`` of its own catches this."""
+
+
+class PluginExit(BaseException):
+    """A plugin tried to end the process."""
+
+
+@contextmanager
+def isolated(name: str, module: str, seconds: float) -> Iterator[None]:
+    """Runs the import and the hook of a plugin.
+
+    Inside, stdout is stderr, a warning is one line with the plugin's name, an attempt to end the process raises :class:`PluginExit`, and
+    after the time limit :class:`PluginTimeout` is raised. A thread that stays alive is told in a warning, and in :func:`stray_threads`.
+
+    Args:
+        name: name of the plugin.
+        module: the module to be imported; zoo-core's own is trusted.
+        seconds: the time limit; 0 for none.
+    """
+    if module.partition(".")[0] == "zoo_core":
+        yield
+        return
+    before = set(threading.enumerate())
+    try:
+        with ExitStack() as stack:
+            for context in (_warnings_in_a_line(name), stdout_on_stderr(module), _no_exits(), _time_limit(seconds)):
+                stack.enter_context(context)
+            yield
+    finally:
+        for thread in set(threading.enumerate()) - before:
+            if thread.is_alive() and not thread.daemon:
+                _stray.append(thread)
+                _warn(name, f"it leaves a thread running: {thread.name}")
+
+
+def stray_threads() -> tuple[threading.Thread, ...]:
+    """The threads of plugins that are still alive, and that Python would wait for at its end."""
+    return tuple(thread for thread in _stray if thread.is_alive())
+
+
+def plugin_timeout() -> float:
+    """Seconds that a plugin may take, from ``ZOO_PLUGIN_TIMEOUT``; 0 for no limit.
+
+    Raises:
+        UsageError: if the variable is not a number of seconds.
+    """
+    given = os.environ.get("ZOO_PLUGIN_TIMEOUT", "")
+    try:
+        seconds = float(given) if given else PLUGIN_TIMEOUT
+    except ValueError:
+        seconds = -1.0
+    if not 0.0 <= seconds < 1e6:
+        raise UsageError(f"ZOO_PLUGIN_TIMEOUT is {given!r:.40}, which is not a number of seconds", "set it to 15, or unset it")
+    return seconds
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raises PluginTimeout in the block after some seconds, and again every second; in the main thread alone, where signals are handled."""
+    if threading.current_thread() is not threading.main_thread() or not seconds:
+        yield
+        return
+
+    def expire(number: int, frame: Any) -> None:
+        raise PluginTimeout(f"it took longer than {seconds:g} s; ZOO_PLUGIN_TIMEOUT changes that")
+
+    started, handler = time.monotonic(), signal.signal(signal.SIGALRM, expire)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, handler)
+        if left:  # the timer of whoever imports the zoo goes on
+            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), 1e-3), interval)
+
+
+@contextmanager
+def _no_exits() -> Iterator[None]:
+    """Makes ``os._exit``, ``os.abort`` and ``os.exec*`` raise PluginExit in this process; a forked child may still end itself."""
+    process, active = os.getpid(), True
+
+    def guarded(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def leave(*args: Any) -> Any:
+            if active and os.getpid() == process:
+                raise PluginExit(f"it tried to end the process with os.{name}")
+            return real(*args)
+
+        return leave
+
+    real = {name: getattr(os, name) for name in _EXITS}
+    try:
+        for name, function in real.items():
+            setattr(os, name, guarded(name, function))
+        yield
+    finally:
+        active = False
+        for name, function in real.items():
+            setattr(os, name, function)
+
+
+@contextmanager
+def stdout_on_stderr(module: str) -> Iterator[None]:
+    """Sends to stderr what a module writes to stdout, including what its C code and child processes write."""
+    with redirect_stdout(sys.stderr):
+        saved = None if module.partition(".")[0] == "zoo_core" else _duplicate(1)
+        try:
+            if saved is not None:
+                os.dup2(2 if _is_open(2) else os.open(os.devnull, os.O_WRONLY), 1)
+            yield
+        finally:
+            if saved is not None:
+                os.dup2(saved, 1)
+                os.close(saved)
+
+
+def _duplicate(handle: int) -> int | None:
+    try:
+        return os.dup(handle)
+    except OSError:  # the shell has closed it
+        return None
+
+
+def _is_open(handle: int) -> bool:
+    try:
+        os.fstat(handle)
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def signals() -> Iterator[list[int]]:
+    """The SIGINT and SIGTERM that arrive in the block, which are handled as ever: a KeyboardInterrupt without one is a plugin's own."""
+    came: list[int] = []
+    main = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in ((signal.SIGINT, signal.SIGTERM) if main else ())}
+
+    def note(number: int, frame: Any) -> None:
+        came.append(number)
+        handler = handlers[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    try:
+        for number, handler in handlers.items():
+            if callable(handler):
+                signal.signal(number, note)
+        yield came
+    finally:
+        for number, handler in handlers.items():
+            if callable(handler):
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _warnings_in_a_line(name: str) -> Iterator[None]:
+    found: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as found:
+            yield
+    finally:
+        for warning in found:
+            _warn(name, why(cast(Warning, warning.message)))
+
+
+def _warn(name: str, text: str) -> None:
+    if sys.stderr:
+        sys.stderr.write(f"zoo: warning: plugin {name}: {text}\n")
+
+
+def why(error: BaseException) -> str:
+    """An exception's class and text, in one line."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # a plugin's own error class may be as broken as the plugin
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
