@@ -342,7 +342,7 @@ def test_a_reference_has_one_of_four_forms(text: str, kind: str, name: str, revi
     ],
 )
 def test_what_has_none_of_the_forms_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="no checkpoint reference"):
+    with pytest.raises(UsageError, match="not a checkpoint reference"):
         parse_reference(text)
 
 

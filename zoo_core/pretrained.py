@@ -222,7 +222,7 @@ class Pretrained:
         first: int = 0,
         **options: Any,
     ) -> Tensor:
-        """Draws what may stand beside the known part of ``x``, which comes back bit for bit: float32 (n, *event.shape), on the CPU.
+        """Keeps the known part of ``x`` bit for bit and fills in the rest: float32 (n, *event.shape), on the CPU.
 
         :class:`zoo_core.samplers.Inpainted` around the model, along levels :func:`zoo_core.samplers.resampled` (RePaint, Lugmayr et al.
         2022, arXiv:2201.09865): ``times`` as many forward passes as ``sample`` makes. Row i has the noise of image ``first`` + i.

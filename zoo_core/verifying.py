@@ -1,4 +1,4 @@
-"""``verify``: whether what lies here is what it must be. Nothing is fetched, and nothing is mended."""
+"""``verify``: checks installed files against their pins. Nothing is fetched, and nothing is mended."""
 
 import os
 from collections.abc import Iterator

@@ -25,17 +25,17 @@ __all__ = ["main", "zoo"]
 
 # Each command's target, and its line in `zoo --help`.
 _BUILT_IN = {
-    "list": ("zoo_core.cli.list:list_", "What is installed: checkpoints, families, samplers, ..."),
-    "show": ("zoo_core.cli.show:show", "A checkpoint's card, config, numbers and pins."),
+    "list": ("zoo_core.cli.list:list_", "List what is installed: checkpoints, families, samplers, ..."),
+    "show": ("zoo_core.cli.show:show", "Show a checkpoint: model, data, licence, numbers, card."),
     "pull": ("zoo_core.cli.pull:pull", "Fetch checkpoints and verify every file."),
-    "verify": ("zoo_core.cli.verify:verify", "Compare what lies here with its pins."),
+    "verify": ("zoo_core.cli.verify:verify", "Check installed files against their recorded sha256."),
     "sample": ("zoo_core.cli.sample:sample", "Draw images, or points, from a checkpoint."),
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Measure samples against real ones."),
-    "compare": ("zoo_core.cli.compare:compare", "Numbers of checkpoints side by side."),
-    "figure": ("zoo_core.cli.figure:figure", "A picture of its process, latents, density, numbers or loss."),
-    "train": ("zoo_core.cli.train:train", "Train a family, or go on with a run."),
-    "publish": ("zoo_core.cli.publish:publish", "Put a checkpoint on the Hugging Face Hub, in one commit."),
-    "plugins": ("zoo_core.cli.plugins:plugins", "Which plugins are installed, and what is broken."),
+    "compare": ("zoo_core.cli.compare:compare", "Compare the metrics of checkpoints side by side."),
+    "figure": ("zoo_core.cli.figure:figure", "Plot a checkpoint's sampling process, latents, density, metrics or loss."),
+    "train": ("zoo_core.cli.train:train", "Train a model, or resume a run."),
+    "publish": ("zoo_core.cli.publish:publish", "Upload a checkpoint to the Hugging Face Hub, in one commit."),
+    "plugins": ("zoo_core.cli.plugins:plugins", "List the installed plugins, and check them."),
 }
 
 _COMPLETE = "_ZOO_COMPLETE"
@@ -95,7 +95,7 @@ def _warnings_as_lines() -> Iterator[None]:
 
 
 @click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXAMPLES)
-@click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; allowed before or after the command.")
 @click.option(
     "--no-plugins", is_flag=True, is_eager=True, expose_value=False, callback=_no_plugins, help="Load no plugin but zoo-core's own."
 )

@@ -43,7 +43,7 @@ _ERRORS: dict[State, tuple[type[ZooError], str, str]] = {
 def verify(
     references: tuple[str, ...], all_: bool, quick: bool, metrics: bool, data: tuple[str, ...], data_root: str | None, as_json: bool
 ) -> None:
-    """Compare what lies here, in packages and in the Hugging Face cache, with the pins. Asks no network.
+    """Check installed files, in packages and in the Hugging Face cache, against their recorded sha256. Needs no network.
 
     With --quick or --metrics it draws the golden samples, or measures the numbers of the card, again instead; one line a number: pass,
     drift (a little off, on another build than measured it), fail, or absent, where the data or the features are not here. Of what nothing

@@ -23,7 +23,7 @@ def inpainted(
     first: int = 0,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """Images with a known part, and what may stand beside it: (n, 2 + variants, c, h, w).
+    """Images with a known part, and completions of it: (n, 2 + variants, c, h, w).
 
     Args:
         pretrained: what inpaints.

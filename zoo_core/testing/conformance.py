@@ -166,7 +166,7 @@ def _checks_of_part(value: Sampler | Metric | DataMetric | DatasetConfig) -> tup
     found = next((checks for base, checks in bodies_of.items() if isinstance(value, base)), None)
     if found is None:
         raise UsageError(
-            f"there are no checks of a {type(value).__name__}", "name a family, or give a sampler, a metric or a data set's config"
+            f"there are no checks of {type(value).__name__}", "name a family, or give a sampler, a metric or a data set's config"
         )
     subject = part(value)
     light = Check(name="plugin_is_light", body=bodies.check_plugin_is_light, subject=subject)
