@@ -50,7 +50,7 @@ def test_zoo_plugins_shows_where_a_plugin_failed(source: str, where: str, zoo: Z
     (tmp_path / "zoo_helper.py").write_text("\n\n1 / 0\n")
     with installed(write_plugin(tmp_path, "zoo-faulty", source), names=["zoo-faulty"]):
         table, plain, listed = zoo("plugins"), zoo("plugins", "--json"), zoo("list")
-    assert re.search(rf"BROKEN: failed at .* \({tmp_path}/{where}\)\n", table.out)
+    assert re.search(rf"BROKEN: failed at .* \({tmp_path}/{where}\)", " ".join(table.out.split()))
     assert json.loads(plain.out)[-1]["failure"]["where"] == f"{tmp_path}/{where}"
     assert table.err == plain.err == ""
     assert listed.err.endswith(" -- `zoo plugins` shows where\n")

@@ -336,7 +336,7 @@ def test_a_reference_has_one_of_four_forms(text: str, kind: str, name: str, revi
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "local:", "local:a\0b", "Cat", "a/b/c", "a/", "/b", "../b", "a/..", "org/repo@", "org/repo@../x", "org/repo@a b", "a b"),
+        *("", "local:", "local:a\0b", "Cat", "a/b/c", "a/", "a/..", "org/repo@", "org/repo@../x", "org/repo@a b", "a b"),
         *("a:b:c", ":a", "a:", "cat\n", "org/repo\n", "https://huggingface.co/org/repo", "cat@v1", "-cat", "cat-", "a" * 97, "ö"),
         *("o\u0308rg/repo", "\x1b[31m", "org/re\0po"),
     ],
@@ -365,7 +365,7 @@ def test_any_text_is_a_reference_or_a_usage_error(text: str) -> None:
 
 @pytest.mark.parametrize("path", ["~nobody-of-that-name/x", "a" * 5000, "~\ud800"])
 def test_a_local_path_that_no_system_takes_is_refused_in_the_zoos_own_words(path: str) -> None:
-    with pytest.raises(UsageError, match="no path"):
+    with pytest.raises(UsageError, match="not a path"):
         _ = Reference(kind="local", name=path).path
 
 

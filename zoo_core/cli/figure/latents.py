@@ -38,7 +38,7 @@ def draw_reconstruct(target: str, page: Page, *, images: Sequence[Path], n: int,
     if images:
         x, digest, of = pictures(model, images), None, ""
     else:
-        with data_hint("--image FILE takes your own pictures instead"):
+        with _data_hint("--image FILE takes your own pictures instead"):
             x, digest, of = _first(model, n, data, data_root)
     cells = figures.reconstructed(model, x)
     off = _off(cells)
@@ -122,7 +122,7 @@ def draw_nearest(target: str, page: Page, *, n: int, seed: int, data: str | None
 
     config = data_option(target, data, data_root, ()) or data_of(model.files)
     judge = space(features or space_for(config, model.event.shape), "cpu")
-    with data_hint("--data folder:PATH takes other images"):
+    with _data_hint("--data folder:PATH takes other images"):
         train = load_data(config)
     with Images() as on_batch:
         cells, found = figures.nearest(model, train, judge, n, seed=seed, k=len(_PLACES), on_batch=on_batch)
@@ -138,7 +138,7 @@ def draw_nearest(target: str, page: Page, *, n: int, seed: int, data: str | None
 
 
 @contextmanager
-def data_hint(instead: str) -> Iterator[None]:
+def _data_hint(instead: str) -> Iterator[None]:
     """Says of data that is not there where it comes from, and what would do ``instead``."""
     try:
         yield
