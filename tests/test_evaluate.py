@@ -17,7 +17,6 @@ import zoo_core.evaluation.gathering
 import zoo_core.evaluation.real
 from zoo_core.cli.evaluate import evaluate as command
 from zoo_core.cli.progress import Images
-from zoo_core.datasets import MNISTConfig
 from zoo_core.errors import CapabilityError, ConfigError, ResourceError, UnknownNameError, UsageError, ZooError
 from zoo_core.evaluation.comparison import Comparison
 from zoo_core.evaluation.distances import frechet
@@ -28,7 +27,6 @@ from zoo_core.evaluation.metrics import KernelDistance, Metric
 from zoo_core.evaluation.real import Real
 from zoo_core.evaluation.spaces import Space, space
 from zoo_core.evaluation.statistics import Estimate
-from zoo_core.hub import fetch
 from zoo_core.interfaces import Event
 from zoo_core.loading import load
 from zoo_core.machine import build
@@ -86,7 +84,8 @@ def noise(count: int, seed: int, shift: float = 0.0) -> Tensor:
 def test_all_metrics_are_registered_and_made_by_name() -> None:
     assert sorted(registry().claims(MetricSpec)) == ALL
     for name in ALL:
-        assert type(metric(name)).__module__ == f"zoo_core.evaluation.{'pixels' if name in OF_PIXELS else 'metrics'}"
+        module = "pixels" if name in OF_PIXELS else "data_metrics" if name in OF_DATA else "metrics"
+        assert type(metric(name)).__module__ == f"zoo_core.evaluation.{module}"
     with pytest.raises(UnknownNameError, match=r"fid"):
         metric("fid")
 
@@ -459,12 +458,3 @@ def test_a_metric_takes_options_and_refuses_others() -> None:
     assert getattr(made, "k") == 5  # noqa: B009  # only some metrics have it
     with pytest.raises(ConfigError, match=r"fd: unknown key 'k'"):
         metric("fd", {"k": 5})
-
-
-def test_a_training_record_does_not_ask_for_a_download(tmp_path: Path) -> None:
-    recipe = {"data": {"name": "mnist", "root": "here", "download": True}}
-    (tmp_path / "training.json").write_text(json.dumps({"recipe": recipe}))
-    (tmp_path / "config.json").write_text("{}")
-    files = fetch(f"local:{tmp_path}")
-    assert data_of(files) == MNISTConfig(root="here")
-    assert data_of(files, ["download=true"]) == MNISTConfig(root="here", download=True)

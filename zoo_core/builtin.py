@@ -42,8 +42,8 @@ _BETTER = {
 }
 _PRDC, _PR = "arXiv:2002.09797", "arXiv:1904.06991"
 _METRICS = [
-    _metric("accuracy", "Accuracy", "classify", "", "real samples whose class the model names"),
-    _metric("bpd", "BitsPerDim", "density", "", "-log2 p of real samples, for a dimension; a bound says that it is one"),
+    _metric("accuracy", "data_metrics.Accuracy", "classify", "", "real samples whose class the model names"),
+    _metric("bpd", "data_metrics.BitsPerDim", "density", "", "-log2 p of real samples, for a dimension; a bound says that it is one"),
     _metric("class-accuracy", "ClassAccuracy", "labels classify", "", "samples that are taken for the class that was asked for"),
     _metric("class-confidence", "ClassConfidence", "classify", "", "drawn samples whose class is sure, to p = 0.9"),
     _metric("class-spread", "ClassSpread", "labels features", "", "distance of samples within a class, over that of real ones"),
@@ -53,7 +53,7 @@ _METRICS = [
     _metric("is", "InceptionScore", "classify", "arXiv:1606.03498", "sure of each sample's class, and of many classes in all"),
     _metric("kid", "KernelDistance", "features", "arXiv:1801.01401", "kernel distance between the features, unbiased"),
     _metric("nearest-train", "NearestTrain", "features", "", "distance to the nearest training sample: towards 0 for copies"),
-    _metric("nll", "NegativeLogLikelihood", "density", "", "-log p of real samples, in nats; a bound says that it is one"),
+    _metric("nll", "data_metrics.NegativeLogLikelihood", "density", "", "-log p of real samples, in nats; a bound says that it is one"),
     _metric("pixel-saturation", "pixels.PixelSaturation", "", "", "values of images beyond +-0.98: burnt out, or black"),
     _metric("pixel-std", "pixels.PixelStd", "", "", "standard deviation of the values of images: contrast"),
     _metric("precision", "Precision", "features", _PR, "drawn samples that lie among real ones"),

@@ -95,6 +95,9 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
                 echo_json({"metrics": records})
             else:
                 _show(records)
+            for record in records:
+                if "few" in record:
+                    say(inert(_warning(record)))
 
 
 def _of_metrics(options: list[str]) -> tuple[dict[str, Any], list[str]]:
@@ -126,6 +129,14 @@ def _show(records: list[dict[str, Any]]) -> None:
     filled = [column for column in range(len(heads)) if any(row[column] for row in rows)]
     chosen = [[row[column] for column in filled] for row in rows]
     table([heads[column] for column in filled], chosen, drop=("FEATURES", "NFE", "DRAWN / REAL"), right=("NFE",))
+
+
+def _warning(record: dict[str, Any]) -> str:
+    """That a number is of too few samples to say much, and what is recorded of more."""
+    few, name, n = record["few"], record["metric"], min(record["n"].values())
+    recorded = few.get("recorded")
+    known = f"; its record says {number(recorded['value'], recorded.get('stderr'))} of {recorded['n']['drawn']:,}" if recorded else ""
+    return f"zoo: warning: {name} of {n:,} samples says little, where fewer than {few['enough']:,} are too few{known}"
 
 
 def _told(record: dict[str, Any]) -> str:

@@ -95,6 +95,11 @@ class Comparison:
         """How many samples a metric saw."""
         return {"real": self.real.count, "drawn": drawn.count} if self.metrics[name].real else {"drawn": drawn.count}
 
+    def few(self, name: str, drawn: Gathered) -> dict[str, Any]:
+        """For the record: how many samples a metric needs to say much, where it saw fewer."""
+        enough = self.metrics[name].enough(drawn.dim, self.judge.classes or self._classes)
+        return {"few": {"enough": enough}} if min(self.counts(name, drawn).values()) < enough else {}
+
     @cached_property
     def bounds(self) -> dict[str, dict[str, Any]]:
         """For each metric that compares, one half of the real samples against the other: as it is, the ``floor``, and with ``harms``.
@@ -141,6 +146,8 @@ def _measured(name: str, metric: Metric, real: Gathered, drawn: Gathered) -> Est
 def _finite(name: str, estimate: Estimate) -> Estimate:
     if not isfinite(estimate.value):
         raise ZooError(f"{name} of these samples is {estimate.value}", "look at them, and whether the real ones are copies of each other")
+    if estimate.stderr is not None and not isfinite(estimate.stderr):
+        raise ZooError(f"the standard error of {name} is {estimate.stderr}", "draw more samples")
     return estimate
 
 

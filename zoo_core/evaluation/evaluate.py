@@ -11,9 +11,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zoo_core.catalogue import as_sampler, as_scheduler
+from zoo_core.catalogue import as_sampler, as_scheduler, written_now
 from zoo_core.config import apply_overrides, decode, encode
-from zoo_core.errors import ConfigError, UsageError
+from zoo_core.errors import ConfigError, UsageError, ZooError
 from zoo_core.evaluation.comparison import Comparison
 from zoo_core.evaluation.gathering import OnBatch
 from zoo_core.evaluation.metrics import Answers, DataMetric, Metric
@@ -26,6 +26,7 @@ from zoo_core.images import is_image
 from zoo_core.interfaces import DatasetConfig, Sampler, Scheduler
 from zoo_core.loading import load
 from zoo_core.machine import build, plugin_versions, processor, versions
+from zoo_core.numbers import METRICS, count, numbers
 from zoo_core.pretrained import Pretrained
 from zoo_core.registry import registry, resolve
 from zoo_core.rng import Stream, generator
@@ -141,9 +142,23 @@ class Evaluation:
             for name, estimate in found.items():
                 shown = {"metric": name, **asdict(estimate), "options": _options(metrics[name]), "n": comparison.counts(name, drawn)}
                 time = {"seconds": round(drawn.seconds, 4), "pace": float(f"{drawn.pace:.4g}")}
-                yield {**shown, **real.facts, **shared, **self._facts(metrics[name]), **time, **bounds.get(name, {})}
+                record = {**shown, **real.facts, **shared, **self._facts(metrics[name]), **time, **bounds.get(name, {})}
+                if few := comparison.few(name, drawn):
+                    record |= {"few": {**few["few"], **self._recorded(record)}}
+                yield record
             for error in failed.values():
                 raise error
+
+    def _recorded(self, record: Record) -> Record:
+        """What the checkpoint's own metrics.json says of the same measurement with other numbers of samples: that with the most."""
+        files = self.model.files
+        try:
+            kept = numbers(files.json(METRICS)) if METRICS in files.names else ()
+        except ZooError:  # what is wrong with its old numbers is no reason to lose the new one
+            return {}
+        same = [each for each in kept if _measurement(each) == _measurement(record) and count(each, "drawn")]
+        largest = max(same, key=lambda each: count(each, "drawn") or 0, default=None)
+        return {} if largest is None else {"recorded": {key: largest[key] for key in ("value", "stderr", "n") if key in largest}}
 
     def of_data(self, metrics: Mapping[str, DataMetric], real: Real, *, n: int | None = None) -> Iterator[Record]:
         """Asks the model about real samples: ``n`` of them, drawn at random, or all.
@@ -212,6 +227,11 @@ def some_of(count: int, n: int) -> Tensor:
     """The places of ``n`` of ``count`` samples, always the same ones: a folder has its classes one after the other."""
     order = torch.from_numpy(generator(0, 0, Stream.DATA).permutation(count))
     return order[:n].sort().values
+
+
+def _measurement(record: Mapping[str, Any]) -> list[Any]:
+    """What two records have in common that differ in nothing but how many samples they are of, and of which seed."""
+    return [record["metric"], *(record.get(key) for key in ("options", "features", "scheduler")), written_now(record.get("sampler"))]
 
 
 def _options(each: Metric | DataMetric) -> Record:

@@ -8,29 +8,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from math import prod, sqrt
+from math import sqrt
 from typing import TYPE_CHECKING, ClassVar
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from zoo_core.catalogue import incapable
 from zoo_core.config import check_range
-from zoo_core.errors import CapabilityError, ConfigError, UsageError, ZooError
+from zoo_core.errors import CapabilityError, UsageError
 from zoo_core.evaluation import distances
 from zoo_core.evaluation.gathering import Gathered
 from zoo_core.evaluation.statistics import Estimate
-from zoo_core.likelihood import METHODS, Bound
 
 if TYPE_CHECKING:
-    from zoo_core.interfaces import LogProb
     from zoo_core.pretrained import Pretrained
 
 __all__ = [
-    "Accuracy",
     "Answers",
-    "BitsPerDim",
     "ClassAccuracy",
     "ClassConfidence",
     "ClassSpread",
@@ -42,7 +37,6 @@ __all__ = [
     "KernelDistance",
     "Metric",
     "NearestTrain",
-    "NegativeLogLikelihood",
     "Precision",
     "Recall",
 ]
@@ -71,6 +65,15 @@ class Metric(ABC):
     @abstractmethod
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         """The number, and its standard error where one is known."""
+
+    def enough(self, dim: int, classes: int) -> int:
+        """Of fewer samples than this, drawn or real, the number says little, and its record and ``zoo evaluate`` warn of it.
+
+        Args:
+            dim: of a feature vector.
+            classes: that the feature space tells apart, or else those of the model; 0 for none.
+        """
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,6 +138,9 @@ class FrechetDistance(Metric):
         left_out = torch.tensor([distances.frechet(against, drawn.total(without=part)) for part in range(parts)])
         return Estimate(value, sqrt((parts - 1) * float(left_out.var(correction=0))))
 
+    def enough(self, dim: int, classes: int) -> int:
+        return dim  # below, the covariance has directions without variance
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KernelDistance(Metric):
@@ -148,6 +154,9 @@ class KernelDistance(Metric):
 
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         return distances.kid(real.features, drawn.features, degree=self.degree)
+
+    def enough(self, dim: int, classes: int) -> int:
+        return dim  # below, cubes of single pairs outweigh the rest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,6 +172,9 @@ class InceptionScore(Metric):
             raise CapabilityError("a feature space without classes gives no score", "choose --features that classify")
         return drawn.scores.score()
 
+    def enough(self, dim: int, classes: int) -> int:
+        return 10 * classes  # log of it is (classes - 1) / 2n too low
+
 
 # Two metrics come of one pass over all pairs: the second finds what the first was given.
 
@@ -175,6 +187,11 @@ def _precision_recall(real: Gathered, drawn: Gathered, k: int) -> tuple[Estimate
 @lru_cache(maxsize=1)
 def _density_coverage(real: Gathered, drawn: Gathered, k: int) -> tuple[Estimate, Estimate]:
     return distances.density_coverage(real.features, drawn.features, k=k)
+
+
+def _enough_neighbours(k: int) -> int:
+    """How many samples make balls to the k-th neighbour local: of few, each reaches over a large part of the data."""
+    return 30 * k
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,6 +208,9 @@ class Precision(Metric):
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         return _precision_recall(real, drawn, self.k)[0]
 
+    def enough(self, dim: int, classes: int) -> int:
+        return _enough_neighbours(self.k)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recall(Metric):
@@ -205,6 +225,9 @@ class Recall(Metric):
 
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         return _precision_recall(real, drawn, self.k)[1]
+
+    def enough(self, dim: int, classes: int) -> int:
+        return _enough_neighbours(self.k)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,6 +244,9 @@ class Density(Metric):
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         return _density_coverage(real, drawn, self.k)[0]
 
+    def enough(self, dim: int, classes: int) -> int:
+        return _enough_neighbours(self.k)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Coverage(Metric):
@@ -235,6 +261,9 @@ class Coverage(Metric):
 
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
         return _density_coverage(real, drawn, self.k)[1]
+
+    def enough(self, dim: int, classes: int) -> int:
+        return _enough_neighbours(self.k)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -290,6 +319,9 @@ class ClassSpread(Metric):
             raise UsageError("class-spread needs samples of chosen classes and real ones with labels", "leave it out")
         return distances.class_spread(real.features, real.labels, drawn.features, drawn.labels)
 
+    def enough(self, dim: int, classes: int) -> int:
+        return 10 * classes
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NearestTrain(Metric):
@@ -306,102 +338,5 @@ class NearestTrain(Metric):
         to_real = distances.nearest(drawn.features, real.features)[0].flatten()
         # Of two nearest, the first is the image itself.
         among = distances.nearest(real.features, real.features, k=2)[0][:, 1].mean()
-        return Estimate(float(to_real.mean() / among), float(to_real.std() / among) / sqrt(len(to_real)))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Accuracy(DataMetric):
-    """The share of samples whose most probable class, to a model that can ``classify``, is their label."""
-
-    requires = "classify"
-    labels = True
-    better = "higher"
-
-    def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Answers:
-        right: Tensor = model.classify(x).argmax(dim=1) == labels  # type: ignore[assignment]  # of a tensor and None, which is refused before
-        return Answers(values=right.double())
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NegativeLogLikelihood(DataMetric):
-    """-log p(x) in nats, without labels; see :meth:`zoo_core.pretrained.Pretrained.log_prob`.
-
-    The number has the ``kind`` of its record: where the log-probability is a lower bound, this is an ``upper_bound``; and the ``space``,
-    without which it says nothing. Its standard error is that of the mean over samples, the noise of the draws in it.
-
-    Args:
-        method: ``own``, ``ode`` or ``bound``; None is the first of them that the model has, the bound excepted.
-        k: the number of draws; None leaves it to the method.
-    """
-
-    requires = ""
-    unit = "nats"
-    method: str | None = None
-    k: int | None = None
-
-    def __post_init__(self) -> None:
-        _check_asked(self)
-
-    def check(self, model: "Pretrained", name: str) -> None:
-        model.log_prob_method(self.method)
-
-    def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Answers:
-        found, facts = _log_prob(model, x, first, self.method, self.k)
-        return Answers(values=-found.value, facts=facts, terms={name: -each.value for name, each in _terms(found).items()})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BitsPerDim(DataMetric):
-    """-log2 p(x) / dims, as :class:`NegativeLogLikelihood` has it; see :meth:`zoo_core.interfaces.LogProb.bits_per_dim`.
-
-    Args:
-        method: as there.
-        k: as there.
-    """
-
-    requires = ""
-    unit = "bits/dim"
-    method: str | None = None
-    k: int | None = None
-
-    def __post_init__(self) -> None:
-        _check_asked(self)
-
-    def check(self, model: "Pretrained", name: str) -> None:
-        model.log_prob_method(self.method)
-
-    def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Answers:
-        found, facts = _log_prob(model, x, first, self.method, self.k)
-        dims = prod(model.event.shape)
-        terms = {name: each.bits_per_dim(dims) for name, each in _terms(found).items()}
-        return Answers(values=found.bits_per_dim(dims), facts=facts, terms=terms)
-
-
-def _check_asked(asked: NegativeLogLikelihood | BitsPerDim) -> None:
-    check_range(asked, k=(1, 10**6))
-    if asked.method not in (None, *METHODS):
-        raise ConfigError(f"method must be one of {', '.join(METHODS)}, not {asked.method!s:.40}")
-
-
-Answer = tuple["LogProb", dict[str, str]]
-
-_answered: "WeakKeyDictionary[Pretrained, tuple[Tensor, tuple[int, str, int | None], Answer]]" = WeakKeyDictionary()
-"""The last answer of a model, for the metric beside the one that asked."""
-
-
-def _log_prob(model: "Pretrained", x: Tensor, first: int, method: str | None, k: int | None) -> Answer:
-    """The log-probability, and what a record says of its negative."""
-    asked = first, model.log_prob_method(method), k
-    if (last := _answered.get(model)) and last[0] is x and last[1] == asked:
-        return last[2]
-    found = model.log_prob(x, method=method, k=k, first=first, batch_size=max(len(x), 1))
-    if not bool(found.value.isfinite().all()):
-        raise ZooError("the model gives some sample a log-probability that is not finite", "look at the samples, and whether they fit it")
-    kind = "upper_bound" if found.kind == "lower_bound" else found.kind
-    answer = found, {"kind": kind, "space": found.space, "method": asked[1]}
-    _answered[model] = x, asked, answer
-    return answer
-
-
-def _terms(found: "LogProb") -> "Mapping[str, LogProb]":
-    return found.terms if isinstance(found, Bound) else {}
+        stderr = float(to_real.std() / among) / sqrt(len(to_real)) if len(to_real) > 1 else None
+        return Estimate(float(to_real.mean() / among), stderr)

@@ -298,6 +298,7 @@ _FREE = (
     "processor",
     "batch_size",
     "processes",
+    "few",
 )
 
 
