@@ -89,7 +89,8 @@ class Fault:
         source = (
             "import math, random\nfrom dataclasses import dataclass, replace\n"
             "from itertools import pairwise\nfrom typing import Any\n"
-            "import numpy as np\nimport torch\nfrom zoo_core.datasets import *\nfrom zoo_core.evaluation.metrics import *\n"
+            "import numpy as np\nimport torch\nfrom zoo_core.datasets import *\n"
+            "from zoo_core.evaluation.data_metrics import *\nfrom zoo_core.evaluation.metrics import *\n"
             "from zoo_core.evaluation.statistics import Estimate\nfrom zoo_core.hookspecs import hookimpl\n"
             "from zoo_core.samplers import *\nfrom zoo_core.schedulers import *\nfrom zoo_core.specs import *\n"
             "from zoo_core.testing.fake import fake_data\n"
