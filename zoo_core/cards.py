@@ -266,7 +266,11 @@ def render(
     front |= {"datasets": datasets} if datasets else {}
     front["tags"] = [LIBRARY, family]
     front |= {"zoo": {"family": family, "plugin": plugin}} if plugin else {}
-    front |= {"model-index": model_index(name, metrics, words.pipeline, config.get("sampler"))} if metrics is not None else {}
+    front |= (
+        {"model-index": model_index(name, metrics, words.pipeline, config.get("sampler"), config.get("scheduler"))}
+        if metrics is not None
+        else {}
+    )
     draws = words.pipeline != CLASSIFICATION
     drawn = _grid(training.get("sheet")) if words.pipeline else "![samples](samples.png)"
     body = [
@@ -321,8 +325,8 @@ def use_section(name: str, config: Mapping[str, Any], plugin: str, pipeline: str
     """How to get and to use the checkpoint that is loaded by ``name``."""
     if pipeline == CLASSIFICATION:
         return _use_of_a_judge(name, plugin)
-    sampler = config.get("sampler")
-    own = f"\nUnless told otherwise it is sampled by {code(describe(sampler))}.\n" if sampler else ""
+    walk = " on ".join(describe(config[key]) for key in ("sampler", "scheduler") if config.get(key))
+    own = f"\nUnless told otherwise it is sampled by {code(walk)}.\n" if walk else ""
     needs = f"\n{needs_line(plugin)}\n" if plugin else ""
     last = _classes(config) - 1
     command = f"\nzoo sample {name} -n 16 --seed 0 --labels {last} --out class.png" if last >= 0 else ""

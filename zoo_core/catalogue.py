@@ -38,12 +38,16 @@ _METRICS = "metrics.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckpointConfig:
-    """config.json: the versions of its format and of the family's weights, the model's config, and the default sampler."""
+    """config.json: the versions of its format and of the family's weights, the model's config, and the default sampler.
+
+    ``scheduler`` places the noise levels that this sampler walks along; None for those that the model was trained on.
+    """
 
     format: int
     weights_version: int
     model: ModelConfig
     sampler: Sampler | None = None
+    scheduler: Scheduler | None = None
 
     def __post_init__(self) -> None:
         check_range(self, format=(FORMAT, FORMAT), weights_version=(1, 10**6))
@@ -157,15 +161,17 @@ def as_scheduler(choice: "str | Mapping[str, Any] | Scheduler") -> Scheduler:
     return decode(Scheduler, _choice("scheduler", choice), "scheduler")  # type: ignore[type-abstract]  # decode finds the class that the name means
 
 
-def written_now(sampler: object) -> object:
-    """The plain values of a sampler from a record or a config as they would be written today: an option that came later has its default.
+def written_now(part: object, kind: str = Sampler.kind) -> object:
+    """The plain values of a sampler, or a scheduler, of a record or a config as they would be written today.
 
-    What is no sampler here, as where its plugin is not installed, stays as it is.
+    An option that came later has its default. What is no sampler here, as where its plugin is not installed, stays as it is.
     """
+    if not isinstance(part, Mapping):
+        return part
     try:
-        return encode(as_sampler(sampler)) if isinstance(sampler, Mapping) else sampler
+        return encode(as_scheduler(part) if kind == Scheduler.kind else as_sampler(part))
     except ZooError:
-        return sampler
+        return part
 
 
 def _choice(kind: str, choice: object) -> dict[str, Any]:
@@ -212,6 +218,7 @@ def info(reference: "str | os.PathLike[str]") -> dict[str, Any]:
         "parameters": sum(tensor.elements for tensor in files.tensors().values()),
         "config": encode(config),
         "sampler": _sampler(config, family),
+        "scheduler": encode(config.scheduler) if config.scheduler else None,
         "license": (spec.license if spec else "") or (card.license if card else ""),
         "datasets": list(card.datasets) if card else [],
         "card": dict(card.metadata) if card else {},

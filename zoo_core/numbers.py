@@ -22,6 +22,7 @@ __all__ = [
     "model_index",
     "numbers",
     "seconds_each",
+    "walk",
 ]
 
 METRICS = "metrics.json"
@@ -69,16 +70,19 @@ def _is_finite(value: object) -> bool:
     return not isinstance(value, int | float) or (abs(value) < 2**63 and math.isfinite(value))
 
 
-def model_index(name: str, metrics: Mapping[str, Any], pipeline: str, sampler: object = None) -> list[dict[str, Any]]:
+def model_index(
+    name: str, metrics: Mapping[str, Any], pipeline: str, sampler: object = None, scheduler: object = None
+) -> list[dict[str, Any]]:
     """The numbers of a metrics.json as the Hub reads them from the front matter of the card of ``name``.
 
-    Of the numbers of samples, those by the checkpoint's own ``sampler``, or all where there are none: dozens would bury the card.
+    Of the numbers of samples, those by the checkpoint's own ``sampler`` and ``scheduler``, or all
+    where there are none: dozens would bury the card.
 
     Raises:
         ConfigError: as :func:`numbers` does.
     """
     results: dict[tuple[str, str], dict[str, Any]] = {}
-    for entry in by_sampler(numbers(metrics), sampler):
+    for entry in by_sampler(numbers(metrics), sampler, scheduler):
         more = {key: entry[key] for key in _ARGS if key in entry}
         if "name" in fields(entry, "features"):
             more["features"] = fields(entry, "features")["name"]
@@ -89,12 +93,20 @@ def model_index(name: str, metrics: Mapping[str, Any], pipeline: str, sampler: o
     return [{"name": name, "results": [*results.values()]}]
 
 
-def by_sampler(records: Sequence[Mapping[str, Any]], sampler: object) -> list[Mapping[str, Any]]:
-    """The numbers by this ``sampler`` on the model's own noise levels, or by all where there are none; and those that are of no samples."""
+def walk(record: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The sampler of a record, and the scheduler, None for the model's own noise levels, both as they would be written today."""
     from zoo_core.catalogue import written_now  # which reads cards, which read numbers
 
-    default = written_now(sampler)
-    own = [record for record in records if written_now(record.get("sampler")) == default and "scheduler" not in record]
+    return written_now(record.get("sampler")), written_now(record.get("scheduler"), "scheduler")
+
+
+def by_sampler(records: Sequence[Mapping[str, Any]], sampler: object, scheduler: object = None) -> list[Mapping[str, Any]]:
+    """The numbers by this ``sampler`` along the levels of this ``scheduler``, None for the model's own, and those that are of no samples.
+
+    Where there are none by that sampler, the numbers by all.
+    """
+    asked = walk({"sampler": sampler, "scheduler": scheduler})
+    own = [record for record in records if is_of_samples(record) and walk(record) == asked]
     return [record for record in records if not own or record in own or not is_of_samples(record)]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo_core.markdown import code, describe, one_line, word
-from zoo_core.numbers import comparable, count, fields, is_number, is_of_samples, numbers, seconds_each
+from zoo_core.numbers import comparable, count, fields, is_number, is_of_samples, numbers, seconds_each, walk
 from zoo_core.registry import registry
 from zoo_core.specs import MetricSpec
 
@@ -147,7 +147,7 @@ def _table(group: Sequence[Record], style: Style) -> Table:
     metrics, bounds, floors = list(dict.fromkeys(map(_metric, group))), _bounds(group, style), _floors(group)
     rows: dict[str, list[Record]] = {}
     for record in _in_order(group):
-        rows.setdefault(json.dumps([record["sampler"], record.get("scheduler"), record.get("nfe")], sort_keys=True), []).append(record)
+        rows.setdefault(json.dumps([*walk(record), record.get("nfe")], sort_keys=True), []).append(record)
     drawn = [(*_head(row, style), *(_cell(row, metric, style, floors) for metric in metrics)) for row in rows.values()]
     real = [
         (label, "", "", *(_told(row.get(metric, {}), style, floors.get(metric), real=True) for metric in metrics))
@@ -258,8 +258,9 @@ def _in_order(group: Sequence[Record]) -> list[Record]:
 
 def _walk(record: Record) -> tuple[Any, str]:
     """The name of a sampler, and all of it with its scheduler but the number of steps."""
-    options = {key: value for key, value in record["sampler"].items() if key != "steps"}
-    return record["sampler"].get("name"), json.dumps([options, record.get("scheduler")], sort_keys=True)
+    sampler, scheduler = walk(record)
+    options = {key: value for key, value in sampler.items() if key != "steps"}
+    return sampler.get("name"), json.dumps([options, scheduler], sort_keys=True)
 
 
 def _nfe(record: Record) -> float:

@@ -40,6 +40,7 @@ from zoo_core.interpolation import mix
 from zoo_core.precision import warn_if_emulated
 from zoo_core.rng import ImageRng, Stream
 from zoo_core.samplers import Guided, Inpainted, resampled
+from zoo_core.schedulers import Continuous
 from zoo_core.specs import ModelSpec
 from zoo_core.walking import check_denoises, check_noisy, how_many, levels_from, with_options
 
@@ -99,6 +100,14 @@ class Pretrained:
         """
         return default_sampler(self._config, self.family)
 
+    def scheduler_of(self, sampler: Sampler) -> Scheduler | None:
+        """Where a sampler's noise levels lie unless told otherwise: as the checkpoint says, for a sampler of the kind of its own one.
+
+        None for those that the model was trained on.
+        """
+        chosen = self._config.scheduler
+        return chosen if chosen is not None and type(sampler) is type(self.sampler) else None
+
     @property
     def event(self) -> Event:
         """What one sample is: its shape, and its range where it has one."""
@@ -147,7 +156,7 @@ class Pretrained:
             n: how many; the rows of ``x`` where that is given.
             seed: in [0, 2**64).
             sampler: a name, with that sampler's own defaults; options of the default sampler, ``{"steps": 20}``; or a Sampler.
-            scheduler: noise levels other than those the model was trained on.
+            scheduler: noise levels other than those of :meth:`scheduler_of`.
             labels: a class for all, or one for each. When None, a model that knows nothing but classes draws image i of class i modulo
                 their number.
             guidance: scale of classifier-free guidance: 1 is the plain conditional model.
@@ -430,10 +439,12 @@ class Pretrained:
         chosen = self.sampler if sampler is None else as_sampler(sampler, self.sampler)
         chosen = with_options(chosen, options, call)
         self._require(chosen.requires, "be sampled so")
-        placed = None if scheduler is None else as_scheduler(scheduler)
+        placed = self.scheduler_of(chosen) if scheduler is None else as_scheduler(scheduler)
         if sigma is None:
             return chosen, chosen.noise_levels(self.model, placed)
         self._require("denoise", "start from noisy samples")
+        if scheduler is None and isinstance(placed, Continuous):
+            placed = replace(placed, sigma_max=None)  # to begin at sigma, if that is above
         return chosen, levels_from(chosen, cast(Denoiser, self.model), placed, sigma)
 
     def _batches(self, n: int, batch_size: int, seed: int, first: int) -> Iterator[tuple[slice, ImageRng]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from zoo_core.config import check_range, decode, encode
-from zoo_core.interfaces import DatasetConfig, ModelConfig, Sampler, TrainerConfig
+from zoo_core.interfaces import DatasetConfig, ModelConfig, Sampler, Scheduler, TrainerConfig
 
 __all__ = ["EMAConfig", "FitConfig", "OptimizerConfig", "Recipe"]
 
@@ -87,6 +87,7 @@ class FitConfig:
 class Recipe:
     """Model, trainer, loop, data and sampler: the one noun for how something was made. The model's tag is the family.
 
+    ``scheduler`` places the noise levels that the sampler walks along; None for those that the model is trained on.
     ``start_from`` is the reference of a checkpoint whose weights the model begins with; None initialises it from the seed.
     """
 
@@ -95,6 +96,7 @@ class Recipe:
     fit: FitConfig = FitConfig()
     data: DatasetConfig | None = None
     sampler: Sampler | None = None
+    scheduler: Scheduler | None = None
     start_from: str | None = None
 
     @classmethod

@@ -57,4 +57,4 @@ def compare(references: tuple[str, ...], as_markdown: bool, as_json: bool) -> No
 
 
 def _records(facts: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return by_sampler(numbers(facts["metrics"]), facts["sampler"]) if facts["metrics"] else ()
+    return by_sampler(numbers(facts["metrics"]), facts["sampler"], facts["scheduler"]) if facts["metrics"] else ()

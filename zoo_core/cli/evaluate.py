@@ -27,7 +27,7 @@ __all__ = ["evaluate"]
 @click.option("--data-root", metavar="DIR", help="Where the files of mnist, cifar10, ... are. Default: $ZOO_DATA.")
 @click.option("--features", metavar="NAME", help="A checkpoint with features, inception, or timm:NAME.  [default: by the data]")
 @click.option("--sampler", metavar="NAME", help="A sampler with its own defaults.  [default: the checkpoint's]")
-@click.option("--scheduler", metavar="NAME", help="The noise levels, as `zoo sample` has it.  [default: the trained ones]")
+@click.option("--scheduler", metavar="NAME", help="The noise levels, as `zoo sample` has it.  [default: the checkpoint's]")
 @click.option("--steps", metavar="N,...", help="Steps of the sampler; several measure each.")
 @click.option(
     "-o",

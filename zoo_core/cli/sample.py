@@ -52,7 +52,7 @@ class OutPath(click.Path):
 @click.option("--labels", metavar="CLASS,...", help="A class, or several such as 0,1,2 or 0-9, which repeat.")
 @click.option("--guidance", type=float, metavar="SCALE", help="Classifier-free guidance; 1 is none. Needs --labels.")
 @click.option("--sampler", metavar="NAME", help="See `zoo list samplers`.  [default: the checkpoint's]")
-@click.option("--scheduler", metavar="NAME", help="See `zoo list schedulers`.  [default: the trained noise levels]")
+@click.option("--scheduler", metavar="NAME", help="See `zoo list schedulers`.  [default: the checkpoint's, or the trained levels]")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Short for -o steps=N.")
 @click.option(
     "-o",
@@ -109,6 +109,7 @@ def sample(
     from zoo_core.images import is_image
 
     model = assemble(files, config, device=choose_device(device), dtype=dtype)
+    schedule = schedule or model.scheduler_of(chosen)
     if classes is None and getattr(model.model, "needs_labels", False):
         classes = list(range(cast(Labelled, model.model).num_classes))
     if classes and "labels" in model.capabilities:

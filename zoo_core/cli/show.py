@@ -68,7 +68,7 @@ def _page(reference: str, facts: Mapping[str, Any]) -> None:
     if facts["metrics"]:
         click.echo()
         click.echo(bold("Numbers"))
-        _numbers(facts["metrics"], facts["sampler"])
+        _numbers(facts["metrics"], facts["sampler"], facts["scheduler"])
     click.echo()
     click.echo(bold("Use"))
     name = line_of(reference)
@@ -91,7 +91,8 @@ def _facts(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "from", f"{facts['source']}, {facts['folder']}"
     yield "hub", "{repo} at {commit}".format(**facts["hub"]) if facts["hub"] else "not published"
     yield "model", _described(facts["config"].get("model"))
-    yield "sampler", _described(facts["sampler"]) or "none: it draws no samples"
+    walk = " on ".join(filter(None, (_described(facts[key]) for key in ("sampler", "scheduler"))))
+    yield "sampler", walk or "none: it draws no samples"
     yield "trained", _trained(training)
     yield "by", str(training.get("command", ""))
     yield "versions", _versions(training)
@@ -126,15 +127,15 @@ def _card(text: str) -> None:
         click.echo(inert(text).rstrip())
 
 
-def _numbers(metrics: Mapping[str, Any], sampler: Any = None) -> None:
-    """The numbers, or those of the checkpoint's own ``sampler``; what stands there where it is nothing that the zoo writes."""
+def _numbers(metrics: Mapping[str, Any], sampler: Any = None, scheduler: Any = None) -> None:
+    """The numbers, or those of the checkpoint's own ``sampler`` and ``scheduler``; what stands there if it is not the zoo's."""
     try:
         records = numbers(metrics) if metrics else ()
     except ConfigError as error:
         prose(f"{error.what}: `--json` prints it.")
         return
     if sampler is not None:
-        records = by_sampler(records, sampler)
+        records = by_sampler(records, sampler, scheduler)
     for number, found in enumerate(tables(records, PLAIN)):
         click.echo("", nl=bool(number))
         board(found)

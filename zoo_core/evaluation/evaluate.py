@@ -129,12 +129,12 @@ class Evaluation:
         comparison = Comparison(metrics, real, judge, self.processes, classes=classes, batch_size=self.batch_size, on_batch=self.on_batch)
         bounds = comparison.bounds if floors else {}
         space_facts = {"name": judge.name, "digest": judge.digest, "resize": judge.resize(self.model.event.shape)}
-        levels = None if scheduler is None else as_scheduler(scheduler)
         for sampler in [self._sampler(choice) for choice in samplers]:
+            levels = self.model.scheduler_of(sampler) if scheduler is None else as_scheduler(scheduler)
+            drawing: dict[str, Any] = {"sampler": sampler, "scheduler": levels, "batch_size": self.batch_size, "seed": seed}
 
-            def draw(first: int, n: int, labels: Tensor | None, sampler: Sampler = sampler) -> Tensor:
-                walk: dict[str, Any] = {"sampler": sampler, "scheduler": levels, "batch_size": self.batch_size}
-                return self.model.sample(n, seed=seed, first=first, labels=labels, **walk)
+            def draw(first: int, n: int, labels: Tensor | None, drawing: Mapping[str, Any] = drawing) -> Tensor:
+                return self.model.sample(n, first=first, labels=labels, **drawing)
 
             drawn, found, failed = comparison.of(draw, n)
             walk = {"sampler": encode(sampler), **({} if levels is None else {"scheduler": encode(levels)})}
@@ -298,7 +298,8 @@ def evaluate(
             covariance, such as ``fd``, takes them from the checkpoint's own reference.safetensors where it has one.
         features: the name of a feature space; see :func:`zoo_core.evaluation.spaces.space`. That of the data when None.
         samplers: each as :meth:`Pretrained.sample` takes it, and each is measured. None is the checkpoint's own.
-        scheduler: of the noise levels, for all samplers, as :meth:`Pretrained.sample` takes it. None is the model's own.
+        scheduler: of the noise levels, for all samplers, as :meth:`Pretrained.sample` takes it. None is what
+            :meth:`Pretrained.scheduler_of` says.
         seed: of the samples.
         batch_size: samples at once; changes speed and memory.
         device: such as ``cuda``; the first accelerator, or the CPU, when None.

@@ -58,6 +58,8 @@ def write_golden(folder: Path) -> Path:
     labels = _labels(model)
     samples = model.sample(COUNT, seed=SEED, labels=labels)
     facts = {"sampler": encode(model.sampler), "seed": SEED, "labels": labels, "build": build()}
+    if (levels := model.scheduler_of(model.sampler)) is not None:
+        facts["scheduler"] = encode(levels)
     metadata = {"format": "pt", **{name: json.dumps(value) for name, value in facts.items()}}
     write_file(folder / GOLDEN, save({"samples": samples.contiguous()}, metadata=metadata))
     return folder / GOLDEN
@@ -80,7 +82,8 @@ def check_golden(reference: str) -> Golden:
     if GOLDEN not in model.files.names:
         raise NotFoundError(f"{reference} has no {GOLDEN}", "it was made by an older zoo-core, or is no model that draws samples")
     kept, facts = _read(model.files.read(GOLDEN))
-    drawn = model.sample(len(kept), seed=facts["seed"], sampler=as_sampler(facts["sampler"]), labels=facts["labels"])
+    sampler, scheduler = as_sampler(facts["sampler"]), facts.get("scheduler")
+    drawn = model.sample(len(kept), seed=facts["seed"], sampler=sampler, scheduler=scheduler, labels=facts["labels"])
     if drawn.shape != kept.shape:
         raise ConfigError(f"{GOLDEN} holds {list(kept.shape)}, and the model draws {list(drawn.shape)}", "make it again")
     same_build = facts["build"] == build()
@@ -94,7 +97,9 @@ def _read(data: bytes) -> tuple[Tensor, dict[str, Any]]:
     read_header(data, len(data), GOLDEN)
     try:
         header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")], GOLDEN)
-        facts = {name: json.loads(header["__metadata__"][name]) for name in ("sampler", "seed", "labels", "build")}
+        told = header["__metadata__"]
+        facts = {name: json.loads(told[name]) for name in ("sampler", "seed", "labels", "build")}
+        facts |= {name: json.loads(told[name]) for name in ("scheduler",) if name in told}  # where it is not the model's own
         return load_tensors(data)["samples"], facts
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{GOLDEN} is not what the zoo writes: {' '.join(str(error).split())[:80]}", "make it again") from error

@@ -5,17 +5,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo_core.catalogue import written_now
 from zoo_core.config import dump_json, load_json
 from zoo_core.evaluation.references import REFERENCE, read_references, with_reference
 from zoo_core.evaluation.statistics import Moments
 from zoo_core.files import check_folder, write_file
-from zoo_core.numbers import numbers
+from zoo_core.numbers import numbers, walk
 
 __all__ = ["check_kept", "keep"]
 
-# What tells one measurement from another.
-_KEY = ("metric", "options", "features", "sampler", "scheduler", "seed", "n", "dataset", "split", "data")
+# What tells one measurement from another, beside the sampler and its noise levels.
+_KEY = ("metric", "options", "features", "seed", "n", "dataset", "split", "data")
 
 
 def check_kept(path: Path) -> None:
@@ -56,5 +55,4 @@ def keep(path: Path, records: Sequence[Mapping[str, Any]], moments: Mapping[str,
 
 
 def _key(record: Mapping[str, Any]) -> str:
-    facts = {name: record.get(name) for name in _KEY}
-    return json.dumps({**facts, "sampler": written_now(facts["sampler"])}, sort_keys=True)
+    return json.dumps([*walk(record), *(record.get(name) for name in _KEY)], sort_keys=True)

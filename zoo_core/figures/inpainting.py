@@ -32,7 +32,7 @@ def inpainted(
         variants: how many completions of each; that of number j of image i has the noise of image ``first`` + i * variants + j.
         seed: of that noise.
         sampler: the checkpoint's own when None.
-        scheduler: noise levels other than those that the model was trained on.
+        scheduler: noise levels other than those of ``pretrained.scheduler_of(sampler)``.
         times: how often each level is walked down.
         first: number of the first completion.
         on_step: sees every step of every batch.

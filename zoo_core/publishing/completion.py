@@ -71,7 +71,9 @@ def complete(
     front["zoo"] = {"family": family, "plugin": plugin, **told}
     plugin = str(front["zoo"]["plugin"])
     if metrics is not None:
-        index = model_index(reference.rpartition("/")[2], metrics, front.get("pipeline_tag", ""), config.get("sampler"))
+        index = model_index(
+            reference.rpartition("/")[2], metrics, front.get("pipeline_tag", ""), config.get("sampler"), config.get("scheduler")
+        )
         demand(_results(front.get("model-index", index)) == _results(index), f"its model-index differs from {METRICS}")
         front.setdefault("model-index", index)
     body = _completed_body(ModelCard(front, card.body), config, reference, names, plugin, license)

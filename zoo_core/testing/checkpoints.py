@@ -11,13 +11,15 @@ from torch import nn
 
 from zoo_core import cards
 from zoo_core.config import dump_json, encode
-from zoo_core.interfaces import ModelConfig, Sampler
+from zoo_core.interfaces import ModelConfig, Sampler, Scheduler
 from zoo_core.testing.plugins import write_plugin
 
 __all__ = ["pins_of", "write_checkpoint", "write_checkpoint_plugin"]
 
 
-def write_checkpoint(folder: Path, model: nn.Module, config: ModelConfig, sampler: Sampler | None = None) -> Path:
+def write_checkpoint(
+    folder: Path, model: nn.Module, config: ModelConfig, sampler: Sampler | None = None, scheduler: Scheduler | None = None
+) -> Path:
     """Writes what ``local:FOLDER`` reads: config.json, model.safetensors and a draft card. The family must be registered.
 
     Returns:
@@ -26,6 +28,7 @@ def write_checkpoint(folder: Path, model: nn.Module, config: ModelConfig, sample
     folder.mkdir(parents=True, exist_ok=True)
     version = getattr(type(model), "weights_version", 1)
     plain: dict[str, Any] = {"format": 1, "weights_version": version, "model": encode(config), "sampler": encode(sampler)}
+    plain |= {"scheduler": encode(scheduler)} if scheduler else {}
     state = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
     (folder / "config.json").write_text(dump_json(plain))
     (folder / "model.safetensors").write_bytes(save(state, metadata={"format": "pt"}))

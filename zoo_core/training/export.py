@@ -35,7 +35,10 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().to("cpu").clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
     weights_version = getattr(type(model), "weights_version", 1)
-    config = encode(CheckpointConfig(format=FORMAT, weights_version=weights_version, model=recipe.model, sampler=recipe.sampler))
+    made = CheckpointConfig(
+        format=FORMAT, weights_version=weights_version, model=recipe.model, sampler=recipe.sampler, scheduler=recipe.scheduler
+    )
+    config = encode(made)
     count, columns = layout(model)
     training = {
         "recipe": recipe.to_dict(),
@@ -55,7 +58,7 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
     write_file(folder / "config.json", dump_json(config).encode())
     write_file(folder / "training.json", dump_json(training).encode())
     if recipe.sampler is not None:
-        save_sheet(folder / "samples.png", model, recipe.sampler, device)
+        save_sheet(folder / "samples.png", model, recipe.sampler, device, recipe.scheduler)
         write_golden(folder)
     return folder
 

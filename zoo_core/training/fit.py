@@ -248,7 +248,8 @@ class _Run:
     def _draw(self) -> None:
         loop = self.loop
         if loop.recipe.sampler:
-            save_sheet(self.out / "samples" / f"step-{loop.step}.png", loop.published, loop.recipe.sampler, loop.device)
+            path = self.out / "samples" / f"step-{loop.step}.png"
+            save_sheet(path, loop.published, loop.recipe.sampler, loop.device, loop.recipe.scheduler)
 
     def _signal(self) -> int:
         """The signal to stop for. Several processes agree on it, which costs them a wait, every other second by the slowest one's clock."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zoo_core.config import encode
 from zoo_core.images import class_columns, is_image, save_npz, save_samples
-from zoo_core.interfaces import Sampler
+from zoo_core.interfaces import Sampler, Scheduler
 from zoo_core.rng import ImageRng
 
 __all__ = ["draw", "layout", "save_sheet"]
@@ -32,7 +32,7 @@ def _classes(model: nn.Module) -> int:
     return cast(int, getattr(model, "num_classes", 0))
 
 
-def save_sheet(path: Path, model: nn.Module, sampler: Sampler, device: torch.device) -> None:
+def save_sheet(path: Path, model: nn.Module, sampler: Sampler, device: torch.device, scheduler: Scheduler | None = None) -> None:
     """Draws the first images of seed 0, one class after the other where the model has labels, and writes them as a PNG.
 
     Each column of the PNG is then of one class: see :func:`layout`.
@@ -43,8 +43,9 @@ def save_sheet(path: Path, model: nn.Module, sampler: Sampler, device: torch.dev
         ResourceError: the disk is full or the folder cannot be written.
     """
     classes, (count, columns) = _classes(model), layout(model)
-    x = draw(model, sampler, device, range(count), torch.arange(count) % classes if classes else None)
+    x = draw(model, sampler, device, range(count), torch.arange(count) % classes if classes else None, scheduler)
     facts = {"sampler": json.dumps(encode(sampler)), "seed": str(SEED)}
+    facts |= {"scheduler": json.dumps(encode(scheduler))} if scheduler else {}
     shape = tuple(x.shape[1:])
     if is_image(shape) or (shape == (2,) and find_spec("matplotlib")):
         save_samples(path, x, facts, columns)
@@ -52,14 +53,21 @@ def save_sheet(path: Path, model: nn.Module, sampler: Sampler, device: torch.dev
         save_npz(path.with_suffix(".npz"), x, facts)
 
 
-def draw(model: nn.Module, sampler: Sampler, device: torch.device, index: Sequence[int], labels: Tensor | None) -> Tensor:
+def draw(
+    model: nn.Module,
+    sampler: Sampler,
+    device: torch.device,
+    index: Sequence[int],
+    labels: Tensor | None,
+    scheduler: Scheduler | None = None,
+) -> Tensor:
     """Images ``index`` of seed 0 from a model in training, float32 (n, *event.shape), on the CPU."""
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
             y = None if labels is None else labels.to(device)
-            x = sampler(model, ImageRng(SEED, index, device), sigmas=sampler.noise_levels(model, None), labels=y)
+            x = sampler(model, ImageRng(SEED, index, device), sigmas=sampler.noise_levels(model, scheduler), labels=y)
     finally:
         model.train(was_training)
     return x.float().cpu()

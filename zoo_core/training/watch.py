@@ -63,7 +63,8 @@ class Watch:
             other = next(iter(made.keys() - of_samples.keys()), "")
             raise UsageError(f"{other or 'nothing'} is no metric of samples", "`zoo list metrics`: fd, kid and others are")
         classes = cast(int, getattr(model, "num_classes", 0))
-        self._every, self._n, self._sampler, self._processes = watching.every, watching.n, recipe.sampler, processes
+        self._every, self._n, self._processes = watching.every, watching.n, processes
+        self._sampler, self._scheduler = recipe.sampler, recipe.scheduler
         self._stop: Callable[[], int] = lambda: 0
         judge = space(watching.features or space_for(recipe.data, data.event.shape), processes.device)
         real = Real(recipe.data, data.event.shape, data=data)
@@ -82,7 +83,7 @@ class Watch:
         self._stop = stop
 
         def drawn(first: int, n: int, labels: Tensor | None) -> Tensor:
-            return draw(model, self._sampler, self._processes.device, range(first, first + n), labels)
+            return draw(model, self._sampler, self._processes.device, range(first, first + n), labels, self._scheduler)
 
         failed: Iterable[ZooError]
         try:

@@ -112,7 +112,7 @@ _KINDS: Mapping[str, _Kind] = {
     metavar="NAME",
     help="As `zoo list samplers` has it.  [default: the checkpoint's; interpolate: ddim]",
 )
-@click.option("--scheduler", metavar="NAME", help="inpaint: the noise levels, as `zoo sample` has it.  [default: the trained ones]")
+@click.option("--scheduler", metavar="NAME", help="inpaint: the noise levels, as `zoo sample` has it.  [default: the checkpoint's]")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="reverse, inpaint, interpolate, samples: steps of the sampler.")
 @click.option(
     "-o",

@@ -155,7 +155,7 @@ def draw_inpaint(
     shape = figures.denoiser(model).event.shape
     own = [text for text in options if not text.strip().startswith(OF_SCHEDULER)]
     chosen, known = sampler_of(model, sampler, with_steps(steps, own)) or model.sampler, read_mask(mask, shape)
-    levels = scheduler_option(scheduler, options)
+    levels = scheduler_option(scheduler, options) or model.scheduler_of(chosen)
     x = pictures(model, images) if images else model.sample(IMAGES, seed=seed).clamp(-1, 1)
     # Completions of samples get noise of their own: with that of the samples, these would come out again.
     first = 0 if images else len(x)
