@@ -66,6 +66,21 @@ def test_volume_of_a_logit_is_finite_far_out() -> None:
     assert volume.item() == pytest.approx(-2 * math.log(1e-6), rel=0.01)
 
 
+@pytest.mark.parametrize("alpha", [0.05, 1e-3, 1e-6])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+def test_what_an_inverse_rounds_to_the_ends_comes_back_finite_and_what_is_beyond_them_does_not(alpha: float, dtype: torch.dtype) -> None:
+    """sigmoid(17) is 1 in float32, of which the logit would be infinite, or NaN where alpha adds its rounding."""
+    pixels = Compose((UNIT, Logit(alpha)))
+    y = torch.linspace(-200, 200, 4001, dtype=dtype)[:, None]
+    again, volume = pixels.forward(pixels.inverse(y))
+    assert again.isfinite().all()
+    assert volume.isfinite().all()
+    assert (again[1:] >= again[:-1] - 1e-3).all()
+    near = y.abs() <= 8
+    torch.testing.assert_close(again[near], y[near], rtol=0, atol=1e-3)
+    assert pixels.forward(torch.tensor([[-1.5], [1.5]], dtype=dtype))[0].isnan().all()
+
+
 def test_the_levels_are_the_middles_of_equal_parts_and_every_point_of_a_part_rounds_to_its_level() -> None:
     unit, _ = UNIT.forward(from_uint8(LEVELS)[None].double())
     torch.testing.assert_close(unit[0], (torch.arange(256) + 0.5).double() / 256)

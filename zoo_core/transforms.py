@@ -69,7 +69,8 @@ class Logit:
     """y = logit(alpha + (1 - 2 alpha) x), for x in [0, 1]: images without bounds (Papamakarios et al. 2017, arXiv:1705.07057, appendix E).
 
     ``alpha`` in [0, 1/2) keeps y finite at the ends: |y| is at most logit(1 - alpha). What an inverse gives can leave [0, 1] by
-    alpha / (1 - 2 alpha). Dinh et al. 2017 (arXiv:1605.08803, section 4.1), whose alpha is 0.05, leave a margin at the lower end alone.
+    alpha / (1 - 2 alpha), and what it rounds to that end comes back finite: as the last number before it, whose logit is 16.6 in float32.
+    Dinh et al. 2017 (arXiv:1605.08803, section 4.1), whose alpha is 0.05, leave a margin at the lower end alone.
 
     Raises:
         UsageError: ``alpha`` is not in [0, 1/2).
@@ -82,12 +83,19 @@ class Logit:
             raise UsageError(f"alpha must be in [0, 1/2), not {self.alpha}")
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        y = torch.logit(self.alpha + (1 - 2 * self.alpha) * x)
+        y = torch.logit(_inside(self.alpha + (1 - 2 * self.alpha) * x))
         # dp/dy = p (1 - p), of which softplus(y) + softplus(-y) is minus the logarithm.
         return y, (math.log1p(-2 * self.alpha) + F.softplus(y) + F.softplus(-y)).flatten(1).sum(1)
 
     def inverse(self, y: Tensor) -> Tensor:
         return (torch.sigmoid(y) - self.alpha) / (1 - 2 * self.alpha)
+
+
+def _inside(p: Tensor) -> Tensor:
+    """``p``, of which what rounding took to 0 or 1, or a little beyond, is the nearest number between them."""
+    eps = torch.finfo(p.dtype).eps
+    nearest = p.clamp(eps / 2, 1 - eps / 2)
+    return nearest.where((nearest - p).abs() <= 8 * eps, p)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,16 @@ def test_decode_undoes_encode(config: RealNVPConfig | MAFConfig, dtype: torch.dt
     assert (net.decode(z) - x).abs().max() < tolerance * x.abs().max()
 
 
+@pytest.mark.parametrize("config", [IMAGES, MAF_IMAGES], ids=["images", "maf-images"])
+def test_latents_far_from_the_data_come_back_finite_from_their_images(config: RealNVPConfig | MAFConfig) -> None:
+    """In float32 their pixels are 1, of which a logit is infinite."""
+    net, z = flow(config, strength=0.5), 100 * torch.randn(20, *config.shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        again, volume = net(net.inverse(z))
+    assert again.isfinite().all()
+    assert volume.isfinite().all()
+
+
 @every_flow
 def test_volume_is_the_log_determinant_of_autograd(config: RealNVPConfig | MAFConfig) -> None:
     net, x = flow(config, torch.float64), samples(config, 3).double()
