@@ -211,7 +211,7 @@ def test_pull_verifies_and_prints_the_folder(zoo: Zoo, fakes: Path) -> None:
 def test_sample_writes_a_grid_that_says_what_made_it(zoo: Zoo, fakes: Path) -> None:
     code, out, err = zoo("sample", "fake-images", "-n", 4, "--seed", 3, "--labels", "0,2", "--steps", 7, "-o", "eta=0.5", "--device", "cpu")
     assert (code, out) == (0, "")
-    assert err.startswith('fake-images.png: 4 from fake-images, seed 3, ancestral: steps=7, eta=0.5, clip=true, variance="small"; ')
+    assert err.startswith("fake-images.png: 4 from fake-images, seed 3, ancestral, 7 steps (eta 0.5); ")
     with Image.open("fake-images.png") as image:
         text = image.text
     assert text["reference"] == "fake-images"
@@ -254,9 +254,9 @@ def test_points_are_drawn_as_a_scatter_plot_and_not_clipped(zoo: Zoo, fakes: Pat
 
 
 def test_naming_a_sampler_starts_from_its_own_defaults(zoo: Zoo, fakes: Path) -> None:
-    assert "ancestral: steps=50, eta=0.0" in zoo("sample", "fake-images", "-n", 1, "--sampler", "ddim").err
-    assert "ancestral: steps=5, eta=1.0" in zoo("sample", "fake-images", "-n", 1).err
-    assert " on karras: rho=7.0" in zoo("sample", "fake-images", "-n", 1, "--scheduler", "karras").err
+    assert "seed 0, ddim, 50 steps;" in zoo("sample", "fake-images", "-n", 1, "--sampler", "ddim").err
+    assert "seed 0, ancestral, 5 steps;" in zoo("sample", "fake-images", "-n", 1).err
+    assert ", 5 steps on karras;" in zoo("sample", "fake-images", "-n", 1, "--scheduler", "karras").err
 
 
 BAD_USE: dict[str, tuple[int, tuple[str, ...]]] = {

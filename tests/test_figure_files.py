@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -13,6 +14,7 @@ from PIL import Image
 
 from zoo_core import figures, images
 from zoo_core.cli.figure import figure
+from zoo_core.cli.sample import sample
 from zoo_core.errors import UnknownNameError, UsageError, ZooError
 from zoo_core.figures.canvas import canvas, render
 from zoo_core.figures.densities import levels_of
@@ -25,6 +27,7 @@ from zoo_core.samplers import Ancestral, Heun
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import Fake, FakeDenoiser
 from zoo_core.testing.fake_config import FakeConfig, FakeDenoiserConfig
+from zoo_core.training.sheet import save_sheet
 
 SHAPE = (3, 8, 8)
 
@@ -198,6 +201,16 @@ def test_the_lines_of_a_density_hold_the_shares_of_its_mass() -> None:
     render(plot)
     panel, bar = (axes.get_window_extent() for axes in (plot.axes[0], plot.axes[0].child_axes[0]))
     assert bar.height == pytest.approx(panel.height)
+
+
+def test_points_are_drawn_by_the_thousand_where_no_number_is_asked_for() -> None:
+    done = CliRunner().invoke(sample, ["local:points", "--out", "x.png"])
+    assert done.stderr.startswith("x.png: 1000 from points, seed 0, heun, 4 steps; ")
+    model = opened("points")
+    save_sheet(Path("sheet.png"), model.model, model.sampler, torch.device("cpu"))
+    with Image.open("sheet.png") as sheet:
+        blue = (np.asarray(sheet.convert("RGB"))[..., 0] < 120).sum()
+    assert blue > 3000  # 2,000 points, of which 64 would cover far less
 
 
 def test_data_samples_and_density_stand_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from zoo_core import __version__
-from zoo_core.cards import describe
 from zoo_core.catalogue import CheckpointConfig, as_sampler, default_sampler, family_of, read_config
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, refuse_name, scheduler_option, writable
 from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import UsageError
+from zoo_core.figures.titles import title_line, walk_text
 from zoo_core.hub import WEIGHTS, fetch
 from zoo_core.interfaces import Labelled, OnStep, Sampler, Scheduler
 
@@ -31,6 +31,7 @@ __all__ = ["SEED", "OutPath", "choose_device", "progress", "sample"]
 SEED = click.IntRange(0, 2**64 - 1)
 _SUFFIXES = (".png", ".npz")
 _MOST = 10_000_000
+_IMAGES, _POINTS = 16, 1000  # by default
 
 
 class OutPath(click.Path):
@@ -47,7 +48,7 @@ class OutPath(click.Path):
 
 @click.command()
 @click.argument("reference", type=REFERENCE)
-@click.option("-n", "--number", "n", type=click.IntRange(1, _MOST), metavar="N", default=16, show_default=True, help="How many.")
+@click.option("-n", "--number", "n", type=click.IntRange(1, _MOST), metavar="N", help="How many.  [default: 16 images, or 1000 points]")
 @click.option("--seed", type=SEED, metavar="N", default=0, show_default=True, help="Image i of a seed is always the same.")
 @click.option("--labels", metavar="CLASS,...", help="A class, or several such as 0,1,2 or 0-9, which repeat.")
 @click.option("--guidance", type=float, metavar="SCALE", help="Classifier-free guidance; 1 is none. Needs --labels.")
@@ -75,7 +76,7 @@ class OutPath(click.Path):
 @click.option("--out", type=OutPath(), help="A .png (grid or plot), an .npz, or a folder of PNGs.  [default: NAME.png]")
 def sample(
     reference: str,
-    n: int,
+    n: int | None,
     seed: int,
     labels: str | None,
     guidance: float | None,
@@ -116,6 +117,8 @@ def sample(
         _check_classes(classes, cast(Labelled, model.model).num_classes)
     if not path.suffix and not is_image(model.event.shape):
         raise UsageError(f"--out {path}: a folder of pictures, and {files.name} draws none", "name a .npz, or a .png for a plot of points")
+    plane = tuple(model.event.shape) == (2,)
+    n = n or (_POINTS if plane else _IMAGES)
     chosen_labels = [classes[i % len(classes)] for i in range(n)] if classes else None
     started = time.perf_counter()
     with progress(math.ceil(n / batch_size), chosen, model, schedule) as on_step:
@@ -130,8 +133,9 @@ def sample(
             on_step=on_step,
         )
     record = _record(model, chosen, schedule, seed=seed, n=n, labels=chosen_labels, guidance=guidance, batch_size=batch_size)
-    _write(path, made, record, chosen_labels, len(classes or ()))
-    walk = describe(encode(chosen)) + (f" on {describe(encode(schedule))}" if schedule else "")
+    walk = walk_text(chosen, schedule)
+    title = title_line(files.name, walk, f"seed {seed}") if plane else ""
+    _write(path, made, record, chosen_labels, len(classes or ()), title)
     say(inert(f"{path}: {n} from {files.name}, seed {seed}, {walk}; {time.perf_counter() - started:.1f} s"))
 
 
@@ -211,7 +215,7 @@ def _record(model: "Pretrained", sampler: Sampler, scheduler: Scheduler | None, 
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items() if value is not None}
 
 
-def _write(path: Path, made: "Tensor", record: Mapping[str, str], labels: list[int] | None, classes: int) -> None:
+def _write(path: Path, made: "Tensor", record: Mapping[str, str], labels: list[int] | None, classes: int, title: str = "") -> None:
     """Writes the samples; of a grid in which ``classes`` take turns, every column is of one of them."""
     import torch
 
@@ -219,7 +223,7 @@ def _write(path: Path, made: "Tensor", record: Mapping[str, str], labels: list[i
 
     writers: dict[str, Callable[[], object]] = {
         ".npz": lambda: images.save_npz(path, made, record, **({"labels": torch.tensor(labels)} if labels else {})),
-        ".png": lambda: images.save_samples(path, made, record, images.class_columns(classes, len(made))),
+        ".png": lambda: images.save_samples(path, made, record, images.class_columns(classes, len(made)), title),
     }
     if not made.isfinite().all():
         say("zoo: warning: some of the samples are not finite")

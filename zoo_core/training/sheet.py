@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from zoo_core.config import encode
 from zoo_core.images import class_columns, is_image, save_npz, save_samples
-from zoo_core.interfaces import Sampler, Scheduler
+from zoo_core.interfaces import Decoder, Denoiser, Sampler, Scheduler
 from zoo_core.rng import ImageRng
 
 __all__ = ["draw", "layout", "save_sheet"]
 
 COUNT, SEED = 64, 0
+POINTS = 2000
 
 
 def layout(model: nn.Module) -> tuple[int, int | None]:
@@ -33,7 +34,7 @@ def _classes(model: nn.Module) -> int:
 
 
 def save_sheet(path: Path, model: nn.Module, sampler: Sampler, device: torch.device, scheduler: Scheduler | None = None) -> None:
-    """Draws the first images of seed 0, one class after the other where the model has labels, and writes them as a PNG.
+    """Draws the first images of seed 0, or 2,000 points in the plane, and writes them as a PNG; classes, if the model has any, take turns.
 
     Each column of the PNG is then of one class: see :func:`layout`.
 
@@ -43,6 +44,8 @@ def save_sheet(path: Path, model: nn.Module, sampler: Sampler, device: torch.dev
         ResourceError: the disk is full or the folder cannot be written.
     """
     classes, (count, columns) = _classes(model), layout(model)
+    if tuple(cast(Denoiser | Decoder, model).event.shape) == (2,):
+        count = POINTS
     x = draw(model, sampler, device, range(count), torch.arange(count) % classes if classes else None, scheduler)
     facts = {"sampler": json.dumps(encode(sampler)), "seed": str(SEED)}
     facts |= {"scheduler": json.dumps(encode(scheduler))} if scheduler else {}
