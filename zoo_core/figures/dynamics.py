@@ -67,7 +67,10 @@ def langevin(
     """
     model = denoiser(pretrained, points=True)
     chosen = annealed(pretrained, sampler)
-    every, each = replace(chosen, steps_per_level=1), _Repeated(of=model.scheduler, times=chosen.steps_per_level)
+    every, each = (
+        replace(chosen, steps_per_level=1),
+        _Repeated(of=pretrained.scheduler_of(chosen) or model.scheduler, times=chosen.steps_per_level),
+    )
     sigmas = every.noise_levels(model, each)
     last = len(sigmas) - 1
     shown = [last if step is None else step for step in (steps or [last * i // 5 for i in range(6)])]

@@ -199,9 +199,11 @@ def pictures(model: "Pretrained", images: Sequence[Path]) -> "Tensor":
 
 
 def record_of(model: "Pretrained", **facts: object) -> dict[str, str]:
-    """What made a figure, as the strings that its file carries; samplers as JSON, None left out."""
+    """What made a figure, as the strings that its file carries; a sampler and its noise levels as JSON, None left out."""
     from zoo_core.interfaces import Sampler, Scheduler
 
+    if isinstance(sampler := facts.get("sampler"), Sampler) and facts.get("scheduler") is None:
+        facts["scheduler"] = model.scheduler_of(sampler)
     return {
         "Software": f"zoo-core {__version__}",
         "reference": str(model.files.reference),
@@ -216,4 +218,5 @@ def record_of(model: "Pretrained", **facts: object) -> dict[str, str]:
 
 def plain(model: "Pretrained", sampler: "Sampler | None" = None, *facts: str, scheduler: "Scheduler | None" = None, seed: int) -> str:
     """The title line of a figure of samples: ``NAME · SAMPLER, N steps · seed S``, and ``facts`` behind it."""
-    return title_line(model.name, walk_text(sampler or model.sampler, scheduler), f"seed {seed}", *facts)
+    chosen = sampler or model.sampler
+    return title_line(model.name, walk_text(chosen, scheduler or model.scheduler_of(chosen)), f"seed {seed}", *facts)

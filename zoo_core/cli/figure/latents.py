@@ -77,7 +77,9 @@ def draw_interpolation(
     cells = figures.interpolated(model, ends, points, seed=seed, sampler=chosen)
     facts = record_of(model, seed=seed, points=points, sampler=chosen)
     between = "starting noises" if noise else "latents"
-    line = title_line(model.name, walk_text(chosen) if chosen else "", "" if images else f"seed {seed}", f"between {between}")
+    line = title_line(
+        model.name, walk_text(chosen, model.scheduler_of(chosen)) if chosen else "", "" if images else f"seed {seed}", f"between {between}"
+    )
     if plane:
         drawn = model.sample(POINTS, seed=seed, sampler=chosen, batch_size=POINTS)
         page.plot(figures.plot_paths(cells, drawn, [f"point {row}" for row in rows], page.titled(line)), facts, line)

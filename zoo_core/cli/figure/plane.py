@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from zoo_core.cli.figure.common import POINTS, Page, is_plane, opened, percents_of, plain, record_of, sampler_of, with_steps
 from zoo_core.cli.options import data_option
 from zoo_core.errors import CapabilityError, UsageError
-from zoo_core.figures.titles import title_line, walk_text
+from zoo_core.figures.titles import title_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,7 +87,7 @@ def draw_samples(
         with Images() as on_batch:
             found = figures.density(model, every, on_batch=on_batch)
     facts = record_of(model, seed=seed, sampler=chosen, data=f"sha256:{digest}")
-    line = title_line(model.name, walk_text(chosen), f"seed {seed}")
+    line = plain(model, chosen, seed=seed)
     page.plot(figures.plot_samples(points, drawn, found, page.titled(line)), facts, line)
     page.say(f"{len(points):,} of the data, {n:,} samples" + (", the learned density" if found else ""))
 
