@@ -46,8 +46,13 @@ def test_a_dry_run_tells_how_often_it_goes_through_the_data_and_refuses_what_doe
         dry = ["fake", "--dry-run", "--steps", "100", "--batch-size", "32"]
         told = CliRunner().invoke(train, [*dry, "-o", "data.count=256"]).stderr
         assert "256 samples of 3 x 8 x 8, 3 classes; 100 steps are 12.5 epochs\n" in told
-        missing = CliRunner().invoke(train, [*dry, "--data", "folder:nowhere"])
-        assert (missing.exit_code, missing.stderr.splitlines()[-1]) == (0, "data         not here: there is no folder nowhere")
+        with pytest.raises(ConfigError, match="there is no folder /nowhere"):
+            CliRunner().invoke(train, [*dry, "--data", "folder:/nowhere"], catch_exceptions=False)
+        unset = CliRunner().invoke(train, [*dry, "--data", "folder:$NO_SUCH_VARIABLE"])
+        assert (unset.exit_code, unset.stderr.splitlines()[-1]) == (
+            0,
+            "data         not here: $NO_SUCH_VARIABLE needs the environment variable NO_SUCH_VARIABLE",
+        )
         with pytest.raises(ConfigError, match=r"samples of \[2\], the model of \[3, 8, 8\]"):
             CliRunner().invoke(train, [*dry, "--data", "moons"], catch_exceptions=False)
 

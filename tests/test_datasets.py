@@ -400,18 +400,18 @@ def test_a_folder_is_the_same_for_any_number_of_threads(tmp_path: Path, monkeypa
     assert torch.equal(first.x, found[0].x[:50])
 
 
-def test_the_first_broken_image_is_named_whatever_the_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_images_are_named_in_their_order_whatever_the_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets, "_threads", lambda paths: 4)
     for i in range(200):
         save(tmp_path / f"{i:03d}.png", pixels(8, 8, 3))
     for broken in ("170.png", "090.png"):
         (tmp_path / broken).write_bytes(b"no image")
-        with pytest.raises(ConfigError, match=broken):
+        with pytest.raises(ConfigError, match=rf"{broken}(, 170\.png)? "):
             folder(FolderConfig(path=str(tmp_path), size=8))
 
 
 def test_a_file_is_read_only_as_one_of_the_named_formats(tmp_path: Path) -> None:
-    Image.fromarray(pixels(8, 8, 3)).save(tmp_path / "1.png", format="TIFF")
+    Image.fromarray(pixels(8, 8, 3)).save(tmp_path / "1.png", format="ICO", sizes=[(8, 8)])
     with pytest.raises(ConfigError, match=r"cannot read .*1\.png"):
         folder(FolderConfig(path=str(tmp_path), size=8))
 

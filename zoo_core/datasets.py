@@ -18,7 +18,9 @@ __all__ = [
     "ImageSetConfig",
     "MNISTConfig",
     "MoonsConfig",
+    "UnsetVariable",
     "expand",
+    "placed",
 ]
 
 Filter = Literal["box", "bilinear", "bicubic", "lanczos"]
@@ -30,7 +32,8 @@ class FolderConfig(DatasetConfig):
     """Images in a folder. Subfolders are classes, numbered in alphabetical order.
 
     Args:
-        path: the folder; ``$VARIABLE`` is taken from the environment, and stays as written in records.
+        path: path of the folder, a relative one from where the process runs; ``$VARIABLE`` is taken from the environment, and stays as
+            written in records.
         classes: the subfolders to use, in this order; empty means all.
         size: images are resized until their shorter side is this long, then cropped at the centre to size x size.
         resize: the filter.
@@ -178,13 +181,26 @@ class GaussianMixtureConfig(DatasetConfig):
             raise ConfigError("means must be in [-1e+09, 1e+09]")
 
 
+class UnsetVariable(ConfigError):
+    """A path has a variable that the environment does not set: on this machine, nobody has said yet where the data is."""
+
+
 def expand(path: str) -> str:
-    """``path`` with ``~`` and ``$VARIABLE`` expanded.
+    """``path`` with ``~`` and ``$VARIABLE`` expanded; as it stands where only that exists, for a ``$`` may be part of a name.
 
     Raises:
-        ConfigError: a variable is not set.
+        UnsetVariable: if a variable is not set.
     """
-    for plain, braced in re.findall(r"\$(?:(\w+)|\{(\w+)\})", path, re.ASCII):
-        if (name := plain or braced) not in os.environ:
-            raise ConfigError(f"{path} needs the environment variable {name}", f"set it: export {name}=...")
-    return os.path.expanduser(os.path.expandvars(path))
+    literal = os.path.expanduser(path)
+    unset = [name for pair in re.findall(r"\$(?:(\w+)|\{(\w+)\})", path, re.ASCII) for name in pair if name and name not in os.environ]
+    expanded = os.path.expanduser(os.path.expandvars(path))
+    if "$" in path and (unset or not os.path.exists(expanded)) and os.path.exists(literal):
+        return literal
+    if unset:
+        raise UnsetVariable(f"{path} needs the environment variable {unset[0]}", f"set it: export {unset[0]}=...")
+    return expanded
+
+
+def placed(path: str | os.PathLike[str]) -> str:
+    """``path`` as errors show it: of a relative one, with the folder from which it starts."""
+    return str(path) if os.path.isabs(path) else f"{path} in {os.getcwd()}, from which its relative path starts"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zoo_core.errors import UsageError
 from zoo_core.files import write_file
+from zoo_core.pictures import PictureError, quietly, read_picture
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFont
@@ -33,8 +34,6 @@ __all__ = [
     "save_samples",
     "to_uint8",
 ]
-
-_FORMATS = ("BMP", "JPEG", "PNG", "WEBP")
 
 GAP = 2
 WIDTH = 800
@@ -276,33 +275,15 @@ def save_samples(
 
 
 def open_image(path: Path, channels: int, size: tuple[int, int] | None = None) -> "Image.Image":
-    """A picture as people see it, in 8 bits: turned as its EXIF says, over white where it is transparent, 16-bit levels scaled down.
-
-    Args:
-        path: of a file.
-        channels: 1 for grey (mode L), 3 for colour (mode RGB).
-        size: (width, height) that is needed at least, by which a JPEG is decoded smaller and faster.
+    """A picture in 8 bits, as people see it; see :func:`zoo_core.pictures.read_picture`, which has the same arguments.
 
     Raises:
-        UsageError: the file cannot be read as a picture.
+        UsageError: if the file cannot be read as a picture, or is too large or too thin.
     """
-    from PIL import Image, ImageOps
-
-    mode = "RGB" if channels == 3 else "L"
     try:
-        # The formats by name: Pillow would otherwise try all that it knows, and run Ghostscript for one of them.
-        with Image.open(path, formats=_FORMATS) as image:
-            if size:
-                image.draft("RGB", (max(size), max(size)))  # the EXIF may still turn it
-            shown = ImageOps.exif_transpose(image)
-            if shown.mode.startswith("I"):  # 16-bit levels, some of which PIL opens as 32-bit
-                levels = np.asarray(shown).astype(np.int64).clip(0, 0xFFFF)
-                shown = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
-            if shown.has_transparency_data:
-                shown = shown.convert("RGBA")
-                shown = Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown)
-            return shown.convert(mode)
-    except Exception as error:  # not all of PIL's errors are its own: SyntaxError, struct.error, zlib.error, DecompressionBombError, ...
+        with quietly():
+            return read_picture(path, channels, size).image
+    except PictureError as error:
         raise UsageError(f"cannot read {path} as a picture: {error}", "choose a PNG or JPEG file") from error
 
 
@@ -310,7 +291,7 @@ def read_image(path: Path, shape: Sequence[int]) -> Tensor:
     """A picture as a sample: resized until it covers (h, w), cropped at the centre; float32 (c, h, w) in [-1, 1].
 
     Raises:
-        UsageError: the file cannot be read as a picture.
+        UsageError: if the file cannot be read as a picture, or is too large or too thin.
     """
     from PIL import Image, ImageOps
 

@@ -13,7 +13,7 @@ from click.shell_completion import shell_complete
 
 from zoo_core import __version__
 from zoo_core.blame import culprit
-from zoo_core.cli.console import error_line, inert, redact, say
+from zoo_core.cli.console import MAX_LINE, error_line, inert, redact, say, shown
 from zoo_core.cli.hints import COMMANDS, option_hint
 from zoo_core.errors import PluginLoadError, ResourceError, UsageError, ZooError
 from zoo_core.files import next_step
@@ -205,6 +205,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             say(_traceback(error))
         elif cause := _strict_cause(error):
             say(error_line(str(error.args[0]), prefix="zoo: ") + "\n" + _traceback(cause))
+        for note in getattr(error, "__notes__", ()) if isinstance(error, ZooError) else ():
+            say(shown(note, MAX_LINE))
         if line:
             say(line)
     if stray_threads():

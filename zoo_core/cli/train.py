@@ -20,6 +20,7 @@ from zoo_core.catalogue import read_config
 from zoo_core.cli.console import human_size, inert, say
 from zoo_core.cli.options import REFERENCE, data_name
 from zoo_core.config import apply_overrides, dump_json, encode, load_json
+from zoo_core.datasets import UnsetVariable
 from zoo_core.errors import ConfigError, PluginError, UnknownNameError, UsageError
 from zoo_core.hub import fetch
 from zoo_core.precision import DTYPES, PRECISION_HINT, auto_precision, resolved, warn_if_emulated
@@ -156,7 +157,7 @@ def _tell_cost(recipe: Recipe) -> None:
 
 
 def _tell_data(recipe: Recipe) -> None:
-    """How often the steps go through the data, where it is here; raises ConfigError if it does not fit the model."""
+    """Prints how often the steps go through the data; raises ConfigError if it cannot be used: a run would not begin."""
     from zoo_core.training.data import load_data
     from zoo_core.training.estimate import check_data
 
@@ -165,7 +166,7 @@ def _tell_data(recipe: Recipe) -> None:
         return
     try:
         data = load_data(recipe.data)
-    except ConfigError as error:
+    except UnsetVariable as error:
         click.echo(f"data         not here: {inert(error.what)}", err=True)
         return
     check_data(recipe, data)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,12 +19,16 @@ from zoo_core.datasets import (
     ImageSetConfig,
     MNISTConfig,
     MoonsConfig,
+    UnsetVariable,
     expand,
 )
 from zoo_core.errors import ConfigError
+from zoo_core.memory import demand_memory
+from zoo_core.pictures import PictureError, formats, quietly, read_picture
 from zoo_core.rng import Stream, generator
 from zoo_core.training.data import Data
-from zoo_core.training.readers import SUFFIXES, fetch_cifar10, fetch_idx, fitted, read_cifar10, read_idx, read_image
+from zoo_core.training.folders import Listing, list_folder
+from zoo_core.training.readers import fetch_cifar10, fetch_idx, fitted, read_cifar10, read_idx
 
 __all__ = ["cifar10", "fashion_mnist", "folder", "gaussian_mixture", "mnist", "moons"]
 
@@ -31,6 +36,7 @@ Layout = tuple[str, Sequence[str]]
 """A folder below the root, and the names of the files that it must hold."""
 
 _CHUNK = 64  # images that a thread reads at a time
+_MOST_SHOWN, _WIDTH = 20, 120  # files that cannot be read, and characters of their names in one line
 
 # The files of the two sets have the same names. The sha256 of their labels tells them apart.
 _LABELS = {
@@ -44,55 +50,81 @@ _LABELS = {
 def folder(config: FolderConfig) -> Data:
     """Images below a folder, resized and cropped; see :class:`zoo_core.datasets.FolderConfig`.
 
+    Warns of files that are not read, and of images that the zoo drew, which are left out.
+
     Raises:
-        ConfigError: there is no such folder or class, or no image in it, or a file cannot be read as an image.
+        ConfigError: if there is no such folder or class, or no image in it, or some files cannot be read as images.
+        ResourceError: if the images do not fit into memory.
     """
-    root = Path(expand(config.path))
-    if not root.is_dir():
-        raise ConfigError(f"there is no folder {root}", "--data folder:PATH names a folder of images")
-    classes, found = _classes(root, config.classes)
-    if not found:
-        raise ConfigError(f"no image ({', '.join(SUFFIXES)}) in {root}", "--data folder:PATH names a folder of images")
-    x = _read_images([path for path, _ in found], config)
-    labels = torch.tensor([label for _, label in found]) if classes else None
-    return Data(x=torch.from_numpy(x), labels=labels, classes=classes, flip=config.flip)
+    found = list_folder(Path(expand(config.path)), config.classes)
+    if not found.pictures and not found.unreadable:
+        there = f": it holds {found.skips()}" if found.skipped else ""
+        raise ConfigError(f"no image ({', '.join(formats())}) in {found.root}{there}", "--data folder:PATH names a folder of images")
+    x, kept = _decoded(found, config)
+    labels, classes = np.array([label for _, label in found.pictures]), found.classes
+    if not kept.any():
+        what = f"the zoo drew all {len(kept):,} images in {found.root}: they are samples, no data"
+        raise ConfigError(what, "choose a folder of other images")
+    if not kept.all():
+        warnings.warn(f"left out in {found.root}: {(~kept).sum():,} images that the zoo drew", RuntimeWarning, stacklevel=2)
+        left, labels = np.unique(labels[kept], return_inverse=True)
+        x, classes = x[kept], tuple(classes[label] for label in left if classes)
+    return Data(x=torch.from_numpy(x), labels=torch.from_numpy(labels) if classes else None, classes=classes, flip=config.flip)
 
 
-def _classes(root: Path, chosen: Sequence[str]) -> tuple[tuple[str, ...], list[tuple[Path, int]]]:
-    """The classes of a folder, and its images with their labels; no classes where the images lie in the folder itself."""
-    names = chosen or sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    images = {name: _images(root / name) for name in names}
-    for name in chosen:
-        if not images[name]:
-            raise ConfigError(f"the class folder {name!r} of {root} is not there, or holds no image", "data.classes names its subfolders")
-    classes = tuple(name for name in names if images[name])
-    loose = [] if chosen else sorted(path for path in root.iterdir() if path.is_file() and path.suffix.lower() in SUFFIXES)
-    if loose and classes:
-        what = f"{root} holds {len(loose)} images beside the class folders {', '.join(classes[:3])}"
-        raise ConfigError(what, "move them into a class of their own, or name the folders with data.classes")
-    return classes, [(path, label) for label, name in enumerate(classes) for path in images[name]] or [(path, 0) for path in loose]
+def _decoded(found: Listing, config: FolderConfig) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """The pictures, uint8 (N, channels, size, size), and which of them are data: not drawn by the zoo.
 
-
-def _images(path: Path) -> Sequence[Path]:
-    return sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-
-
-def _read_images(paths: Sequence[Path], config: FolderConfig) -> NDArray[np.uint8]:
+    Raises:
+        ConfigError: if some cannot be read; it names all, or the first of them.
+    """
+    paths = [path for path, _ in found.pictures]
+    demand_memory(len(paths) * config.channels * config.size**2, f"{len(paths):,} images of this size", "choose a smaller data.size")
     x = np.empty((len(paths), config.channels, config.size, config.size), dtype=np.uint8)
+    kept, animated, failed = np.ones(len(paths), dtype=bool), 0, list(found.unreadable)
 
-    def read(start: int) -> None:
+    def read(start: int) -> tuple[list[tuple[Path, str]], int]:
+        failed, animated = [], 0
         for i, path in enumerate(paths[start : start + _CHUNK], start):
-            x[i] = read_image(path, config.size, config.resize, config.channels)
+            try:
+                picture = read_picture(path, config.channels)
+            except PictureError as error:
+                failed.append((path, str(error)))
+                continue
+            pixels = np.asarray(fitted(picture.image, config.size, config.resize))
+            x[i] = pixels.reshape(config.size, config.size, config.channels).transpose(2, 0, 1)
+            kept[i], animated = not picture.drawn, animated + picture.animated
+        return failed, animated
 
-    with ThreadPoolExecutor(_threads(paths)) as pool:
-        list(pool.map(read, range(0, len(paths), _CHUNK)))
-    return x
+    with quietly(), ThreadPoolExecutor(_threads(paths)) as pool:
+        for more, count in pool.map(read, range(0, len(paths), _CHUNK)):
+            failed, animated = failed + more, animated + count
+    if failed:
+        raise _unreadable(found.root, failed, len(paths))
+    if animated:
+        warnings.warn(f"of {animated:,} animated images in {found.root}, the first frame is read", RuntimeWarning, stacklevel=3)
+    return x, kept
+
+
+def _unreadable(root: Path, failed: Sequence[tuple[Path, str]], count: int) -> ConfigError:
+    """The error that names files that cannot be read; of several, its notes have the reasons."""
+    if len(failed) == 1:
+        path, reason = failed[0]
+        return ConfigError(f"cannot read {path} as an image: {reason}", "remove it, or mend it")
+    shown = "".join(f"{path.relative_to(root)}, " for path, _ in failed[:_MOST_SHOWN])
+    names = shown[:-2] if len(shown) < _WIDTH else f"{shown[:_WIDTH].rpartition(', ')[0] or shown[:_WIDTH]}, ..."
+    error = ConfigError(f"cannot read {len(failed):,} of {count:,} files in {root} as images: {names}", "remove them, or mend them")
+    for path, reason in failed[:_MOST_SHOWN]:
+        error.add_note(f"cannot read {path}: {reason}")
+    if len(failed) > _MOST_SHOWN:
+        error.add_note(f"... and {len(failed) - _MOST_SHOWN:,} more")
+    return error
 
 
 def _threads(paths: Sequence[Path]) -> int:
     """One for files so small that threads would wait for each other's Python most of the time; a thread a processor for others."""
-    some = paths[:: max(1, len(paths) // 64)]
-    return 1 if sum(path.stat().st_size for path in some) < 4096 * len(some) else min(os.cpu_count() or 1, 16)
+    some = [path.stat().st_size for path in paths[:: max(1, len(paths) // 64)] if path.exists()]
+    return 1 if sum(some) < 4096 * len(some) or not some else min(os.cpu_count() or 1, 16)
 
 
 def mnist(config: MNISTConfig) -> Data:
@@ -140,8 +172,8 @@ def _files(config: ImageSetConfig, layouts: Sequence[Layout], fetch: Callable[[P
     """The files of the first layout of which all are there, plain or gzipped; fetched if the config says so."""
     try:
         root = Path(expand(config.root))
-    except ConfigError as error:
-        raise ConfigError(error.what, f"{error.hint}, or pass --data-root DIR") from error
+    except UnsetVariable as error:
+        raise UnsetVariable(error.what, f"{error.hint}, or pass --data-root DIR") from error
     found = [_present(root / place, names) for place, names in layouts]
     if config.download and not any(map(all, found)):
         fetch(root)
@@ -149,7 +181,8 @@ def _files(config: ImageSetConfig, layouts: Sequence[Layout], fetch: Callable[[P
     best = max(range(len(layouts)), key=lambda i: (all(found[i]), any(found[i])))
     missing = [name for name, path in zip(layouts[best][1], found[best], strict=True) if path is None]
     if missing:
-        where = root / layouts[best][0] if any(found[best]) else f"{root} or its {layouts[0][0]}"
+        where = f"{root / layouts[best][0]}" if any(found[best]) else f"{root} or its {layouts[0][0]}"
+        where += "" if root.is_absolute() else f", a path from {os.getcwd()}"
         shown = " and ".join(missing) if len(missing) < 3 else f"{missing[0]}, ..., {missing[-1]}"
         raise ConfigError(f"no {shown} in {where}", "put them there, pass another --data-root, or add -o data.download=true")
     return [path for path in found[best] if path is not None]

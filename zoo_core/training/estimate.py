@@ -73,7 +73,7 @@ def check_data(recipe: Recipe, data: Data) -> None:
     """Raises ConfigError unless the data fits the recipe's model; see :func:`zoo_core.training.fit.check_fits`."""
     with FakeTensorMode(allow_non_fake_inputs=True):
         model = _built(recipe).model
-    check_fits(model, data)
+    check_fits(model, data, begun=recipe.start_from is not None)
 
 
 def _built(recipe: Recipe) -> Trainer:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, ResourceError, ZooError
 from zoo_core.interfaces import Decoder, Denoiser
@@ -112,7 +112,7 @@ def fit(
     if len(set(processes.gather(data.digest))) > 1:
         raise ConfigError("the processes do not read the same data", "every machine needs the same files, under the same path")
     loop, auto = Loop(recipe, build(recipe), data, processes), recipe.fit.precision == "auto"
-    check_fits(loop.trainer.model, data)
+    check_fits(loop.trainer.model, data, begun=recipe.start_from is not None)
     watch = Watch(watching, recipe, data, loop.trainer.model, processes) if watching else None
     with ExitStack() as held, _told(recipe.fit, out):
         processes.on_main(lambda: held.enter_context(locked(out)))
@@ -127,8 +127,17 @@ def fit(
         return processes.on_main(lambda: export(recipe, loop.published, data, out, record=record, device=loop.device))
 
 
-def check_fits(model: nn.Module, data: Data) -> None:
-    """Raises ConfigError unless the model draws samples of the data's shape and range, and knows all of its classes."""
+def check_fits(model: nn.Module, data: Data, *, begun: bool = False) -> None:
+    """Checks that the model draws samples of the data's shape and range, and knows exactly the classes of the data.
+
+    Args:
+        model: the model to train.
+        data: the data to train it on.
+        begun: the model begins with the weights of a checkpoint, and may know more classes than the data has.
+
+    Raises:
+        ConfigError: if it does not.
+    """
     event = cast(Denoiser | Decoder, model).event
     if event.shape != data.event.shape:
         hint = "the sizes and channels of data.* and model.* must agree"
@@ -141,10 +150,26 @@ def check_fits(model: nn.Module, data: Data) -> None:
         if low >= sum(event.range) / 2:
             told = f"the data goes from {low:.3g} to {high:.3g}, and so fills only the upper half of the model's range"
             warnings.warn(f"{told} {list(event.range)}", RuntimeWarning, stacklevel=2)
-    classes = cast(int, getattr(model, "num_classes", 0))
-    if classes and (data.labels is None or int(data.labels.max()) >= classes):
-        found = 0 if data.labels is None else int(data.labels.max()) + 1
-        raise ConfigError(f"the data has {found} classes, and model.num_classes is {classes}", "they must agree")
+    _check_classes(cast(int, getattr(model, "num_classes", 0)), data, begun)
+
+
+def _check_classes(classes: int, data: Data, begun: bool) -> None:
+    if not classes:
+        return
+    labels = 0 if data.labels is None else int(data.labels.max()) + 1
+    if not 0 < labels <= classes:
+        hint = (
+            f"they must agree: -o model.num_classes={labels}"
+            if labels
+            else "put the images into class folders, or choose a set with labels"
+        )
+        raise ConfigError(f"the data has {labels} classes, and model.num_classes is {classes}", hint)
+    named = max(labels, len(data.classes))
+    if named < classes and not begun:
+        what = f"the data has {named} classes, and model.num_classes is {classes}: it would draw classes that it never saw"
+        raise ConfigError(what, f"-o model.num_classes={named}")
+    if unseen := classes - int((cast(Tensor, data.labels).bincount() > 0).sum()):
+        warnings.warn(f"the data has no sample of {unseen} of the model's {classes} classes", RuntimeWarning, stacklevel=3)
 
 
 def _begin(loop: Loop, origin: Origin, out: Path) -> Recipe:

@@ -1,4 +1,4 @@
-"""Readers of the files that data sets come in: image files, IDX (MNIST) and the batches of CIFAR-10; and the way to get the latter two.
+"""Readers of the files that data sets come in: IDX (MNIST) and the batches of CIFAR-10, and the way to get them; resizing of pictures.
 
 They run nothing that a file holds, and refuse a file that is not exactly what its format asks for.
 """
@@ -21,13 +21,12 @@ from numpy.typing import NDArray
 
 from zoo_core.errors import ConfigError, HubError, UsageError
 from zoo_core.files import disk_error
-from zoo_core.images import open_image
 
-__all__ = ["SUFFIXES", "fetch_cifar10", "fetch_idx", "fitted", "read_cifar10", "read_idx", "read_image"]
+__all__ = ["fetch_cifar10", "fetch_idx", "fitted", "read_cifar10", "read_idx"]
 
 Pixels = NDArray[np.uint8]
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+_LONG = 4  # sides of a picture that is resized as a whole; of a longer one, this much of the centre
 _MAX_BYTES = 1 << 28
 _AGAIN = "remove it and get it again"
 _TIMEOUT = 30.0  # seconds without a byte
@@ -39,29 +38,22 @@ _CIFAR10 = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 _CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 
 
-def read_image(path: Path, size: int, resize: str, channels: int) -> Pixels:
-    """An image file as uint8 (channels, size, size); see :func:`fitted`.
-
-    Raises:
-        ConfigError: it cannot be read as an image.
-    """
-    try:
-        image = open_image(path, channels)
-    except UsageError as error:
-        raise ConfigError(error.what, "remove it, or mend it") from error
-    return np.asarray(fitted(image, size, resize)).reshape(size, size, channels).transpose(2, 0, 1)
-
-
 def fitted(image: Any, size: int, resize: str) -> Any:
     """A Pillow image resized by a filter until its shorter side is ``size``, then cropped at the centre to size x size."""
     from PIL import Image
 
     if image.size == (size, size):
         return image
+    if max(image.size) > _LONG * min(image.size):  # of which the resized picture would take memory for what is cropped away
+        image = _centre(image, *(min(side, _LONG * min(image.size)) for side in image.size))
     scale = size / min(image.size)
     width, height = (max(round(side * scale), size) for side in image.size)
-    left, top = (width - size) // 2, (height - size) // 2
-    return image.resize((width, height), Image.Resampling[resize.upper()]).crop((left, top, left + size, top + size))
+    return _centre(image.resize((width, height), Image.Resampling[resize.upper()]), size, size)
+
+
+def _centre(image: Any, width: int, height: int) -> Any:
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
 def read_idx(path: Path, *sides: int) -> Pixels:
