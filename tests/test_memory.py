@@ -60,9 +60,7 @@ def test_without_proc_it_is_the_memory_of_the_machine(tmp_path: Path, monkeypatc
 
 
 def test_a_limit_of_the_process_counts() -> None:
-    limited = (
-        "import resource; resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9)); from zoo_core.memory import available_memory as left"
-    )
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9)); from zoo_core.memory import available_memory"
     done = subprocess.run([sys.executable, "-c", f"{limited}; print(available_memory())"], capture_output=True, text=True, check=True)
     assert 0 < int(done.stdout) < 1e9
 
