@@ -1,5 +1,6 @@
 """Sheets of samples, whose columns are classes where there are any."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -55,5 +56,8 @@ def test_the_sheets_of_a_run_show_class_by_class_what_its_checkpoint_draws(tmp_p
     for sheet in (run / "samples.png", tmp_path / "samples" / "step-2.png"):
         with Image.open(sheet) as image:
             assert np.array_equal(np.asarray(image), expected.permute(1, 2, 0).numpy())
+    with Image.open(run / "samples.png") as image:
+        weights = hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()
+        assert (image.text["weights"], image.text["seed"]) == (f"sha256:{weights}", "0")  # type: ignore[attr-defined]  # of a PNG file
     assert load_json(run / "training.json").get("sheet") == ({"images": count, "columns": columns} if classes else None)
     assert f"Images 0 to {count - 1} of seed 0" in (run / "README.md").read_text()

@@ -1,5 +1,6 @@
 """From a finished run to a checkpoint folder: weights, config, the record of the training, a sheet of samples and a draft card."""
 
+import hashlib
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from zoo_core import cards
+from zoo_core import __version__, cards
 from zoo_core.catalogue import FORMAT, CheckpointConfig
 from zoo_core.config import dump_json, encode, load_json
 from zoo_core.curves import curve, read_metrics
@@ -54,11 +55,13 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
     card, draft = folder / "README.md", cards.draft(out.name, config, training, pipeline)
     if not card.exists() or card.read_text() == _draft_in(folder, out.name, pipeline):
         write_file(card, draft.encode())
-    write_file(folder / "model.safetensors", save(state, metadata={"format": "pt"}))
+    weights = save(state, metadata={"format": "pt"})
+    write_file(folder / "model.safetensors", weights)
     write_file(folder / "config.json", dump_json(config).encode())
     write_file(folder / "training.json", dump_json(training).encode())
     if recipe.sampler is not None:
-        save_sheet(folder / "samples.png", model, recipe.sampler, device, recipe.scheduler)
+        facts = {"Software": f"zoo-core {__version__}", "weights": f"sha256:{hashlib.sha256(weights).hexdigest()}"}
+        save_sheet(folder / "samples.png", model, recipe.sampler, device, recipe.scheduler, facts)
         write_golden(folder)
     return folder
 

@@ -1,7 +1,7 @@
 """Samples from a model in training, always of the same noise, and a sheet of them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
@@ -33,10 +33,17 @@ def _classes(model: nn.Module) -> int:
     return cast(int, getattr(model, "num_classes", 0))
 
 
-def save_sheet(path: Path, model: nn.Module, sampler: Sampler, device: torch.device, scheduler: Scheduler | None = None) -> None:
+def save_sheet(
+    path: Path,
+    model: nn.Module,
+    sampler: Sampler,
+    device: torch.device,
+    scheduler: Scheduler | None = None,
+    made: Mapping[str, str] | None = None,
+) -> None:
     """Draws the first images of seed 0, or 2,000 points in the plane, and writes them as a PNG; classes, if the model has any, take turns.
 
-    Each column of the PNG is then of one class: see :func:`layout`.
+    Each column of the PNG is then of one class: see :func:`layout`. The file carries the sampler, the seed, and what ``made`` says.
 
     What cannot be drawn, such as a vector of five numbers, is written as an .npz beside it.
 
@@ -47,7 +54,7 @@ def save_sheet(path: Path, model: nn.Module, sampler: Sampler, device: torch.dev
     if tuple(cast(Denoiser | Decoder, model).event.shape) == (2,):
         count = POINTS
     x = draw(model, sampler, device, range(count), torch.arange(count) % classes if classes else None, scheduler)
-    facts = {"sampler": json.dumps(encode(sampler)), "seed": str(SEED)}
+    facts = {**(made or {}), "sampler": json.dumps(encode(sampler)), "seed": str(SEED)}
     facts |= {"scheduler": json.dumps(encode(scheduler))} if scheduler else {}
     shape = tuple(x.shape[1:])
     if is_image(shape) or (shape == (2,) and find_spec("matplotlib")):
