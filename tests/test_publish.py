@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from threading import Barrier, Event
@@ -51,6 +52,7 @@ from zoo_core.testing.hub.faults import Match
 pytest_plugins = ["zoo_core.testing.hub"]
 
 CAT = "zoo/cat"
+OURS = "cat, by zoo-core 0.1.0"  # the title of an older version
 IMAGES = FakeConfig(shape=(3, 8, 8), bounded=True)
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 METRICS: dict[str, Any] = {
@@ -299,13 +301,15 @@ def test_a_dry_run_refuses_what_would_be_refused(run: str, hub: LoopbackHub, mon
         with pytest.raises(UsageError, match="tag"):
             put(run, tag=tag, dry_run=True)
     done = put(run, tag="v1", dry_run=True)
-    assert (done.commit, done.url, done.sent) == ("", "", ())
+    assert (done.commit, done.url) == ("", f"{hub.endpoint}/{CAT}")
+    assert set((done.changes or {}).values()) == {"add"}
+    asked = len(hub.requests)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert put(run, dry_run=True) == done
+    assert put(run, dry_run=True) == replace(done, changes=None, url="")
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.example.org")
     with pytest.raises(TrustError):
         put(run, dry_run=True)
-    assert hub.requests == ()
+    assert len(hub.requests) == asked
 
 
 # Licences
@@ -471,14 +475,15 @@ def test_publishing_again_makes_no_commit_and_sends_no_file(run: str, hub: Loopb
     again = put(run)
     assert (again.commit, again.sent, again.deleted, again.files) == (first.commit, (), (), first.files)
     assert hub.commits(CAT) == before
-    assert [request.method for request in hub.requests[asked:]] == ["GET"]
+    assert {request.method for request in hub.requests[asked:]} == {"GET"}
 
 
 def test_a_new_version_replaces_what_changed_deletes_what_is_gone_and_leaves_what_is_not_ours(
     folder: Path, run: str, hub: LoopbackHub
 ) -> None:
     put(run)
-    hub.commit(CAT, {"LICENSE": b"old", "golden.safetensors": b"old", "banner.png": b"theirs", "old.bin": b"theirs"})
+    hub.commit(CAT, {"LICENSE": b"old", "golden.safetensors": b"old"}, OURS)
+    hub.commit(CAT, {"banner.png": b"theirs", "old.bin": b"theirs"})
     weights(lambda state: state["shift"].fill_(2.0))(folder)
     before = len(hub.commits(CAT))
     done = put(run)
@@ -642,7 +647,7 @@ def test_of_two_versions_on_one_parent_one_is_refused_and_goes_through_later(fol
     weights(lambda state: state["shift"].fill_(2.0))(folder)
 
     def theirs(request: Request) -> None:
-        hub.commit(CAT, {"config.json": b"theirs"})
+        hub.commit(CAT, {"config.json": b"theirs"}, OURS)
 
     with hub.fault("POST .*/commit/", on_request=theirs, times=1), pytest.raises(HubError, match=r"meanwhile.*run it again"):
         put(run)
@@ -691,7 +696,7 @@ def test_of_two_publishers_at_once_one_wins(alike: bool, folder: Path, run: str,
         ),
         ("GET /api/models", {"status": 418}, HubError, "418"),
         ("GET /api/models", {"status": 200, "body": b"[]"}, HubError, "get along"),
-        ("GET /api/models", {"status": 200, "body": b"<html>"}, HubError, "get along"),
+        ("GET /api/models", {"status": 200, "body": b"<html>"}, HubError, "not JSON"),
         ("GET /api/models", {"reset": True}, HubError, "connection"),
         ("GET /api/models", {"status": 403, "headers": {"X-Error-Code": "GatedRepo"}}, HubError, "gated"),
         ("POST /api/repos/create", {"status": 403}, HubError, "may not write"),
@@ -836,7 +841,7 @@ def test_the_command_prints_the_pin_and_nothing_else_on_stdout(zoo: Callable[...
     assert (again.code, again.out, again.err) == (0, done.out, f"{hub.endpoint}/{CAT}: already there\n")
 
 
-def test_a_dry_run_checks_and_tells_everything_and_asks_nothing(
+def test_a_dry_run_checks_and_tells_everything_and_sends_nothing(
     zoo: Callable[..., Result], folder: Path, run: str, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HF_TOKEN")
@@ -847,12 +852,13 @@ def test_a_dry_run_checks_and_tells_everything_and_asks_nothing(
     assert json.loads(done.out) == {
         "repo": CAT,
         "files": {name: {"sha256": pin.sha256, "size": pin.size} for name, pin in sorted(parcel.pins.items())},
+        "changes": None,  # without a login the Hub does not say whether there is such a repository
         "card": dict(parcel.card.metadata),
     }
     (folder / "run.py").write_text("x")
     assert zoo(run, "--repo", CAT, "--license", "mit", "--dry-run").code == 7
     assert zoo(run, "--repo", CAT, "--license", "mit", "--dry-run", "--tag", "main").code == 2
-    assert hub.requests == ()
+    assert {request.method for request in hub.requests} == {"GET"}
 
 
 @pytest.mark.parametrize("match", ["GET ", "POST .*/preupload/", "POST .*/commit/"])
@@ -965,21 +971,23 @@ def killed_at(match: Match, repo: str, after: bool, folder: Path, publisher: Pub
 
 
 def test_a_publisher_killed_at_its_commit_leaves_the_old_version_or_the_new(folder: Path, publisher: Publisher, hub: LoopbackHub) -> None:
-    hub.add_repo(CAT, {"config.json": b"old", "LICENSE": b"old"})
+    hub.add_repo(CAT, {})
+    hub.commit(CAT, {"config.json": b"old", "LICENSE": b"old"}, OURS)
     assert killed_at("POST .*/commit/", CAT, False, folder, publisher, hub)
     assert killed_at("POST .*/commit/", "zoo/new", True, folder, publisher, hub)
 
 
 @pytest.mark.slow
 def test_a_publisher_killed_at_any_request_leaves_the_old_version_or_the_new(folder: Path, publisher: Publisher, hub: LoopbackHub) -> None:
-    points = [(place, after, there) for place in range(15) for after in (False, True) for there in (False, True)]
+    points = [(place, after, there) for place in range(17) for after in (False, True) for there in (False, True)]
     random.Random(0).shuffle(points)
     hits = 0
     for place, after, there in points:
         repo = f"zoo/cat-{place}-{after}-{there}"
         weights(lambda state, value=float(hits): state["shift"].fill_(value))(folder)  # type: ignore[misc]  # so that they are uploaded
         if there:
-            hub.add_repo(repo, {"config.json": b"old", "LICENSE": b"old"})
+            hub.add_repo(repo, {})
+            hub.commit(repo, {"config.json": b"old", "LICENSE": b"old"}, OURS)
         count = iter(range(100))
         hits += killed_at(lambda request, count=count, place=place: next(count) == place, repo, after, folder, publisher, hub)  # type: ignore[misc]
     assert hits >= 40

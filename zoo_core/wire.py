@@ -170,6 +170,10 @@ def _direct() -> "httpx2.Client":
     return client
 
 
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_direct.cache_clear)  # connections cannot be shared with a child process
+
+
 def is_plain(url: str) -> bool:
     """Whether an address is plain HTTP."""
     return url.lower().startswith("http://")

@@ -9,6 +9,7 @@ import click
 
 from zoo_core.cli.console import echo_json, human_size, inert, say
 from zoo_core.cli.options import REFERENCE
+from zoo_core.hub import CARD
 from zoo_core.publishing import Published
 from zoo_core.publishing import publish as publish_parcel
 from zoo_core.specs import Pin
@@ -25,12 +26,16 @@ _SHOWN = 8
 @click.option("--private", is_flag=True, help="Create it as a private repository; refuse one that is not.")
 @click.option("--tag", metavar="NAME", help="Name the commit, such as v1.")
 @click.option("--pin", type=click.Path(path_type=Path, dir_okay=False), help="The plugin's checkpoints.json: write repo and commit there.")
-@click.option("--dry-run", is_flag=True, help="Check everything, print what would be sent, and ask nothing of the Hub.")
-def publish(reference: str, repo: str, license: str | None, private: bool, tag: str | None, pin: Path | None, dry_run: bool) -> None:
+@click.option("--force", is_flag=True, help="Replace what others have put into the repository.")
+@click.option("--dry-run", is_flag=True, help="Check everything, print what would change, and send nothing.")
+def publish(
+    reference: str, repo: str, license: str | None, private: bool, tag: str | None, pin: Path | None, force: bool, dry_run: bool
+) -> None:
     """Publish the checkpoint REFERENCE on the Hugging Face Hub: a name, or the folder of a checkpoint or of a training run.
 
     Checks everything first, then makes one commit; prints the commit and each file's sha256 as JSON. Logs in with HF_TOKEN, or as
-    `hf auth login` did.
+    `hf auth login` did. A card that was edited on the Hub is merged with the new one; other work of others is not replaced
+    without --force.
 
     \b
     Examples:
@@ -39,10 +44,13 @@ def publish(reference: str, repo: str, license: str | None, private: bool, tag: 
       zoo publish ddpm-afhq-cat --repo ORG/cat --pin PLUGIN/checkpoints.json
     """
     progress = sys.stderr.isatty()
-    done = publish_parcel(reference, repo, license=license, private=private, tag=tag, pin=pin, dry_run=dry_run, progress=progress)
+    options: dict[str, Any] = {"license": license, "private": private, "tag": tag, "pin": pin}
+    done = publish_parcel(reference, repo, **options, force=force, dry_run=dry_run, progress=progress)
     _say_left_out(done.left_out)
     if dry_run:
-        echo_json({"repo": done.repo, "files": _plain(done.files), "card": dict(done.card.metadata)})
+        _say_changes(done)
+        changes = dict(done.changes) if done.changes is not None else None
+        echo_json({"repo": done.repo, "files": _plain(done.files), "changes": changes, "card": dict(done.card.metadata)})
         return
     _say_done(done)
     echo_json({"repo": done.repo, "commit": done.commit, "files": _plain(done.files)})
@@ -57,9 +65,20 @@ def _say_left_out(names: Sequence[str]) -> None:
         say(inert(f"left out: {_some(names)}"))
 
 
+def _say_changes(done: Published) -> None:
+    """A line for each file that would change, and one that says that nothing would be sent."""
+    for name, kind in sorted((done.changes or {}).items()):
+        if kind != "unchanged" and name != ".gitattributes":
+            say(inert(f"{kind:9} {name}"))
+    if done.changes is not None and not (done.sent or done.deleted):
+        say(f"{done.url}: nothing would change")
+
+
 def _say_done(done: Published) -> None:
     if done.deleted:
         say(inert(f"deleted, from an older version: {_some(done.deleted)}"))
+    if (done.changes or {}).get(CARD) == "merge":
+        say(f"{CARD}: merged with the edits on the Hub")
     if done.kept:
         say(inert(f"left as they are on the Hub: {_some(done.kept)}"))
     if not (done.sent or done.deleted):

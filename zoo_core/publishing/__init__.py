@@ -4,14 +4,19 @@ Everything is checked before anything is sent, and everything is sent in one com
 one, whatever happens meanwhile. Publishing again what is there makes no commit.
 """
 
+import logging
 import os
 from pathlib import Path
 
+from zoo_core.errors import HubError
+from zoo_core.publishing.failures import after_commit
 from zoo_core.publishing.parcel import Parcel, check_pin, prepare, write_pin
-from zoo_core.publishing.sending import Published, after_commit, check_endpoint, check_tag, send
+from zoo_core.publishing.sending import Published, check_endpoint, check_tag, compare, send
 from zoo_core.wire import endpoint
 
 __all__ = ["Parcel", "Published", "check_pin", "prepare", "publish"]
+
+_log = logging.getLogger(__name__)
 
 
 def publish(
@@ -24,6 +29,7 @@ def publish(
     pin: str | Path | None = None,
     dry_run: bool = False,
     progress: bool = False,
+    force: bool = False,
 ) -> Published:
     """Publishes a checkpoint on the Hub, as the owner of the token in ``HF_TOKEN`` or of the login.
 
@@ -34,11 +40,13 @@ def publish(
         private: creates the repository as a private one, and refuses one that is not.
         tag: names the commit.
         pin: the checkpoints.json of the plugin that carries the checkpoint, into which repo and commit are written.
-        dry_run: stops when everything is checked, before anything is asked of the Hub; what comes back has no commit.
+        dry_run: sends nothing; what comes back has no commit, and says what would change in the repository, if the Hub can be reached.
         progress: shows the client's progress bars on stderr.
+        force: replaces what others have put into the repository.
 
     Raises:
-        UsageError: the reference, ``repo`` or ``tag`` is none, no licence is stated, or ``private`` does not fit.
+        UsageError: if the reference, ``repo`` or ``tag`` is not valid, no licence is stated, ``private`` does not fit, or the repository
+            holds work of others, without ``force``.
         CardError, ConfigError: the card, the config or metrics.json is wrong, or they contradict each other.
         NotFoundError: there is no such folder, or it has no card, config or weights.
         HubError: there is no login, or the Hub refuses or cannot be reached; somebody else published meanwhile; the tag is taken.
@@ -60,9 +68,18 @@ def publish(
     if pin is not None:
         check_pin(Path(pin), parcel)
     if dry_run:
-        return Published(repo=repo, commit="", files=parcel.pins, card=parcel.card, left_out=parcel.left_out)
-    published = send(parcel, private=private, tag=tag, progress=progress)
+        return _compared(parcel, force)
+    published = send(parcel, private=private, tag=tag, progress=progress, force=force)
     if pin is not None:
         with after_commit(published.commit):
             write_pin(Path(pin), parcel, published.commit)
     return published
+
+
+def _compared(parcel: Parcel, force: bool) -> Published:
+    """What publishing would change; where the Hub cannot be asked, a warning says so."""
+    try:
+        return compare(parcel, force=force)
+    except HubError as error:
+        _log.warning("zoo: warning: what would change is not known: %s", error)
+        return Published(repo=parcel.repo, commit="", files=parcel.pins, card=parcel.card, left_out=parcel.left_out)

@@ -43,6 +43,7 @@ class Parcel:
         files: the bytes of each file.
         pins: the sha256 and size of each.
         left_out: files of the folder that are not published.
+        pinned: whether a plugin pins the files, so that they are published byte for byte.
     """
 
     repo: str
@@ -51,6 +52,7 @@ class Parcel:
     files: Mapping[str, bytes] = field(repr=False)
     pins: Mapping[str, Pin]
     left_out: tuple[str, ...] = ()
+    pinned: bool = False
 
 
 def prepare(reference: "str | os.PathLike[str]", repo: str, *, license: str | None = None) -> Parcel:
@@ -89,7 +91,7 @@ def prepare(reference: "str | os.PathLike[str]", repo: str, *, license: str | No
     for name, content in data.items():
         check_text(name, _header(content) if name.endswith(".safetensors") else content)
     pins = {name: Pin(sha256=hashlib.sha256(content).hexdigest(), size=len(content)) for name, content in data.items()}
-    return Parcel(repo=repo, name=files.name, card=completed, files=data, pins=pins, left_out=left_out)
+    return Parcel(repo=repo, name=files.name, card=completed, files=data, pins=pins, left_out=left_out, pinned=files.pins is not None)
 
 
 def _completed(files: Files, data: Mapping[str, bytes], repo: str, config: CheckpointConfig, license: str, *, image: bool) -> ModelCard:

@@ -5,28 +5,20 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from logging import ERROR
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from zoo_core import __version__
-from zoo_core.cache import COMMIT, is_offline, oid_of
+from zoo_core.cache import COMMIT, is_offline
 from zoo_core.cards import ModelCard
 from zoo_core.deadline import Deadline
-from zoo_core.errors import (
-    CardError,
-    GatedError,
-    HubError,
-    IntegrityError,
-    NotFoundError,
-    OfflineError,
-    UnsafeContentError,
-    UsageError,
-    ZooError,
-)
+from zoo_core.errors import HubError, IntegrityError, NotFoundError, UnsafeContentError, UsageError, ZooError
 from zoo_core.hub import CARD
-from zoo_core.publishing.parcel import PUBLISHED, Parcel
+from zoo_core.publishing.changes import Change, Plan, Remote, changes_anything, planned, title_of
+from zoo_core.publishing.failures import after_commit, offline, refused_card, translated, with_empty_repository
+from zoo_core.publishing.parcel import Parcel
 from zoo_core.specs import Pin
 from zoo_core.wire import endpoint, host, is_plain
 
@@ -34,7 +26,7 @@ if TYPE_CHECKING:
     from httpx2 import Request, Response
     from huggingface_hub import HfApi
 
-__all__ = ["Published", "after_commit", "check_endpoint", "check_tag", "send"]
+__all__ = ["Published", "check_endpoint", "check_tag", "compare", "send"]
 
 PATIENCE = 120.0
 """Seconds that the Hub may be silent."""
@@ -53,9 +45,7 @@ class Published:
         commit: that holds the files; empty after a dry run.
         files: the sha256 and size of each.
         card: the complete card.
-        sent: those that the commit added or changed; empty where all of them were there already.
-        deleted: files of an older version that the commit removed.
-        kept: files of the repository that the zoo does not publish, and left alone.
+        changes: what the commit did to each of them, and to each other file of the repository; None after a dry run without a Hub.
         left_out: files of the folder that are not published.
         url: where people look at it.
     """
@@ -64,29 +54,27 @@ class Published:
     commit: str
     files: Mapping[str, Pin]
     card: ModelCard = field(repr=False)
-    sent: tuple[str, ...] = ()
-    deleted: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
+    changes: Mapping[str, Change] | None = None
     left_out: tuple[str, ...] = ()
     url: str = ""
 
+    @property
+    def sent(self) -> tuple[str, ...]:
+        """The files that the commit added or changed; empty where all of them were there already."""
+        return self._changed("add", "replace", "merge")
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Remote:
-    """A commit of a repository, with the id of each file: the sha256 of a large one, git's id of any other."""
+    @property
+    def deleted(self) -> tuple[str, ...]:
+        """The files of an older version that the commit removed."""
+        return self._changed("delete")
 
-    commit: str
-    private: bool
-    oids: Mapping[str, str]
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The files of the repository that the zoo does not publish, and left alone."""
+        return tuple(name for name in self._changed("keep") if name != ".gitattributes")
 
-    def holds(self, name: str, data: bytes) -> bool:
-        """Whether that is the content of a file there."""
-        there = self.oids.get(name, "")
-        return there == oid_of(data, there)
-
-    def lacks(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
-        """Those of the files that are not there, or are others there."""
-        return tuple(name for name, data in files.items() if not self.holds(name, data))
+    def _changed(self, *kinds: Change) -> tuple[str, ...]:
+        return tuple(name for name, kind in (self.changes or {}).items() if kind in kinds)
 
 
 def check_endpoint() -> str:
@@ -99,7 +87,7 @@ def check_endpoint() -> str:
     """
     where = endpoint()
     if is_offline():
-        raise _offline()
+        raise offline()
     return where
 
 
@@ -109,58 +97,95 @@ def check_tag(tag: str | None) -> None:
         raise UsageError(f"{tag!r} is no name for a tag", "write it as --tag v1")
 
 
-def send(parcel: Parcel, *, private: bool = False, tag: str | None = None, progress: bool = False) -> Published:
+def send(parcel: Parcel, *, private: bool = False, tag: str | None = None, progress: bool = False, force: bool = False) -> Published:
     """Makes the parcel the content of its repository, in one commit, or in none where it is there already.
 
-    Files of the zoo's that are no part of it any more are deleted in that commit; files of others stay.
+    Files that an older version left there and that are no part of it any more are deleted in that commit; all others stay.
 
     Raises:
-        HubError: there is no login, or the Hub refuses or cannot be reached; somebody else published meanwhile; the tag is taken.
-        UsageError: it is to be private, and the repository is not.
-        IntegrityError: the Hub holds something else than what was sent.
+        HubError: if there is no login, the Hub refuses or cannot be reached, somebody else published meanwhile, or the tag is taken.
+        UsageError: if it is to be private and the repository is not, or the repository holds work of others, without ``force``.
+        IntegrityError: if the Hub holds something else than what was sent.
     """
     with _client(parcel.repo, progress) as api:
-        remote = _remote(api, parcel.repo) or _created(api, parcel, private)
+        told = partial(translated, repo=parcel.repo, token=str(api.token))
+        found = _remote(api, parcel.repo)
+        remote = found or _created(api, parcel, private)
         if private and not remote.private:
             raise UsageError(f"{parcel.repo} is there, and not private", "make it private in its settings, or leave --private out")
-        sent = remote.lacks(parcel.files)
-        deleted = tuple(name for name in remote.oids if name in PUBLISHED and name not in parcel.files)
-        tagged = _tagged(api, parcel.repo, tag)
-        if tagged and (sent or deleted or tagged != remote.commit):
-            raise HubError(f"{parcel.repo} has a tag {tag} already, on another version", "choose another, such as --tag v2")
-        commit = _commit(api, parcel, remote, sent, deleted) if sent or deleted else remote.commit
+        with with_empty_repository(parcel.repo, found is None, told):
+            plan = _plan(api, parcel, remote, force)
+            needed = changes_anything(plan.changes)
+            tagged = _tagged(api, parcel.repo, tag)
+            if tagged and (needed or tagged != remote.commit):
+                raise HubError(f"{parcel.repo} has a tag {tag} already, on another version", "choose another, such as --tag v2")
+            commit = _commit(api, plan, remote) if needed else remote.commit
         if tag and not tagged:
-            with after_commit(commit, told=lambda error: _told(error, parcel.repo, str(api.token))):
+            with after_commit(commit, told=told):
                 api.create_tag(parcel.repo, tag=tag, revision=commit)
+        return _published(plan, commit, str(api.endpoint))
+
+
+def compare(parcel: Parcel, *, force: bool = False) -> Published:
+    """What :func:`send` would do, by reading the repository alone.
+
+    Raises:
+        HubError: if the Hub refuses or cannot be reached.
+        UsageError: if the repository holds work of others, without ``force``.
+    """
+    with _client(parcel.repo, progress=False, may_write=False) as api:
+        remote = _remote(api, parcel.repo) or Remote(commit="", oids={})
+        return _published(_plan(api, parcel, remote, force), "", str(api.endpoint))
+
+
+def _published(plan: Plan, commit: str, endpoint: str) -> Published:
+    parcel = plan.parcel
     return Published(
         repo=parcel.repo,
         commit=commit,
         files=parcel.pins,
         card=parcel.card,
-        sent=sent,
-        deleted=deleted,
-        kept=tuple(name for name in remote.oids if name not in parcel.files and name not in (*deleted, ".gitattributes")),
+        changes=plan.changes,
         left_out=parcel.left_out,
-        url=f"{api.endpoint}/{parcel.repo}",
+        url=f"{endpoint}/{parcel.repo}",
     )
 
 
+def _plan(api: "HfApi", parcel: Parcel, remote: Remote, force: bool) -> Plan:
+    """What is to change, by the history of the repository."""
+
+    def at(commit: str) -> Remote:
+        return _remote(api, parcel.repo, commit) or Remote(commit=commit, oids={})
+
+    def read(commit: str, name: str) -> bytes:
+        from huggingface_hub import get_session
+        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]  # its __init__ has no __all__
+
+        response = get_session().get(f"{api.endpoint}/{parcel.repo}/resolve/{commit}/{name}", headers=build_hf_headers(token=api.token))
+        hf_raise_for_status(response)
+        return bytes(response.content)
+
+    there = set(remote.oids) - {".gitattributes"}
+    titles = [(commit.commit_id, commit.title) for commit in api.list_repo_commits(parcel.repo)] if there else []
+    return planned(parcel, remote, titles, at=at, read=read, force=force)
+
+
 @contextmanager
-def _client(repo: str, progress: bool) -> "Iterator[HfApi]":
-    """The client, logged in; what it raises becomes an error of ours."""
+def _client(repo: str, progress: bool, may_write: bool = True) -> "Iterator[HfApi]":
+    """The client, logged in if it has to write; its errors become errors of the zoo's."""
     from huggingface_hub import HfApi, get_token
 
     token = ""
     try:
         with _tamed(progress):
             token = get_token() or ""
-            if not token:
+            if not token and may_write:
                 raise HubError("publishing needs a login", "`hf auth login`, or set HF_TOKEN to a token that may write")
-            yield HfApi(endpoint=check_endpoint(), token=token)
+            yield HfApi(endpoint=check_endpoint(), token=token or False)
     except (ZooError, MemoryError):
         raise
     except Exception as error:  # the client raises far outside its own tree of errors, and some texts repeat headers, the token among them
-        raise _told(error, repo, token) from None
+        raise translated(error, repo, token) from None
 
 
 @contextmanager
@@ -224,7 +249,7 @@ def _bounded(send: "Callable[..., Response]") -> "Callable[..., Response]":
     return bounded
 
 
-def _remote(api: "HfApi", repo: str, revision: str | None = None) -> _Remote | None:
+def _remote(api: "HfApi", repo: str, revision: str | None = None) -> Remote | None:
     """What a repository holds; None where there is no such repository, or none that we may see."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
@@ -235,10 +260,10 @@ def _remote(api: "HfApi", repo: str, revision: str | None = None) -> _Remote | N
             raise
         return None
     oids = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id or "" for file in info.siblings or ()}
-    return _Remote(commit=_checked(info.sha), private=bool(info.private), oids=oids)
+    return Remote(commit=_checked(info.sha), private=bool(info.private), oids=oids)
 
 
-def _created(api: "HfApi", parcel: Parcel, private: bool) -> _Remote:
+def _created(api: "HfApi", parcel: Parcel, private: bool) -> Remote:
     """A new repository, once the Hub has said that it takes the card: it refuses unknown licences, for one."""
     _ask_about_card(api, parcel.files[CARD].decode())
     api.create_repo(parcel.repo, private=private, exist_ok=True)
@@ -260,7 +285,7 @@ def _ask_about_card(api: "HfApi", card: str) -> None:
     asked = {"content": card, "repoType": "model"}
     response = get_session().post(f"{api.endpoint}/api/validate-yaml", json=asked, headers=build_hf_headers(token=api.token))
     if response.status_code == 400:
-        raise _refused_card("; ".join(str(error["message"]) for error in response.json()["errors"]), str(api.token))
+        raise refused_card("; ".join(str(error["message"]) for error in response.json()["errors"]), str(api.token))
     hf_raise_for_status(response)
 
 
@@ -270,18 +295,19 @@ def _tagged(api: "HfApi", repo: str, tag: str | None) -> str:
     return next((ref.target_commit for ref in tags if ref.name == tag), "")
 
 
-def _commit(api: "HfApi", parcel: Parcel, remote: _Remote, sent: tuple[str, ...], deleted: tuple[str, ...]) -> str:
+def _commit(api: "HfApi", plan: Plan, remote: Remote) -> str:
     """One commit on top of what was read: the Hub refuses it if there is another one by now."""
     from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
     from huggingface_hub.errors import OfflineModeIsEnabled
+
+    parcel, sent, deleted = plan.parcel, plan.named("add", "replace", "merge"), plan.named("delete")
 
     def committed(wrapped: Callable[[bytes], Any]) -> str:
         operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
             *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=wrapped(parcel.files[name])) for name in sent),
             *(CommitOperationDelete(path_in_repo=name, is_folder=False) for name in deleted),
         ]
-        title = f"{parcel.name}, by zoo-core {__version__}"
-        return api.create_commit(parcel.repo, operations, commit_message=title, parent_commit=remote.commit).oid
+        return api.create_commit(parcel.repo, operations, commit_message=title_of(parcel.name), parent_commit=remote.commit).oid
 
     try:
         oid = committed(bytes)
@@ -291,7 +317,7 @@ def _commit(api: "HfApi", parcel: Parcel, remote: _Remote, sent: tuple[str, ...]
         # The client's Xet met a server without Xet. It sends open files by LFS, which both kinds of servers take.
         oid = committed(BytesIO)
     commit = _checked(oid)
-    with after_commit(commit, told=lambda error: _told(error, parcel.repo, str(api.token))):
+    with after_commit(commit, told=partial(translated, repo=parcel.repo, token=str(api.token))):
         arrived = _remote(api, parcel.repo, commit)
     lacks = arrived.lacks(parcel.files) if arrived else tuple(parcel.files)
     if lacks:
@@ -306,74 +332,3 @@ def _checked(commit: object) -> str:
     if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
         raise UnsafeContentError(f"the Hub names a commit {str(commit)[:60]!r}, which is none", "check HF_ENDPOINT")
     return commit
-
-
-# Errors
-
-
-@contextmanager
-def after_commit(commit: str, told: Callable[[Exception], ZooError] | None = None) -> Iterator[None]:
-    """An error of what is left to do says that the commit is made; ``told`` makes one of ours of the client's."""
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:
-        ours = error if isinstance(error, ZooError) else told(error) if told else None
-        if ours is None:
-            raise
-        ours.what = f"published as {commit}; {ours.what}"
-        ours.hint = "; ".join(filter(None, [ours.hint, "another run makes no second commit, and does what is left"]))
-        raise ours from ours.__cause__
-
-
-def _told(error: Exception, repo: str, token: str) -> ZooError:
-    """Our error for what the client raised. It never holds the token, even if the server sent it back."""
-    import httpx2
-    from huggingface_hub import errors
-
-    if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):  # an upload in one of the client's threads
-        error = error.__cause__
-    why = _line(error, token)
-    if isinstance(error, errors.OfflineModeIsEnabled):
-        return _offline()
-    if isinstance(error, errors.GatedRepoError):
-        return GatedError(f"{repo} is gated, and you may not see it", "ask its owner for access")
-    if isinstance(error, errors.HfHubHTTPError):
-        return _refused(error.response.status_code, repo, _line(error.server_message or "", token))
-    if isinstance(error, httpx2.HTTPError | ConnectionError | TimeoutError):
-        return HubError(f"the connection to the Hub failed: {why}", "run it again: it goes on from what has arrived")
-    if isinstance(error, ValueError) and "README.md" in why:
-        return _refused_card(why, token)
-    if isinstance(error, errors.OIDCError | errors.DeviceCodeError | errors.LocalTokenNotFoundError):
-        return HubError(f"cannot log in: {why}", "`hf auth login`, or set HF_TOKEN to a token that may write")
-    return HubError(f"the Hub and its client do not get along: {type(error).__name__}: {why}", "run it again")
-
-
-def _refused_card(why: str, token: str) -> CardError:
-    return CardError(f"the Hub refuses the card: {_line(why, token)}", "edit README.md, or name another --license")
-
-
-def _offline() -> OfflineError:
-    return OfflineError("HF_HUB_OFFLINE forbids requests, and publishing needs the Hub", "unset it, or look with --dry-run")
-
-
-def _refused(status: int, repo: str, message: str) -> HubError:
-    said = f": {message}" if message else ""
-    match status:
-        case 401:
-            return HubError("the Hub does not know your token", "`hf auth login`, or set HF_TOKEN to a token that may write")
-        case 403:
-            return HubError(f"you may not write to {repo}{said}", "use a token that may write, and a namespace that is yours")
-        case 404:
-            return NotFoundError(f"the Hub finds no {repo}{said}", "check its name and your rights")
-        case 412:
-            return HubError(f"somebody else published to {repo} meanwhile; nothing of yours was", "look at what is there, and run it again")
-        case 408 | 429 | 500 | 502 | 503 | 504:
-            return HubError(f"the Hub is too busy, or down (status {status}){said}", "run it again later")
-    return HubError(f"the Hub refuses (status {status}){said}", f"look at the settings of {repo}")
-
-
-def _line(error: object, token: str) -> str:
-    text = " ".join(str(error).split())
-    return (text.replace(token, "***") if token else text)[:200]

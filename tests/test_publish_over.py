@@ -1,0 +1,197 @@
+"""Publishing over what others have put into a repository: merged where it can be, refused otherwise, and told before."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zoo_core import cards
+from zoo_core.config import dump_json, load_json
+from zoo_core.errors import HubError, LoginError, UsageError
+from zoo_core.publishing import Published, publish
+from zoo_core.publishing.changes import merge
+from zoo_core.testing import fake_zoo, write_checkpoint
+from zoo_core.testing.fake import Fake
+from zoo_core.testing.fake_config import FakeConfig
+from zoo_core.testing.hub import LoopbackHub
+
+pytest_plugins = ["zoo_core.testing.hub"]
+
+CAT = "zoo/cat"
+
+
+@pytest.fixture(autouse=True)
+def fakes(hub: LoopbackHub) -> Iterator[None]:
+    """The fake families alone are installed."""
+    with fake_zoo():
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The checkpoint of a finished run, with a draft card."""
+    return write_run(tmp_path / "runs" / "cat")
+
+
+def write_run(run: Path) -> Path:
+    made = write_checkpoint(run / "export", Fake(FakeConfig()), FakeConfig())
+    (run / "recipe.json").write_text("{}")
+    (made / "training.json").write_text(dump_json({"steps": 10, "versions": {"torch": "2.15.0"}}))
+    (made / "README.md").write_text(cards.draft("cat", load_json(made / "config.json"), load_json(made / "training.json")))
+    return made
+
+
+def put(folder: Path, **options: Any) -> Published:
+    return publish(folder.parent, CAT, license="mit", **options)
+
+
+def main_of(hub: LoopbackHub) -> dict[str, bytes]:
+    return {name: blob.data for name, blob in hub.repos[CAT].head.files.items() if name != ".gitattributes"}
+
+
+def edit_on_hub(hub: LoopbackHub, old: str, new: str) -> None:
+    text = hub.read(CAT, "README.md").decode()
+    assert old in text
+    hub.commit(CAT, {"README.md": text.replace(old, new).encode()}, "Update README.md")
+
+
+def test_an_edited_card_and_a_new_version_become_one_card(folder: Path, hub: LoopbackHub) -> None:
+    put(folder)
+    title = hub.read(CAT, "README.md").decode().split("\n# ")[1].split("\n")[0]
+    edit_on_hub(hub, "license: mit\n", "license: mit\nlanguage: en\n")
+    card = folder / "README.md"
+    card.write_text(card.read_text().rstrip() + "\n\n## Limits\n\nIt draws cats alone.\n")
+    done = put(folder)
+    text = hub.read(CAT, "README.md").decode()
+    assert "language: en" in text
+    assert "It draws cats alone." in text
+    assert f"# {title}" in text
+    assert done.changes is not None
+    assert done.changes["README.md"] == "merge"
+    assert done.files["README.md"].size == len(text.encode())
+
+
+def test_an_edited_card_stays_where_the_new_version_changes_the_same_lines(folder: Path, hub: LoopbackHub) -> None:
+    put(folder)
+    card = folder / "README.md"
+    line = next(line for line in card.read_text().splitlines() if line.startswith("# "))
+    edit_on_hub(hub, line, "# Lions")
+    card.write_text(card.read_text().replace(line, "# Tigers"))
+    before = main_of(hub)
+    with pytest.raises(UsageError, match=r"zoo/cat holds work of others that would be replaced: README\.md -- .*--force"):
+        put(folder)
+    assert main_of(hub) == before
+    put(folder, force=True)
+    assert "# Tigers" in hub.read(CAT, "README.md").decode()
+
+
+def test_a_repository_of_others_is_not_replaced(folder: Path, hub: LoopbackHub) -> None:
+    theirs = {"README.md": b"---\nlicense: mit\n---\n\n# Bert\n\nA language model.\n", "config.json": b"{}", "LICENSE": b"theirs"}
+    hub.add_repo(CAT, {".gitattributes": b"", **theirs})
+    with pytest.raises(UsageError, match=r"work of others that would be replaced: README\.md, config\.json"):
+        put(folder)
+    assert main_of(hub) == theirs
+    put(folder, force=True)
+    assert main_of(hub)["LICENSE"] == b"theirs"  # nothing of ours: not deleted either
+
+
+def test_another_checkpoint_is_not_replaced(folder: Path, hub: LoopbackHub, tmp_path: Path) -> None:
+    put(folder)
+    dog = write_run(tmp_path / "runs" / "dog")
+    with pytest.raises(UsageError, match="zoo/cat holds another checkpoint, cat"):
+        put(dog)
+    put(dog, force=True)
+    assert hub.commits(CAT)[0].title.startswith("dog, ")
+
+
+def test_weights_that_somebody_else_put_there_are_not_replaced(folder: Path, hub: LoopbackHub) -> None:
+    put(folder)
+    hub.commit(CAT, {"model.safetensors": b"better ones"}, "Better weights")
+    with pytest.raises(UsageError, match=r"model\.safetensors"):
+        put(folder)
+
+
+def test_what_somebody_else_added_stays_and_what_the_zoo_left_is_deleted(folder: Path, hub: LoopbackHub) -> None:
+    (folder / "LICENSE").write_text("ours")
+    put(folder)
+    hub.commit(CAT, {"notes.txt": b"theirs"}, "Notes")
+    (folder / "LICENSE").unlink()
+    done = put(folder)
+    assert done.deleted == ("LICENSE",)
+    assert done.kept == ("notes.txt",)
+    assert "LICENSE" not in main_of(hub)
+
+
+@pytest.mark.parametrize("token", [True, False])
+def test_a_dry_run_tells_what_would_change_file_by_file_and_sends_nothing(
+    folder: Path, hub: LoopbackHub, token: bool, monkeypatch: pytest.MonkeyPatch, zoo: Callable[..., Any]
+) -> None:
+    put(folder)
+    hub.commit(CAT, {"notes.txt": b"theirs"}, "Notes")
+    (folder / "LICENSE").write_text("ours")
+    before = len(hub.requests)
+    if not token:
+        monkeypatch.delenv("HF_TOKEN")
+    with fake_zoo():
+        done = zoo("publish", str(folder.parent), "--repo", CAT, "--license", "mit", "--dry-run")
+    assert done.code == 0, done.err
+    assert [line.split() for line in done.err.splitlines() if line.split()[0] in ("add", "keep")] == [
+        ["add", "LICENSE"],
+        ["keep", "notes.txt"],
+    ]
+    assert '"model.safetensors": "unchanged"' in done.out
+    assert {request.method for request in hub.requests[before:]} == {"GET"}
+
+
+def test_a_dry_run_without_the_hub_says_that_it_does_not_know(
+    folder: Path, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert put(folder, dry_run=True).changes is None
+    assert "what would change is not known" in caplog.text
+
+
+def test_an_empty_repository_that_was_left_behind_is_told(folder: Path, hub: LoopbackHub) -> None:
+    with (
+        hub.fault("POST .*/commit/", status=403),
+        pytest.raises(HubError, match="zoo/cat was made and is still empty: another run fills it"),
+    ):
+        put(folder)
+    put(folder)
+    assert "model.safetensors" in main_of(hub)
+
+
+def test_a_page_instead_of_an_answer_is_no_reason_to_run_it_again(folder: Path, hub: LoopbackHub) -> None:
+    page = {"rewrite": lambda body: b"<html>Log in</html>", "headers": {"Content-Type": "text/html"}}
+    with hub.fault("GET /api/models", **page), pytest.raises(HubError, match=r"is not JSON -- is HF_ENDPOINT .* page to log in first"):
+        put(folder)
+
+
+def test_a_token_that_cannot_be_read_is_told_as_such(folder: Path, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> str:
+        raise PermissionError(13, "Permission denied", os.path.join(os.environ["HF_HOME"], "token"))
+
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr("huggingface_hub.get_token", refuse)
+    with pytest.raises(LoginError, match=r"cannot read .*token: Permission denied -- log in again"):
+        put(folder)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "merged"),
+    [
+        ("a\nb\nc\nd\n", "a\nb\nc\nd\n", "a\nb\nc\nd\n"),
+        ("A\nb\nc\nd\n", "a\nb\nc\nD\n", "A\nb\nc\nD\n"),
+        ("A\nb\nc\nd\n", "A\nb\nc\nd\n", "A\nb\nc\nd\n"),
+        ("a\nb\nc\nd\ne\n", "x\na\nb\nc\nd\n", "x\na\nb\nc\nd\ne\n"),
+        ("b\nc\nd\n", "a\nb\nc\n", "b\nc\n"),
+        ("A\nb\nc\nd\n", "B\nb\nc\nd\n", None),
+        ("A\nb\nc\nd\n", "a\nB\nc\nd\n", None),
+        ("a\nb\nc\nd\ne\n", "a\nb\nc\nd\nf\n", None),
+    ],
+)
+def test_a_merge_holds_the_changes_of_both_or_is_none(ours: str, theirs: str, merged: str | None) -> None:
+    assert merge("a\nb\nc\nd\n", ours, theirs) == merged
+    assert merge("a\nb\nc\nd\n", theirs, ours) == merged

@@ -1,0 +1,180 @@
+"""What publishing would change in a repository, file by file, and what in it is the work of others.
+
+The zoo's own commits are known by their titles. What a repository holds now is compared with what the last of them left there: a file that
+differs was changed by somebody else, and is not replaced without ``force``. A card that was edited on the Hub is merged where the edits and
+the new version touch different lines.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from itertools import pairwise
+from typing import Literal
+
+from zoo_core import __version__, cards
+from zoo_core.cache import oid_of
+from zoo_core.errors import CardError, UsageError
+from zoo_core.hub import CARD
+from zoo_core.publishing.leaks import check_text
+from zoo_core.publishing.parcel import PUBLISHED, Parcel
+from zoo_core.specs import Pin
+
+__all__ = ["Change", "Plan", "Remote", "changes_anything", "merge", "planned", "title_of"]
+
+Change = Literal["add", "replace", "merge", "delete", "unchanged", "keep"]
+"""``keep``: a file in the repository that the zoo does not publish, and leaves alone."""
+
+_TITLE = re.compile(r"(?P<name>.+), by zoo-core \S+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remote:
+    """A commit of a repository.
+
+    Args:
+        commit: its id; empty for a repository that does not exist yet.
+        oids: the id of each file: the sha256 of a large one, git's id of any other.
+        private: whether the repository is private.
+    """
+
+    commit: str
+    oids: Mapping[str, str]
+    private: bool = False
+
+    def holds(self, name: str, data: bytes) -> bool:
+        """Whether ``data`` is the content of that file."""
+        there = self.oids.get(name, "")
+        return there == oid_of(data, there)
+
+    def lacks(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
+        """The names of the files that are missing or different there."""
+        return tuple(name for name, data in files.items() if not self.holds(name, data))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What one commit would do.
+
+    Args:
+        parcel: the files to send; its card holds the edits that were made on the Hub.
+        changes: what happens to each file of the parcel and of the repository.
+    """
+
+    parcel: Parcel
+    changes: Mapping[str, Change]
+
+    def named(self, *kinds: Change) -> tuple[str, ...]:
+        """The files to which that happens."""
+        return tuple(name for name, kind in self.changes.items() if kind in kinds)
+
+
+def title_of(name: str) -> str:
+    """The title of a commit that publishes the checkpoint ``name``."""
+    return f"{name}, by zoo-core {__version__}"
+
+
+def planned(
+    parcel: Parcel,
+    remote: Remote,
+    titles: Sequence[tuple[str, str]],
+    *,
+    at: Callable[[str], Remote],
+    read: Callable[[str, str], bytes],
+    force: bool = False,
+) -> Plan:
+    """Compares a parcel with its repository.
+
+    Args:
+        parcel: what is to be published.
+        remote: the newest commit of the repository.
+        titles: ids and titles of its commits, the newest first.
+        at: returns another commit of the repository.
+        read: returns the bytes of the card of a commit.
+        force: replaces the work of others.
+
+    Raises:
+        UsageError: if main holds files of others in the place of the parcel's, or another checkpoint, without ``force``.
+        CardError: if the merged card is not a valid card.
+    """
+    commit, name = next(((commit, match["name"]) for commit, title in titles if (match := _TITLE.fullmatch(title))), ("", ""))
+    last = remote if commit == remote.commit else at(commit) if commit else Remote(commit="", oids={})
+    changes: dict[str, Change] = {}
+    others = []
+    for file, data in parcel.files.items():
+        same, there = remote.holds(file, data), file in remote.oids
+        changes[file] = "unchanged" if same else "replace" if there else "add"
+        if there and not same and remote.oids[file] != last.oids.get(file):
+            others.append(file)
+    for file, oid in remote.oids.items():
+        if file not in parcel.files:
+            own = last.oids.get(file) == oid
+            changes[file] = "delete" if own and file in PUBLISHED else "keep"
+    if force:
+        return Plan(parcel=parcel, changes=changes)
+    if name and name != parcel.name and changes_anything(changes):
+        raise UsageError(f"{parcel.repo} holds another checkpoint, {name:.60}", "publish to another repository, or replace it with --force")
+    if others == [CARD] and not parcel.pinned and (card := _merged_card(parcel, remote, last, read)):
+        return Plan(parcel=card, changes={**changes, CARD: "merge"})
+    if others:
+        which = ", ".join(others[:4]) + (f" and {len(others) - 4} more" if len(others) > 4 else "")
+        raise UsageError(
+            f"{parcel.repo} holds work of others that would be replaced: {which}",
+            "look with --dry-run; take what is there into your folder, or replace it with --force",
+        )
+    return Plan(parcel=parcel, changes=changes)
+
+
+def changes_anything(changes: Mapping[str, Change]) -> bool:
+    """Whether there is anything to commit."""
+    return not {"add", "replace", "merge", "delete"}.isdisjoint(changes.values())
+
+
+def _merged_card(parcel: Parcel, remote: Remote, last: Remote, read: Callable[[str, str], bytes]) -> Parcel | None:
+    """The parcel with a card that holds both its own changes and those made on the Hub; None where they touch the same lines."""
+    if CARD not in last.oids:
+        return None
+    try:
+        base, theirs = read(last.commit, CARD).decode(), read(remote.commit, CARD).decode()
+    except UnicodeDecodeError:
+        return None
+    text = merge(base, parcel.files[CARD].decode(), theirs)
+    if text is None:
+        return None
+    data = text.encode()
+    check_text(CARD, data)
+    try:
+        card = cards.parse(data)
+        card.validate()
+    except CardError as error:
+        raise CardError(f"the card with the edits on the Hub is not valid: {error.what}", "edit it there, or use --force") from None
+    pin = Pin(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+    return replace(parcel, card=card, files={**parcel.files, CARD: data}, pins={**parcel.pins, CARD: pin})
+
+
+def merge(base: str, ours: str, theirs: str) -> str | None:
+    """Three-way merge of texts, by lines.
+
+    Args:
+        base: the text that both versions began with.
+        ours: one version.
+        theirs: the other.
+
+    Returns:
+        The text with the changes of both, or None where they change the same or adjacent lines in different ways.
+    """
+    lines = base.splitlines(keepends=True)
+    edits = {*_edits(lines, ours.splitlines(keepends=True)), *_edits(lines, theirs.splitlines(keepends=True))}
+    ordered = sorted(edits)
+    if any(later[0] <= earlier[1] for earlier, later in pairwise(ordered)):
+        return None
+    for start, end, text in reversed(ordered):
+        lines[start:end] = text
+    return "".join(lines)
+
+
+def _edits(base: Sequence[str], changed: Sequence[str]) -> list[tuple[int, int, tuple[str, ...]]]:
+    """The changes of a text: the lines from start to end of ``base``, and what stands in their place."""
+    matcher = SequenceMatcher(None, base, changed, autojunk=False)
+    return [(i, j, tuple(changed[k:m])) for tag, i, j, k, m in matcher.get_opcodes() if tag != "equal"]
