@@ -259,7 +259,7 @@ def test_the_command_says_what_it_takes_and_prints_a_line_a_number_or_json(folde
     assert len(shown.stdout.splitlines()) == 6
     first, second, last = shown.stderr.splitlines()
     assert last == "6 of 6 numbers were measured again"
-    assert re.match(r"fd, precision, is: draws 50 samples by ancestral: steps=4, .*; at most about \d+ seconds; reads folder:/\S+", first)
+    assert re.match(r"fd, precision, is: draws 50 samples by ancestral: steps=4, .*; about \d+ seconds; reads folder:/\S+", first)
     assert "steps=8" in second
     assert all(line.startswith("pass ") and "map, folder:$PICTURES/train, ancestral: steps=" in line for line in shown.stdout.splitlines())
     found = json.loads(command(folder, "--json").stdout)

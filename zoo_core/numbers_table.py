@@ -41,6 +41,7 @@ _NO_NET = "identity"  # the feature space of the samples themselves
 _PICTURES = {
     "quality.png": "Quality against evaluations of the net",
     "nearest.png": "Samples and the training images nearest to them",
+    "latent-grid.png": "What it decodes over the plane of latents",
 }
 
 

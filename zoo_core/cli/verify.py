@@ -161,7 +161,7 @@ def _remeasure(references: tuple[str, ...], as_json: bool, **where: Any) -> None
 
 def _planned(plan: "Plan") -> str:
     draws = f"draws {plan.drawn:,} samples by {plan.by}" if plan.drawn else ""
-    time = f"at most about {_time(plan.seconds)}" if plan.seconds is not None else ""
+    time = f"about {_time(plan.seconds)}" if plan.seconds is not None else ""
     told = [draws, time, f"reads {' and '.join(plan.reads)}" if plan.reads else ""]
     return f"{', '.join(plan.metrics)}: {'; '.join(filter(None, told)) or 'reads nothing'}"
 

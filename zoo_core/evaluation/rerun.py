@@ -44,7 +44,7 @@ class Plan:
         drawn: how many samples will be drawn; 0 for none.
         by: the sampler, in words.
         reads: the data that is looked for, by its name and place; empty for none.
-        seconds: at most about how long drawing takes, by the time of one sample; None where it is not known.
+        seconds: about how long drawing takes, by the time of a few samples; None where nothing is drawn.
     """
 
     metrics: tuple[str, ...]
@@ -148,12 +148,19 @@ class _Again:
             if "drawn" not in first["n"]:
                 return Plan(metrics=metrics, reads=reads)
             n, sampler = self.allowed.count(first["n"]["drawn"]), as_sampler(_object(first["sampler"]))
-            started = time.perf_counter()
             self._evaluations(first)
-            seconds = n * (time.perf_counter() - started)
-            return Plan(metrics=metrics, drawn=n, by=describe(encode(sampler)), reads=reads, seconds=seconds)
+            return Plan(metrics=metrics, drawn=n, by=describe(encode(sampler)), reads=reads, seconds=n * self._pace(first))
         except (ZooError, KeyError, TypeError, AttributeError, ValueError):
             return None
+
+    def _pace(self, record: Mapping[str, Any]) -> float:
+        """Seconds that a sample takes, by the time of a few."""
+        model, few = self.evaluation.model, min(8, self.evaluation.batch_size)
+        classes = getattr(model.model, "num_classes", 0) if "labels" in model.capabilities else 0
+        how: dict[str, Any] = {key: _object(record[key]) for key in ("sampler", "scheduler") if key in record}
+        started = time.perf_counter()
+        model.sample(few, labels=0 if classes else None, **how)
+        return (time.perf_counter() - started) / few
 
     def _configs(self, plain: Mapping[str, Any]) -> list[DatasetConfig]:
         try:
