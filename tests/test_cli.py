@@ -222,7 +222,7 @@ def test_sample_writes_a_grid_that_says_what_made_it(zoo: Zoo, fakes: Path) -> N
 
 @pytest.mark.parametrize(
     ("labels", "classes", "columns"),
-    [("0-2", [0, 1, 2], 3), ("1-2,0", [1, 2, 0], 3), ("2-2", [2], 4), ("0,2", [0, 2], 4), ("1,1,0,0,2,2", [1, 1, 0, 0, 2, 2], 6)],
+    [("0-2", [0, 1, 2], 3), ("1-2,0", [1, 2, 0], 3), ("2-2", [2], 5), ("0,2", [0, 2], 4), ("1,1,0,0,2,2", [1, 1, 0, 0, 2, 2], 6)],
 )
 def test_classes_take_turns_and_have_columns_of_their_own(zoo: Zoo, fakes: Path, labels: str, classes: list[int], columns: int) -> None:
     for out in ("x.png", "x.npz"):

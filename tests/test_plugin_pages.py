@@ -65,7 +65,7 @@ def extras(tmp_path: Path) -> Iterator[Registry]:
 
 def conforms(module: str) -> int:
     """Runs the tests of a file that a page writes; returns how many there were."""
-    [path] = [Path(folder) / f"tests/{module}.py" for folder in sys.path if (Path(folder) / f"tests/{module}.py").exists()]
+    path = next(Path(folder) / f"tests/{module}.py" for folder in sys.path if (Path(folder) / f"tests/{module}.py").exists())
     scope: dict[str, Any] = {}
     exec(compile(path.read_text(), str(path), "exec"), scope)  # noqa: S102  # a block of ours
     runs = [(test, param.values) for name, test in scope.items() if name.startswith("test_") for param in test.pytestmark[0].args[1]]

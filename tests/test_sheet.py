@@ -12,7 +12,7 @@ from PIL import Image
 
 import zoo_core
 from zoo_core.config import load_json
-from zoo_core.images import class_columns, grid
+from zoo_core.images import class_columns, class_sheet, grid
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake import Fake
 from zoo_core.testing.fake_config import IMAGES, FakeConfig
@@ -61,3 +61,21 @@ def test_the_sheets_of_a_run_show_class_by_class_what_its_checkpoint_draws(tmp_p
         assert (image.text["weights"], image.text["seed"]) == (f"sha256:{weights}", "0")  # type: ignore[attr-defined]  # of a PNG file
     assert load_json(run / "training.json").get("sheet") == ({"images": count, "columns": columns} if classes else None)
     assert f"Images 0 to {count - 1} of seed 0" in (run / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("n", "columns"), [(1, 1), (2, 2), (3, 3), (5, 3), (7, 4), (8, 4), (10, 5), (12, 4), (16, 4), (60, 10), (64, 8)])
+def test_a_grid_leaves_few_places_empty(n: int, columns: int) -> None:
+    pixels = torch.zeros((n, 1, 4, 4), dtype=torch.uint8)
+    assert torch.equal(grid(pixels, scale=1), grid(pixels, columns, scale=1))
+
+
+def test_the_names_of_classes_stand_above_their_columns() -> None:
+    pixels = torch.full((5, 1, 28, 28), 128, dtype=torch.uint8)
+    sheet = class_sheet(pixels, ["Ankle boot", "Bag"])
+    bare = grid(pixels.expand(-1, 3, -1, -1), 2, scale=3)
+    top = sheet.shape[1] - bare.shape[1]
+    assert top >= 2 * 14
+    assert torch.equal(sheet[:, top:], bare)
+    heads = (sheet[:, :top] < 128).any(0)
+    left, right = heads[:, : sheet.shape[2] // 2], heads[:, sheet.shape[2] // 2 :]
+    assert left.any(1).sum() > right.any(1).sum() > 0

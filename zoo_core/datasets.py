@@ -197,7 +197,8 @@ def expand(path: str) -> str:
     if "$" in path and (unset or not os.path.exists(expanded)) and os.path.exists(literal):
         return literal
     if unset:
-        raise UnsetVariable(f"{path} needs the environment variable {unset[0]}", f"set it: export {unset[0]}=...")
+        hint = f"set it: export {unset[0]}=..., or use your own images: --data folder:PATH"
+        raise UnsetVariable(f"{path} needs the environment variable {unset[0]}", hint)
     return expanded
 
 

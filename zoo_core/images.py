@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "class_columns",
+    "class_sheet",
     "exact_uint8",
     "from_uint8",
     "grid",
@@ -39,6 +41,8 @@ GAP = 2
 WIDTH = 800
 _WHITE = 255
 _MOST_COLUMNS = 32
+_NAME_WIDTH = 84
+_LONG = re.compile(r"([ /])")  # where the name of a class may go on in another line
 _LINE, _APART = 17, 10  # pixels: a line of text, and a gap between groups of rows
 _ASCII = str.maketrans(
     {"\N{GREEK SMALL LETTER SIGMA}": "sigma", "\N{MINUS SIGN}": "-", "\u0302": "^", "·": "-", "→": "->"}
@@ -101,12 +105,18 @@ def class_columns(classes: int, n: int) -> int | None:
     return classes * max(1, round(math.sqrt(n) / classes)) if 2 <= classes <= _MOST_COLUMNS else None
 
 
+def _columns(n: int) -> int:
+    """From a square on up to 8 : 5, the number of columns that leaves the fewest places empty."""
+    side = math.sqrt(n)
+    return min(range(math.ceil(side), max(3, int(1.6 * side)) + 1), key=lambda columns: (-n % columns, columns))
+
+
 def grid(images: Tensor, columns: int | None = None, scale: int | None = None) -> Tensor:
     """All images in one: row by row, with a thin white gap between and around them.
 
     Args:
         images: in [-1, 1], or uint8 (n, c, h, w), c = 1 or 3.
-        columns: images in a row; as many as make a square when None.
+        columns: images in a row; when None as many as leave the fewest places empty, near to a square.
         scale: enlargement, by repeating pixels; up to 4, as far as the grid stays 800 wide, when None.
 
     Returns:
@@ -114,7 +124,7 @@ def grid(images: Tensor, columns: int | None = None, scale: int | None = None) -
     """
     pixels = _pixels(images)
     n, c, h, w = pixels.shape
-    columns = min(n, columns or math.ceil(math.sqrt(n)))
+    columns = min(n, columns or _columns(n))
     scale = scale or _scale(columns, w)
     rows, h, w = math.ceil(n / columns), h * scale, w * scale
     out = torch.full((c, rows * (h + GAP) + GAP, columns * (w + GAP) + GAP), _WHITE, dtype=torch.uint8)
@@ -256,10 +266,27 @@ def save_npz(path: Path, samples: Tensor, metadata: Mapping[str, str] | None = N
     write_file(path, file.getvalue())
 
 
+def class_sheet(images: Tensor, names: Sequence[str]) -> Tensor:
+    """A grid of images (n, c, h, w) with a column for each of ``names``, which stand above; uint8 (3, height, width)."""
+    pixels = _pixels(images)
+    empty = pixels.new_full((-len(pixels) % len(names), *pixels.shape[1:]), _WHITE)
+    pixels = torch.cat([pixels, empty])
+    cells = pixels.view(-1, len(names), *pixels.shape[1:])
+    # Room for a word of about ten letters, at whole pixels.
+    return labelled_grid(cells, columns=[_LONG.sub(r"\1\n", name) for name in names], scale=max(1, round(_NAME_WIDTH / pixels.shape[-1])))
+
+
 def save_samples(
-    path: Path, samples: Tensor, metadata: Mapping[str, str] | None = None, columns: int | None = None, title: str = ""
+    path: Path,
+    samples: Tensor,
+    metadata: Mapping[str, str] | None = None,
+    columns: int | None = None,
+    title: str = "",
+    names: Sequence[str] = (),
 ) -> None:
     """Writes samples as a picture: a grid of images (n, c, h, w) with so many ``columns``, or the plot of points (n, 2) with a title.
+
+    Above the columns of images stand ``names``, one each, where there are any.
 
     Raises:
         UsageError: they are neither.
@@ -270,6 +297,8 @@ def save_samples(
         from zoo_core.figures.points import scatter
 
         write_file(path, render(scatter(samples, title=title), metadata))
+    elif names:
+        write_file(path, png(class_sheet(samples, names), metadata))
     else:
         save_png(path, samples, metadata, columns)
 

@@ -18,7 +18,7 @@ from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, refuse_name, scheduler
 from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import UsageError
 from zoo_core.figures.titles import title_line, walk_text
-from zoo_core.hub import WEIGHTS, fetch
+from zoo_core.hub import TRAINING, WEIGHTS, Files, fetch
 from zoo_core.interfaces import Labelled, OnStep, Sampler, Scheduler
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def sample(
     if not path.suffix and not is_image(model.event.shape):
         raise UsageError(f"--out {path}: a folder of pictures, and {files.name} draws none", "name a .npz, or a .png for a plot of points")
     plane = tuple(model.event.shape) == (2,)
-    n = n or (_POINTS if plane else _IMAGES)
+    n = n or (_POINTS if plane else math.ceil(_IMAGES / len(classes)) * len(classes) if classes else _IMAGES)
     chosen_labels = [classes[i % len(classes)] for i in range(n)] if classes else None
     started = time.perf_counter()
     with progress(math.ceil(n / batch_size), chosen, model, schedule) as on_step:
@@ -135,8 +135,16 @@ def sample(
     record = _record(model, chosen, schedule, seed=seed, n=n, labels=chosen_labels, guidance=guidance, batch_size=batch_size)
     walk = walk_text(chosen, schedule)
     title = title_line(files.name, walk, f"seed {seed}") if plane else ""
-    _write(path, made, record, chosen_labels, len(classes or ()), title)
+    _write(path, made, record, chosen_labels, len(classes or ()), title, _names(files, classes or ()))
     say(inert(f"{path}: {n} from {files.name}, seed {seed}, {walk}; {time.perf_counter() - started:.1f} s"))
+
+
+def _names(files: Files, classes: Sequence[int]) -> list[str]:
+    """The names of classes, as training.json has them; nothing where it does not know all."""
+    data = files.json(TRAINING).get("data") if TRAINING in files.names else None
+    names = data.get("classes") if isinstance(data, Mapping) else None
+    known = isinstance(names, list) and all(isinstance(name, str) for name in names) and len(names) > max(classes, default=0)
+    return [inert(names[label])[:24] for label in classes] if known and names else []
 
 
 def _check_classes(classes: list[int], count: int) -> None:
@@ -215,15 +223,19 @@ def _record(model: "Pretrained", sampler: Sampler, scheduler: Scheduler | None, 
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items() if value is not None}
 
 
-def _write(path: Path, made: "Tensor", record: Mapping[str, str], labels: list[int] | None, classes: int, title: str = "") -> None:
-    """Writes the samples; of a grid in which ``classes`` take turns, every column is of one of them."""
+def _write(
+    path: Path, made: "Tensor", record: Mapping[str, str], labels: list[int] | None, classes: int, title: str, names: Sequence[str]
+) -> None:
+    """Writes the samples; of a grid in which ``classes`` take turns, every column is of one of them, under its name."""
     import torch
 
     from zoo_core import images
 
+    columns = images.class_columns(classes, len(made))
+    above = [names[place % classes] for place in range(min(columns, len(made)))] if columns and names else ()
     writers: dict[str, Callable[[], object]] = {
         ".npz": lambda: images.save_npz(path, made, record, **({"labels": torch.tensor(labels)} if labels else {})),
-        ".png": lambda: images.save_samples(path, made, record, images.class_columns(classes, len(made)), title),
+        ".png": lambda: images.save_samples(path, made, record, columns, title, above),
     }
     if not made.isfinite().all():
         say("zoo: warning: some of the samples are not finite")

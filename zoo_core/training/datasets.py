@@ -173,7 +173,7 @@ def _files(config: ImageSetConfig, layouts: Sequence[Layout], fetch: Callable[[P
     try:
         root = Path(expand(config.root))
     except UnsetVariable as error:
-        raise UnsetVariable(error.what, f"{error.hint}, or pass --data-root DIR") from error
+        raise UnsetVariable(error.what, "--data-root DIR is the folder with its files; -o data.download=true fetches them there") from error
     found = [_present(root / place, names) for place, names in layouts]
     if config.download and not any(map(all, found)):
         fetch(root)
