@@ -381,7 +381,7 @@ def test_samples_that_are_no_pictures_are_written_as_numbers(tmp_path: Path) -> 
 
 
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot use the device blah"):
+    with pytest.raises(UsageError, match="there is no device 'blah' here -- use cpu"):
         fit(TWO_PHASES, tmp_path, device="blah")
 
 

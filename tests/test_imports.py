@@ -28,6 +28,8 @@ HEAVY_MODULES = (
     "zoo_core.figures.scores",
     "zoo_core.images",
     "zoo_core.likelihood",
+    "zoo_core.loaded",
+    "zoo_core.logprob",
     "zoo_core.pretrained",
     "zoo_core.rng",
     "zoo_core.testing.checkpoints",

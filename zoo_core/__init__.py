@@ -1,8 +1,13 @@
 """The zoo: a registry of deep generative models.
 
->>> import zoo_core
->>> cats = zoo_core.load("ddpm-afhq-cat")       # doctest: +SKIP
->>> images = cats.sample(16, seed=0)            # doctest: +SKIP
+    import zoo_core
+
+    zoo_core.checkpoints("ddpm*")                           # names of what is installed; also names("samplers")
+    cats = zoo_core.load("ddpm-afhq-cat")                   # or a folder, or ORG/NAME on the Hub
+    images = cats.sample(16, seed=0)                        # (16, 3, 32, 32) float32 in [-1, 1]
+    zoo_core.images.save_png("cats.png", images)            # to_pil(images) is a picture, as notebooks show
+
+``Pretrained``, which ``load`` returns, also has ``inpaint``, ``interpolate``, ``encode``, ``decode``, ``log_prob``, ``denoise`` and more.
 
 Names are imported when they are first used, so that ``import zoo_core`` costs nothing.
 """
@@ -11,8 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo_core import errors, interfaces, specs
-    from zoo_core.catalogue import checkpoints, info
+    from zoo_core import errors, images, interfaces, samplers, schedulers, specs
+    from zoo_core.catalogue import checkpoints, info, names
     from zoo_core.hookspecs import hookimpl
     from zoo_core.hub import pull
     from zoo_core.loading import load
@@ -21,18 +26,38 @@ if TYPE_CHECKING:
     from zoo_core.verifying import verify
 
 __version__ = "0.1.0"
-__all__ = ["Pretrained", "checkpoints", "errors", "hookimpl", "info", "interfaces", "load", "publish", "pull", "specs", "verify"]
+__all__ = [
+    "Pretrained",
+    "checkpoints",
+    "errors",
+    "hookimpl",
+    "images",
+    "info",
+    "interfaces",
+    "load",
+    "names",
+    "publish",
+    "pull",
+    "samplers",
+    "schedulers",
+    "specs",
+    "verify",
+]
 
 _HOMES = {
     "Pretrained": "zoo_core.pretrained",
     "checkpoints": "zoo_core.catalogue",
     "errors": "",
     "hookimpl": "zoo_core.hookspecs",
+    "images": "",
     "info": "zoo_core.catalogue",
     "interfaces": "",
     "load": "zoo_core.loading",
+    "names": "zoo_core.catalogue",
     "publish": "zoo_core.publishing",
     "pull": "zoo_core.hub",
+    "samplers": "",
+    "schedulers": "",
     "specs": "",
     "verify": "zoo_core.verifying",
 }
@@ -41,7 +66,9 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
-        raise AttributeError(f"module 'zoo_core' has no attribute {name!r}")
+        from zoo_core.habits import MODULE, missing
+
+        raise missing("module 'zoo_core'", name, MODULE, __all__)
     return getattr(import_module(home), name) if home else import_module(f"zoo_core.{name}")
 
 

@@ -1,11 +1,11 @@
 """What callers hand over, checked: whole numbers, samples, labels, noise levels, number types."""
 
 import warnings
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from operator import index
 from typing import TYPE_CHECKING, SupportsIndex, cast
 
-from zoo_core.errors import UsageError
+from zoo_core.errors import UnknownNameError, UsageError
 from zoo_core.precision import DTYPES, auto_precision
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from zoo_core.interfaces import Event
 
-__all__ = ["classes_of", "dtype_of", "floats", "level", "whole", "within"]
+__all__ = ["class_of", "classes_of", "dtype_of", "floats", "level", "levels", "whole", "within"]
 
 
 def whole(name: str, value: object, low: int = 0, high: int = 2**64 - 1) -> int:
@@ -72,26 +72,53 @@ def within(x: "Tensor", event: "Event") -> "Tensor":
     return x
 
 
-def classes_of(labels: object, n: int, count: int) -> list[int]:
+def classes_of(labels: object, n: int, count: int, names: Sequence[str] = ()) -> list[int]:
     """One class for all of ``n`` rows, or one for each, as ints in 0 ... count - 1.
 
+    Args:
+        labels: numbers, or names.
+        n: number of rows.
+        count: number of classes.
+        names: those of the classes, where they have any.
+
     Raises:
-        UsageError: they are something else.
+        UsageError: labels are something else.
     """
+
+    def number(label: object) -> int:
+        return class_of(label, names) if isinstance(label, str) else index(cast(SupportsIndex, label))
+
     try:
-        values = [index(cast(SupportsIndex, labels))] * n
+        values = [number(labels)] * n
     except TypeError:  # not one for all
         try:
-            if isinstance(labels, Set | str | bytes):
+            if isinstance(labels, Set | bytes | Mapping):
                 raise TypeError(labels) from None
-            values = [index(label) for label in cast(Sequence[SupportsIndex], labels)]
+            values = [number(label) for label in cast(Sequence[object], labels)]
         except TypeError:
-            raise UsageError("labels must be whole numbers", "pass a class, or a list of them") from None
+            hint = "pass a class, or a list of them" + (f": {names[0]!r} is {names.index(names[0])}" if names else "")
+            raise UsageError(f"labels must be whole numbers{' or names' if names else ''}", hint) from None
         if len(values) != n:
             raise UsageError(f"labels must be one class, or {n} of them, not {len(values)}") from None
     if wrong := next((str(value)[:40] for value in values if not 0 <= value < count), ""):
         raise UsageError(f"labels must be in 0 ... {count - 1}, not {wrong}")
     return values
+
+
+def class_of(label: str, names: Sequence[str]) -> int:
+    """The number of the class of that name, in any case of letters.
+
+    Raises:
+        UsageError: there is no such name, or no class has one.
+    """
+    if label in names:
+        return names.index(label)
+    found = [i for i, name in enumerate(names) if name.lower() == label.lower()]
+    if len(found) == 1:
+        return found[0]
+    if not names:
+        raise UsageError(f"labels: no class is called {label[:40]!r}", "these classes have no names: pass their numbers")
+    raise UsageError(f"labels: no class is called {label[:40]!r}", UnknownNameError.of("class", label, names).hint)
 
 
 def level(sigma: object, n: int) -> "Tensor":
@@ -111,6 +138,13 @@ def level(sigma: object, n: int) -> "Tensor":
     if not bool((level.isfinite() & (level >= 0)).all()):
         raise UsageError("sigma must be finite and at least 0")
     return level.expand(n)
+
+
+def levels(sigma: "float | Tensor", x: "Tensor") -> "Tensor":
+    """float64 (n,) on the device of ``x`` (n, ...): a noise level for each row, of one number for all or of a tensor, unchecked."""
+    import torch
+
+    return torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(len(x))
 
 
 def dtype_of(dtype: "torch.dtype | str", device: "torch.device | str" = "cpu") -> "torch.dtype":

@@ -65,6 +65,9 @@ class ModelCard:
     metadata: Mapping[str, Any]
     body: str
 
+    def __repr__(self) -> str:
+        return f"ModelCard({self.title!r}, license={self.license!r}, {len(self.body):,} characters)"
+
     def __str__(self) -> str:
         """The card's text; :func:`parse` of it gives the card back."""
         import yaml

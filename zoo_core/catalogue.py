@@ -5,28 +5,38 @@ Everything that a config can get wrong is found here, before torch is imported.
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Any
 
 from zoo_core.config import check_range, decode, encode
-from zoo_core.errors import CapabilityError, CardError, ConfigError, UnknownNameError, ZooError
+from zoo_core.errors import CapabilityError, CardError, ConfigError, UnknownNameError, UsageError, ZooError
+from zoo_core.habits import ALIASES
 from zoo_core.hub import CARD, CONFIG, TRAINING, Files, fetch
 from zoo_core.interfaces import ModelConfig, Sampler, Scheduler
+from zoo_core.markdown import describe
 from zoo_core.registry import registry, resolve
 from zoo_core.remote import wanted
-from zoo_core.specs import CheckpointSpec, ModelSpec, SamplerSpec
+from zoo_core.specs import CheckpointSpec, DatasetSpec, MetricSpec, ModelSpec, RecipeSpec, SamplerSpec, SchedulerSpec, Spec, TrainerSpec
 
 __all__ = [
     "FORMAT",
+    "LISTED",
     "CheckpointConfig",
+    "Info",
     "as_sampler",
     "as_scheduler",
     "checkpoints",
+    "class_names",
     "default_sampler",
     "family_of",
     "incapable",
     "info",
+    "matches",
+    "names",
     "read_config",
     "wanted_plugin",
     "written_now",
@@ -84,6 +94,13 @@ def wanted_plugin(files: Files) -> str:
         plugin = ""
     broken = {each.dist for each in registry().failures}
     return f"its card (unverified) says: pip install {plugin}" if plugin and plugin not in broken else ""
+
+
+def class_names(files: Files) -> tuple[str, ...]:
+    """The names of the classes of the data that a checkpoint was trained on; empty where its training record has none."""
+    data = files.json(TRAINING).get("data") if TRAINING in files.names else None
+    names = data.get("classes") if isinstance(data, dict) else None
+    return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
 
 
 def family_of(config: CheckpointConfig) -> ModelSpec:
@@ -177,7 +194,24 @@ def written_now(part: object, kind: str = Sampler.kind) -> object:
 def _choice(kind: str, choice: object) -> dict[str, Any]:
     if not isinstance(choice, str | Mapping):
         raise ConfigError(f"{kind} must be a name or a mapping of options, not {type(choice).__name__}", f"`zoo list {kind}s` shows names")
-    return {"name": choice} if isinstance(choice, str) else dict(choice)
+    values = {"name": choice} if isinstance(choice, str) else dict(choice)
+    name = values.get("name")
+    if isinstance(name, str) and not registry().offers(kind, name) and (meant := _meant(kind, name)):
+        raise ConfigError(f"{kind}: unknown {kind} {name[:60]!r}", f"did you mean {meant}?")
+    return values
+
+
+def _meant(kind: str, name: str) -> str:
+    """The registered name that another library's name, another spelling, or the name of a class stands for; empty for none."""
+    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    plain = plain if plain in ALIASES else plain.removesuffix("scheduler").removesuffix("sampler")
+    specs = [claim.spec for claims in registry().claims(kind).values() for claim in claims]
+    spelt = [spec.name for spec in specs if re.sub(r"[^a-z0-9]", "", spec.name) == plain]
+    classes = sorted(
+        (len(getattr(spec, "defaults", ())), spec.name) for spec in specs if getattr(spec, "target", "").rpartition(":")[2].lower() == plain
+    )
+    alias = ALIASES.get(plain, "")
+    return next(iter(spelt), "") or (classes[0][1] if classes else "") or (alias if registry().offers(kind, alias) else "")
 
 
 def incapable(what: str, capability: str, hint: str = "") -> CapabilityError:
@@ -187,14 +221,95 @@ def incapable(what: str, capability: str, hint: str = "") -> CapabilityError:
     return CapabilityError(what, hint or (f"families that can: {', '.join(able)}" if able else "no installed family can"))
 
 
-def checkpoints() -> tuple[str, ...]:
-    """The installed checkpoints, as references; where two plugins claim a name, each of theirs with its distribution."""
-    claims = registry().claims(CheckpointSpec)
-    return tuple(name if len(found) == 1 else f"{claim.plugin.dist}:{name}" for name, found in claims.items() for claim in found)
+LISTED: Mapping[str, type[Spec]] = MappingProxyType(
+    {
+        "checkpoints": CheckpointSpec,
+        "families": ModelSpec,
+        "samplers": SamplerSpec,
+        "schedulers": SchedulerSpec,
+        "datasets": DatasetSpec,
+        "metrics": MetricSpec,
+        "recipes": RecipeSpec,
+        "trainers": TrainerSpec,
+    }
+)
+"""What ``zoo list`` and :func:`names` list, by the plural."""
 
 
-def info(reference: "str | os.PathLike[str]") -> dict[str, Any]:
+def matches(name: str, filter: str | Sequence[str]) -> bool:
+    """Whether a name fits a filter, or one of several: a pattern with ``*``, ``?`` or ``[...]``, or else a part of the name."""
+    patterns = [filter] if isinstance(filter, str) else filter
+    found = (fnmatchcase(name.lower(), each.lower()) if set(each) & set("*?[") else each.lower() in name.lower() for each in patterns)
+    return any(found) or not patterns
+
+
+def names(kind: str = "checkpoints", filter: str | Sequence[str] = "") -> tuple[str, ...]:
+    """The names of what is installed; where two plugins claim one, each of theirs with its distribution.
+
+    >>> names("samplers", "d*")
+    ('ddim', 'dpmpp-2m')
+
+    Args:
+        kind: ``checkpoints``, ``families``, ``samplers``, ``schedulers``, ``datasets``, ``metrics``, ``recipes`` or ``trainers``.
+        filter: a pattern such as ``ddpm*``, a part of the names such as ``cat``, or several of these, of which one has to match.
+
+    Raises:
+        UnknownNameError: there is no such kind.
+    """
+    if kind not in LISTED:
+        raise UnknownNameError.of("kind", str(kind), LISTED)
+    _check_filter(filter)
+    claims = registry().claims(LISTED[kind])
+    found = (name if len(each) == 1 else f"{claim.plugin.dist}:{name}" for name, each in claims.items() for claim in each)
+    return tuple(name for name in found if matches(name, filter))
+
+
+def checkpoints(filter: str | Sequence[str] = "", *, family: str = "") -> tuple[str, ...]:
+    """The installed checkpoints, as references.
+
+    >>> checkpoints("ddpm*")
+    ('ddpm-afhq-cat',)
+
+    Args:
+        filter: as for :func:`names`.
+        family: those of one family alone.
+
+    Raises:
+        UnknownNameError: no installed plugin has that family.
+    """
+    found = names("checkpoints", filter)
+    if not family:
+        return found
+    registry().claim(ModelSpec, family)
+    return tuple(name for name in found if registry().spec(CheckpointSpec, name).family == family)
+
+
+def _check_filter(filter: object) -> None:
+    if not (isinstance(filter, str) or (isinstance(filter, list | tuple) and all(isinstance(each, str) for each in filter))):
+        raise UsageError(f"filter must be a pattern or a list of them, not {str(filter)[:40]!r}", 'such as "ddpm*"')
+
+
+class Info(dict[str, Any]):
+    """What is known of a checkpoint, as plain values by name; prints as a short table."""
+
+    def __repr__(self) -> str:
+        shown = {**self, "sampler": describe(self["sampler"]) if self["sampler"] else "", "parameters": f"{self['parameters']:,}"}
+        lines = [f"{key:12} {_listed(shown[key])}" for key in _SHOWN if shown.get(key)]
+        others = ", ".join(key for key in self if key not in _SHOWN)
+        return "\n".join([*lines, f"{'also':12} {others}"])
+
+
+_SHOWN = ("name", "summary", "family", "paper", "capabilities", "parameters", "sampler", "license", "datasets", "source", "folder")
+
+
+def _listed(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def info(reference: "str | os.PathLike[str]") -> Info:
     """Everything that is known of a checkpoint, as plain values: what ``zoo show --json`` prints. Reads no weights but their header.
+
+    A dictionary; printed, it is a short table.
 
     Raises:
         ZooError: as :func:`load` does; CardError when the card cannot be read.
@@ -208,7 +323,7 @@ def info(reference: "str | os.PathLike[str]") -> dict[str, Any]:
     training = files.json(TRAINING) if TRAINING in names else {}
     spec = files.spec
     hub = files.hub or (spec.hub if spec else None)
-    return {
+    found = {
         "name": files.name,
         "reference": str(files.reference),
         "summary": (spec.summary if spec else "") or (card.summary if card else ""),
@@ -231,3 +346,4 @@ def info(reference: "str | os.PathLike[str]") -> dict[str, Any]:
         "files": {name: {"size": files.size(name), "sha256": files.digest(name) if files.pins is not None else None} for name in names},
         "hub": {"repo": hub.repo, "commit": hub.commit} if hub else None,
     }
+    return Info(found)

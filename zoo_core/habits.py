@@ -6,10 +6,11 @@ diffusers, timm, transformers and torch have other words for the same things. Ea
 from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter, signature
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from zoo_core.errors import UnknownNameError, UsageError
 
-__all__ = ["KEYWORDS", "keywords_of", "unknown_keyword"]
+__all__ = ["ALIASES", "KEYWORDS", "LOAD", "METHODS", "MODULE", "Led", "keywords_of", "missing", "unknown_keyword"]
 
 _GUIDANCE = "guidance=SCALE, with labels="
 _N = "the number of samples is n, the first argument: sample(16)"
@@ -54,12 +55,151 @@ KEYWORDS: Mapping[str, str] = MappingProxyType(
 """Keywords of other libraries' calls that draw samples."""
 
 
+_LOAD = 'zoo_core.load("NAME"), with a name of zoo_core.checkpoints(), the folder of a run, or ORG/NAME on the Hub'
+_PUBLISH = "zoo_core.publish(FOLDER, repo) sends a checkpoint to the Hub; the folder of pretrained.files has its files"
+_TRAIN = "`zoo train FAMILY --from NAME` goes on training a checkpoint"
+_NET = ".model is the network, a torch.nn.Module"
+
+LOAD: Mapping[str, str] = MappingProxyType(
+    {
+        "cache_dir": "the environment variable HF_HOME says where the cache is",
+        "device_map": 'device="cuda"',
+        "force_download": "files are verified at every load; `zoo pull` fetches what is wrong again",
+        "local_files_only": "the environment variable HF_HUB_OFFLINE=1 switches the network off",
+        "map_location": 'device="cuda"',
+        "num_classes": "a checkpoint has its own classes; `zoo train` makes another model",
+        "pretrained": "leave it out: every checkpoint is trained",
+        "progress": "leave it out: a terminal shows one where something is fetched",
+        "revision": 'load("ORG/NAME@REVISION")',
+        "subfolder": "a checkpoint is a whole repository",
+        "token": "the environment variable HF_TOKEN, or `hf auth login`",
+        "torch_dtype": 'dtype="bfloat16"',
+        "trust_remote_code": "leave it out: code of a checkpoint is never run",
+        "use_auth_token": "the environment variable HF_TOKEN, or `hf auth login`",
+        "use_safetensors": "leave it out: weights are always safetensors",
+        "variant": 'dtype="bfloat16"',
+    }
+)
+"""Keywords of other libraries' calls that load."""
+
+MODULE: Mapping[str, str] = MappingProxyType(
+    {
+        "AutoModel": _LOAD,
+        "DiffusionPipeline": _LOAD,
+        "create_model": _LOAD,
+        "evaluate": "zoo_core.evaluation.evaluate.evaluate(NAME, [METRIC]), or `zoo evaluate NAME`",
+        "fit": "`zoo train FAMILY --data folder:PATH`, or zoo_core.training.fit.fit(recipe, folder)",
+        "from_pretrained": _LOAD,
+        "generate": "zoo_core.load(NAME).sample(16)",
+        "get_config": "zoo_core.info(NAME)",
+        "get_model": _LOAD,
+        "list_datasets": 'zoo_core.names("datasets")',
+        "list_metrics": 'zoo_core.names("metrics")',
+        "list_models": 'zoo_core.checkpoints(), or zoo_core.checkpoints("ddpm*")',
+        "list_pretrained": "zoo_core.checkpoints()",
+        "list_samplers": 'zoo_core.names("samplers")',
+        "list_schedulers": 'zoo_core.names("schedulers")',
+        "load_model": _LOAD,
+        "model_info": "zoo_core.info(NAME)",
+        "models": "zoo_core.checkpoints()",
+        "pipeline": _LOAD,
+        "push_to_hub": "zoo_core.publish(FOLDER, repo)",
+        "sample": "zoo_core.load(NAME).sample(16)",
+        "save_pretrained": _PUBLISH,
+        "show": "zoo_core.info(NAME), or `zoo show NAME`",
+        "train": "`zoo train FAMILY --data folder:PATH`, or zoo_core.training.fit.fit(recipe, folder)",
+    }
+)
+"""Names that users of other libraries look for in the module."""
+
+METHODS: Mapping[str, str] = MappingProxyType(
+    {
+        "backward": "results carry no gradients; for those, call .model itself",
+        "bfloat16": '.to(dtype="bfloat16")',
+        "enable_model_cpu_offload": '.to("cuda")',
+        "float": '.to(dtype="float32")',
+        "forward": _NET,
+        "from_pretrained": _LOAD,
+        "generate": ".sample(16)",
+        "half": '.to(dtype="float16")',
+        "labels": ".classes has the names of the classes",
+        "likelihood": ".log_prob(x)",
+        "load_state_dict": "a checkpoint has its weights already; .model is the network",
+        "named_parameters": ".model.named_parameters()",
+        "net": _NET,
+        "num_classes": ".model.num_classes",
+        "parameters": ".model.parameters()",
+        "predict": ".classify(x)",
+        "push_to_hub": _PUBLISH,
+        "requires_grad_": ".model.requires_grad_()",
+        "save": _PUBLISH,
+        "save_pretrained": _PUBLISH,
+        "scheduler": ".model.scheduler; .sample(16, scheduler=...) takes another one",
+        "score": "(denoise(x, sigma) - x) / sigma**2",
+        "score_samples": ".log_prob(x)",
+        "shape": ".event.shape",
+        "state_dict": ".model.state_dict()",
+        "train": _TRAIN,
+        "transformer": _NET,
+        "unet": _NET,
+        "vae": _NET,
+    }
+)
+"""Names that users of other libraries look for in a loaded model."""
+
+
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        "annealedlangevin": "langevin",
+        "annealedlangevindynamics": "langevin",
+        "ald": "langevin",
+        "ddpm": "ancestral",
+        "ddpmparallel": "ancestral",
+        "dpm2m": "dpmpp-2m",
+        "dpmsolver": "dpmpp-2m",
+        "dpmsolvermultistep": "dpmpp-2m",
+        "dpmsolverpp": "dpmpp-2m",
+        "edm": "heun",
+        "eulera": "ancestral",
+        "eulerancestral": "ancestral",
+        "eulerancestraldiscrete": "ancestral",
+        "eulerdiscrete": "euler",
+        "exponential": "geometric",
+        "heundiscrete": "heun",
+        "ode": "heun",
+        "pc": "predictor-corrector",
+        "scoresdeve": "predictor-corrector",
+        "squaredcoscapv2": "cosine",
+    }
+)
+"""Samplers and schedulers by other libraries' names, in lower case and without marks."""
+
+
+def missing(owner: str, name: str, table: Mapping[str, str], known: Iterable[str]) -> AttributeError:
+    """The error for an attribute that there is not, with what it is called here, or the nearest name."""
+    what = f"{owner} has no attribute {name!r}"
+    if name.startswith("_"):
+        return AttributeError(what)
+    near = UnknownNameError.of("attribute", name, [each for each in known if not each.startswith("_")]).hint
+    hint = table.get(name, "") or (near if near.startswith("did you mean") else "")
+    return AttributeError(f"{what} -- {hint}" if hint else what)
+
+
+class Led(type):
+    """Leads attributes of a class that there are not to the right call."""
+
+    if not TYPE_CHECKING:  # so that type checkers still find misspelt names
+
+        def __getattr__(cls, name: str) -> Any:
+            raise missing(cls.__name__, name, METHODS, dir(cls))
+
+
 def keywords_of(call: Callable[..., object]) -> list[str]:
     """The keywords that a function has by name."""
     return [name for name, each in signature(call).parameters.items() if each.kind != Parameter.VAR_KEYWORD]
 
 
-def unknown_keyword(call: str, key: str, known: Iterable[str], hint: str = "") -> UsageError:
+def unknown_keyword(call: str, key: str, known: Iterable[str], hint: str = "", table: Mapping[str, str] = KEYWORDS) -> UsageError:
     """The error for a keyword that ``call`` does not take: ``hint``, what another library's word is called here, or the nearest name."""
-    hint = hint or KEYWORDS.get(key, "") or UnknownNameError.of("option", key, known).hint
+    hint = hint or table.get(key, "") or UnknownNameError.of("option", key, known).hint
     return UsageError(f"{call} takes no {key[:60]!r}", hint)

@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -34,6 +35,7 @@ __all__ = [
     "save_npz",
     "save_png",
     "save_samples",
+    "to_pil",
     "to_uint8",
 ]
 
@@ -235,14 +237,23 @@ def png(pixels: Tensor, metadata: Mapping[str, str] | None = None) -> bytes:
     return file.getvalue()
 
 
-def save_png(path: Path, images: Tensor, metadata: Mapping[str, str] | None = None, columns: int | None = None) -> None:
-    """Writes a grid of images (n, c, h, w) as a PNG file that carries ``metadata``.
+def to_pil(images: Tensor, columns: int | None = None, scale: int | None = None) -> "Image.Image":
+    """A picture to look at, which notebooks show: of one image (c, h, w), or a grid of several (n, c, h, w), as :func:`grid` makes it.
+
+    Raises:
+        UsageError: they are no images.
+    """
+    return _to_pil(grid(images[None] if images.ndim == 3 else images, columns, scale))
+
+
+def save_png(path: "str | os.PathLike[str]", images: Tensor, metadata: Mapping[str, str] | None = None, columns: int | None = None) -> None:
+    """Writes an image (c, h, w), or a grid of images (n, c, h, w), as a PNG file that carries ``metadata``.
 
     Raises:
         UsageError: they are no images.
         ResourceError: the file cannot be written.
     """
-    write_file(path, png(grid(images, columns), metadata))
+    write_file(Path(path), png(grid(images[None] if images.ndim == 3 else images, columns), metadata))
 
 
 def save_folder(path: Path, images: Tensor, metadata: Mapping[str, str] | None = None, first: int = 0) -> list[Path]:
@@ -253,7 +264,7 @@ def save_folder(path: Path, images: Tensor, metadata: Mapping[str, str] | None =
     return paths
 
 
-def save_npz(path: Path, samples: Tensor, metadata: Mapping[str, str] | None = None, **arrays: Tensor) -> None:
+def save_npz(path: "str | os.PathLike[str]", samples: Tensor, metadata: Mapping[str, str] | None = None, **arrays: Tensor) -> None:
     """Writes samples (n, ...) without loss, as the array ``samples`` of an .npz file; further arrays and ``metadata`` stand beside it.
 
     Raises:
@@ -263,7 +274,7 @@ def save_npz(path: Path, samples: Tensor, metadata: Mapping[str, str] | None = N
     named: dict[str, Any] = {key: np.array(value) for key, value in (metadata or {}).items()}
     named |= {name: array.numpy() for name, array in {**arrays, "samples": samples}.items()}
     np.savez_compressed(file, **named)
-    write_file(path, file.getvalue())
+    write_file(Path(path), file.getvalue())
 
 
 def class_sheet(images: Tensor, names: Sequence[str]) -> Tensor:

@@ -15,12 +15,12 @@ __all__ = ["PARTS", "given", "part", "read_mask"]
 PARTS = ("top", "bottom", "left", "right", "centre", "border")
 
 
-def given(x: "Tensor", mask: "Tensor", event: Event) -> "tuple[Tensor, Tensor]":
+def given(x: "Tensor", mask: "Tensor | str", event: Event) -> "tuple[Tensor, Tensor]":
     """What is known of samples: float32 (n, *event.shape), 0 where it is not; and where it is, bool (n, *event.shape).
 
     Args:
         x: (n, *event.shape), within the event's range where the mask is 1; elsewhere it may be anything, NaN too.
-        mask: of a shape that broadcasts to that of ``x``; True or 1 where ``x`` is known, False or 0 elsewhere.
+        mask: of a shape that broadcasts to that of ``x``; True or 1 where ``x`` is known, False or 0 elsewhere. Of images, a name of PARTS.
         event: what one sample is.
 
     Raises:
@@ -28,6 +28,10 @@ def given(x: "Tensor", mask: "Tensor", event: Event) -> "tuple[Tensor, Tensor]":
     """
     import torch
 
+    if isinstance(mask, str):
+        if mask not in PARTS or len(event.shape) != 3:
+            raise UsageError(f"mask must be a tensor, or of images one of {', '.join(PARTS)}, not {mask[:40]!r}")
+        mask = part(mask, event.shape)
     try:
         mask = torch.as_tensor(mask)
     except (TypeError, ValueError, RuntimeError):

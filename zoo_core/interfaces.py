@@ -8,8 +8,8 @@ of frozen dataclasses.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import log
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -153,6 +153,26 @@ class LogProb:
     kind: Literal["exact", "lower_bound", "estimate"]
     space: Literal["continuous", "uint8", "binary"] = "continuous"
     stderr: "Tensor | None" = None
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __iter__(self) -> "Iterator[LogProb]":
+        return (self[row] for row in range(len(self)))
+
+    def __getitem__(self, rows: "int | slice | Tensor") -> "LogProb":
+        """Those of some rows, of the same kind and space."""
+        return replace(self, value=self.value[rows], stderr=None if self.stderr is None else self.stderr[rows])
+
+    def __float__(self) -> float:
+        """The value of one row, in nats."""
+        if self.value.numel() != 1:
+            raise UsageError(f"these are the log-probabilities of {self.value.numel()} rows", "mean() is one number, and so is float(x[0])")
+        return float(self.value)
+
+    def mean(self) -> float:
+        """The mean of the values, in nats."""
+        return float(self.value.double().mean())
 
     def bits_per_dim(self, dims: int) -> "Tensor":
         """-value / (dims ln 2), (n,), in bits per dimension: of a lower bound of the log-probability, an upper bound.

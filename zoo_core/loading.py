@@ -1,9 +1,10 @@
 """``load``: from a reference to a model that is ready to use."""
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Never
 
 from zoo_core.catalogue import read_config
+from zoo_core.habits import LOAD, keywords_of, unknown_keyword
 from zoo_core.hub import fetch
 
 if TYPE_CHECKING:
@@ -15,7 +16,11 @@ __all__ = ["load"]
 
 
 def load(
-    reference: "str | os.PathLike[str]", *, device: "torch.device | str | None" = None, dtype: "torch.dtype | str | None" = None
+    reference: "str | os.PathLike[str]",
+    *,
+    device: "torch.device | str | None" = None,
+    dtype: "torch.dtype | str | None" = None,
+    **other: Never,
 ) -> "Pretrained":
     """Loads a checkpoint: verifies its files, builds the model and gives it the weights.
 
@@ -27,13 +32,15 @@ def load(
             computes it natively, and float32 elsewhere. Samples and noise stay float32.
 
     Raises:
-        UsageError: if reference, device or dtype is not valid.
+        UsageError: if reference, device or dtype is not valid, or there is no such keyword.
         ConfigError: the config is wrong.
         UnknownNameError: no installed plugin has that checkpoint, or its family.
         IntegrityError: a file is not what is pinned.
         UnsafeContentError: the weights are no safe safetensors file.
         IncompatibleCheckpoint: weights and config do not fit each other.
     """
+    for key in other:  # that users of other libraries type
+        raise unknown_keyword("load", key, keywords_of(load), table=LOAD)
     files = fetch(reference)
     config = read_config(files)
     from zoo_core.assembly import assemble

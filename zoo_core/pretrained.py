@@ -1,34 +1,26 @@
 """A trained model, ready to use: what ``zoo_core.load`` returns."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from zoo_core import likelihood
-from zoo_core.abilities import check_partial
-from zoo_core.arguments import classes_of, dtype_of, floats, level, whole, within
+from zoo_core.arguments import floats, level, whole, within
 from zoo_core.blame import check_samples
-from zoo_core.cards import ModelCard, parse
-from zoo_core.catalogue import CheckpointConfig, as_sampler, as_scheduler, default_sampler, incapable
-from zoo_core.errors import CapabilityError, ConfigError, ResourceError, UsageError
+from zoo_core.catalogue import as_sampler, as_scheduler, incapable
+from zoo_core.conditions import Labels, guided, labels_of
+from zoo_core.errors import ResourceError, UsageError
 from zoo_core.habits import keywords_of, unknown_keyword
-from zoo_core.hub import CARD, Files
-from zoo_core.images import exact_uint8
 from zoo_core.inpainting import given
 from zoo_core.interfaces import (
-    CAPABILITIES,
     Classify,
     Decoder,
     Denoiser,
-    Density,
     Encoder,
-    Event,
     Features,
     Labelled,
     LogProb,
@@ -37,17 +29,17 @@ from zoo_core.interfaces import (
     Scheduler,
 )
 from zoo_core.interpolation import mix
-from zoo_core.precision import warn_if_emulated
+from zoo_core.loaded import Loaded
+from zoo_core.logprob import check_space, joined, log_prob_of, method_of
 from zoo_core.rng import ImageRng, Stream
-from zoo_core.samplers import Guided, Inpainted, resampled
+from zoo_core.samplers import Inpainted, resampled
 from zoo_core.schedulers import Continuous
-from zoo_core.specs import ModelSpec
 from zoo_core.walking import check_denoises, check_noisy, how_many, levels_from, with_options
 
 __all__ = ["Pretrained"]
 
 
-class Pretrained:
+class Pretrained(Loaded):
     """A trained model with its config and card.
 
     Everything that it draws is a function of a seed and an image's number; torch's global generator is neither read nor moved. Results
@@ -60,75 +52,6 @@ class Pretrained:
         files: where it came from.
     """
 
-    def __init__(self, *, model: nn.Module, config: CheckpointConfig, family: ModelSpec, files: Files) -> None:
-        self.model = model
-        self.config = config.model
-        self.family = family
-        self._config = config
-        self.files = files
-        self.device = torch.device("cpu")
-        self.dtype = torch.float32
-        self._laid_out = False
-
-    def __repr__(self) -> str:
-        return f"Pretrained({str(self.files.reference)!r}, family={self.family.name!r}, capabilities={sorted(self.capabilities)})"
-
-    @property
-    def name(self) -> str:
-        """The checkpoint's name."""
-        return self.files.name
-
-    @cached_property
-    def card(self) -> ModelCard:
-        """The model card; read and verified when it is first looked at."""
-        return parse(self.files.read(CARD))
-
-    @cached_property
-    def capabilities(self) -> frozenset[str]:
-        """What this model can do: what its family declares, as far as the instance has it."""
-        able = {name for name in self.family.capabilities if name in CAPABILITIES and isinstance(self.model, CAPABILITIES[name])}
-        if "labels" in able and cast(Labelled, self.model).num_classes < 1:
-            able.discard("labels")
-        return frozenset(able)
-
-    @cached_property
-    def sampler(self) -> Sampler:
-        """What ``sample`` uses unless told otherwise.
-
-        Raises:
-            CapabilityError: nothing can sample the model, such as a classifier.
-        """
-        return default_sampler(self._config, self.family)
-
-    def scheduler_of(self, sampler: Sampler) -> Scheduler | None:
-        """Where a sampler's noise levels lie unless told otherwise: as the checkpoint says, for a sampler of the kind of its own one.
-
-        None for those that the model was trained on.
-        """
-        chosen = self._config.scheduler
-        return chosen if chosen is not None and type(sampler) is type(self.sampler) else None
-
-    @property
-    def event(self) -> Event:
-        """What one sample is: its shape, and its range where it has one."""
-        return cast(Denoiser | Decoder, self.model).event
-
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None) -> Self:
-        """Moves the model to a device, and makes its net compute in float32, bfloat16 or float16; returns itself.
-
-        Weights, noise and samples stay float32: in the narrower types the net runs under autocast. The dtype ``auto`` is bfloat16 where the
-        device computes it natively, and float32 elsewhere. A dtype that the device emulates is warned of.
-
-        Raises:
-            UsageError: if there is no such device here, or dtype is not valid.
-        """
-        if device is not None:
-            self.device = _moved(self.model, device)
-        if dtype is not None:
-            self.dtype = dtype_of(dtype, self.device)
-        warn_if_emulated(str(self.dtype).removeprefix("torch."), self.device, "float32 is faster here; dtype auto takes what is fastest")
-        return self
-
     def sample(
         self,
         n: int | None = None,
@@ -136,7 +59,7 @@ class Pretrained:
         seed: int = 0,
         sampler: "str | Mapping[str, Any] | Sampler | None" = None,
         scheduler: "str | Mapping[str, Any] | Scheduler | None" = None,
-        labels: "int | Sequence[int] | Tensor | None" = None,
+        labels: Labels = None,
         guidance: float | None = None,
         x: Tensor | None = None,
         sigma: float | None = None,
@@ -157,8 +80,8 @@ class Pretrained:
             seed: in [0, 2**64).
             sampler: a name, with that sampler's own defaults; options of the default sampler, ``{"steps": 20}``; or a Sampler.
             scheduler: noise levels other than those of :meth:`scheduler_of`.
-            labels: a class for all, or one for each. When None, a model that knows nothing but classes draws image i of class i modulo
-                their number.
+            labels: a class for all, or one for each, as numbers or as names of ``classes``. When None, a model that knows nothing but
+                classes draws image i of class i modulo their number.
             guidance: scale of classifier-free guidance: 1 is the plain conditional model.
             x: where to start instead of at pure noise: samples with noise of level ``sigma``, x_0 + sigma * eps, (n, *event.shape), as
                 :meth:`add_noise` makes them. Row i draws what image ``first`` + i draws after its start.
@@ -178,22 +101,20 @@ class Pretrained:
         start = None if x is None else self._samples(x)
         n, first = how_many(n, start, sigma), whole("first", first)
         chosen, sigmas = self._walk(sampler, scheduler, self.sample, options, sigma)
-        classes = self._labels(labels, n, first)
-        model = self.model if guidance is None else self._guided(guidance, classes)
+        classes = labels_of(self, labels, n, first)
+        model = self.model if guidance is None else guided(self, guidance, classes)
         if start is not None:
             check_noisy(start, sigmas[0], self.event)
-        out = _room(n, self.event.shape)
-        for rows, rng in self._batches(n, batch_size, seed, first):
-            with self._inference():
-                if start is not None:
-                    cast(Denoiser, model).start(rng, sigmas[0])  # and so the walk draws what it does after a start of its own
-                y, begin = None if classes is None else classes[rows], None if start is None else start[rows]
-                made = chosen(model, rng, sigmas=sigmas, x=begin, labels=y, on_step=on_step)
-                check_samples(type(chosen), made, out[rows].shape)
-                out[rows] = made
-        return out
 
-    def add_noise(self, x: Tensor, sigma: float, *, seed: int = 0, first: int = 0) -> Tensor:
+        def walk(rows: slice, rng: ImageRng, y: Tensor | None) -> Tensor:
+            if start is None:
+                return chosen(model, rng, sigmas=sigmas, labels=y, on_step=on_step)
+            cast(Denoiser, model).start(rng, sigmas[0])  # and so the walk draws what it does after a start of its own
+            return chosen(model, rng, sigmas=sigmas, x=start[rows], labels=y, on_step=on_step)
+
+        return self._drawn(walk, chosen, n, classes, batch_size, seed, first)
+
+    def add_noise(self, x: Tensor, sigma: float | Tensor, *, seed: int = 0, first: int = 0) -> Tensor:
         """Clean samples under noise of level ``sigma``, x + sigma * eps: float32 (n, *event.shape), on the CPU.
 
         eps of row i is a function of the seed and of the number ``first`` + i, at every level the same; ``sample`` draws other noise with
@@ -201,14 +122,14 @@ class Pretrained:
 
         Args:
             x: samples (n, *event.shape).
-            sigma: at least 0.
+            sigma: at least 0, one for all or (n,).
             seed: in [0, 2**64).
             first: number of the first row.
 
         Raises:
             UsageError: one of these is something else.
         """
-        self._require("denoise", "be given noisy samples")
+        self.require("denoise", "be given noisy samples")
         x, seed, first = within(self._samples(x), self.event).float(), whole("seed", seed), whole("first", first)
         eps = ImageRng(seed, range(first, first + len(x)), self.device, stream=Stream.NOISE).normal(*self.event.shape)
         levels = level(sigma, len(x)).to(x).view(-1, *[1] * len(self.event.shape))
@@ -217,12 +138,12 @@ class Pretrained:
     def inpaint(
         self,
         x: Tensor,
-        mask: Tensor,
+        mask: Tensor | str,
         *,
         seed: int = 0,
         sampler: "str | Mapping[str, Any] | Sampler | None" = None,
         scheduler: "str | Mapping[str, Any] | Scheduler | None" = None,
-        labels: "int | Sequence[int] | Tensor | None" = None,
+        labels: Labels = None,
         guidance: float | None = None,
         jump: int = 1,
         times: int = 5,
@@ -238,7 +159,8 @@ class Pretrained:
 
         Args:
             x: samples (n, *event.shape), within the event's range; counts where the mask is 1 alone, and may be NaN elsewhere.
-            mask: True or 1 where ``x`` is known, False or 0 elsewhere; of a shape that broadcasts to that of ``x``.
+            mask: True or 1 where ``x`` is known, False or 0 elsewhere; of a shape that broadcasts to that of ``x``. Of images also the part
+                that is known: ``top``, ``bottom``, ``left``, ``right``, ``centre`` or ``border``.
             jump: how many levels the walk goes down before it goes up again.
             times: how often it goes down each stretch; 1 goes straight down, and fits less well.
 
@@ -249,7 +171,7 @@ class Pretrained:
                 ``rises``, and ``times`` is not 1.
             CapabilityError: the model cannot denoise.
         """
-        self._require("denoise", "inpaint")
+        self.require("denoise", "inpaint")
         known, mask = given(self._samples(x), mask, self.event)
         n, (chosen, sigmas) = whole("the number of rows of x", len(known), 1), self._walk(sampler, scheduler, self.inpaint, options)
         check_denoises(chosen, "inpaint")
@@ -257,15 +179,13 @@ class Pretrained:
         if not chosen.rises and any(after > before for before, after in pairwise(path)):
             hint = "take another sampler, or times=1, which goes straight down"
             raise UsageError(f"{type(chosen).__name__} cannot go back up to a noise level, as inpainting does", hint)
-        classes = self._labels(labels, n, whole("first", first))
-        model = cast(Denoiser, self.model) if guidance is None else self._guided(guidance, classes)
-        out = torch.empty(n, *self.event.shape)
-        for rows, rng in self._batches(n, batch_size, seed, first):
-            with self._inference():
-                y, around = None if classes is None else classes[rows], Inpainted(model, known[rows], mask[rows].float())
-                made = chosen(around, rng, sigmas=path, labels=y, on_step=on_step)
-                check_samples(type(chosen), made, out[rows].shape)
-                out[rows] = made
+        classes = labels_of(self, labels, n, whole("first", first))
+        model = cast(Denoiser, self.model) if guidance is None else guided(self, guidance, classes)
+
+        def walk(rows: slice, rng: ImageRng, y: Tensor | None) -> Tensor:
+            return chosen(Inpainted(model, known[rows], mask[rows].float()), rng, sigmas=path, labels=y, on_step=on_step)
+
+        out = self._drawn(walk, chosen, n, classes, batch_size, seed, first)
         # With the masked score, and where the sampler does not end with an estimate, x is only near what is known.
         return torch.where(mask.cpu(), known.cpu(), out)
 
@@ -299,9 +219,9 @@ class Pretrained:
         weights = torch.linspace(0, 1, steps, device=self.device)
         if labels is None and isinstance(a, int) and getattr(self.model, "needs_labels", False):
             labels = a % cast(Labelled, self.model).num_classes
-        classes = self._labels(labels, steps)
+        classes = labels_of(self, labels, steps)
         if "denoise" not in self.capabilities:
-            self._require("decode", "interpolate")
+            self.require("decode", "interpolate")
             if options:
                 raise unknown_keyword(f"interpolate of {self.name}", next(iter(options)), keywords_of(self.interpolate))
             z = mix(self._latent(a, seed, labels), self._latent(b, seed, labels), weights, spherical)
@@ -317,31 +237,31 @@ class Pretrained:
             x = chosen(model, rng, sigmas=sigmas, x=mix(*start, weights, spherical), labels=classes)
         return x.float().cpu()
 
-    def encode(self, x: Tensor, labels: "int | Sequence[int] | Tensor | None" = None) -> Tensor:
+    def encode(self, x: Tensor, labels: Labels = None) -> Tensor:
         """Latents of samples ``x`` (n, *event.shape): the exact inverse of ``decode`` for a flow, the posterior's mean for a VAE."""
-        self._require("encode", "encode samples")
-        return self._run(cast(Encoder, self.model).encode, within(self._samples(x), self.event), self._labels(labels, len(x)))
+        self.require("encode", "encode samples")
+        return self._run(cast(Encoder, self.model).encode, within(self._samples(x), self.event), labels_of(self, labels, len(x)))
 
-    def decode(self, z: Tensor, labels: "int | Sequence[int] | Tensor | None" = None) -> Tensor:
+    def decode(self, z: Tensor, labels: Labels = None) -> Tensor:
         """Samples (n, *event.shape) from latents."""
-        self._require("decode", "decode latents")
+        self.require("decode", "decode latents")
         z = floats("z", z, self._latent_shape).to(self.device)
-        return self._run(cast(Decoder, self.model).decode, z, self._labels(labels, len(z)))
+        return self._run(cast(Decoder, self.model).decode, z, labels_of(self, labels, len(z)))
 
     @cached_property
     def _latent_shape(self) -> tuple[int, ...]:
         with self._inference():
             return tuple(cast(Decoder, self.model).prior(ImageRng(0, [0], self.device)).shape[1:])
 
-    def reconstruct(self, x: Tensor, labels: "int | Sequence[int] | Tensor | None" = None) -> Tensor:
+    def reconstruct(self, x: Tensor, labels: Labels = None) -> Tensor:
         """``decode(encode(x))``, (n, *event.shape)."""
-        self._require("encode", "encode samples")
+        self.require("encode", "encode samples")
         return self.decode(self.encode(x, labels), labels)
 
     def log_prob(
         self,
         x: Tensor,
-        labels: "int | Sequence[int] | Tensor | None" = None,
+        labels: Labels = None,
         *,
         method: str | None = None,
         seed: int = 0,
@@ -374,16 +294,16 @@ class Pretrained:
         x, chosen = within(self._samples(x), self.event), self.log_prob_method(method)
         n = whole("the number of rows of x", len(x), 1)
         seed, first, size = whole("seed", seed), whole("first", first), whole("batch_size", batch_size, 1)
-        draws, classes = None if k is None else whole("k", k, 1), self._labels(labels, n)
+        draws, classes = None if k is None else whole("k", k, 1), labels_of(self, labels, n)
         found = []
         for begin in range(0, n, size):
             rows = slice(begin, min(begin + size, n))
             rng = ImageRng(seed, range(first + rows.start, first + rows.stop), self.device)
             with self._inference(torch.float32):
                 each = x[rows].float(), rng, None if classes is None else classes[rows], draws
-                found.append(self._log_prob(chosen, *each))
-            _check_space(x[rows], found[-1].space)
-        return _joined(found)
+                found.append(log_prob_of(self.model, chosen, *each))
+            check_space(x[rows], found[-1].space)
+        return joined(found)
 
     def log_prob_method(self, method: str | None = None) -> str:
         """The method by which :meth:`log_prob` goes: ``own``, ``ode`` or ``bound``.
@@ -392,39 +312,24 @@ class Pretrained:
             CapabilityError: the model cannot give a log-probability, or not by that ``method``.
             UsageError: there is no such method.
         """
-        needs = likelihood.METHODS
-        if method is None:
-            able = [name for name in ("own", "ode") if needs[name] in self.capabilities]
-            if not able:
-                raise incapable(f"{self.name} cannot give a log-probability: its model has neither density nor denoise", "density denoise")
-            return able[0]
-        if method not in needs:
-            raise UsageError(f"method must be one of {', '.join(needs)}, not {str(method)[:40]!r}")
-        self._require(needs[method], f"give a log-probability by the method {method}")
-        return method
+        return method_of(self, method)
 
-    def _log_prob(self, method: str, x: Tensor, rng: ImageRng, labels: Tensor | None, k: int | None) -> LogProb:
-        if method == "own":
-            return cast(Density, self.model).log_prob(x, labels, rng=rng, k=k or 1)
-        denoiser = cast(Denoiser, self.model)
-        return likelihood.ode(denoiser, x, rng, labels, k=k) if method == "ode" else likelihood.bound(denoiser, x, rng, labels, k=k)
-
-    def denoise(self, x: Tensor, sigma: "float | Tensor", labels: "int | Sequence[int] | Tensor | None" = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: "float | Tensor", labels: Labels = None) -> Tensor:
         """E[x_0 | x_sigma = x], estimated: ``x`` (n, *event.shape) at noise level ``sigma``, one for all or (n,)."""
-        self._require("denoise", "denoise")
+        self.require("denoise", "denoise")
         x = self._samples(x)
         levels = level(sigma, len(x)).to(self.device)
         denoise = cast(Denoiser, self.model).denoise
-        return self._run(lambda x, y: denoise(x, levels, y), x, self._labels(labels, len(x)))
+        return self._run(lambda x, y: denoise(x, levels, y), x, labels_of(self, labels, len(x)))
 
     def features(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
         """Features of samples ``x`` (n, *event.shape), float32 (n, d); ``batch_size`` changes speed and memory."""
-        self._require("features", "give features")
+        self.require("features", "give features")
         return self._rows(cast(Features, self.model).features, within(floats("x", x, self.event.shape), self.event), batch_size)
 
     def classify(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
         """Log-probabilities of the classes of samples ``x`` (n, *event.shape), float32 (n, num_classes); ``batch_size`` as above."""
-        self._require("classify", "tell classes")
+        self.require("classify", "tell classes")
         return self._rows(cast(Classify, self.model).classify, within(floats("x", x, self.event.shape), self.event), batch_size)
 
     def _rows(self, function: Callable[[Tensor], Tensor], x: Tensor, batch_size: int) -> Tensor:
@@ -438,25 +343,36 @@ class Pretrained:
         """The sampler with its options, and the noise levels from the largest, or from ``sigma``, down to 0."""
         chosen = self.sampler if sampler is None else as_sampler(sampler, self.sampler)
         chosen = with_options(chosen, options, call)
-        self._require(chosen.requires, "be sampled so")
+        self.require(chosen.requires, "be sampled so")
         placed = self.scheduler_of(chosen) if scheduler is None else as_scheduler(scheduler)
         if sigma is None:
             return chosen, chosen.noise_levels(self.model, placed)
-        self._require("denoise", "start from noisy samples")
+        self.require("denoise", "start from noisy samples")
         if scheduler is None and isinstance(placed, Continuous):
             placed = replace(placed, sigma_max=None)  # to begin at sigma, if that is above
         return chosen, levels_from(chosen, cast(Denoiser, self.model), placed, sigma)
 
-    def _batches(self, n: int, batch_size: int, seed: int, first: int) -> Iterator[tuple[slice, ImageRng]]:
-        """Rows 0 ... n - 1 in batches, each with the noise of its images; row 0 is image ``first``."""
+    def _drawn(
+        self,
+        walk: Callable[[slice, ImageRng, Tensor | None], Tensor],
+        sampler: Sampler,
+        n: int,
+        classes: Tensor | None,
+        batch_size: int,
+        seed: int,
+        first: int,
+    ) -> Tensor:
+        """What ``walk`` makes of rows 0 ... n - 1 in batches, each with the noise of its images; row 0 is image ``first``."""
         seed, size, first = whole("seed", seed), whole("batch_size", batch_size, 1), whole("first", first)
+        out = _room(n, self.event.shape)
         for begin in range(0, n, size):
-            end = min(begin + size, n)
-            yield slice(begin, end), ImageRng(seed, range(first + begin, first + end), self.device)
-
-    def _run(self, function: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
-        with self._inference():
-            return function(x.float(), labels).float().cpu()
+            rows = slice(begin, min(begin + size, n))
+            rng = ImageRng(seed, range(first + rows.start, first + rows.stop), self.device)
+            with self._inference():
+                made = walk(rows, rng, None if classes is None else classes[rows])
+            check_samples(type(sampler), made, out[rows].shape)
+            out[rows] = made
+        return out
 
     def _latent(self, end: "int | Tensor", seed: int, labels: int | None) -> Tensor:
         if isinstance(end, Tensor):
@@ -464,92 +380,9 @@ class Pretrained:
         with self._inference():
             return cast(Decoder, self.model).prior(ImageRng(seed, [end], self.device))[0]
 
-    def _samples(self, x: Tensor) -> Tensor:
-        return floats("x", x, self.event.shape).to(self.device)
-
-    def _require(self, capability: str, what: str) -> None:
-        if capability not in self.capabilities:
-            check_partial(self.model, self.family)
-            whose = "model" if capability in self.family.capabilities else "family"
-            whose = "model" if capability in self.family.capabilities else "family"
-            raise incapable(f"{self.name} cannot {what}: its {whose} cannot {capability}", capability)
-
-    def _require_labels(self, what: str, hint: str) -> None:
-        if "labels" in self.family.capabilities and "labels" not in self.capabilities:
-            raise CapabilityError(f"{self.name} cannot {what}: this checkpoint was trained without labels", hint)
-        self._require("labels", what)
-
-    def _labels(self, labels: "int | Sequence[int] | Tensor | None", n: int, first: int | None = None) -> Tensor | None:
-        """int64 (n,) on the model's device. ``first`` is the number of the first image that is drawn; None where none is."""
-        if labels is None:
-            if not getattr(self.model, "needs_labels", False):
-                return None
-            if first is None:
-                raise UsageError(f"{self.name} needs labels: it knows nothing but classes", "pass labels=")
-            return torch.arange(first, first + n, device=self.device) % cast(Labelled, self.model).num_classes
-        self._require_labels("look at labels", "leave the labels out")
-        values = classes_of(labels, n, cast(Labelled, self.model).num_classes)
-        return torch.tensor(values, dtype=torch.int64, device=self.device)
-
-    def _guided(self, scale: float, labels: Tensor | None) -> Guided:
-        self._require("denoise", "be guided")
-        if labels is None:
-            self._require_labels("be guided", "leave guidance out")
-            raise UsageError("guidance needs labels", "pass labels=, or --labels on the command line")
-        if getattr(self.model, "needs_labels", False):
-            raise CapabilityError(f"{self.name} cannot be guided: it knows nothing but classes", "leave guidance out")
-        if not -1e6 < scale < 1e6:
-            raise ConfigError(f"guidance must be a finite number, not {scale}")
-        return Guided(cast(Denoiser, self.model), scale)
-
-    @contextmanager
-    def _inference(self, dtype: torch.dtype | None = None) -> Iterator[None]:
-        """No gradients, the fast memory layout, autocast for the narrow dtypes, and full float32 where float32 is asked for.
-
-        ``dtype`` is the model's own when None.
-        """
-        if not self._laid_out:
-            # Convolutions run faster on channels-last weights. At the first use and not in load(), since it costs a copy.
-            self.model.to(memory_format=torch.channels_last)
-            self._laid_out = True
-        with ExitStack() as stack:
-            stack.enter_context(torch.no_grad())
-            if (dtype := dtype or self.dtype) != torch.float32:
-                stack.enter_context(torch.autocast(self.device.type, dtype))
-            elif self.device.type == "cuda":
-                # TensorFloat-32 convolutions, torch's default, are good to 1e-3 only.
-                stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
-            yield
-
 
 def _room(n: int, shape: Sequence[int]) -> Tensor:
     try:
         return torch.empty(n, *shape)
     except (RuntimeError, MemoryError) as error:
         raise ResourceError(f"no memory for {n} samples", "draw them in parts: first= is the number of the first one") from error
-
-
-def _check_space(x: Tensor, space: str) -> None:
-    """Raises UsageError unless ``x`` is of the space that a log-probability says it is of."""
-    if space == "uint8":
-        exact_uint8(x)
-    if space == "binary" and x.abs().amax() > 1:
-        raise UsageError("x must be in [-1, 1] for a model of binary images: -1 is 0, 1 is 1, and what is grey between them is drawn")
-
-
-def _joined(parts: Sequence[LogProb]) -> LogProb:
-    """The log-probabilities of all rows, on the CPU."""
-    if len(parts) == 1 and parts[0].value.device.type == "cpu":
-        return parts[0]
-    columns = {item.name: [getattr(part, item.name) for part in parts] for item in fields(parts[0])}
-    tensors: dict[str, Any] = {name: torch.cat(each).cpu() for name, each in columns.items() if isinstance(each[0], Tensor)}
-    return replace(parts[0], **tensors)
-
-
-def _moved(model: nn.Module, device: torch.device | str) -> torch.device:
-    try:
-        place = torch.device(device)
-        model.to(place)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UsageError(f"cannot use the device {device}: {str(error).splitlines()[0]}", "use cpu") from error
-    return place

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
@@ -474,6 +475,9 @@ def parse_reference(text: "str | os.PathLike[str]") -> Reference:
     if _NAME.fullmatch(text.rpartition(":")[2]) and (":" not in text or _NAME.fullmatch(text.rpartition(":")[0].lower())):
         return Reference(kind="name", name=text)
     what = f"{text[:200]!r} is not a checkpoint reference"
+    if set(text) & set("*?["):
+        found = [name for name in known if fnmatchcase(name, text)]
+        raise UsageError(what, f"a pattern that matches {', '.join(found[:6]) or 'no checkpoint'}; write one name")
     if text.lower() in known:
         raise UsageError(what, f"did you mean {text.lower()}?")
     if "/" in text and ":" not in text:

@@ -1,43 +1,23 @@
 """``zoo list``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo_core.catalogue import LISTED, matches
 from zoo_core.cli.console import echo_json, human_size, report_failures, say
 from zoo_core.cli.tables import table
-from zoo_core.errors import UsageError
+from zoo_core.errors import UnknownNameError, UsageError
 from zoo_core.registry import Claim, Reference, registry
-from zoo_core.specs import (
-    CheckpointSpec,
-    DatasetSpec,
-    MetricSpec,
-    ModelSpec,
-    RecipeSpec,
-    SamplerSpec,
-    SchedulerSpec,
-    Spec,
-    TrainerSpec,
-)
+from zoo_core.specs import CheckpointSpec, ModelSpec
 
 if TYPE_CHECKING:
     from zoo_core.remote import Found
 
 __all__ = ["list_"]
-
-_KINDS: Mapping[str, type[Spec]] = {
-    "checkpoints": CheckpointSpec,
-    "families": ModelSpec,
-    "samplers": SamplerSpec,
-    "schedulers": SchedulerSpec,
-    "datasets": DatasetSpec,
-    "metrics": MetricSpec,
-    "recipes": RecipeSpec,
-    "trainers": TrainerSpec,
-}
 
 
 def _size(spec: Any) -> str:
@@ -67,26 +47,32 @@ _EMPTY = "none installed -- they come with plugins; `zoo plugins` shows those th
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(list(_KINDS)), default="checkpoints", metavar="[KIND]")
+@click.argument("words", nargs=-1, metavar="[KIND] [PATTERN]...")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--remote", is_flag=True, help="Checkpoints on the Hugging Face Hub instead.")
 @click.option("--search", metavar="TEXT", default="", help="With --remote: what their names hold.")
 @click.option("--author", metavar="NAME", default="", help="With --remote: whose they are.")
 @click.option("--limit", type=click.IntRange(1, 1000), metavar="N", help="With --remote: how many at most.  [default: 50]")
-def list_(kind: str, as_json: bool, remote: bool, search: str, author: str, limit: int | None) -> None:
+def list_(words: tuple[str, ...], as_json: bool, remote: bool, search: str, author: str, limit: int | None) -> None:
     """What is installed, or with --remote what is on the Hub.
 
     KIND is checkpoints (unless another is given), families, samplers, schedulers, datasets, metrics, recipes or trainers.
+
+    PATTERN leaves those whose names it matches, such as 'ddpm*', or of which it is a part, such as cat.
 
     A name with a ! is claimed by two plugins; write it as DIST:NAME to say whose is meant. The names of zoo-core stay its own.
 
     \b
     Examples:
       zoo list
+      zoo list 'ddpm*'
       zoo list families
       zoo list samplers --json
       zoo list --remote --search cat
     """
+    kind, patterns = (words[0], words[1:]) if words[:1] and words[0] in LISTED else ("checkpoints", words)
+    if remote and patterns:
+        raise UsageError("patterns are of what is installed", f"zoo list --remote --search {patterns[0]}")
     if remote and kind != "checkpoints":
         raise UsageError(f"the Hub has checkpoints, and no {kind}", "leave one of them out")
     if (search or author or limit) and not remote:
@@ -94,8 +80,8 @@ def list_(kind: str, as_json: bool, remote: bool, search: str, author: str, limi
     if remote:
         _list_remote(search, author, limit or _LIMIT, as_json)
         return
-    claims = registry().claims(_KINDS[kind])
-    meant = [registry().meant(_KINDS[kind], name) for name in claims]
+    claims = {name: found for name, found in registry().claims(LISTED[kind]).items() if matches(name, patterns)}
+    meant = [registry().meant(LISTED[kind], name) for name in claims]
     if as_json:
         echo_json([_record(claim, claim not in meant) for found in claims.values() for claim in found])
     elif claims:
@@ -108,9 +94,17 @@ def list_(kind: str, as_json: bool, remote: bool, search: str, author: str, limi
         used = [i for i in range(len(columns) + 2) if any(row[i] for row in rows)]
         headers = ["NAME", *(header for header, _ in columns), "SUMMARY"]
         table([headers[i] for i in used], [[row[i] for i in used] for row in rows], drop=_LESS, right=("SIZE",))
+    elif patterns:
+        raise _unmatched(kind, patterns)
     else:
         say(f"zoo: {kind}: {_EMPTY}")
     report_failures()
+
+
+def _unmatched(kind: str, patterns: Sequence[str]) -> UnknownNameError:
+    near = UnknownNameError.of("kind", patterns[0], [*LISTED, *registry().claims(LISTED[kind])]).hint
+    hint = near if near.startswith("did you mean") else f"`zoo list {kind}` shows all"
+    return UnknownNameError(f"no {kind} match {' or '.join(patterns)}", hint)
 
 
 def _list_remote(search: str, author: str, limit: int, as_json: bool) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from zoo_core import __version__
-from zoo_core.catalogue import CheckpointConfig, as_sampler, default_sampler, family_of, read_config
+from zoo_core.arguments import class_of
+from zoo_core.catalogue import CheckpointConfig, as_sampler, class_names, default_sampler, family_of, read_config
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, refuse_name, scheduler_option, writable
 from zoo_core.config import apply_overrides, encode
@@ -50,7 +51,7 @@ class OutPath(click.Path):
 @click.argument("reference", type=REFERENCE)
 @click.option("-n", "--number", "n", type=click.IntRange(1, _MOST), metavar="N", help="How many.  [default: 16 images, or 1000 points]")
 @click.option("--seed", type=SEED, metavar="N", default=0, show_default=True, help="Image i of a seed is always the same.")
-@click.option("--labels", metavar="CLASS,...", help="A class, or several such as 0,1,2 or 0-9, which repeat.")
+@click.option("--labels", metavar="CLASS,...", help="A class by number or name, or several such as 0,1,2, 0-9 or Bag,Coat, which repeat.")
 @click.option("--guidance", type=float, metavar="SCALE", help="Classifier-free guidance; 1 is none. Needs --labels.")
 @click.option("--sampler", metavar="NAME", help="See `zoo list samplers`.  [default: the checkpoint's]")
 @click.option("--scheduler", metavar="NAME", help="See `zoo list schedulers`.  [default: the checkpoint's, or the trained levels]")
@@ -104,7 +105,7 @@ def sample(
     config = read_config(files)
     chosen = _sampler(config, sampler, steps, [text for text in options if not text.strip().startswith(OF_SCHEDULER)])
     schedule = scheduler_option(scheduler, options)
-    classes = _classes(labels) if labels is not None else None
+    classes = _classes(labels, class_names(files)) if labels is not None else None
     path = _checked(out or Path(f"{files.name}.png"))
     from zoo_core.assembly import assemble
     from zoo_core.images import is_image
@@ -161,11 +162,14 @@ def _sampler(config: CheckpointConfig, name: str | None, steps: int | None, opti
     return as_sampler(values)
 
 
-def _classes(text: str) -> list[int]:
-    """The classes of a list such as ``3``, ``0,1,2`` or ``0-4,7``, in which 0-4 is 0, 1, 2, 3, 4."""
+def _classes(text: str, names: Sequence[str]) -> list[int]:
+    """The classes of a list such as ``3``, ``0,1,2``, ``0-4,7``, in which 0-4 is 0, 1, 2, 3, 4, or ``Bag,Coat``, by their ``names``."""
     found: list[int] = []
-    for part in text.split(","):
-        ends = re.fullmatch(r"\s*(\d{1,6})(?:-(\d{1,6}))?\s*", part, re.ASCII)
+    for part in (each.strip() for each in text.split(",")):
+        ends = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part, re.ASCII)
+        if ends is None and part and names:
+            found.append(class_of(part, names))
+            continue
         first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (0, -1)
         if last < first:
             raise UsageError(f"--labels {text[:40]!r} is no list of classes", "write it as --labels 3, --labels 0,1,2 or --labels 0-9")

@@ -137,9 +137,9 @@ def train(
 
 def _for_machine(recipe: Recipe, device: str | None) -> Recipe:
     """The recipe with the precision that a new run would have here; warns of one that is slow."""
-    from zoo_core.training.processes import find_device
+    from zoo_core.devices import device_of
 
-    place = find_device(device)
+    place = device_of(device)
     warn_if_emulated(DTYPES.get(recipe.fit.precision, "float32"), place, PRECISION_HINT)
     return resolved(recipe, auto_precision(place))
 

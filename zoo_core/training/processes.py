@@ -14,9 +14,10 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from zoo_core.devices import device_of
 from zoo_core.errors import ConfigError, UsageError, ZooError
 
-__all__ = ["TRACKERS", "Processes", "find_device"]
+__all__ = ["TRACKERS", "Processes"]
 
 TRACKERS = ("tensorboard", "wandb", "trackio")
 
@@ -47,13 +48,13 @@ class Processes:
 
         _check_tracker(tracker)
         if device is not None:
-            find_device(device)
+            device_of(device)
         launched = PartialState(cpu=device == "cpu").num_processes > 1
         # The precision is the recipe's alone, not that of a launcher's configuration: "no" leaves it to the loop.
         self._accelerator = Accelerator(mixed_precision="no", cpu=launched and device == "cpu", log_with=tracker, project_dir=folder)
         self.index: int = self._accelerator.process_index
         self.count: int = self._accelerator.num_processes
-        self.device: torch.device = self._accelerator.device if launched else find_device(device)
+        self.device: torch.device = self._accelerator.device if launched else device_of(device)
         if launched and device is not None and torch.device(device).type != self.device.type:
             raise UsageError(f"cannot use the device {device} in several processes", "leave --device out, or use cpu")
 
@@ -166,23 +167,6 @@ class Processes:
     def track(self, logs: Mapping[str, float], step: int) -> None:
         """Gives logs to the tracker."""
         self._accelerator.log(dict(logs), step=step)
-
-
-def find_device(name: str | None) -> torch.device:
-    """The device of that name; the first accelerator, or the CPU, when None.
-
-    Raises:
-        UsageError: if there is no such device.
-    """
-    if name is None:
-        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    try:
-        device = torch.empty(0, device=name).device
-        if device.type == "meta":
-            raise NotImplementedError("it holds no values")
-        return device
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UsageError(f"cannot use the device {name}: {str(error).splitlines()[0][:120]}", "leave --device out, or use cpu") from error
 
 
 def _check_tracker(name: str | None) -> None:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from zoo_core.arguments import levels
 from zoo_core.interfaces import DiscreteScheduler, Event, Rng
 from zoo_core.schedulers import fractional_time
 from zoo_ddpm.config import DDPMConfig
@@ -50,7 +51,8 @@ class DDPM(nn.Module):
         """The times t in [1, T], float32 (n,), of noise levels ``sigma`` float64 (n,)."""
         return torch.tensor([fractional_time(self.levels, value) for value in sigma.tolist()], dtype=torch.float32, device=sigma.device)
 
-    def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor | float, labels: Tensor | None = None) -> Tensor:
+        sigma = levels(sigma, x)
         sigma_ = sigma.view(-1, 1, 1, 1)
         x_t = x * (1 + sigma_**2).rsqrt().to(x.dtype)
         out = self.net(x_t.to(self.net.conv_in.weight.dtype), self.time(sigma), labels).to(x.dtype)

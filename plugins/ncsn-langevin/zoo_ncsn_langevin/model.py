@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from zoo_core.arguments import levels
 from zoo_core.interfaces import Event, Rng, Scheduler
 from zoo_ncsn_langevin.config import NCSNConfig
 from zoo_ncsn_langevin.mlp import MLP
@@ -82,15 +83,17 @@ class NCSN(nn.Module):
         weight = next(self.net.parameters())
         return self.net((x * c_in.to(x.dtype)).to(weight.dtype), self._level(sigma, weight.dtype)).to(x.dtype)
 
-    def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor | float, labels: Tensor | None = None) -> Tensor:
+        sigma = levels(sigma, x)
         c_skip, c_out, _ = (c.to(x.dtype) for c in self.scalings(self.over(sigma)))
         return c_skip * x + c_out * self.output(x, sigma)
 
-    def score(self, x: Tensor, sigma: Tensor) -> Tensor:
+    def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         """The gradient of log p_sigma at ``x`` (n, *event.shape), of its shape and dtype; ``sigma`` float64 (n,).
 
         It is (denoise - x) / sigma^2, with the division done first: nothing cancels where sigma is small.
         """
+        sigma = levels(sigma, x)
         sigma_ = self.over(sigma)
         c_skip, c_out, _ = self.scalings(sigma_)
         return ((c_skip - 1) / sigma_**2).to(x.dtype) * x + (c_out / sigma_**2).to(x.dtype) * self.output(x, sigma)

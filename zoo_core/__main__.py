@@ -1,0 +1,5 @@
+"""``python -m zoo_core`` is ``zoo``."""
+
+from zoo_core.cli.group import main
+
+main()
