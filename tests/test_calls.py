@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import zoo_core
-from zoo_core.errors import CapabilityError, ConfigError, UsageError
+from zoo_core.errors import CapabilityError, ConfigError, UsageError, ZooError
 from zoo_core.pretrained import Pretrained
 from zoo_core.samplers import Ancestral, DPMSolver2M, Latent
 from zoo_core.schedulers import Karras
@@ -32,7 +32,7 @@ def flow(tmp_path: Path) -> Pretrained:
 
 
 @pytest.fixture
-def denoiser(tmp_path: Path) -> Pretrained:
+def denoiser(tmp_path: Path) -> Any:
     """Images of a Gaussian of mean 0 and deviation 0.5, in three classes."""
     config = FakeDenoiserConfig(shape=(1, 8, 8), classes=3, bounded=True)
     return zoo_core.load(f"local:{write_checkpoint(tmp_path / 'denoiser', FakeDenoiser(config), config, Ancestral(steps=10))}")
@@ -93,9 +93,8 @@ def test_an_option_of_a_wrong_value_names_it(denoiser: Pretrained) -> None:
 
 
 def test_a_call_without_a_number_says_how_to_write_it(denoiser: Pretrained) -> None:
-    for given in ({}, {"batch_size": 2}):
-        with pytest.raises(UsageError, match=r"sample needs the number of samples -- sample\(16\) draws 16; batch_size is how many are"):
-            denoiser.sample(**given)  # type: ignore[arg-type]  # wrong
+    with pytest.raises(UsageError, match=r"sample needs the number of samples -- sample\(16\) draws 16; batch_size is how many are"):
+        denoiser.sample(batch_size=2)
 
 
 # Starting from given samples
@@ -151,7 +150,7 @@ def test_samples_of_a_seed_are_given_other_noise_than_they_were_drawn_from(denoi
         ({"x": torch.zeros(0, 1, 8, 8), "sigma": 0.5}, "rows of x must be at least 1"),
         ({"x": torch.full((2, 1, 8, 8), torch.nan), "sigma": 0.5}, "x must be finite"),
         ({"x": torch.zeros(2, 1, 8, 8), "sigma": 1e9}, r"sigma must be in \["),
-        ({"x": torch.zeros(2, 1, 8, 8), "sigma": "high"}, "sigma must be one number, not 'high'"),
+        ({"x": torch.zeros(2, 1, 8, 8), "sigma": "high"}, r"sigma must be in \[.*\], the model's noise levels, not high"),
         ({"x": torch.zeros(2, 1, 8, 8), "sigma": torch.ones(2)}, "sigma must be one number"),
         ({"x": torch.zeros(2, 1, 8, 8), "sigma": 3.0, "scheduler": {"name": "karras", "sigma_max": 2.0}}, "begins at noise level 2"),
         ({"x": torch.zeros(2, 1, 8, 8), "sigma": 0.5, "sampler": "latent"}, "cannot be sampled so|samples no denoisers"),
@@ -178,3 +177,83 @@ def test_clean_images_as_a_start_are_warned_of(denoiser: Pretrained) -> None:
         warnings.simplefilter("error")
         denoiser.sample(x=denoiser.add_noise(x, 2.0), sigma=2.0)
         denoiser.sample(x=x, sigma=0.1)
+
+
+# Wrong types
+
+
+WRONG = ["16", b"x", 1.5, [0.5], {"a": 1}, object(), torch.zeros(2), np.zeros(3), (1, 2), Path("x"), {1, 2}, 1j]
+
+
+@pytest.mark.parametrize(
+    "keyword", ["n", "seed", "sampler", "scheduler", "labels", "guidance", "x", "sigma", "batch_size", "on_step", "first", "steps", "clip"]
+)
+def test_whatever_sample_is_given_is_refused_in_the_zoos_own_words(keyword: str, denoiser: Pretrained) -> None:
+    x = torch.zeros(2, 1, 8, 8)
+    others: dict[str, dict[str, Any]] = {"n": {}, "sigma": {"x": x}, "x": {"sigma": 0.5}, "guidance": {"n": 2, "labels": 1}}
+    given = others.get(keyword, {"n": 2})
+    fitting: dict[str, tuple[type, ...]] = {"guidance": (float,), "sigma": (float,), "labels": (tuple, set)}
+    for wrong in WRONG:
+        if isinstance(wrong, fitting.get(keyword, ())):
+            continue
+        with pytest.raises(ZooError) as told:
+            denoiser.sample(**{**given, "steps": 2, keyword: wrong})
+        assert len(str(told.value)) <= 300
+
+
+@pytest.mark.parametrize(
+    ("call", "keyword"),
+    [
+        ("inpaint", "x"),
+        ("inpaint", "mask"),
+        ("inpaint", "jump"),
+        ("inpaint", "times"),
+        ("inpaint", "on_step"),
+        ("interpolate", "a"),
+        ("interpolate", "steps"),
+        ("interpolate", "spherical"),
+        ("log_prob", "x"),
+        ("log_prob", "method"),
+        ("log_prob", "k"),
+        ("denoise", "x"),
+        ("denoise", "sigma"),
+        ("add_noise", "x"),
+        ("add_noise", "seed"),
+    ],
+)
+def test_whatever_other_calls_are_given_is_refused_in_the_zoos_own_words(call: str, keyword: str, denoiser: Pretrained) -> None:
+    x = torch.zeros(1, 1, 8, 8)
+    given: dict[str, dict[str, Any]] = {
+        "inpaint": {"x": x, "mask": "left", "steps": 2},
+        "interpolate": {"a": 0, "b": 1, "steps": 2},
+        "log_prob": {"x": x},
+        "denoise": {"x": x, "sigma": 1.0},
+        "add_noise": {"x": x, "sigma": 1.0},
+    }
+    for wrong in WRONG:
+        if keyword == "sigma" and isinstance(wrong, float | list):
+            continue
+        with pytest.raises(ZooError):
+            getattr(denoiser, call)(**{**given[call], keyword: wrong})
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        zoo_core.load,
+        zoo_core.info,
+        zoo_core.pull,
+        zoo_core.verify,
+        zoo_core.names,
+        lambda wrong: zoo_core.checkpoints(family=wrong),
+        lambda wrong: zoo_core.load("fake", device=wrong),
+        lambda wrong: zoo_core.publish("fake", wrong, dry_run=True),
+        lambda wrong: zoo_core.images.to_pil(wrong),
+        lambda wrong: zoo_core.images.to_pil(torch.zeros(4, 1, 2, 2), columns=wrong),
+        lambda wrong: zoo_core.images.to_pil(torch.zeros(4, 1, 2, 2), scale=wrong),
+    ],
+)
+def test_whatever_the_module_is_given_is_refused_in_the_zoos_own_words(call: Any) -> None:
+    for wrong in WRONG:
+        with pytest.raises(ZooError):
+            call(wrong)

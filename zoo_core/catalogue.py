@@ -256,7 +256,7 @@ def names(kind: str = "checkpoints", filter: str | Sequence[str] = "") -> tuple[
     Raises:
         UnknownNameError: there is no such kind.
     """
-    if kind not in LISTED:
+    if not isinstance(kind, str) or kind not in LISTED:
         raise UnknownNameError.of("kind", str(kind), LISTED)
     _check_filter(filter)
     claims = registry().claims(LISTED[kind])
@@ -278,6 +278,8 @@ def checkpoints(filter: str | Sequence[str] = "", *, family: str = "") -> tuple[
         UnknownNameError: no installed plugin has that family.
     """
     found = names("checkpoints", filter)
+    if not isinstance(family, str):
+        raise UsageError(f"family must be a name, not {str(family)[:40]!r}", "`zoo list families` shows them")
     if not family:
         return found
     registry().claim(ModelSpec, family)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo_core.arguments import whole
 from zoo_core.errors import UsageError
 from zoo_core.files import write_file
 from zoo_core.pictures import PictureError, quietly, read_picture
@@ -50,6 +51,7 @@ _ASCII = str.maketrans(
     {"\N{GREEK SMALL LETTER SIGMA}": "sigma", "\N{MINUS SIGN}": "-", "\u0302": "^", "·": "-", "→": "->"}
     | {"\u2080": "_0", "\u2081": "_1", "\u2082": "_2", "\u209c": "_t"}
 )
+_MOST_SCALE = 1000
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -86,6 +88,8 @@ def is_image(shape: Sequence[int]) -> bool:
 
 
 def _pixels(images: Tensor) -> Tensor:
+    if not isinstance(cast(object, images), Tensor):
+        raise UsageError(f"pictures are made of a tensor, not of {type(images).__name__}", "torch.as_tensor makes one")
     if not is_image(images.shape[1:]):
         raise UsageError(f"pictures have the shape (n, 1 or 3, height, width), not {tuple(images.shape)}", "save such samples as .npz")
     return images if images.dtype == torch.uint8 else to_uint8(images)
@@ -126,8 +130,8 @@ def grid(images: Tensor, columns: int | None = None, scale: int | None = None) -
     """
     pixels = _pixels(images)
     n, c, h, w = pixels.shape
-    columns = min(n, columns or _columns(n))
-    scale = scale or _scale(columns, w)
+    columns = min(n, whole("columns", columns, 1) if columns is not None else _columns(n))
+    scale = whole("scale", scale, 1, _MOST_SCALE) if scale is not None else _scale(columns, w)
     rows, h, w = math.ceil(n / columns), h * scale, w * scale
     out = torch.full((c, rows * (h + GAP) + GAP, columns * (w + GAP) + GAP), _WHITE, dtype=torch.uint8)
     for i, image in enumerate(_enlarged(pixels, scale)):
@@ -243,7 +247,12 @@ def to_pil(images: Tensor, columns: int | None = None, scale: int | None = None)
     Raises:
         UsageError: they are no images.
     """
-    return _to_pil(grid(images[None] if images.ndim == 3 else images, columns, scale))
+    return _to_pil(grid(_several(images), columns, scale))
+
+
+def _several(images: Tensor) -> Tensor:
+    """(n, c, h, w) of one image or of several."""
+    return images[None] if getattr(images, "ndim", 0) == 3 else images
 
 
 def save_png(path: "str | os.PathLike[str]", images: Tensor, metadata: Mapping[str, str] | None = None, columns: int | None = None) -> None:
@@ -253,12 +262,12 @@ def save_png(path: "str | os.PathLike[str]", images: Tensor, metadata: Mapping[s
         UsageError: they are no images.
         ResourceError: the file cannot be written.
     """
-    write_file(Path(path), png(grid(images[None] if images.ndim == 3 else images, columns), metadata))
+    write_file(Path(path), png(grid(_several(images), columns), metadata))
 
 
-def save_folder(path: Path, images: Tensor, metadata: Mapping[str, str] | None = None, first: int = 0) -> list[Path]:
+def save_folder(path: "str | os.PathLike[str]", images: Tensor, metadata: Mapping[str, str] | None = None, first: int = 0) -> list[Path]:
     """Writes each image as ``NUMBER.png`` in its own size, numbered from ``first``, into a folder; raises as :func:`save_png` does."""
-    paths = [path / f"{first + i:06d}.png" for i in range(len(images))]
+    paths = [Path(path) / f"{first + i:06d}.png" for i in range(len(images))]
     for place, pixels in zip(paths, _pixels(images), strict=True):
         write_file(place, png(pixels, metadata))
     return paths
@@ -288,7 +297,7 @@ def class_sheet(images: Tensor, names: Sequence[str]) -> Tensor:
 
 
 def save_samples(
-    path: Path,
+    path: "str | os.PathLike[str]",
     samples: Tensor,
     metadata: Mapping[str, str] | None = None,
     columns: int | None = None,
@@ -303,13 +312,13 @@ def save_samples(
         UsageError: they are neither.
         ResourceError: the file cannot be written.
     """
-    if samples.ndim == 2 and samples.shape[1] == 2:
+    if getattr(samples, "ndim", 0) == 2 and samples.shape[1] == 2:
         from zoo_core.figures.canvas import render
         from zoo_core.figures.points import scatter
 
-        write_file(path, render(scatter(samples, title=title), metadata))
+        write_file(Path(path), render(scatter(samples, title=title), metadata))
     elif names:
-        write_file(path, png(class_sheet(samples, names), metadata))
+        write_file(Path(path), png(class_sheet(samples, names), metadata))
     else:
         save_png(path, samples, metadata, columns)
 

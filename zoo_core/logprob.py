@@ -33,7 +33,7 @@ def method_of(pretrained: "Loaded", method: str | None) -> str:
             what = f"{pretrained.name} cannot give a log-probability: its model has neither density nor denoise"
             raise incapable(what, "density denoise")
         return able[0]
-    if method not in needs:
+    if not isinstance(method, str) or method not in needs:
         raise UsageError(f"method must be one of {', '.join(needs)}, not {str(method)[:40]!r}")
     pretrained.require(needs[method], f"give a log-probability by the method {method}")
     return method

@@ -34,7 +34,7 @@ from zoo_core.logprob import check_space, joined, log_prob_of, method_of
 from zoo_core.rng import ImageRng, Stream
 from zoo_core.samplers import Inpainted, resampled
 from zoo_core.schedulers import Continuous
-from zoo_core.walking import check_denoises, check_noisy, how_many, levels_from, with_options
+from zoo_core.walking import check_callback, check_denoises, check_noisy, how_many, levels_from, with_options
 
 __all__ = ["Pretrained"]
 
@@ -98,6 +98,7 @@ class Pretrained(Loaded):
             CapabilityError: the model cannot do what the sampler, the labels or guidance need.
             PluginError: the sampler, or the model, gave something else than samples.
         """
+        check_callback(on_step)
         start = None if x is None else self._samples(x)
         n, first = how_many(n, start, sigma), whole("first", first)
         chosen, sigmas = self._walk(sampler, scheduler, self.sample, options, sigma)
@@ -172,6 +173,7 @@ class Pretrained(Loaded):
             CapabilityError: the model cannot denoise.
         """
         self.require("denoise", "inpaint")
+        check_callback(on_step)
         known, mask = given(self._samples(x), mask, self.event)
         n, (chosen, sigmas) = whole("the number of rows of x", len(known), 1), self._walk(sampler, scheduler, self.inpaint, options)
         check_denoises(chosen, "inpaint")
@@ -215,6 +217,8 @@ class Pretrained(Loaded):
             options: of the sampler; its steps are ``sampler={"name": "ddim", "steps": 20}``.
         """
         steps, seed = whole("steps", steps, 2), whole("seed", seed)
+        if not isinstance(spherical, bool):
+            raise UsageError(f"spherical must be True or False, not {str(spherical)[:40]!r}")
         a, b = (end if isinstance(end, Tensor) else whole("an image's number", end) for end in (a, b))
         weights = torch.linspace(0, 1, steps, device=self.device)
         if labels is None and isinstance(a, int) and getattr(self.model, "needs_labels", False):
@@ -363,7 +367,7 @@ class Pretrained(Loaded):
         first: int,
     ) -> Tensor:
         """What ``walk`` makes of rows 0 ... n - 1 in batches, each with the noise of its images; row 0 is image ``first``."""
-        seed, size, first = whole("seed", seed), whole("batch_size", batch_size, 1), whole("first", first)
+        seed, size = whole("seed", seed), whole("batch_size", batch_size, 1)
         out = _room(n, self.event.shape)
         for begin in range(0, n, size):
             rows = slice(begin, min(begin + size, n))

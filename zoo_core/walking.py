@@ -18,7 +18,7 @@ from zoo_core.specs import SchedulerSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["check_denoises", "check_noisy", "how_many", "levels_from", "with_options"]
+__all__ = ["check_callback", "check_denoises", "check_noisy", "how_many", "levels_from", "with_options"]
 
 
 def with_options(sampler: Sampler, options: Mapping[str, Any], call: Callable[..., object]) -> Sampler:
@@ -36,7 +36,9 @@ def with_options(sampler: Sampler, options: Mapping[str, Any], call: Callable[..
             raise unknown_keyword(
                 f"{call.__name__} with the sampler {_title(sampler)}", key, [*known, *keywords_of(call)], _hint(sampler, key)
             )
-    plain = {key: value.item() if hasattr(value, "item") else value for key, value in options.items()}  # numpy's numbers are taken, too
+    plain = {
+        key: value.item() if getattr(value, "shape", None) == () else value for key, value in options.items()
+    }  # numbers of numpy, torch
     try:
         values = encode(sampler)
     except UnknownNameError:  # a class of the caller's own, which is not registered
@@ -86,16 +88,22 @@ def levels_from(sampler: Sampler, model: Denoiser, scheduler: Scheduler | None, 
     check_denoises(sampler, "start from noisy samples")
     low, high = model.sigma_range
     try:
-        level = float(cast(float, sigma))
+        level = math.nan if isinstance(sigma, str | bytes) else float(cast(float, sigma))
     except (TypeError, ValueError, RuntimeError):
         raise UsageError(f"sigma must be one number, not {str(sigma)[:40]!r}") from None
     if not low <= level <= high * (1 + 1e-6):
-        raise UsageError(f"sigma must be in [{low:.4g}, {high:.4g}], the model's noise levels, not {level:g}")
+        raise UsageError(f"sigma must be in [{low:.4g}, {high:.4g}], the model's noise levels, not {str(sigma)[:40]}")
     level = min(level, high)
     first, *rest = sampler.noise_levels(_Upto(model, level), scheduler)
     if not math.isclose(first, level, rel_tol=1e-6):
         raise UsageError(f"the scheduler begins at noise level {first:.4g}, and x is at {level:.4g}", "take another scheduler")
     return (level, *rest)
+
+
+def check_callback(on_step: object) -> None:
+    """Raises UsageError unless ``on_step`` is None or can be called."""
+    if on_step is not None and not callable(on_step):
+        raise UsageError(f"on_step must be a function of (step, sigma, x, x0), not {str(on_step)[:40]!r}")
 
 
 def how_many(n: object, x: "Tensor | None", sigma: object) -> int:

@@ -112,7 +112,7 @@ def _completed(files: Files, data: Mapping[str, bytes], repo: str, config: Check
 
 
 def _check_repo(repo: str) -> None:
-    if not re.fullmatch(REPO, repo):
+    if not (isinstance(repo, str) and re.fullmatch(REPO, repo)):
         raise UsageError(f"{repo!r} is no repository on the Hub", "write it as ORG/NAME")
 
 
