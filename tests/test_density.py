@@ -222,8 +222,8 @@ def test_a_bound_says_so_wherever_it_is_told(tmp_path: Path, monkeypatch: pytest
         return CliRunner().invoke(command, [*words, *more], catch_exceptions=False).stdout
 
     rows = [line.split() for line in told("--out", str(out)).splitlines()]
-    assert rows[1][:11] == ["bpd", "<=", "1", "+-", "0", "bits/dim", "of", "8-bit", "images", "(an", "upper"]
-    assert rows[2][:6] == ["nll", "<=", "133.1", "+-", "0", "nats"]
+    assert rows[1][:11] == ["bpd", "<=", "1.000", "+-", "0.000", "bits/dim", "of", "8-bit", "images", "(an", "upper"]
+    assert rows[2][:6] == ["nll", "<=", "133.1", "+-", "0.0", "nats"]
     assert {(record["kind"], record["space"]) for record in json.loads(told("--json"))["metrics"]} == {("upper_bound", "uint8")}
     shown = CliRunner().invoke(show, words[:1], catch_exceptions=False).stdout
     assert "bpd <= 1 +- 0 bits/dim of 8-bit images (an upper bound) on the 9 of fake-data" in shown
@@ -231,7 +231,7 @@ def test_a_bound_says_so_wherever_it_is_told(tmp_path: Path, monkeypatch: pytest
     assert "- bpd ≤ 1 ± 0 bits/dim of 8-bit images (an upper bound) on the 9 of `fake-data`" in card
     assert "bpd <= 1 now 1" in CliRunner().invoke(verify, [*words[:1], "--metrics"], catch_exceptions=False).stdout
     monkeypatch.setattr(Fake, "log_prob", says("continuous", "estimate"))
-    assert "~ 1 +- 0" in told("--metrics", "nll")
+    assert "~ 1.000 +- 0.000" in told("--metrics", "nll")
 
 
 def test_an_option_of_a_metric_is_its_own(tmp_path: Path) -> None:
