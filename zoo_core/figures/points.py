@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from zoo_core.figures.canvas import canvas, colour_bar, name_axes, span, square, text, to_title
+from zoo_core.figures.canvas import canvas, colour_bar, name_axes, text, to_title
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,11 +20,15 @@ def draw_points(axes: Any, points: "Tensor", *, size: float | None = None, **opt
 
 def scatter(points: "Tensor", labels: "Tensor | None" = None, title: str = "") -> Any:
     """A figure of points (n, 2), coloured by ``labels`` int64 (n,) where there are any, on axes of equal scale."""
-    figure, axes = canvas(5, 5.2 if title else 5)
+    low, high = points.min(0).values, points.max(0).values
+    wide, tall = (1.1 * (high - low).clamp(min=1e-6)).tolist()
+    figure, axes = canvas(5.6, 4.9 * min(max(tall / wide, 0.4), 1.5) + 0.6)
     colour: dict[str, Any] = {"c": labels.numpy(), "cmap": "tab10" if int(labels.max()) < 10 else "viridis"} if labels is not None else {}
     draw_points(axes, points, **colour)
-    centre, reach = span(points)
-    square(axes, centre, 1.08 * reach)
+    x, y = ((low + high) / 2).tolist()
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_xlim(x - wide / 2, x + wide / 2)
+    axes.set_ylim(y - tall / 2, y + tall / 2)
     name_axes(axes)
     to_title(figure, title)
     return figure
