@@ -65,6 +65,23 @@ def test_the_hub_reads_the_same_metadata_from_a_card_of_ours() -> None:
         assert data["tags"] == ["zoo-core", "fake"]
 
 
+def test_what_words_leave_open_is_taken_from_the_training() -> None:
+    """The name of the data set, and whether samples are images."""
+    points = {"recipe": {"data": {"name": "zoo-core:moons"}}, "data": {"shape": [2]}}
+    words = cards.Words(summary="Moons.", license="mit", datasets=())
+    told = cards.render("moons", CONFIG, points, words)
+    assert told.datasets == ("moons",)
+    assert "pipeline_tag" not in told.metadata
+    assert "Images" not in told.body
+    images = {"recipe": {"data": {"name": "folder", "path": "/home/me"}}, "data": {"shape": [1, 8, 8]}}
+    told = cards.render("squares", CONFIG, images, words)
+    assert (told.datasets, told.metadata["pipeline_tag"]) == ((), cards.PIPELINE)
+
+
+def test_the_commit_on_a_card_is_said_to_be_that_of_zoo_core() -> None:
+    assert "zoo-core commit: `c0ffee`." in card().body
+
+
 def test_written_cards_and_drafts_are_valid() -> None:
     card().validate()
     cards.parse(cards.draft("fake-squares", CONFIG, training())).validate()

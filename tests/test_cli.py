@@ -540,7 +540,7 @@ def test_signals_end_with_their_exit_code_and_leave_no_file(number: int, code: i
         process.send_signal(number)
         _, err = process.communicate(timeout=30)
     assert process.returncode == code
-    assert re.fullmatch(r"zoo: error: (interrupted|terminated)\n", err)
+    assert re.fullmatch(r"zoo: (interrupted|terminated)\n", err)
     assert [path.name for path in work.iterdir()] == ["started"]
 
 

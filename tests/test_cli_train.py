@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,7 +64,8 @@ def test_a_run_leaves_a_checkpoint_that_its_reference_means(env: dict[str, str],
     names = {path.name for path in (tmp_path / "run" / "export").iterdir()}
     assert names == {"README.md", "config.json", "golden.safetensors", "model.safetensors", "samples.png", "training.json"}
     record = json.loads((tmp_path / "run" / "export" / "training.json").read_text())
-    assert record["command"] == "zoo train fake --recipe tiny --steps 4 --out run"
+    assert record["command"] == "zoo train fake --recipe tiny --steps 4"
+    assert "zoo sample local:run -n 16" in (tmp_path / "run" / "export" / "README.md").read_text()
     assert record["steps"] == 4
     sample = [sys.executable, "-m", "zoo_core.cli", "sample", "local:run", "-n", "3", "--out", "x.npz"]
     subprocess.run(sample, env=env, cwd=tmp_path, check=True, capture_output=True)
@@ -177,12 +179,38 @@ def test_a_signal_ends_training_after_a_checkpoint_from_which_it_goes_on(
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == code
     (step,) = [int(path.name.removeprefix("step-")) for path in (tmp_path / "run" / "steps").glob("step-*")]
-    assert f"stopped at step {step} of 1000000" in stderr
-    assert "Traceback" not in stderr
+    *before, last = stderr.splitlines()
+    assert before[0] == "training fake in run"
+    assert last == f"zoo: stopped at step {step} of 1000000 -- the same command goes on from there"
+    assert all(character.isprintable() or character == "\n" for character in stderr)
     done = zoo_train(*arguments, "--steps", str(step + 1), env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert f"\ngoing on from step {step:,} of {step + 1:,}\n" in done.stderr
     steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
     assert steps == list(range(1, step + 2))
+
+
+@pytest.mark.parametrize(
+    ("step", "told"), [(0, "stopped before anything was saved"), (7, "the newest checkpoint in run is that of step 7")]
+)
+def test_ctrl_c_before_the_first_step_says_what_is_saved(env: dict[str, str], tmp_path: Path, step: int, told: str) -> None:
+    """While PyTorch is imported, which a module of that name stands for here."""
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "torch.py").write_text("import time; print('importing', flush=True); time.sleep(60)")
+    if step:
+        (tmp_path / "run" / "steps" / f"step-{step}").mkdir(parents=True)
+    env = {**env, "PYTHONPATH": f"{tmp_path / 'slow'}{os.pathsep}{env['PYTHONPATH']}"}
+    command = [*TRAIN, "fake", "--out", "run"]
+    with subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stderr.readline() == "training fake in run\n"
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.startswith("zoo: stopped")
+    assert told in stderr
 
 
 def test_a_changed_recipe_is_refused_with_the_difference_and_goes_on_by_fork(env: dict[str, str], tmp_path: Path) -> None:
@@ -207,6 +235,11 @@ def test_a_run_from_published_weights_has_their_model(env: dict[str, str], tmp_p
     assert (other.returncode, "local:a is a checkpoint of fake, not of fake-denoiser" in other.stderr) == (2, True)
     unfit = zoo_train("fake", "--recipe", "tiny", "--from", "local:a", "--out", "d", env=env, cwd=tmp_path)
     assert (unfit.returncode, "are of another model" in unfit.stderr) == (11, True)
+    other = zoo_train("fake", "--from", "local:a", "-o", "model.shape=[5]", "-o", "data.shape=[5]", "--out", "e", env=env, cwd=tmp_path)
+    assert other.returncode == 11
+    assert re.search(
+        r"another model: tensors reshaped: [\w., ]+ -- train with its model: leave --recipe and -o model.KEY out$", other.stderr
+    )
 
 
 def test_a_tracker_is_one_of_three(env: dict[str, str], tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A card is published complete, under the name that others load it by, and says what its files say."""
 
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -132,3 +133,19 @@ def test_numbers_that_differ_from_the_metrics_are_refused() -> None:
 def test_a_number_says_what_it_is_and_of_which_data(entry: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=rf"metrics\.json: metrics\[1\].*{words}"):
         completed(card(), metrics={"metrics": [NUMBERS["metrics"][0], entry]})
+
+
+@pytest.mark.parametrize("place", ["runs/cat", "my runs/cat"])
+@pytest.mark.parametrize("pipeline", [cards.PIPELINE, cards.CLASSIFICATION, ""])
+def test_a_draft_loads_from_its_folder_and_the_published_card_by_its_published_name(place: str, pipeline: str) -> None:
+    reference = f"local:{place}"
+    draft = cards.draft("cat", CONFIG, TRAINING, pipeline, reference=reference)
+    assert f'zoo_core.load("{reference}")' in draft
+    assert "zoo pull" not in draft
+    if pipeline != cards.CLASSIFICATION:
+        assert shlex.split(draft.split("```sh\n")[1].splitlines()[0])[:3] == ["zoo", "sample", reference]
+    published = completed(cards.parse(draft), reference="ORG/cat", names={"cat"}, image=bool(pipeline)).body
+    assert "local:" not in published
+    assert 'zoo_core.load("ORG/cat")' in published
+    if " " not in place:
+        assert "zoo pull ORG/cat\n" in published

@@ -659,3 +659,16 @@ def test_a_download_without_torchvision_says_how_to_install_it(tmp_path: Path, m
     monkeypatch.setitem(sys.modules, "torchvision", None)
     with pytest.raises(UsageError, match=r"needs torchvision.*zoo-core\[train\]"):
         mnist(MNISTConfig(root=str(tmp_path), download=True))
+
+
+@pytest.mark.parametrize(
+    ("config", "next_step"),
+    [
+        (FolderConfig(path="$ZOO_NOT_SET/train"), "--data folder:PATH; or set it: export ZOO_NOT_SET="),
+        (MNISTConfig(root="$ZOO_NOT_SET"), "--data-root DIR is the folder with its files; -o data.download=true fetches them"),
+    ],
+    ids=["folder", "mnist"],
+)
+def test_data_in_a_variable_that_is_not_set_says_what_else_would_do(config: DatasetConfig, next_step: str) -> None:
+    with pytest.raises(ConfigError, match=rf"needs the environment variable ZOO_NOT_SET -- .*{next_step}"):
+        load_data(config)

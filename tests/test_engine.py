@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import zoo_core.training.processes
-from zoo_core.cli.train import _Progress
+from zoo_core.cli.progress import Progress
+from zoo_core.cli.train import _Reports
 from zoo_core.curves import read_metrics
-from zoo_core.errors import ConfigError, IncompatibleCheckpoint, ResourceError, UsageError
+from zoo_core.errors import ConfigError, IncompatibleCheckpoint, IntegrityError, ResourceError, UsageError
 from zoo_core.interfaces import Rng
 from zoo_core.recipes import EMAConfig, OptimizerConfig, Recipe
 from zoo_core.testing import fake_zoo
@@ -254,7 +255,7 @@ def test_a_run_that_never_saved_may_begin_again_otherwise(tmp_path: Path) -> Non
         fit(replace(with_fit(NOISE, steps=1), start_from=f"local:{fit(TINY, tmp_path / 'other')}"), tmp_path / "run")
     fit(with_fit(NOISE, steps=2), tmp_path / "run")
     (tmp_path / "run" / "steps").rename(tmp_path / "steps")  # an export alone is still somebody's result
-    with pytest.raises(IncompatibleCheckpoint, match=r"fit.seed: 0 -> 1"):
+    with pytest.raises(IntegrityError, match=r"steps/ has none of its checkpoints"):
         fit(with_fit(NOISE, steps=2, seed=1), tmp_path / "run")
     with pytest.raises(UsageError, match=r"holds a run already"):
         fit(with_fit(NOISE, steps=2), tmp_path / "run", resume=False)
@@ -324,11 +325,14 @@ def test_a_report_tells_speed_time_left_and_memory(tmp_path: Path) -> None:
 
 
 def test_in_a_pipe_the_last_step_is_a_line_with_losses_speed_time_left_and_memory(capsys: pytest.CaptureFixture[str]) -> None:
-    with _Progress() as progress:
+    with Progress("train", 20, "steps") as bar:
+        progress = _Reports(bar)
         logs = {"loss.critic": 0.5, "loss.generator": 1.25, "gradient.critic": 3.0}
         progress(Report(step=10, steps=20, logs=logs, speed=1234.5, seconds_left=3725.0, memory=1_500_000_000, precision="bf16"))
         progress(Report(step=20, steps=20, logs=logs, speed=1234.5, seconds_left=0.0, memory=1_500_000_000, precision="bf16"))
-    assert capsys.readouterr().err == "step 20/20  critic 0.5  generator 1.25  1,234 img/s in bf16  0:00 left  1.5 GB\n"
+    assert capsys.readouterr().err == (
+        "train: 20/20 steps  loss of critic 0.5  loss of generator 1.25  0:00 left  1,234 samples/s in bf16  process memory 1.5 GB\n"
+    )
 
 
 def test_memory_does_not_grow_over_two_thousand_steps(tmp_path: Path) -> None:

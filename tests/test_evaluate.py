@@ -16,7 +16,7 @@ import zoo_core.evaluation.evaluate
 import zoo_core.evaluation.gathering
 import zoo_core.evaluation.real
 from zoo_core.cli.evaluate import evaluate as command
-from zoo_core.cli.progress import Images
+from zoo_core.cli.progress import Progress
 from zoo_core.errors import CapabilityError, ConfigError, ResourceError, UnknownNameError, UsageError, ZooError
 from zoo_core.evaluation.comparison import Comparison
 from zoo_core.evaluation.distances import frechet
@@ -335,9 +335,12 @@ def test_no_real_sample_is_read_where_no_metric_asks_for_one(checkpoint: str, mo
 
 def test_several_samplers_share_the_real_samples(checkpoint: str) -> None:
     seen: list[int] = []
-    both = evaluate(checkpoint, ["fd"], n=30, samplers=[None, {"temperature": 0.5}], on_batch=seen.append)
+    stages: list[tuple[str, int]] = []
+    told = {"on_batch": seen.append, "on_stage": lambda name, total: stages.append((name, total))}
+    both = evaluate(checkpoint, ["fd"], n=30, samplers=[None, {"temperature": 0.5}], **told)  # type: ignore[arg-type]  # they are of two types
     assert [record["sampler"]["temperature"] for record in both] == [1.0, 0.5]
     assert sum(seen) == 256 + 2 * 30
+    assert stages == [("real samples", 256), ("drawn samples", 30), ("drawn samples", 30)]
     assert both[1]["value"] == pytest.approx(evaluate(checkpoint, ["fd"], n=30, samplers=[{"temperature": 0.5}])[0]["value"], rel=1e-9)
 
 
@@ -405,12 +408,14 @@ def test_a_distance_to_the_training_data_needs_no_data_where_the_checkpoint_carr
 
 
 def test_in_a_pipe_progress_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    seconds = iter([0.0, 10.0, 31.0, 31.0, 40.0])
-    monkeypatch.setattr("zoo_core.cli.progress.time.monotonic", lambda: next(seconds))
-    with Images() as progress:
-        for _ in range(3):
-            progress(1000)
-    assert capsys.readouterr().err == "2,000 images so far, real ones included\n"
+    clock = [0.0]
+    monkeypatch.setattr("zoo_core.cli.progress.time.monotonic", lambda: clock[0])
+    with Progress("evaluate") as progress:
+        progress.status("loading")
+        progress.stage("evaluate: drawn samples", 3000)
+        for clock[0] in (10.0, 40.0, 45.0):
+            progress.add(1000)
+    assert capsys.readouterr().err == "evaluate: drawn samples: 2,000/3,000 samples  0:20 left  50 samples/s\n"
 
 
 def test_where_nothing_can_be_written_nothing_is_measured(checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,7 +158,7 @@ def test_metrics_of_a_resumed_run_are_those_of_one_run(tmp_path: Path) -> None:
     shutil_rmtree(tmp_path / "parts" / "steps" / "step-25")  # as if the run had been killed at step 25 with a checkpoint at 20
     fit(TWO_PHASES, tmp_path / "parts")
     assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
-    assert [step for step, _ in losses(tmp_path / "parts")] == [5, 10, 15, 20, 25, 30]
+    assert [step for step, _ in losses(tmp_path / "parts")] == [1, 5, 10, 15, 20, 25, 30]
 
 
 def shutil_rmtree(path: Path) -> None:
@@ -236,7 +236,7 @@ def test_running_out_of_memory_names_the_batch_size(tmp_path: Path, monkeypatch:
 def test_reports_come_every_so_many_steps_and_at_the_end(tmp_path: Path) -> None:
     reports: list[Report] = []
     fit(with_fit(TWO_PHASES, steps=12), tmp_path, on_report=reports.append)
-    assert [report.step for report in reports] == [5, 10, 12]
+    assert [report.step for report in reports] == [1, 5, 10, 12]
     of_phases = {f"{what}.{phase}" for what in ("loss", "gradient") for phase in ("critic", "generator")}
     assert reports[0].logs.keys() == of_phases | {"critic.real", "critic.fake", "critic.gap"}
 

@@ -17,7 +17,7 @@ import pytest
 from zoo_core.testing import environment
 
 DRIVER = Path(__file__).with_name("kill_driver.py")
-PATIENCE = 60  # seconds for the driver's start or answer; it needs a few, and a tenth
+PATIENCE = 300  # seconds for the start of the driver or an answer, on a machine that does much else; it needs a few, and a tenth
 STEPS = 12  # the driver saves at every third
 
 
@@ -241,20 +241,17 @@ def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(
         assert result(out) == whole, name
 
 
-def test_a_run_whose_checkpoints_are_all_damaged_starts_anew(
-    driver: Driver, whole: dict[str, object], crashed: Path, tmp_path: Path
-) -> None:
+def test_a_run_whose_checkpoints_are_all_damaged_stops_and_changes_nothing(driver: Driver, crashed: Path, tmp_path: Path) -> None:
     rng = random.Random(0)
     for number, name in enumerate(sorted(path.name for path in (crashed / "steps" / "step-6").iterdir())):
         out = Path(shutil.copytree(crashed, tmp_path / name))
         for path in checkpoints(out):
             harmed(path / name, ["truncated", "flipped", "missing"][number % 3], rng)
-        resumed = driver.finish(out)
-        assert [warning.split(" (")[0] for warning in resumed["warnings"]] == [f"checkpoint step-{step} is damaged" for step in (6, 3)], (
-            name
-        )
-        assert resumed["first"] == 1, name
-        assert result(out) == whole, name
+        for _ in range(2):
+            told = driver.live(out)
+            assert (told["error"], told["code"], told["first"]) == ("IntegrityError", 5, None), name
+        assert [path.name for path in checkpoints(out)] == ["step-6", "step-3"], name
+        assert len((out / "metrics.jsonl").read_text().splitlines()) == 9, name
 
 
 def shortages(call: str, path: str) -> list[str]:

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 
 from zoo_core import precision
 from zoo_core.cli.group import zoo
-from zoo_core.cli.train import _Progress
+from zoo_core.cli.progress import Progress
+from zoo_core.cli.train import _Reports
 from zoo_core.config import dump_json, load_json
 from zoo_core.errors import IncompatibleCheckpoint, Interrupted
 from zoo_core.loading import load
@@ -164,7 +165,7 @@ def test_the_precision_that_was_chosen_stands_in_all_records(hardware: Hardware,
 def test_the_line_of_progress_says_the_precision(capsys: pytest.CaptureFixture[str]) -> None:
     line = {"steps": 5, "logs": {"loss.model": 1.0}, "speed": 10.0, "seconds_left": 0.0, "memory": 10**6}
     for name in ("bf16", "no"):
-        _Progress()(Report(step=5, precision=name, **line))  # type: ignore[arg-type]
+        _Reports(Progress("train"))(Report(step=5, precision=name, **line))  # type: ignore[arg-type]
     assert [word in text for word, text in zip(("in bf16", "in float32"), capsys.readouterr().err.splitlines(), strict=True)] == [
         True,
         True,

@@ -118,6 +118,15 @@ def _upgraded(cls: Any, state: dict[str, Tensor], version: int, files: Files) ->
 
 def _check(wanted: Mapping[str, Tensor], state: dict[str, Tensor], files: Files) -> None:
     """Names, shapes and kinds of numbers; weights that are stored narrower are widened in ``state``."""
+    if found := misfits(state, wanted):
+        raise IncompatibleCheckpoint(f"{files.reference}: {found}", "its config and weights do not belong together")
+    for name, value in wanted.items():
+        if state[name].dtype != value.dtype:
+            state[name] = state[name].to(value.dtype)
+
+
+def misfits(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """The first kind of difference between two sets of tensors, such as ``tensors missing: a.weight, b.weight and 3 more``; or empty."""
     found = {
         "missing": [name for name in wanted if name not in state],
         "extra": sorted(name for name in state if name not in wanted),
@@ -128,12 +137,8 @@ def _check(wanted: Mapping[str, Tensor], state: dict[str, Tensor], files: Files)
         if names:
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             shown = ", ".join(name[:60] for name in names[:_SHOWN])
-            raise IncompatibleCheckpoint(
-                f"{files.reference}: tensors {what}: {shown}{more}", "its config and weights do not belong together"
-            )
-    for name, value in wanted.items():
-        if state[name].dtype != value.dtype:
-            state[name] = state[name].to(value.dtype)
+            return f"tensors {what}: {shown}{more}"
+    return ""
 
 
 def _alike(a: Tensor, b: Tensor) -> bool:

@@ -9,6 +9,7 @@ never acted upon: what a checkpoint is made of is in its config.json.
 
 import math
 import re
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,7 @@ __all__ = [
     "DRAFT_LIMIT",
     "LIBRARY",
     "LICENSE",
+    "LOCAL",
     "MAX_CARD_BYTES",
     "MAX_FRONT_MATTER_BYTES",
     "PIPELINE",
@@ -46,6 +48,8 @@ __all__ = [
 ]
 
 LIBRARY, PIPELINE = "zoo-core", "unconditional-image-generation"
+LOCAL = "local:"
+"""How the reference of a folder begins."""
 CLASSIFICATION = "image-classification"
 """The Hub's tag of a model that judges images and draws none; its card says how to ask it."""
 DRAFT_LICENSE = "unknown"
@@ -222,7 +226,8 @@ class Words:
         datasets: names for the front matter, such as ``mnist``; where there are none, the one of the recipe, unless that is a folder.
         data: the data set in words, such as "AFHQ cat, 4,656 images".
         paper: such as ``arXiv:2006.11239``.
-        pipeline: the Hub's tag of what it does; empty for what is no image, :data:`CLASSIFICATION` for what draws nothing.
+        pipeline: the Hub's tag of its task: :data:`PIPELINE`, :data:`CLASSIFICATION` for a model that draws nothing, empty for samples that
+            are no images. None chooses the first or the last by the shape of the data in training.json.
         limits: what it cannot do.
     """
 
@@ -232,7 +237,7 @@ class Words:
     datasets: tuple[str, ...] = ()
     data: str = ""
     paper: str = ""
-    pipeline: str = PIPELINE
+    pipeline: str | None = None
     limits: tuple[str, ...] = ()
 
 
@@ -242,6 +247,7 @@ def render(
     training: Mapping[str, Any],
     words: Words,
     *,
+    reference: str = "",
     plugin: str = "",
     metrics: Mapping[str, Any] | None = None,
     pictures: Collection[str] = (),
@@ -255,6 +261,7 @@ def render(
             ``curve``, and ``sheet``, where the columns of its samples.png are classes; what is missing is left out. Every number on the
             card comes from here and from ``metrics``.
         words: the rest.
+        reference: the name that it is loaded by, such as ``local:runs/cat``; that of the checkpoint when empty.
         plugin: the distribution that has its family.
         metrics: its metrics.json, see :mod:`zoo_core.numbers`.
         pictures: the names of the pictures in its folder; those of its numbers are shown.
@@ -262,24 +269,22 @@ def render(
     Raises:
         ConfigError: metrics.json is wrong.
     """
-    family = family_name(config)
+    family, pipeline = family_name(config), _pipeline(training) if words.pipeline is None else words.pipeline
     front: dict[str, Any] = {"license": words.license, "library_name": LIBRARY}
-    front |= {"pipeline_tag": words.pipeline} if words.pipeline else {}
+    front |= {"pipeline_tag": pipeline} if pipeline else {}
     datasets = list(words.datasets) or _made_set(training)
     front |= {"datasets": datasets} if datasets else {}
     front["tags"] = [LIBRARY, family]
     front |= {"zoo": {"family": family, "plugin": plugin}} if plugin else {}
     front |= (
-        {"model-index": model_index(name, metrics, words.pipeline, config.get("sampler"), config.get("scheduler"))}
-        if metrics is not None
-        else {}
+        {"model-index": model_index(name, metrics, pipeline, config.get("sampler"), config.get("scheduler"))} if metrics is not None else {}
     )
-    draws = words.pipeline != CLASSIFICATION
-    drawn = _grid(training.get("sheet")) if words.pipeline else "![samples](samples.png)"
+    draws = pipeline != CLASSIFICATION
+    drawn = _grid(training.get("sheet")) if pipeline else "![samples](samples.png)"
     body = [
         f"# {name}\n\n{words.summary}",
         drawn if draws else "",
-        use_section(name, config, plugin, words.pipeline),
+        use_section(reference or name, config, plugin, pipeline),
         numbers_section(name, metrics, pictures),
         _training(training),
         _data(training, words.data),
@@ -295,7 +300,14 @@ def _made_set(training: Mapping[str, Any]) -> list[str]:
     recipe = training.get("recipe")
     data = recipe.get("data") if isinstance(recipe, Mapping) else None
     name = data.get("name") if isinstance(data, Mapping) and "path" not in data else None
-    return [name] if isinstance(name, str) and _DATASET.fullmatch(name) else []
+    bare = name.rpartition(":")[2] if isinstance(name, str) else ""
+    return [bare] if _DATASET.fullmatch(bare) else []
+
+
+def _pipeline(training: Mapping[str, Any]) -> str:
+    """The tag of a model that draws samples such as it was trained on: images, unless their shape is known to be another."""
+    shape = training.get("data", {}).get("shape")
+    return "" if shape is not None and not (len(shape) == 3 and shape[0] in (1, 3)) else PIPELINE
 
 
 def _grid(sheet: Mapping[str, Any] | None) -> str:
@@ -313,10 +325,13 @@ DRAFT_LIMIT = "This card is a draft: say what it is, where its data comes from a
 """What a draft says among its limits."""
 
 
-def draft(name: str, config: Mapping[str, Any], training: Mapping[str, Any], pipeline: str = PIPELINE) -> str:
-    """The text of a card for a run that nobody has described yet: valid, with the licence and the data to be filled in."""
+def draft(name: str, config: Mapping[str, Any], training: Mapping[str, Any], pipeline: str | None = None, *, reference: str = "") -> str:
+    """The text of a card for a run that nobody has described yet: valid, with the licence and the data to be filled in.
+
+    The arguments are those of :func:`render` and :class:`Words`.
+    """
     words = Words(summary=f"A {family_name(config)} model.", license=DRAFT_LICENSE, pipeline=pipeline, limits=(DRAFT_LIMIT,))
-    return str(render(name, config, training, words))
+    return str(render(name, config, training, words, reference=reference))
 
 
 def family_name(config: Mapping[str, Any]) -> str:
@@ -325,20 +340,21 @@ def family_name(config: Mapping[str, Any]) -> str:
 
 
 def use_section(name: str, config: Mapping[str, Any], plugin: str, pipeline: str = PIPELINE) -> str:
-    """How to get and to use the checkpoint that is loaded by ``name``."""
+    """How to get and to use the checkpoint that is loaded by ``name``; nothing has to be pulled where that is ``local:PATH``."""
+    pull = "" if name.startswith(LOCAL) else f"zoo pull {name}\n"
     if pipeline == CLASSIFICATION:
-        return _use_of_a_judge(name, plugin)
+        return _use_of_a_judge(name, plugin, pull)
     walk = " on ".join(describe(config[key]) for key in ("sampler", "scheduler") if config.get(key))
     own = f"\nUnless told otherwise it is sampled by {code(walk)}.\n" if walk else ""
     needs = f"\n{needs_line(plugin)}\n" if plugin else ""
     last = _classes(config) - 1
-    command = f"\nzoo sample {name} -n 16 --seed 0 --labels {last} --out class.png" if last >= 0 else ""
+    shell = shlex.quote(name)
+    command = f"\nzoo sample {shell} -n 16 --seed 0 --labels {last} --out class.png" if last >= 0 else ""
     call = f"\nof_class = model.sample(16, seed=0, labels={last})  # one class, or one for each: 0 ... {last}" if last >= 0 else ""
     return f"""## Use
 {needs}
 ```sh
-zoo pull {name}
-zoo sample {name} -n 16 --seed 0 --out samples.png{command}
+{pull}zoo sample {shell} -n 16 --seed 0 --out samples.png{command}
 ```
 
 ```python
@@ -357,14 +373,11 @@ def _classes(config: Mapping[str, Any]) -> int:
     return count if type(count) is int else 0
 
 
-def _use_of_a_judge(name: str, plugin: str) -> str:
+def _use_of_a_judge(name: str, plugin: str, pull: str) -> str:
     needs = f"\n{needs_line(plugin)}\n" if plugin else ""
+    command = f"\n```sh\n{pull}```\n" if pull else ""
     return f"""## Use
-{needs}
-```sh
-zoo pull {name}
-```
-
+{needs}{command}
 ```python
 import zoo_core
 
@@ -398,7 +411,7 @@ def _training(training: Mapping[str, Any]) -> str:
     )
     versions = ", ".join(f"{name} {version}" for name, version in training.get("versions", {}).items())
     lines = [f"{told}." if told else "", _curve(training.get("curve", {})), f"Versions: {versions}." if versions else ""]
-    lines.append(f"Commit: `{training['commit']}`." if training.get("commit") else "")
+    lines.append(f"{LIBRARY} commit: `{training['commit']}`." if training.get("commit") else "")
     command = f"```sh\n{training['command']}\n```" if training.get("command") else ""
     table = "\n".join(["| part | value |", "|---|---|", *_table(training.get("recipe", {}))])
     told = " ".join(filter(None, lines))

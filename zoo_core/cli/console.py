@@ -69,8 +69,8 @@ def shown(text: object, limit: int) -> str:
 
 
 def error_line(what: str, hint: str = "", prefix: str = _ERROR) -> str:
-    """The one line of at most 300 characters in which every failure is told: ``zoo: error: what -- what to do next``."""
-    hint = shown(hint, 140)
+    """The one line of at most 300 characters that reports a failure: ``zoo: error: what -- what to do next``."""
+    hint = shown(hint, max(140, MAX_LINE - len(prefix) - 4 - len(line_of(what))))
     tail = f" -- {hint}" if hint else ""
     return prefix + shown(what, MAX_LINE - len(prefix) - len(tail)) + tail
 

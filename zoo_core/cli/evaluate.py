@@ -8,7 +8,7 @@ import click
 
 from zoo_core.cli.console import echo_json, inert, say
 from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, data_option, scheduler_option
-from zoo_core.cli.progress import Images
+from zoo_core.cli.progress import Progress
 from zoo_core.cli.tables import number, table
 from zoo_core.config import apply_overrides
 from zoo_core.errors import UsageError
@@ -63,12 +63,13 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
     data = data_option(reference, given["data"], given["data_root"], given["options"])
     schedule = scheduler_option(given["scheduler"], given["options"])
     of_metrics, options = _of_metrics([text for text in given["options"] if not text.startswith(("data.", OF_SCHEDULER))])
-    from zoo_core.evaluation.evaluate import evaluate as measure
-    from zoo_core.training.processes import Processes
-
     records: list[dict[str, Any]] = []
     try:
-        with Images() as progress:
+        with Progress("evaluate") as progress:
+            progress.status("loading PyTorch, the model and the data")
+            from zoo_core.evaluation.evaluate import evaluate as measure
+            from zoo_core.training.processes import Processes
+
             measure(
                 reference,
                 names,
@@ -83,7 +84,8 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
                 device=given["device"],
                 floors=given["floors"],
                 out=out,
-                on_batch=progress,
+                on_batch=progress.add,
+                on_stage=lambda name, total: progress.stage(f"evaluate: {name}", total),
                 on_record=records.append,
             )
         Processes.leave()

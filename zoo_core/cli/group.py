@@ -15,7 +15,7 @@ from zoo_core import __version__
 from zoo_core.blame import culprit
 from zoo_core.cli.console import MAX_LINE, error_line, inert, redact, say, shown
 from zoo_core.cli.hints import COMMANDS, option_hint
-from zoo_core.errors import PluginLoadError, ResourceError, UsageError, ZooError
+from zoo_core.errors import Interrupted, PluginLoadError, ResourceError, UsageError, ZooError
 from zoo_core.files import next_step
 from zoo_core.isolation import stray_threads
 from zoo_core.registry import registry, resolve
@@ -133,6 +133,8 @@ def _outcome(error: BaseException) -> tuple[int, str]:
     match error:
         case click.exceptions.Exit():
             return error.exit_code, ""
+        case Interrupted():  # somebody wanted it: no error
+            return error.exit_code, error_line(error.what, error.hint, "zoo: ")
         case ZooError():
             return error.exit_code, error_line(error.what, error.hint)
         case click.NoSuchOption() if hint := option_hint(error):
@@ -143,9 +145,9 @@ def _outcome(error: BaseException) -> tuple[int, str]:
         case click.ClickException():
             return UsageError.exit_code, error_line(error.format_message())
         case KeyboardInterrupt() | click.Abort() | EOFError():
-            return 130, error_line("interrupted")
+            return 130, error_line("interrupted", prefix="zoo: ")
         case _Terminated():
-            return 143, error_line("terminated")
+            return 143, error_line("terminated", prefix="zoo: ")
         case BrokenPipeError():
             return 141, ""
         case OSError():

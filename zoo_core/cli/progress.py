@@ -1,37 +1,151 @@
-"""A bar of images, for what draws many."""
+"""Progress on stderr, in one style for all commands: a line with a bar on a terminal, a plain line every half minute in a pipe."""
 
+import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Any, Self
 
 import click
 
-from zoo_core.cli.console import say
+from zoo_core.cli.console import say, terminal_width
 
-__all__ = ["Images"]
+__all__ = ["EVERY", "Progress", "duration", "loading", "rate"]
+
+EVERY = 30.0
+"""Seconds between two lines in a pipe."""
+_CLEAR = "\r\x1b[K"
+_REDRAW = 0.1
+_BAR = 6  # columns that a bar has at least
 
 
-class Images:
-    """A context and a function of a number of images: a bar on a terminal; in a pipe, a line every half minute."""
+class Progress:
+    """A context that shows how much of something is done, how long the rest takes, and facts about it.
 
-    def __enter__(self) -> "Images":
-        from tqdm import tqdm
+    On a terminal ``train  18%|##      | 70/400 steps  loss 0.521  0:21 left``, redrawn in place, with as many facts as its width has room
+    for; in a pipe ``train: 70/400 steps  loss 0.521  0:21 left``, without control characters. A terminal that has gone away is no error.
 
-        self.bar = tqdm(unit="img", disable=None, leave=False)
-        self.count, self.shown, self.terminal = 0, time.monotonic(), sys.stderr.isatty()
+    Args:
+        name: of the work, such as ``train``.
+        total: how much there is to do; None where that is not known.
+        unit: of what is counted.
+    """
+
+    def __init__(self, name: str, total: int | None = None, unit: str = "samples") -> None:
+        self.unit, self.terminal = unit, sys.stderr.isatty()
+        self.first = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher started, one speaks
+        self._bar: Any = None
+        self._status = False
+        self._begin(name, total)
+
+    def _begin(self, name: str, total: int | None) -> None:
+        self.name, self.total, self.done = name, total, 0
+        self._started = self._shown = time.monotonic()
+
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.bar.close()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with suppress(OSError):
+            self._clear()
+            if self._bar is not None:
+                self._bar.close()
+                self._bar = None
 
-    def __call__(self, n: int) -> None:
-        self.bar.update(n)
-        self.count += n
-        if not self.terminal and time.monotonic() - self.shown > 30:
-            self.shown = time.monotonic()
-            say(f"{self.count:,} images so far, real ones included")
+    def status(self, text: str) -> None:
+        """Shows what goes on before the first number, on a terminal: ``train: loading PyTorch ...``."""
+        if self.terminal and self.first:
+            with suppress(OSError):
+                self._clear()
+                sys.stderr.write(f"{self.name}: {text} ...")
+                sys.stderr.flush()
+                self._status = True
+
+    def stage(self, name: str, total: int) -> None:
+        """Begins to count anew, for another part of the work."""
+        self.__exit__(None, None, None)
+        self._begin(name, total)
+
+    def add(self, n: int) -> None:
+        """Counts ``n`` more, and tells speed and time left."""
+        self.done += n
+        speed = self.done / max(time.monotonic() - self._started, 1e-9)
+        facts = [f"{duration((self.total - self.done) / speed)} left"] if self.total and speed else []
+        self.show(self.done, [*facts, f"{rate(speed)} {self.unit}/s"])
+
+    def show(self, done: int, facts: list[str], *, now: bool = False) -> None:
+        """Shows ``done`` of the total, and the facts behind it, the most important one first; ``now`` prints it in a pipe in any case."""
+        self.done = done
+        with suppress(OSError):
+            least = EVERY if not self.terminal else 0.0 if self._bar is None else _REDRAW
+            if not self.first or (time.monotonic() - self._shown < least and not now):
+                return
+            self._shown = time.monotonic()
+            if self.terminal:
+                self._draw(facts)
+            else:
+                say(f"{self.name}: {self._count()}  {'  '.join(facts)}")
+
+    def _count(self) -> str:
+        return f"{self.done:,}/{self.total:,} {self.unit}" if self.total else f"{self.done:,} {self.unit}"
+
+    def _draw(self, facts: list[str]) -> None:
+        from tqdm import tqdm
+
+        self._clear()
+        text, room = self._count(), terminal_width() - 1 - len(f"{self.name} 100%|{' ' * _BAR}| ")
+        for fact in facts:  # whole ones, as far as there is room
+            if len(text) + 2 + len(fact) > room:
+                break
+            text += f"  {fact}"
+        if self._bar is None:
+            counted = "{percentage:3.0f}%|{bar}| " if self.total else ""
+            layout = f"{self.name.replace('{', '').replace('}', '')} {counted}{{desc}}"
+            self._bar = tqdm(desc=text, total=self.total, initial=self.done, bar_format=layout, ncols=terminal_width() - 1, leave=False)
+            return
+        self._bar.n, self._bar.ncols = self.done, terminal_width() - 1
+        self._bar.set_description_str(text)
+
+    def _clear(self) -> None:
+        if self._status:
+            sys.stderr.write(_CLEAR)
+            sys.stderr.flush()
+            self._status = False
+
+    def say(self, text: str) -> None:
+        """Prints a message to stderr, above the bar."""
+        self._above(text, say)
 
     def write(self, text: str) -> None:
-        """Prints a line, and puts the bar below it."""
-        self.bar.clear()
-        click.echo(text)
-        self.bar.refresh()
+        """Prints a line of results to stdout, above the bar."""
+        self._above(text, click.echo)
+
+    def _above(self, text: str, write: Callable[[str], None]) -> None:
+        self._clear()
+        if self._bar is not None:
+            self._bar.clear()
+        write(text)
+        if self._bar is not None:
+            self._bar.refresh()
+
+
+@contextmanager
+def loading(name: str) -> Iterator[None]:
+    """While inside, a terminal shows that the model is being loaded: to import PyTorch takes seconds."""
+    with Progress(name) as progress:
+        progress.status("loading PyTorch and the model")
+        yield
+
+
+def rate(speed: float) -> str:
+    """Such as ``1,234`` or ``0.52``."""
+    return f"{speed:,.0f}" if speed >= 100 else f"{speed:.2g}"
+
+
+def duration(seconds: float) -> str:
+    """Such as ``0:21`` or ``1:05:00``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

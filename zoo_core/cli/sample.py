@@ -16,6 +16,7 @@ from zoo_core.arguments import class_of
 from zoo_core.catalogue import CheckpointConfig, as_sampler, class_names, default_sampler, family_of, read_config
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, refuse_name, scheduler_option, writable
+from zoo_core.cli.progress import Progress, loading
 from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import UsageError
 from zoo_core.figures.titles import title_line, walk_text
@@ -107,10 +108,11 @@ def sample(
     schedule = scheduler_option(scheduler, options)
     classes = _classes(labels, class_names(files)) if labels is not None else None
     path = _checked(out or Path(f"{files.name}.png"))
-    from zoo_core.assembly import assemble
-    from zoo_core.images import is_image
+    with loading("sample"):
+        from zoo_core.assembly import assemble
+        from zoo_core.images import is_image
 
-    model = assemble(files, config, device=choose_device(device), dtype=dtype)
+        model = assemble(files, config, device=choose_device(device), dtype=dtype)
     schedule = schedule or model.scheduler_of(chosen)
     if classes is None and getattr(model.model, "needs_labels", False):
         classes = list(range(cast(Labelled, model.model).num_classes))
@@ -197,16 +199,14 @@ def choose_device(device: str) -> str:
 
 @contextmanager
 def progress(batches: int, sampler: Sampler, model: "Pretrained", scheduler: Scheduler | None) -> Iterator[OnStep]:
-    """An ``on_step`` that moves a progress bar on stderr; silent where stderr is no terminal."""
-    from tqdm import tqdm
-
+    """An ``on_step`` that counts the sampler's steps on stderr."""
     steps = len(sampler.noise_levels(model.model, scheduler)) - 1 if sampler.requires in model.capabilities else 0
-    with tqdm(total=batches * max(steps, 1), desc="sampling", unit="step", disable=None, leave=False) as bar:
+    with Progress("sample", batches * max(steps, 1), "steps") as bar:
 
         def on_step(step: int, sigma: float, x: "Tensor", x0: "Tensor") -> None:
             # A walk tells of its start and of every step's result; a single pass of its result alone.
             if step or steps < 1:
-                bar.update()
+                bar.add(1)
 
         yield on_step
 

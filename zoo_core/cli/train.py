@@ -5,7 +5,6 @@ import os
 import shlex
 import signal
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,9 +18,10 @@ from zoo_core.blame import HINT
 from zoo_core.catalogue import read_config
 from zoo_core.cli.console import human_size, inert, say
 from zoo_core.cli.options import REFERENCE, data_name
+from zoo_core.cli.progress import Progress, duration, rate
 from zoo_core.config import apply_overrides, dump_json, encode, load_json
 from zoo_core.datasets import UnsetVariable
-from zoo_core.errors import ConfigError, PluginError, UnknownNameError, UsageError
+from zoo_core.errors import ConfigError, Interrupted, PluginError, UnknownNameError, UsageError
 from zoo_core.hub import fetch
 from zoo_core.precision import DTYPES, PRECISION_HINT, auto_precision, resolved, warn_if_emulated
 from zoo_core.recipes import Recipe
@@ -108,27 +108,34 @@ def train(
         _tell_cost(recipe)
         _tell_data(recipe)
         return
-    from zoo_core.training.fit import fit
-    from zoo_core.training.processes import Processes
-    from zoo_core.training.watch import Watching
-
-    names = tuple(name.strip() for name in metrics.split(",") if name.strip())
-    watching = Watching(every=eval_every, metrics=names, n=eval_n, features=features) if eval_every else None
     out = out or Path("runs") / f"{_bare(family)}-{_bare(Path(recipe_name).stem)}"
-    command = f"zoo {shlex.join(sys.argv[1:])}"
-    with _Progress(names if watching else ()) as progress, warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: _say_once(f"zoo: warning: {message}")
+    names = tuple(name.strip() for name in metrics.split(",") if name.strip()) if eval_every else ()
+    watched = {"every": eval_every, "metrics": names, "n": eval_n, "features": features} if eval_every else None
+    try:
+        _fit(recipe, out, watched, resume=resume, fork=fork, device=device, tracker=tracker)
+    except KeyboardInterrupt:
+        raise _stopped(out) from None
+
+
+def _fit(recipe: Recipe, out: Path, watched: dict[str, Any] | None, **options: Any) -> None:
+    """Trains, with progress on stderr from the first moment on: the imports alone take seconds."""
+    _say_once(inert(f"training {encode(recipe.model)['name']} in {out}"))
+    with Progress("train", recipe.fit.steps, "steps") as progress, warnings.catch_warnings():
+        progress.status("loading PyTorch, the model and the data")
+        from zoo_core.training.fit import fit
+        from zoo_core.training.processes import Processes
+        from zoo_core.training.watch import Watching
+
+        warnings.showwarning = lambda message, *_: _say_once(f"zoo: warning: {message}", progress.say)
         folder = fit(
             recipe,
             out,
-            resume=resume,
-            fork=fork,
-            device=device,
-            tracker=tracker,
-            watching=watching,
-            command=command,
-            on_report=progress,
+            watching=Watching(**watched) if watched else None,
+            command=f"zoo {shlex.join(sys.argv[1:])}",
+            on_report=_Reports(progress, watched["metrics"] if watched else ()),
+            on_message=lambda text: _say_once(text, progress.say),
             stopping=_signals,
+            **options,
         )
     verb = "sample" if recipe.sampler else "show"
     Processes.leave()
@@ -282,6 +289,8 @@ def _signals() -> Iterator[Callable[[], int]]:
         if seen and signum == signal.SIGINT:
             raise KeyboardInterrupt
         seen.append(signum)
+        if sys.stderr.isatty():
+            _say_once("")  # so that the message is below the bar and the terminal's own ^C
         _say_once("zoo: saving a checkpoint before stopping")
 
     before = {signum: signal.signal(signum, remember) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
@@ -292,54 +301,42 @@ def _signals() -> Iterator[Callable[[], int]]:
             signal.signal(signum, handler)
 
 
-def _say_once(text: str) -> None:
+def _say_once(text: str, write: Callable[[str], None] = say) -> None:
     """A message, from the first of the processes that a launcher started; a terminal that is gone is not worth the run."""
     if os.environ.get("RANK", "0") == "0":
         with suppress(OSError):
-            say(text)
+            write(text)
 
 
-class _Progress:
-    """A bar on a terminal; in a pipe, a line every half minute."""
+class _Reports:
+    """Shows the reports of a run; a metric that is watched stays until it is measured again."""
 
-    def __init__(self, watched: Sequence[str] = ()) -> None:
-        self.names, self.watched = watched, dict[str, float]()
-        self.terminal = sys.stderr.isatty()
-        self.shown = time.monotonic()
-        self.bar: Any = None
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self.bar is not None:
-            with suppress(OSError):
-                self.bar.close()
+    def __init__(self, progress: Progress, watched: Sequence[str] = ()) -> None:
+        self.progress, self.names, self.watched = progress, watched, dict[str, float]()
 
     def __call__(self, report: "Report") -> None:
-        with suppress(OSError):  # the terminal may be gone
-            self._show(report)
-
-    def _show(self, report: "Report") -> None:
         self.watched |= {name: report.logs[name] for name in self.names if name in report.logs}
-        shown = {name.removeprefix("loss."): value for name, value in report.logs.items() if name.startswith("loss.")}
-        losses = "  ".join(f"{name} {value:.4g}" for name, value in {**shown, **self.watched}.items())
+        losses = {name.removeprefix("loss."): value for name, value in report.logs.items() if name.startswith("loss.")}
+        named = [f"loss {value:.4g}" if len(losses) == 1 else f"loss of {name} {value:.4g}" for name, value in losses.items()]
+        named += [f"{name} {value:.4g}" for name, value in self.watched.items()]
+        whose = {"cpu": "process", "cuda": "GPU"}.get(report.device, report.device)
+        memory = f"{whose} memory {human_size(report.memory)}"
         precision = "float32" if report.precision == "no" else report.precision
-        speed, left, memory = f"{report.speed:,.0f} img/s in {precision}", _duration(report.seconds_left), human_size(report.memory)
-        if self.terminal:
-            from tqdm import tqdm
-
-            if self.bar is None:
-                layout = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}  {desc}"
-                self.bar = tqdm(total=report.steps, initial=report.step, bar_format=layout, dynamic_ncols=True)
-            self.bar.set_description_str(f"{losses}  {speed}  {left} left  {memory}", refresh=False)
-            self.bar.update(report.step - self.bar.n)
-        elif time.monotonic() - self.shown > 30 or report.step == report.steps:
-            self.shown = time.monotonic()
-            say(f"step {report.step}/{report.steps}  {losses}  {speed}  {left} left  {memory}")
+        speed, left = f"{rate(report.speed)} samples/s in {precision}", f"{duration(report.seconds_left)} left"
+        self.progress.total = report.steps
+        self.progress.show(report.step, [*named, left, speed, memory], now=report.step in (1, report.steps))
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def _newest_step(out: Path) -> int:
+    """The number of the newest checkpoint of a run, damaged or not; 0 for none."""
+    names = [path.name.removeprefix("step-") for path in (out / "steps").glob("step-*")]
+    return max((int(name) for name in names if name.isdecimal()), default=0)
+
+
+def _stopped(out: Path) -> Interrupted:
+    """The end of a run by Ctrl-C outside of its steps, or by a second one."""
+    if step := _newest_step(out):
+        return Interrupted(
+            f"stopped; the newest checkpoint in {out} is that of step {step:,}", "the same command goes on from there", signum=signal.SIGINT
+        )
+    return Interrupted("stopped before anything was saved", "the same command starts again", signum=signal.SIGINT)

@@ -138,13 +138,14 @@ def _redraw(references: tuple[str, ...], as_json: bool) -> None:
 
 
 def _remeasure(references: tuple[str, ...], as_json: bool, **where: Any) -> None:
-    from zoo_core.cli.progress import Images
+    from zoo_core.cli.progress import Progress
     from zoo_core.evaluation.rerun import rerun
 
     found = []
-    with Images() as progress:
+    with Progress("verify") as progress:
         for reference in references:
-            for again in rerun(reference, on_batch=progress, on_plan=lambda plan: say(inert(_planned(plan))), **where):
+            shown: dict[str, Any] = {"on_batch": progress.add, "on_stage": lambda name, n: progress.stage(f"verify: {name}", n)}
+            for again in rerun(reference, on_plan=lambda plan: progress.say(inert(_planned(plan))), **shown, **where):
                 found.append((reference, again))
                 if not as_json:
                     progress.write(inert(f"{again.state:8} {reference} {_described(again)}"))

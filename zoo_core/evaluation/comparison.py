@@ -7,7 +7,7 @@ from typing import Any
 
 from zoo_core.errors import CapabilityError, IntegrityError, ZooError
 from zoo_core.evaluation.distances import frechet
-from zoo_core.evaluation.gathering import Draw, Gathered, Gathering, OnBatch
+from zoo_core.evaluation.gathering import Draw, Gathered, Gathering, OnBatch, OnStage
 from zoo_core.evaluation.harms import halves, harms
 from zoo_core.evaluation.metrics import Metric
 from zoo_core.evaluation.real import Real
@@ -29,7 +29,8 @@ class Comparison:
         processes: that share the work.
         classes: of the model, whose samples are drawn of each in turn; 0 where it knows none.
         batch_size: samples at once; changes speed and memory.
-        on_batch: sees the number of samples after each batch of this process.
+        on_batch: sees the number of samples after each batch, of all processes together.
+        on_stage: sees the name and the number of samples before each pass.
 
     Raises:
         CapabilityError: a metric needs class probabilities, labels or images, and there are none; or the space has other classes.
@@ -45,6 +46,7 @@ class Comparison:
         classes: int = 0,
         batch_size: int = 64,
         on_batch: OnBatch = lambda n: None,
+        on_stage: OnStage = lambda name, total: None,
     ) -> None:
         for name, metric in metrics.items():
             if metric.classes and not judge.classes:
@@ -58,7 +60,9 @@ class Comparison:
                 raise CapabilityError(what, "choose --features that know the model's own classes")
         self.metrics, self.data, self.judge, self._classes = metrics, real, judge, classes
         keeps = any(metric.features for metric in metrics.values())
-        self._gathering = Gathering(judge=judge, processes=processes, keeps=keeps, batch_size=batch_size, on_batch=on_batch)
+        self._gathering = Gathering(
+            judge=judge, processes=processes, keeps=keeps, batch_size=batch_size, on_batch=on_batch, on_stage=on_stage
+        )
 
     @cached_property
     def real(self) -> Gathered:

@@ -15,7 +15,7 @@ from zoo_core.catalogue import as_sampler, as_scheduler, written_now
 from zoo_core.config import apply_overrides, decode, encode
 from zoo_core.errors import ConfigError, UsageError, ZooError
 from zoo_core.evaluation.comparison import Comparison
-from zoo_core.evaluation.gathering import OnBatch
+from zoo_core.evaluation.gathering import OnBatch, OnStage
 from zoo_core.evaluation.metrics import Answers, DataMetric, Metric
 from zoo_core.evaluation.real import Real
 from zoo_core.evaluation.records import check_kept, keep
@@ -103,13 +103,15 @@ class Evaluation:
         model: the checkpoint.
         processes: that share the work.
         batch_size: samples at once; changes speed and memory.
-        on_batch: sees the number of samples after each batch of this process.
+        on_batch: sees the number of samples after each batch, of all processes together.
+        on_stage: sees the name and the number of samples before each pass through real or drawn ones.
     """
 
     model: Pretrained
     processes: Processes
     batch_size: int = 64
     on_batch: OnBatch = lambda n: None
+    on_stage: OnStage = lambda name, total: None
 
     def of_samples(
         self,
@@ -126,7 +128,8 @@ class Evaluation:
         """Draws samples by each of the samplers, and compares them with ``real``; each one's records come when it is done."""
         judge = space(features or space_for(real.config, self.model.event.shape), self.processes.device)
         classes = cast(int, getattr(self.model.model, "num_classes", 0)) if "labels" in self.model.capabilities else 0
-        comparison = Comparison(metrics, real, judge, self.processes, classes=classes, batch_size=self.batch_size, on_batch=self.on_batch)
+        shown: dict[str, Any] = {"batch_size": self.batch_size, "on_batch": self.on_batch, "on_stage": self.on_stage}
+        comparison = Comparison(metrics, real, judge, self.processes, classes=classes, **shown)
         bounds = comparison.bounds if floors else {}
         space_facts = {"name": judge.name, "digest": judge.digest, "resize": judge.resize(self.model.event.shape)}
         for sampler in [self._sampler(choice) for choice in samplers]:
@@ -184,13 +187,14 @@ class Evaluation:
         """What the model says to each metric, asked batch by batch: what two of them need of it is computed once."""
         parts: list[dict[str, Answers]] = []
         size, data, turns = self.batch_size, real.data, self.processes.count
+        self.on_stage("real samples", len(places))
         for turn in range(0, len(places), size * turns):
             first = turn + size * self.processes.index
             index = places[first : first + size]
             x, labels = data.rows(index), None if data.labels is None else data.labels[index]
             mine = {name: metric(self.model, x, labels, first) for name, metric in metrics.items()} if len(index) else None
             parts += [part for part in self.processes.gather(mine) if part is not None]
-            self.on_batch(len(index))
+            self.on_batch(min(size * turns, len(places) - turn))
         return {name: _all([part[name] for part in parts]) for name in metrics}
 
     def _sampler(self, choice: Choice) -> Sampler:
@@ -281,6 +285,7 @@ def evaluate(
     floors: bool = False,
     out: Path | None = None,
     on_batch: OnBatch = lambda n: None,
+    on_stage: OnStage = lambda name, total: None,
     on_record: Callable[[Record], None] = lambda record: None,
 ) -> list[Record]:
     """Measures a checkpoint, and returns a record for each number.
@@ -305,7 +310,8 @@ def evaluate(
         device: such as ``cuda``; the first accelerator, or the CPU, when None.
         floors: also compare one half of the real samples with the other, as it is and harmed.
         out: a metrics.json to put the records into; see :func:`zoo_core.evaluation.records.keep`.
-        on_batch: sees the number of samples after each batch of this process.
+        on_batch: sees the number of samples after each batch, of all processes together.
+        on_stage: sees the name and the number of samples before each pass through real or drawn ones.
         on_record: sees each record as soon as it is there: of what is broken off, the others are not lost.
 
     Raises:
@@ -331,7 +337,7 @@ def evaluate(
     if out is not None:
         processes.on_main(lambda: check_kept(out))
     model = load(reference, device=processes.device)
-    evaluation = Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch)
+    evaluation = Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch, on_stage=on_stage)
     for name, each in of_data.items():
         each.check(model, name)
     real = Real(data, model.event.shape) if data else _trained_on(model)

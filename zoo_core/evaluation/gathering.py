@@ -14,12 +14,14 @@ from zoo_core.images import is_image
 from zoo_core.training.data import Data
 from zoo_core.training.processes import Processes
 
-__all__ = ["PARTS", "Change", "Draw", "Gathered", "Gathering", "OnBatch"]
+__all__ = ["PARTS", "Change", "Draw", "Gathered", "Gathering", "OnBatch", "OnStage"]
 
 PARTS, MOST_DIMENSIONS = 20, 512  # of a jackknife: beyond, each part costs a minute
 
 OnBatch = Callable[[int], None]
-"""``on_batch(n)``: called after every n samples of this process."""
+"""``on_batch(n)``: called after every n samples, of all processes together."""
+OnStage = Callable[[str, int], None]
+"""``on_stage(name, total)``: called before the samples of a pass, with their number."""
 
 Draw = Callable[[int, int, Tensor | None], Tensor]
 """``draw(first, n, labels)``: samples number first ... first + n - 1, (n, *shape), of classes ``labels`` (n,) where there are any."""
@@ -138,7 +140,8 @@ class Gathering:
         processes: that share the work.
         keeps: whether features are kept.
         batch_size: samples at once; changes speed and memory.
-        on_batch: sees the number of samples after each batch of this process.
+        on_batch: sees the number of samples after each batch, of all processes together.
+        on_stage: sees the name and the number of samples before each pass.
     """
 
     judge: Space
@@ -146,6 +149,7 @@ class Gathering:
     keeps: bool = True
     batch_size: int = 64
     on_batch: OnBatch = lambda n: None
+    on_stage: OnStage = lambda name, total: None
 
     def real(self, data: Data, index: Tensor | None = None, change: Change | None = None) -> Gathered:
         """Of real samples: all, or those at ``index``; ``change`` spoils them first."""
@@ -159,7 +163,7 @@ class Gathering:
             return _Batch(torch.arange(first, last), *self.judge(x), labels, _pixels(x))
 
         into = Gathered(self._dim(data.rows(places[:1])), self.judge.classes, self.keeps)
-        return self._through(into, len(places), compute)
+        return self._through("real samples", into, len(places), compute)
 
     def drawn(self, draw: Draw, n: int, shape: tuple[int, ...], classes: int = 0) -> Gathered:
         """Of samples 0 ... n - 1 of this ``shape``; where there are ``classes``, they take turns."""
@@ -174,14 +178,16 @@ class Gathering:
 
         dim = self._dim(torch.zeros(1, *shape))
         parts = PARTS if dim <= MOST_DIMENSIONS else 1
-        return self._through(Gathered(dim, self.judge.classes, self.keeps, parts=parts, stride=max(classes, 1)), n, compute)
+        into = Gathered(dim, self.judge.classes, self.keeps, parts=parts, stride=max(classes, 1))
+        return self._through("drawn samples", into, n, compute)
 
     def _dim(self, x: Tensor) -> int:
         return self.judge(x)[0].shape[1]
 
-    def _through(self, into: Gathered, count: int, compute: Callable[[int, int], _Batch]) -> Gathered:
+    def _through(self, name: str, into: Gathered, count: int, compute: Callable[[int, int], _Batch]) -> Gathered:
         """Adds the batches in their order."""
         size, processes = self.batch_size, self.processes
+        self.on_stage(name, count)
         for turn in range(0, count, size * processes.count):
             first = turn + size * processes.index
             mine = compute(first, min(first + size, count)) if first < count else None
@@ -192,7 +198,7 @@ class Gathering:
             into.seconds += seconds
             if len(batches[0].index) == min(size, count):
                 into.pace = min(into.pace, seconds / sum(len(batch.index) for batch in batches))
-            self.on_batch(0 if mine is None else len(mine.index))
+            self.on_batch(sum(len(batch.index) for batch in batches))
         return into
 
 

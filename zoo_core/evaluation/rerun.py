@@ -12,7 +12,7 @@ from zoo_core.config import decode, encode
 from zoo_core.errors import ConfigError, NotFoundError, UnknownNameError, UsageError, ZooError
 from zoo_core.evaluation.allowed import Allowed
 from zoo_core.evaluation.evaluate import Evaluation, evaluations, metric
-from zoo_core.evaluation.gathering import OnBatch
+from zoo_core.evaluation.gathering import OnBatch, OnStage
 from zoo_core.evaluation.metrics import DataMetric, Metric
 from zoo_core.evaluation.real import Real
 from zoo_core.evaluation.references import REFERENCE, read_references, reference_key
@@ -80,6 +80,7 @@ def rerun(
     device: str | None = None,
     batch_size: int = 64,
     on_batch: OnBatch = lambda n: None,
+    on_stage: OnStage = lambda name, total: None,
     on_plan: Callable[[Plan], None] = lambda plan: None,
 ) -> Iterator[Rerun]:
     """Measures the numbers of a checkpoint again. Nothing is fetched.
@@ -94,6 +95,7 @@ def rerun(
         device: such as ``cuda``; the first accelerator, or the CPU, when None.
         batch_size: samples at once; changes speed and memory.
         on_batch: sees the number of samples after each batch.
+        on_stage: sees the name and the number of samples before each pass.
         on_plan: sees what will be read and drawn, before it is.
 
     Raises:
@@ -106,7 +108,7 @@ def rerun(
     if METRICS not in model.files.names:
         raise NotFoundError(f"{reference} has no {METRICS}", "`zoo evaluate` measures it")
     allowed = Allowed(pinned=METRICS in (model.files.pins or {}), root=data_root, data=data)
-    again = _Again(Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch), allowed)
+    again = _Again(Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch, on_stage=on_stage), allowed)
     records = sorted(numbers(model.files.json(METRICS)), key=_samples)
     groups = [list(same) for _, same in groupby(records, key=_samples)]
     for same in groups:

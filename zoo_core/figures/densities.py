@@ -13,7 +13,7 @@ from zoo_core.figures.points import draw_points
 from zoo_core.interfaces import Denoiser
 from zoo_core.pretrained import Pretrained
 
-__all__ = ["Density", "check_density", "density", "draw_density", "levels_of", "plot_density"]
+__all__ = ["Density", "check_density", "density", "density_side", "draw_density", "levels_of", "plot_density"]
 
 _PLACES = 2048  # whose density is computed at once
 
@@ -42,6 +42,11 @@ def check_density(pretrained: Pretrained) -> None:
     pretrained.log_prob_method()
 
 
+def density_side(pretrained: Pretrained) -> int:
+    """The cells on a side of a grid for the density of a model: fewer where each takes seconds."""
+    return 120 if pretrained.log_prob_method() == "ode" else 240
+
+
 def density(
     pretrained: Pretrained, points: Tensor, *, side: int | None = None, on_batch: Callable[[int], None] = lambda n: None
 ) -> Density:
@@ -58,7 +63,7 @@ def density(
         UsageError: its samples are no points in the plane.
     """
     check_density(pretrained)
-    side = side or (120 if pretrained.log_prob_method() == "ode" else 240)
+    side = side or density_side(pretrained)
     low, high = points.amin(0).double(), points.amax(0).double()
     margin = 0.1 * (high - low).clamp(min=1e-6)
     low, cell = low - margin, (high - low + 2 * margin) / side

@@ -8,6 +8,7 @@ from zoo_core.cards import (
     DRAFT_LICENSE,
     DRAFT_LIMIT,
     LIBRARY,
+    LOCAL,
     PIPELINE,
     ModelCard,
     demand,
@@ -23,7 +24,10 @@ from zoo_core.numbers_table import numbers_section
 __all__ = ["complete"]
 
 _UNDESCRIBED = "Nobody has described it beyond what is written here, which `zoo` put together from the files of its training."
-_NAMED = re.compile(r"""(?P<use>\bzoo (?:pull|sample|show|evaluate|verify) |\bzoo_core\.load\(["'])(?P<name>[^\s"'`),;]+)""")
+_NAMED = re.compile(
+    r"""(?P<use>\bzoo (?:pull|sample|show|evaluate|verify) '?|\bzoo_core\.load\(["'])"""
+    r"""(?P<name>(?<=["'])local:[^"'`\n]+(?=["'])|[^\s"'`),;]+)"""
+)
 _USE = re.compile(r"^## Use\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 
 
@@ -90,7 +94,7 @@ def _with_numbers(body: str, section: str) -> str:
 
 def _completed_body(card: ModelCard, config: Mapping[str, Any], reference: str, names: Collection[str], plugin: str, license: str) -> str:
     def named(match: re.Match[str]) -> str:
-        ours = match["name"] in names or match["name"].startswith("local:")
+        ours = match["name"] in names or match["name"].startswith(LOCAL)
         return match["use"] + (reference if ours else match["name"])
 
     body = _with_use_of(reference, _NAMED.sub(named, card.body), config, plugin, card.metadata.get("pipeline_tag", ""))
@@ -104,13 +108,21 @@ def _completed_body(card: ModelCard, config: Mapping[str, Any], reference: str, 
 
 
 def _with_use_of(reference: str, body: str, config: Mapping[str, Any], plugin: str, pipeline: str) -> str:
-    """``body`` with the section on its use that it was rendered with under another name, as in a copy of a published checkpoint."""
+    """``body`` whose section on its use, if it was rendered under another name, as in a copy or a draft, is that of ``reference``."""
     section = _USE.search(body)
     if section is None:
         return body
-    fresh = _NAMED.sub(lambda match: match["use"] + reference, section[0])
-    rendered = {use_section(reference, config, needed, pipeline) for needed in (plugin, "")}
-    return body.replace(section[0], fresh, 1) if fresh.strip() in rendered else body
+    bare = _without_pull(_NAMED.sub(lambda match: match["use"] + reference, section[0]))
+    for needed in (plugin, ""):
+        rendered = use_section(reference, config, needed, pipeline)
+        if _without_pull(rendered) == bare:
+            return body.replace(section[0], f"{rendered}\n\n" if section[0] != section[0].rstrip() else rendered, 1)
+    return body
+
+
+def _without_pull(section: str) -> str:
+    """A section on use as that of a checkpoint in a folder is."""
+    return re.sub(r"^zoo pull \S+\n", "", section, flags=re.MULTILINE).replace("\n```sh\n```\n", "").strip()
 
 
 def _results(index: object) -> object:

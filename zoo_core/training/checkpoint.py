@@ -7,9 +7,10 @@ to ``step-N`` and only after that older ones are pruned.
 import hashlib
 import os
 import shutil
+import stat
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +22,14 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from zoo_core.config import dump_json, parse_json
-from zoo_core.errors import ConfigError, LockTimeout
+from zoo_core.errors import ConfigError, IntegrityError, LockTimeout
 from zoo_core.files import disk_error
 
 __all__ = ["Snapshot", "locked", "newest", "save_snapshot"]
 
-MANIFEST = "MANIFEST.json"
+MANIFEST, STATE = "MANIFEST.json", "state.json"
 # An unreadable disk is no damage: it may pass, and what was moved aside would be lost to the run.
-_DAMAGE = (ConfigError, FileNotFoundError, IsADirectoryError, NotADirectoryError, KeyError, TypeError, ValueError, SafetensorError)
+_DAMAGE = (ConfigError, FileNotFoundError, NotADirectoryError, KeyError, TypeError, ValueError, SafetensorError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,7 @@ def _files(snapshot: Snapshot) -> Iterator[tuple[str, bytes]]:
     # One after the other, so that no more than one part is held twice.
     for name, part in snapshot.parts.items():
         yield f"{name}.safetensors", save(_plain(part))
-    yield "state.json", dump_json({"step": snapshot.step, **snapshot.facts}).encode()
+    yield STATE, dump_json({"step": snapshot.step, **snapshot.facts}).encode()
 
 
 def _plain(part: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -116,40 +117,73 @@ def _steps(folder: Path) -> list[tuple[int, Path]]:
 
 
 def newest(folder: Path) -> Snapshot | None:
-    """The newest checkpoint whose manifest verifies, or None.
+    """The newest checkpoint whose manifest verifies; None where there has been none.
 
-    Bad ones are moved aside as ``.bad-*`` with a warning; what crashes left behind is swept.
+    Damaged ones that are newer are moved aside as ``.bad-*`` with a warning; leftovers of crashes are removed.
 
     Raises:
-        ResourceError: one cannot be read, which says nothing of what it holds.
+        IntegrityError: all of them are damaged; they stay where they are.
+        ResourceError: one cannot be read, which says nothing about its content.
     """
     if not folder.is_dir():
         return None
     for leftover in folder.glob(".tmp-*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    for _, path in reversed(_steps(folder)):
+    damaged: list[tuple[Path, Exception]] = []
+    for step, path in reversed(_steps(folder)):
         try:
-            return _read(path)
+            found = _read(path, step)
         except _DAMAGE as error:
-            aside = path.with_name(f".bad-{path.name}-{uuid.uuid4().hex[:8]}")
-            path.rename(aside)
-            what = f"checkpoint {path.name} is damaged ({error}) and was moved to {aside.name}; the one before it is taken"
-            warnings.warn(what, stacklevel=2)
+            damaged.append((path, error))
         except OSError as error:
             raise disk_error(f"cannot read {path}", error, "choose another folder") from error
+        else:
+            _set_aside(damaged)
+            return found
+    if damaged or any(folder.glob(".bad-*")):
+        why = f" ({damaged[0][0].name}: {damaged[0][1]})" if damaged else ""
+        hint = f"restore one from a copy; to start anew choose another --out, or remove {folder.parent}"
+        raise IntegrityError(f"all checkpoints in {folder} are damaged{why:.120}", hint)
     return None
 
 
-def _read(path: Path) -> Snapshot:
+def _set_aside(damaged: Sequence[tuple[Path, Exception]]) -> None:
+    for path, error in damaged:
+        aside = path.with_name(f".bad-{path.name}-{uuid.uuid4().hex[:8]}")
+        path.rename(aside)
+        what = f"checkpoint {path.name} is damaged ({error}) and was moved to {aside.name}; the one before it is taken"
+        warnings.warn(what, stacklevel=3)
+
+
+def _read(path: Path, step: int) -> Snapshot:
+    """The checkpoint in the folder ``path``; only regular files in it are read, and none that is larger than its manifest says."""
     files = {}
-    for name, pin in parse_json((path / MANIFEST).read_bytes(), MANIFEST).items():
-        data = (path / name).read_bytes()
-        if len(data) != pin["size"] or hashlib.sha256(data).hexdigest() != pin["sha256"]:
+    for name, pin in parse_json(_bytes(path, MANIFEST), MANIFEST).items():
+        data = _bytes(path, name, pin["size"])
+        if hashlib.sha256(data).hexdigest() != pin["sha256"]:
             raise ValueError(f"{name} differs from its manifest")
         files[name] = data
-    facts = parse_json(files.pop("state.json"), "state.json")
+    if STATE not in files:
+        raise ValueError(f"its manifest names no {STATE}")
+    facts = parse_json(files.pop(STATE), STATE)
+    if facts.pop("step") != step:
+        raise ValueError(f"{STATE} is of another step")
     parts = {name.removesuffix(".safetensors"): load(data) for name, data in files.items()}
-    return Snapshot(step=facts.pop("step"), parts=parts, facts=facts)
+    return Snapshot(step=step, parts=parts, facts=facts)
+
+
+def _bytes(folder: Path, name: str, size: int | None = None) -> bytes:
+    """The content of the file ``name``, which has ``size`` bytes where that is given.
+
+    Raises:
+        ValueError: the name leads out of the folder, or it is a link or no regular file, or its size differs.
+    """
+    path = folder / name
+    if Path(name).name != name or folder.is_symlink() or not stat.S_ISREG(path.lstat().st_mode):
+        raise ValueError(f"{name[:60]!r} is not a regular file in it")
+    if size is not None and path.stat().st_size != size:
+        raise ValueError(f"{name} differs from its manifest")
+    return path.read_bytes()
 
 
 @contextmanager

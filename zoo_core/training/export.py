@@ -1,6 +1,8 @@
 """From a finished run to a checkpoint folder: weights, config, the record of the training, a sheet of samples and a draft card."""
 
 import hashlib
+import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -24,9 +26,11 @@ from zoo_core.recipes import Recipe
 from zoo_core.training.data import Data
 from zoo_core.training.sheet import layout, save_sheet
 
-__all__ = ["export", "source_commit"]
+__all__ = ["export", "portable", "source_commit"]
 
+CARD = "README.md"
 CURVE_POINTS = 200
+_REFERENCE = re.compile(r"(?<=zoo_core\.load\(\")local:[^\"\n]+")
 PACKAGES = ("zoo-core", "torch", "timm", "numpy", "safetensors")
 
 
@@ -47,13 +51,13 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
         **({"sheet": {"images": count, "columns": columns}} if columns else {}),
         "versions": {**versions(PACKAGES), **plugin_versions(_parts(recipe))},
         "processor": processor(device),
-        "data": {"count": len(data), "digest": data.digest, "classes": list(data.classes)},
+        "data": {"count": len(data), "shape": list(data.event.shape), "digest": data.digest, "classes": list(data.classes)},
         "curve": curve(read_metrics(out / "metrics.jsonl"), CURVE_POINTS),
     }
     judges = isinstance(model, Classify) and not isinstance(model, Denoiser | Decoder)
-    pipeline = cards.CLASSIFICATION if judges else cards.PIPELINE
-    card, draft = folder / "README.md", cards.draft(out.name, config, training, pipeline)
-    if not card.exists() or card.read_text() == _draft_in(folder, out.name, pipeline):
+    pipeline = cards.CLASSIFICATION if judges else None
+    card, draft = folder / CARD, cards.draft(out.name, config, training, pipeline, reference=f"{cards.LOCAL}{_place(out)}")
+    if not card.exists() or card.read_text(errors="replace") == _draft_in(folder, out.name, pipeline):
         write_file(card, draft.encode())
     weights = save(state, metadata={"format": "pt"})
     write_file(folder / "model.safetensors", weights)
@@ -71,12 +75,35 @@ def _parts(recipe: Recipe) -> dict[str, object]:
     return {kind: part for kind, part in parts.items() if part is not None}
 
 
-def _draft_in(folder: Path, name: str, pipeline: str) -> str:
+def _place(out: Path) -> Path:
+    """The run folder as its card shows it: relative to the working directory, or its name alone where it lies elsewhere."""
+    here = Path.cwd()
+    return out.absolute().relative_to(here) if out.absolute().is_relative_to(here) else Path(out.name)
+
+
+def _draft_in(folder: Path, name: str, pipeline: str | None) -> str:
     """The draft that an earlier export wrote: a card that differs from it is somebody's work."""
     try:
-        return cards.draft(name, load_json(folder / "config.json"), load_json(folder / "training.json"), pipeline)
+        place = _REFERENCE.search((folder / CARD).read_text(errors="replace"))
+        config, training = load_json(folder / "config.json"), load_json(folder / "training.json")
+        return cards.draft(name, config, training, pipeline, reference=place[0] if place else "")
     except (ZooError, KeyError, TypeError):
         return ""
+
+
+def portable(command: str) -> str:
+    """The command line as a card shows it: without ``--out``, and with the name alone of a recipe's file that has an absolute path."""
+    words, kept = shlex.split(command), list[str]()
+    while words:
+        word = words.pop(0)
+        name, equals, value = word.partition("=")
+        if name not in ("--out", "--recipe"):
+            kept.append(word)
+            continue
+        value = value if equals or not words else words.pop(0)
+        if name == "--recipe":
+            kept += [name, Path(value).name if Path(value).is_absolute() else value]
+    return shlex.join(kept)
 
 
 def source_commit() -> str:

@@ -12,11 +12,13 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, TextIO, cast
 
 import torch
 from torch import Tensor, nn
 
+from zoo_core.assembly import misfits
 from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, ResourceError, ZooError
 from zoo_core.interfaces import Decoder, Denoiser
 from zoo_core.loading import load
@@ -24,11 +26,11 @@ from zoo_core.precision import DTYPES, PRECISION_HINT, warn_if_emulated
 from zoo_core.recipes import FitConfig, Recipe
 from zoo_core.training.checkpoint import locked, save_snapshot
 from zoo_core.training.data import Data, load_data
-from zoo_core.training.export import export, source_commit
+from zoo_core.training.export import export, portable, source_commit
 from zoo_core.training.loop import Loop, build
 from zoo_core.training.processes import Processes
 from zoo_core.training.run import Origin, claim_run, find_run, flat
-from zoo_core.training.sheet import save_sheet
+from zoo_core.training.sheet import pictures, save_sheet
 from zoo_core.training.watch import Watch, Watching
 
 __all__ = ["Report", "check_fits", "fit"]
@@ -51,6 +53,7 @@ class Report:
         seconds_left: until the last step, at this speed.
         memory: bytes at most, so far: of the device, or of this process on a CPU.
         precision: ``no``, ``bf16`` or ``fp16``.
+        device: its type, such as ``cpu`` or ``cuda``.
     """
 
     step: int
@@ -60,6 +63,7 @@ class Report:
     seconds_left: float
     memory: int
     precision: str
+    device: str = "cpu"
 
 
 def fit(
@@ -73,6 +77,7 @@ def fit(
     watching: Watching | None = None,
     command: str = "",
     on_report: OnReport | None = None,
+    on_message: Callable[[str], None] = lambda text: None,
     stopping: Stopping = lambda: nullcontext(lambda: 0),
 ) -> Path:
     """Trains a recipe in the folder ``out``, from its newest checkpoint if it holds one, and exports the result.
@@ -86,10 +91,11 @@ def fit(
         resume: go on with a run that the folder holds; when False, such a folder is refused.
         fork: go on with it even under another recipe or on other data; the record of the run tells.
         device: such as ``cuda``; the first accelerator, or the CPU, when None.
-        tracker: ``tensorboard``, ``wandb`` or ``trackio``, which sees the metrics too.
-        watching: metrics of samples to measure now and then, and at the end; they go where the losses go.
-        command: the command line, for the record.
-        on_report: sees the logs every ``fit.log_every`` steps, in the first process.
+        tracker: ``tensorboard``, ``wandb`` or ``trackio``, which gets the metrics, the sample sheets and at last the figures of them.
+        watching: metrics of samples to measure before the first step, now and then, and at the end; they go where the losses go.
+        command: the command line, for the record and for errors.
+        on_report: called with the logs of the first step and of every ``fit.log_every`` steps, in the first process.
+        on_message: called with lines for the user, such as the step that the run goes on from, in the first process.
         stopping: a context that the loop runs in, which gives what is asked after each step: a signal's number ends the run after a
             checkpoint. Several processes ask each other every other second.
 
@@ -100,6 +106,7 @@ def fit(
         ConfigError: the recipe names no data, or data that is not there or does not fit the model, or asks what the family cannot do.
         UsageError: ``resume`` is False and the folder holds a run, or there is no such device or tracker.
         IncompatibleCheckpoint: the folder holds a run of another recipe or other data, or ``start_from`` has weights of another model.
+        IntegrityError: the folder holds a run whose checkpoints are damaged or gone.
         LockTimeout: another process trains in the folder.
         ResourceError: memory ran out, or the disk is full; the last checkpoint still resumes.
         ZooError: a loss is not finite.
@@ -116,15 +123,31 @@ def fit(
     watch = Watch(watching, recipe, data, loop.trainer.model, processes) if watching else None
     with ExitStack() as held, _told(recipe.fit, out):
         processes.on_main(lambda: held.enter_context(locked(out)))
-        look = partial(find_run, out, loop.recipe, digest=data.digest, resume=resume, fork=fork, auto=auto)
+        look = partial(find_run, out, loop.recipe, digest=data.digest, resume=resume, fork=fork, auto=auto, command=command)
         origin = processes.on_main(lambda: look(commit=source_commit()))
         recipe = _begin(loop, origin, out)
         processes.on_main(lambda: claim_run(out, recipe, loop.step))
-        with processes.tracking(out.name, flat(recipe.to_dict())), stopping() as stop:
-            _Run(loop, out, origin.facts, watch, on_report, stop).go()
-        facts = {name: value for name, value in origin.facts.items() if name in ("commit", "forks") and value != []}
-        record = {"command": command, **facts, "steps": loop.step, "hours": round(loop.seconds / 3600, 3), "processes": processes.count}
-        return processes.on_main(lambda: export(recipe, loop.published, data, out, record=record, device=loop.device))
+        lines = origin.lines(out, recipe.fit.steps)
+        if watching and loop.step == 0:
+            lines.append(f"measuring {', '.join(watching.metrics)} of {watching.n:,} samples before the first step")
+        for line in lines if processes.main else ():
+            on_message(line)
+        with processes.tracking(out.name, flat(recipe.to_dict())):
+            with stopping() as stop:
+                _Run(loop, out, origin.facts, watch, on_report, stop).go()
+            return _finish(loop, out, origin.facts, command)
+
+
+def _finish(loop: Loop, out: Path, facts: Mapping[str, Any], command: str) -> Path:
+    """Exports the result of a run, with its record, and gives its pictures to the tracker; returns the folder of the export."""
+    processes, recipe = loop.processes, loop.recipe
+    kept = {name: value for name, value in facts.items() if name in ("commit", "forks") and value != []}
+    record = {"command": portable(command), **kept, "steps": loop.step, "hours": round(loop.seconds / 3600, 3)}
+    record["processes"] = processes.count
+    folder = processes.on_main(lambda: export(recipe, loop.published, loop.data, out, record=record, device=loop.device))
+    if processes.tracked:
+        processes.on_main(lambda: processes.track_pictures(pictures(out, folder), loop.step))
+    return folder
 
 
 def check_fits(model: nn.Module, data: Data, *, begun: bool = False) -> None:
@@ -185,8 +208,10 @@ def _begin(loop: Loop, origin: Origin, out: Path) -> Recipe:
         return loop.recipe
     if reference is not None:
         weights = loop.processes.on_main(lambda: load(reference).model.state_dict())
-        with _fitting(f"the weights of {reference} are of another model", "train with its model: leave --recipe out"):
-            loop.trainer.model.load_state_dict(weights)
+        if found := misfits(weights, loop.trainer.model.state_dict()):
+            hint = "train with its model: leave --recipe and -o model.KEY out"
+            raise IncompatibleCheckpoint(f"the weights of {reference} are of another model: {found}", hint)
+        loop.trainer.model.load_state_dict(weights)
     loop.start(prepared=reference is not None)
     return loop.recipe
 
@@ -196,7 +221,7 @@ def _fitting(what: str, hint: str) -> Iterator[None]:
     try:
         yield
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise IncompatibleCheckpoint(f"{what}: {' '.join(str(error).split())[:80]}", hint) from error
+        raise IncompatibleCheckpoint(f"{what}: {shorten(str(error), 100, placeholder=' ...')}", hint) from error
 
 
 @contextmanager
@@ -218,7 +243,7 @@ def _told(fit: FitConfig, out: Path) -> Iterator[None]:
             hint = f"try --batch-size {smaller}, or -o fit.accumulate={2 * fit.accumulate} for the same step in less memory"
             raise ResourceError(what, hint) from error
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            raise ResourceError(f"cannot compile: {' '.join(str(error).split())[:120]}", "leave --compile out") from error
+            raise ResourceError(f"cannot compile: {shorten(str(error), 120, placeholder=' ...')}", "leave --compile out") from error
         if "closed by peer" in str(error) or "reset by peer" in str(error):
             raise ZooError("another process of this run has ended", "its own message says why") from error
         raise
@@ -246,11 +271,13 @@ class _Run:
         """Steps to the end, or to a signal."""
         loop, fit, main = self.loop, self.fit, self.loop.processes.main
         with (self.out / "metrics.jsonl").open("a") if main else nullcontext() as metrics:
+            if loop.step == 0 and (measured := self._measured()):
+                self._report(metrics, measured)
             while loop.step < fit.steps:
                 loop.advance()
                 last = loop.step == fit.steps
                 measured = self._measured()
-                if last or measured or loop.step % fit.log_every == 0:
+                if last or measured or loop.step == 1 or loop.step % fit.log_every == 0:
                     self._report(metrics, measured)
                 if fit.sample_every and loop.step % fit.sample_every == 0:
                     loop.processes.on_main(self._draw)
@@ -261,7 +288,7 @@ class _Run:
                     raise Interrupted(f"stopped at step {self.saved} of {fit.steps}", "the same command goes on from there", signum=signum)
 
     def _measured(self) -> dict[str, float]:
-        """What is watched, if it is time; how long that takes is no part of the training's speed."""
+        """The metrics that are watched, if it is time; the seconds that they take do not count for the training's speed."""
         if self.watch is None or not self.watch.due(self.loop.step, self.fit.steps):
             return {}
         started = time.perf_counter()
@@ -275,6 +302,7 @@ class _Run:
         if loop.recipe.sampler:
             path = self.out / "samples" / f"step-{loop.step}.png"
             save_sheet(path, loop.published, loop.recipe.sampler, loop.device, loop.recipe.scheduler)
+            loop.processes.track_pictures({"samples": path.read_bytes()} if path.exists() else {}, loop.step)
 
     def _signal(self) -> int:
         """The signal to stop for. Several processes agree on it, which costs them a wait, every other second by the slowest one's clock."""
@@ -310,6 +338,7 @@ class _Run:
                     seconds_left=(fit.steps - loop.step) / speed,
                     memory=_memory(loop.device),
                     precision=fit.precision,
+                    device=loop.device.type,
                 )
             )
 

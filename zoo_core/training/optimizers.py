@@ -1,6 +1,7 @@
 """Optimizers by their names in timm, and their state as tensors and plain numbers."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ def create(config: OptimizerConfig, parameters: Sequence[nn.Parameter], where: s
     try:
         return create_optimizer_v2(list(parameters), **options)
     except (TypeError, ValueError, RuntimeError, AssertionError, LookupError) as error:
-        what = f"{where}: timm makes no optimizer {config.name!r} with these options: {' '.join(str(error).split())[:120]}"
+        what = f"{where}: timm makes no optimizer {config.name!r} with these options: {shorten(str(error), 120, placeholder=' ...')}"
         raise ConfigError(what, f"`-o {where}.name=adam` is one that is there; {where}.options are its own") from error
 
 

@@ -4,14 +4,19 @@ Every process holds the whole data set and the whole state, and steps alike: wha
 process alone touches the run folder. All of it is torch.distributed through Hugging Face Accelerate.
 """
 
+import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from zoo_core.devices import device_of
@@ -167,6 +172,29 @@ class Processes:
     def track(self, logs: Mapping[str, float], step: int) -> None:
         """Gives logs to the tracker."""
         self._accelerator.log(dict(logs), step=step)
+
+    @property
+    def tracked(self) -> bool:
+        """Whether there is a tracker."""
+        return bool(self._accelerator.log_with)
+
+    def track_pictures(self, pictures: Mapping[str, bytes], step: int) -> None:
+        """Gives PNG files to the tracker, by their names there. Call it in the first process."""
+        for name, png in pictures.items() if self._accelerator.trackers else ():
+            with Image.open(io.BytesIO(png)) as opened:
+                pixels = np.asarray(opened.convert("RGB"))
+            for tracker in self._accelerator.trackers:
+                _track_picture(tracker, name, pixels, step)
+
+
+def _track_picture(tracker: Any, name: str, pixels: NDArray[np.uint8], step: int) -> None:
+    """Logs a picture, uint8 (height, width, 3), by the call that each tracker has for it."""
+    if tracker.name == "tensorboard":
+        tracker.log_images({name: pixels[None]}, step=step, dataformats="NHWC")
+    elif tracker.name == "trackio":  # Accelerate's class has no method for images
+        tracker.log({name: import_module("trackio").Image(pixels)}, step=step)
+    else:
+        tracker.log_images({name: [pixels]}, step=step)
 
 
 def _check_tracker(name: str | None) -> None:

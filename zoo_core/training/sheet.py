@@ -1,4 +1,4 @@
-"""Samples from a model in training, always of the same noise, and a sheet of them."""
+"""The pictures of a run: sheets of samples, always of the same noise, and the figures of its loss and metrics."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.config import encode
+from zoo_core.curves import curve, read_metrics
 from zoo_core.images import class_columns, is_image, save_npz, save_samples
 from zoo_core.interfaces import Decoder, Denoiser, Sampler, Scheduler
+from zoo_core.registry import registry
 from zoo_core.rng import ImageRng
+from zoo_core.specs import MetricSpec
 
-__all__ = ["draw", "layout", "save_sheet"]
+__all__ = ["draw", "layout", "pictures", "save_sheet"]
 
 COUNT, SEED = 64, 0
 POINTS = 2000
@@ -81,3 +84,19 @@ def draw(
     finally:
         model.train(was_training)
     return x.float().cpu()
+
+
+def pictures(out: Path, export: Path) -> dict[str, bytes]:
+    """The PNGs of a finished run in the folder ``out``, by name: ``samples``, and ``loss`` and ``metrics`` if matplotlib is installed."""
+    sheet = export / "samples.png"
+    found = {"samples": sheet.read_bytes()} if sheet.exists() else {}
+    if not find_spec("matplotlib"):
+        return found
+    from zoo_core.figures import curves, metric_curves, render
+
+    values = curve(read_metrics(out / "metrics.jsonl"))
+    steps = [step for step in values["step"] if step is not None]
+    losses = {name: column for name, column in values.items() if name.startswith("loss.")}
+    measured = {name: column for name, column in values.items() if registry().offers(MetricSpec, name)}
+    found |= {"loss": render(curves(steps, losses, out.name))} if losses else {}
+    return found | ({"metrics": render(metric_curves(steps, measured, out.name))} if measured else {})

@@ -11,6 +11,7 @@ from zoo_core import __version__
 from zoo_core.catalogue import as_sampler, read_config
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.options import writable
+from zoo_core.cli.progress import loading
 from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import UsageError
 from zoo_core.figures.canvas import FORMATS
@@ -138,9 +139,10 @@ def opened(target: str, page: Page, kind: str) -> "tuple[Pretrained, Page]":
     files = fetch(target)
     config = read_config(files)
     page = page.named(files.name, kind)
-    from zoo_core.assembly import assemble
+    with loading(kind):
+        from zoo_core.assembly import assemble
 
-    return assemble(files, config), page
+        return assemble(files, config), page
 
 
 def is_plane(model: "Pretrained") -> bool:

@@ -117,7 +117,7 @@ def draw_nearest(target: str, page: Page, *, n: int, seed: int, data: str | None
     """``n`` images of a seed, in their order, each beside the training images next to it."""
     model, page = opened(target, page, "nearest")
     from zoo_core import figures
-    from zoo_core.cli.progress import Images
+    from zoo_core.cli.progress import Progress
     from zoo_core.evaluation.evaluate import data_of, space_for
     from zoo_core.evaluation.spaces import space
     from zoo_core.training.data import load_data
@@ -126,8 +126,8 @@ def draw_nearest(target: str, page: Page, *, n: int, seed: int, data: str | None
     judge = space(features or space_for(config, model.event.shape), "cpu")
     with _data_hint("--data folder:PATH takes other images"):
         train = load_data(config)
-    with Images() as on_batch:
-        cells, found = figures.nearest(model, train, judge, n, seed=seed, k=len(_PLACES), on_batch=on_batch)
+    with Progress("nearest: training images", len(train)) as progress:
+        cells, found = figures.nearest(model, train, judge, n, seed=seed, k=len(_PLACES), on_batch=progress.add)
     below = [["", *(f"{distance:.2f}" for distance in row)] for row in found.tolist()]
     facts = record_of(
         model, seed=seed, sampler=model.sampler, data=f"sha256:{train.digest}", features=f"{judge.name} sha256:{judge.digest}"

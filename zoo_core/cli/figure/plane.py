@@ -44,12 +44,13 @@ def draw_density(target: str, page: Page, *, data: str | None, data_root: str | 
     """The learned density of points in the plane, under points of the data."""
     model, page = opened(target, page, "density")
     from zoo_core import figures
-    from zoo_core.cli.progress import Images
+    from zoo_core.cli.progress import Progress
+    from zoo_core.figures.densities import density_side
 
     figures.check_density(model)
     points, every, digest = _data(model, data, data_root, POINTS)
-    with Images() as on_batch:
-        found = figures.density(model, every, on_batch=on_batch)
+    with Progress("density", density_side(model) ** 2, "cells") as progress:
+        found = figures.density(model, every, on_batch=progress.add)
     facts = record_of(model, data=f"sha256:{digest}", caption=found.caption)
     line = title_line(model.name, found.caption)
     page.plot(figures.plot_density(found, points, page.titled(line)), facts, line)
@@ -71,7 +72,8 @@ def draw_samples(
     """Points of the data, ``n`` samples, and the learned density where the model has one, side by side."""
     model, page = opened(target, page, "samples")
     from zoo_core import figures
-    from zoo_core.cli.progress import Images
+    from zoo_core.cli.progress import Progress
+    from zoo_core.figures.densities import density_side
 
     if not is_plane(model):
         hint = f"`zoo sample {target} --out sheet.png` draws a sheet of them"
@@ -84,8 +86,8 @@ def draw_samples(
     except CapabilityError:
         pass  # no density to show
     else:
-        with Images() as on_batch:
-            found = figures.density(model, every, on_batch=on_batch)
+        with Progress("density", density_side(model) ** 2, "cells") as progress:
+            found = figures.density(model, every, on_batch=progress.add)
     facts = record_of(model, seed=seed, sampler=chosen, data=f"sha256:{digest}")
     line = plain(model, chosen, seed=seed)
     page.plot(figures.plot_samples(points, drawn, found, page.titled(line)), facts, line)
