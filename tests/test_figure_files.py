@@ -181,6 +181,12 @@ def test_points_have_figures_of_noise_of_ways_and_of_paths_between_them() -> Non
     torch.testing.assert_close(cells[0, [0, -1]], opened("flow").sample(4)[[0, 3]])
 
 
+def test_a_picture_is_no_point() -> None:
+    save_png(Path("a.png"), torch.zeros(1, *SHAPE))
+    for kind in ("forward", "reverse"):
+        assert "of images, and points draws samples of shape (2,)" in str(refused("local:points", kind, "--image", "a.png"))
+
+
 def test_forward_adds_to_points_the_noise_of_each_level() -> None:
     model = opened("points")
     x = model.sample(3)

@@ -192,12 +192,18 @@ def level_names(model: "Pretrained", percents: Sequence[float]) -> list[str]:
 
 
 def pictures(model: "Pretrained", images: Sequence[Path]) -> "Tensor":
-    """The pictures of ``--image`` as samples of the model, (n, c, h, w)."""
+    """The pictures of ``--image`` as samples of the model, (n, c, h, w).
+
+    Raises:
+        UsageError: if one cannot be read, or the model draws no images.
+    """
     import torch
 
+    from zoo_core.figures import images_of
     from zoo_core.images import read_image
 
-    return torch.stack([read_image(image, model.event.shape) for image in images])
+    shape = images_of(model)
+    return torch.stack([read_image(image, shape) for image in images])
 
 
 def record_of(model: "Pretrained", **facts: object) -> dict[str, str]:

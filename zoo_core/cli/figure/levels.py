@@ -78,6 +78,8 @@ def draw_reverse(
     chosen = sampler_of(model, sampler, with_steps(steps, options)) or model.sampler
     line, facts = plain(model, chosen, seed=seed), record_of(model, seed=seed, sampler=chosen)
     if is_plane(model):
+        if images:
+            figures.images_of(model)
         ways = figures.ways(model, n or _WAYS, seed=seed, sampler=chosen)
         points = model.sample(POINTS, seed=seed, sampler=chosen, batch_size=POINTS)
         page.plot(figures.plot_ways(ways, points, page.titled(line)), facts, line)
