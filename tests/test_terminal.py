@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pytest
 
-from zoo_core.cli.console import error_line, say, terminal_width, wrap
+from zoo_core.cli.console import error_line, row, say, terminal_width, wrap
 from zoo_core.cli.tables import board, table
 from zoo_core.numbers_table import PLAIN, Table, side_by_side
 
@@ -124,6 +124,17 @@ def test_a_pipe_without_columns_has_a_width_and_columns_count(monkeypatch: pytes
 def test_words_longer_than_the_line_stay_whole() -> None:
     assert wrap("see /a/very/long/path-of-a-file.png now", 12, hanging="  ") == ["see", "  /a/very/long/path-of-a-file.png", "  now"]
     assert wrap("one\n\ntwo", 12) == ["one", "", "two"]
+
+
+def test_a_row_of_a_list_is_one_line_for_programs_and_wrapped_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "24")
+    row("ok     a-name some words after it", " " * 7)
+    assert capsys.readouterr().out == "ok     a-name some words after it\n"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    row("ok     a-name some words after it", " " * 7)
+    assert capsys.readouterr().out == "ok     a-name some words\n       after it\n"
 
 
 def test_errors_are_coloured_and_wrapped_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "redact",
     "report_conflicts",
     "report_failures",
+    "row",
     "say",
     "shown",
     "terminal_width",
@@ -124,6 +125,12 @@ def wrap(text: str, width: int | None = None, *, first: str = "", hanging: str =
 def prose(text: str, *, first: str = "", hanging: str = "") -> None:
     """Sentences, to stdout, wrapped at words."""
     click.echo("\n".join(wrap(inert(text), first=first, hanging=hanging)))
+
+
+def row(text: str, hanging: str) -> None:
+    """A line of a list, to stdout: wrapped at words on a terminal, and whole for programs, which count lines."""
+    text = inert(text).replace("\n", " ")
+    click.echo("\n".join(wrap(text, hanging=hanging)) if sys.stdout.isatty() else text)
 
 
 def _coloured(stream: TextIO) -> bool:

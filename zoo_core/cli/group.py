@@ -42,10 +42,10 @@ _COMPLETE = "_ZOO_COMPLETE"
 
 EXAMPLES = """\b
 Examples:
-  zoo list                                       what is installed
-  zoo sample ddpm-afhq-cat -n 16 --out cats.png  16 cats
-  zoo show ddpm-afhq-cat                         how they were made
-  zoo sample --help                              all options of a command"""
+  zoo list                what is installed
+  zoo show ddpm-afhq-cat  how it was made
+  zoo sample ddpm-afhq-cat -n 16 --out cats.png
+  zoo sample --help       all options of a command"""
 
 
 class _Group(click.Group):

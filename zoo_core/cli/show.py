@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.console import bold, dim, echo_json, human_size, inert, line_of, prose, wrap
+from zoo_core.cli.console import bold, dim, echo_json, human_size, inert, line_of, prose, terminal_width, wrap
 from zoo_core.cli.options import REFERENCE
 from zoo_core.cli.tables import board, table
 from zoo_core.errors import ConfigError, UsageError
@@ -51,7 +51,9 @@ def show(reference: str, card: bool, every_number: bool, files: bool, as_json: b
     if every_number:
         _numbers(facts["metrics"])
     if files:
-        rows = [(name, human_size(pin["size"]), pin["sha256"] or "not pinned") for name, pin in facts["files"].items()]
+        click.echo(inert(f"In {facts['folder']}:"))
+        digits = min(64, terminal_width() - 4)
+        rows = [(name, human_size(pin["size"]), (pin["sha256"] or "not pinned")[:digits]) for name, pin in facts["files"].items()]
         table(("FILE", "SIZE", "SHA256"), rows, right=("SIZE",))
 
 
@@ -88,7 +90,7 @@ def _facts(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "files", f"{len(files)}, {human_size(sum(pin['size'] for pin in files.values()))}"
     yield "license", facts["license"] or "not stated"
     yield "datasets", " ".join(facts["datasets"]) or "not stated"
-    yield "from", f"{facts['source']}, {facts['folder']}"
+    yield "from", facts["source"]
     yield "hub", "{repo} at {commit}".format(**facts["hub"]) if facts["hub"] else "not published"
     yield "model", _described(facts["config"].get("model"))
     walk = " on ".join(filter(None, (_described(facts[key]) for key in ("sampler", "scheduler"))))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.cli.console import echo_json, inert, say
+from zoo_core.cli.console import echo_json, inert, row, say
 from zoo_core.cli.options import REFERENCE, data_name
 from zoo_core.errors import IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError, ZooError
 from zoo_core.numbers_table import PLAIN, relation, sampler_of
@@ -83,7 +83,7 @@ def verify(
         found.append(verdict)
         if not as_json:
             why = f": {verdict.why}" if verdict.why else ""
-            click.echo(inert(f"{verdict.state:10} {verdict.reference} {verdict.file} ({verdict.source}){why}").replace("\n", " "))
+            row(f"{verdict.state:10} {verdict.reference} {verdict.file} ({verdict.source}){why}", " " * 11)
     if as_json:
         echo_json([asdict(verdict) for verdict in found])
     counts = Counter(verdict.state for verdict in found)
@@ -132,7 +132,7 @@ def _redraw(references: tuple[str, ...], as_json: bool) -> None:
     for reference, golden in found.items() if not as_json else ():
         where = "on the build that drew them" if golden.same_build else "on another build than drew them"
         how = f"golden samples differ by {golden.largest:.1e} at most, {golden.pixels:.2%} of pixels equal, {where}"
-        click.echo(inert(f"{golden.state:8} {reference}: {how}"))
+        row(f"{golden.state:8} {reference}: {how}", " " * 9)
     if any(golden.state != "ok" for golden in found.values()):
         raise IntegrityError("the golden samples cannot be drawn again", "weights, sampler or arithmetic are not what they were")
 
