@@ -136,6 +136,12 @@ def test_a_recipes_spelling_of_a_samplers_option_says_how_to_write_it_here(zoo: 
     assert done.code == 3
 
 
+def test_an_option_of_a_recipe_without_its_part_names_the_parts_that_have_it(zoo: Zoo, fakes: Path) -> None:
+    done = zoo("train", "fake", "--dry-run", "-o", "lr_schedule=cosine")
+    assert done.err.endswith(" -- did you mean -o fit.lr_schedule=cosine?\n")
+    assert done.code == 2
+
+
 # Figures
 
 

@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
@@ -232,7 +232,19 @@ def _recipe(family: str, name: str, data: str | None, data_root: str | None, giv
         plain["data"] = _data(data, plain.get("data"))
     if data_root is not None:
         plain["data"] = _rooted(plain.get("data"), data_root)
+    _check_parts(plain, given["options"])
     return Recipe.from_dict(apply_overrides(plain, [*overrides, *given["options"]]), prefer=own.plugin.dist)
+
+
+def _check_parts(recipe: Mapping[str, Any], options: Sequence[str]) -> None:
+    """Refuses an option that names no part of a recipe, where a part has a value of that name."""
+    for text in options:
+        key, _, value = text.partition("=")
+        key = key.strip()
+        parts = [name for name, part in recipe.items() if isinstance(part, dict) and key in part]
+        if parts and key not in recipe:
+            places = " or ".join(f"-o {name}.{key}={value}" for name in parts)
+            raise UsageError(f"-o {text[:60]}: a recipe has parts, and no {key} of its own", f"did you mean {places}?")
 
 
 def _preset(family: Claim, name: str) -> dict[str, Any]:
