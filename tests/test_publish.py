@@ -40,6 +40,7 @@ from zoo_core.errors import (
     UsageError,
     ZooError,
 )
+from zoo_core.images import png
 from zoo_core.publishing import Published, prepare, publish, sending
 from zoo_core.publishing import parcel as parcels
 from zoo_core.publishing.sending import send
@@ -54,7 +55,8 @@ pytest_plugins = ["zoo_core.testing.hub"]
 CAT = "zoo/cat"
 OURS = "cat, by zoo-core 0.1.0"  # the title of an older version
 IMAGES = FakeConfig(shape=(3, 8, 8), bounded=True)
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+PNG = png(torch.zeros(3, 4, 4, dtype=torch.uint8))
+LEAKING = png(torch.zeros(3, 4, 4, dtype=torch.uint8), {"note": "AKIA" + "ABCDEFGH23456789"})
 METRICS: dict[str, Any] = {
     "metrics": [
         {"metric": "fd", "value": 12.3, "stderr": 0.4, "unit": "", "dataset": "afhq", "split": "val", "n": 500},
@@ -191,7 +193,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], type[ZooError]]] = {
         text("training.json", json.dumps({"command": f"HF_TOKEN={SECRETS['hugging face']} zoo train"})),
         UnsafeContentError,
     ),
-    "a secret in a picture": (lambda folder: (folder / "samples.png").write_bytes(PNG + SECRETS["aws"].encode()), UnsafeContentError),
+    "a secret in a picture": (lambda folder: (folder / "samples.png").write_bytes(LEAKING), UnsafeContentError),
     "a secret in the weights' notes": (
         lambda folder: (folder / "model.safetensors").write_bytes(
             save(load((folder / "model.safetensors").read_bytes()), metadata={"by": SECRETS["openai"]})

@@ -1,8 +1,10 @@
-"""What must not leave the machine with a checkpoint: links, code, files that hold secrets, and text that looks like a secret.
+"""Search for what must not be published with a checkpoint: links, code, files for secrets, secrets in text, folders of this machine.
 
-It guards against accidents. It cannot find what somebody hides.
+The rules are those of detect-secrets, and a few of our own for what it does not know. They guard against accidents, and cannot find what
+somebody hides.
 """
 
+import json
 import os
 import re
 import stat
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from zoo_core.errors import ResourceError, UnsafeContentError
+from zoo_core.publishing.pictures import check_png
 from zoo_core.tokens import access_tokens
 
 __all__ = ["check_text", "safe_names"]
@@ -37,7 +40,20 @@ _SECRETS = {
     "a Slack token": rb"(?<![A-Za-z0-9])xox[abeoprs]-[A-Za-z0-9-]{10,}",
     "a Google key": rb"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}",
     "a private key": rb"-----BEGIN [A-Z ]*PRIVATE KEY",
+    "an npm token": rb"(?<![A-Za-z0-9_])npm_[A-Za-z0-9]{36}(?![A-Za-z0-9])",
+    # A value that is a variable or a blank to fill in is none.
+    "a secret in a variable": rb"\b(?:[A-Z][A-Z0-9_]*_(?:API_?KEY|ACCESS_KEY|SECRET|SECRET_KEY|TOKEN|PASSWORD)|aws_secret_access_key)"
+    rb"[\\\"']*\s*[=:]\s*[\\\"']*(?![$<{.]|[xX*]{3}|[Yy][Oo][Uu][Rr])[^\s\"']{8,}",
 }
+# Those of detect-secrets that look for a kind of token, and not for what is merely random.
+_DETECTORS = (
+    *("AWSKeyDetector", "AzureStorageKeyDetector", "BasicAuthDetector", "DiscordBotTokenDetector", "GitHubTokenDetector"),
+    *("GitLabTokenDetector", "JwtTokenDetector", "KeywordDetector", "MailchimpDetector", "NpmDetector", "OpenAIDetector"),
+    *("PrivateKeyDetector", "PypiTokenDetector", "SendGridDetector", "SlackDetector", "SquareOAuthDetector", "StripeDetector"),
+    *("TelegramBotTokenDetector", "TwilioKeyDetector"),
+)
+_FOLDER = re.compile(r"(?:^|(?<=[\s\"'=:(]))(?:(?:/[^/\s\"':,)]+){2,}|~/[^\s\"']+|[A-Za-z]:\\[^\s\"']+)")
+_HOMES = re.compile(r"(?:/home/|/Users/|/root/|[A-Za-z]:\\+Users\\)[^\s\"'`)]+")
 _BINARY = (".safetensors", ".png")
 
 
@@ -81,11 +97,15 @@ def check_text(name: str, data: bytes) -> None:
     """Looks for what seems to be a secret in what is to be sent; the token of this process is one, whatever it looks like.
 
     Raises:
-        UnsafeContentError: it is there, and the message says where, and not what it is; or text could not be searched: it is not UTF-8.
+        UnsafeContentError: if there is one, and the message says where, and not what it is; if text is not UTF-8, and so cannot be
+            searched; if it names a folder of this machine; if a picture is not a PNG alone.
     """
     _demand(name.endswith(_BINARY) or _is_utf8(data), f"{name} is not UTF-8, and cannot be searched for secrets", "save it as UTF-8")
-    found = _secret_in(data)
+    text = check_png(name, data) if name.endswith(".png") else data
+    found = _secret_in(data) or _secret_in(text) or _detected(text.decode("utf-8", "replace"))
     _demand(not found, f"{name} holds what looks like {found}", "take it out, and revoke it if it is one")
+    folder = _folder_in(name, text.decode("utf-8", "replace"))
+    _demand(not folder, f"{name} names a folder of this machine, {folder:.80}", "write it relative, or as $VARIABLE")
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -103,6 +123,35 @@ def _secret_in(data: bytes) -> str:
             line = data.count(b"\n", 0, match.start()) + 1
             return f"{what}, in line {line}" if line > 1 else what
     return "your access token" if any(token.encode() in data for token in access_tokens(least=8)) else ""
+
+
+def _detected(text: str) -> str:
+    """The kind of the first secret that detect-secrets finds, and its line; empty where it finds none."""
+    from detect_secrets.core.scan import scan_line
+    from detect_secrets.settings import transient_settings
+
+    with transient_settings({"plugins_used": [{"name": name} for name in _DETECTORS]}):
+        for number, line in enumerate(text.splitlines(), 1):
+            if found := next(iter(scan_line(line)), None):
+                return f"a secret ({found.type}), in line {number}"
+    return ""
+
+
+def _folder_in(name: str, text: str) -> str:
+    """A folder of a machine that JSON names in a value, or any text below somebody's home; empty where there is none."""
+    if not name.endswith(".json"):
+        found = _HOMES.search(text)
+        return found[0] if found else ""
+    return next((found[0] for value in _strings(json.loads(text)) if (found := _FOLDER.search(value))), "")
+
+
+def _strings(value: object) -> Iterator[str]:
+    """All strings in a JSON value, keys left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _strings(item)
 
 
 def _demand(condition: bool, what: str, hint: str) -> None:

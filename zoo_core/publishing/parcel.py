@@ -90,6 +90,8 @@ def prepare(reference: "str | os.PathLike[str]", repo: str, *, license: str | No
         data[CARD] = str(completed).encode()
     for name, content in data.items():
         check_text(name, _header(content) if name.endswith(".safetensors") else content)
+    _check_numbers(data)
+    _check_golden(files)
     pins = {name: Pin(sha256=hashlib.sha256(content).hexdigest(), size=len(content)) for name, content in data.items()}
     return Parcel(repo=repo, name=files.name, card=completed, files=data, pins=pins, left_out=left_out, pinned=files.pins is not None)
 
@@ -146,6 +148,26 @@ def _check_files(data: Mapping[str, bytes]) -> Mapping[str, TensorInfo]:
     for name, content in data.items():
         check_content(name, content)
     return read_header(data[WEIGHTS], len(data[WEIGHTS]), WEIGHTS)
+
+
+def _check_numbers(data: Mapping[str, bytes]) -> None:
+    """Refuses numbers that were measured with other weights."""
+    digest = hashlib.sha256(data[WEIGHTS]).hexdigest()
+    records = parse_json(data[METRICS], METRICS).get("metrics", []) if METRICS in data else []
+    for record in records:
+        measured = record.get("weights", digest) if isinstance(record, dict) else digest
+        if measured != digest:
+            metric = f"{record.get('metric', 'a number')!s:.40}"
+            what = f"{METRICS} holds {metric} of other weights ({measured!s:.12}..., these are {digest[:12]}...)"
+            raise IntegrityError(what, "measure it again with `zoo evaluate`, or take it out")
+
+
+def _check_golden(files: Files) -> None:
+    """Draws the golden samples again: they show that weights, sampler and code belong together."""
+    from zoo_core.evaluation.golden import GOLDEN, check_golden
+
+    if GOLDEN in files.names and check_golden(str(files.reference)).state != "ok":
+        raise IntegrityError(f"{GOLDEN} of {files.name} is not what these weights draw", "make it again, or take it out")
 
 
 def _header(data: bytes) -> bytes:
