@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -241,3 +243,13 @@ def test_an_isolated_block_on_a_gpu_is_repeatable_and_leaves_its_generator_alone
     assert torch.equal(*values)
     assert torch.cuda.get_rng_state().tolist() == before
     assert torch.equal(ImageRng(0, [1], "cuda").normal(3).cpu(), ImageRng(0, [1]).normal(3))
+
+
+def test_the_recipe_in_the_documents_draws_the_same_noise() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "samplers.md").read_text()
+    block = text.split("### The same noise elsewhere")[1].split("```python\n")[1].split("```")[0]
+    scope: dict[str, Any] = {}
+    exec(block, scope)  # noqa: S102  # our own document
+    rng = ImageRng(2**63 + 7, [5])
+    ours = np.stack([rng.normal(3, 4)[0].numpy() for _ in range(2)])
+    np.testing.assert_array_equal(scope["noise"](2**63 + 7, 5, (3, 4), draws=2), ours)
