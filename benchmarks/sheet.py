@@ -1,12 +1,16 @@
 """``python -m benchmarks.sheet REFERENCE METRICS.json OUT.png``: the same seeds by every sampler of a metrics.json.
 
-Draws a row of images for each sampler that `zoo evaluate --out METRICS.json` measured the checkpoint with, and prints the numbers as a
-table in markdown. Every row begins from the same noise.
+Draws a row of images for each sampler that `zoo evaluate --metrics fd,pixel-std,pixel-saturation --out METRICS.json` measured the
+checkpoint with, and prints the numbers as a table in markdown, with those of real halves where `--floors` put them there. Every row begins
+from the same noise.
 """
 
+import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `zoo` does; read when torch is imported
 
@@ -14,27 +18,47 @@ import torch
 
 import zoo_core
 from zoo_core.config import load_json
+from zoo_core.figures.titles import walk_text
 from zoo_core.files import write_file
 from zoo_core.images import labelled_grid, png
-from zoo_core.numbers import fields, numbers, seconds_each
+from zoo_core.interfaces import Denoiser
+from zoo_core.numbers import fields, numbers, seconds_each, walk
 from zoo_core.numbers_table import rounded, sampler_of
 
 COLUMNS = 10
+METRICS = ("fd", "pixel-std", "pixel-saturation")
+Record = Mapping[str, Any]
+
+
+def by_walk(records: list[Record]) -> list[dict[str, Record]]:
+    """The records of each sampler by their metrics; the samplers with the largest distances first."""
+    found: dict[str, dict[str, Record]] = {}
+    for record in records:
+        found.setdefault(json.dumps(walk(record), sort_keys=True), {})[record["metric"]] = record
+    return sorted((each for each in found.values() if "fd" in each), key=lambda each: -each["fd"]["value"])
+
+
+def cells(values: Mapping[str, Record]) -> str:
+    """The three numbers, with the standard error of the first; empty where there is none."""
+    fd, std, share = (values.get(name) for name in METRICS)
+    told = [f"{fd['value']:.2f} ± {fd['stderr']:.2f}" if fd else "", f"{std['value']:.3f}" if std else ""]
+    return " | ".join([*told, f"{share['value']:.1%}" if share else ""])
 
 
 def main(reference: str, metrics: Path, out: Path) -> None:
     model = zoo_core.load(reference)
-    records = [record for record in numbers(load_json(metrics)) if record["metric"] == "fd"]
-    records.sort(key=lambda record: -record["value"])
     rows, captions = [], []
-    print("| sampler | passes | seconds an image | FD |\n|---|---:|---:|---:|")
-    for record in records:
-        scheduler = fields(record, "scheduler")
-        rows.append(model.sample(COLUMNS, seed=0, sampler=record["sampler"], scheduler=scheduler or None))
-        name = " on ".join(filter(None, [record["sampler"]["name"], scheduler.get("name")]))
-        captions.append(f"{name}, {record['nfe']}: fd {record['value']:.2f}")
-        told = f"{record['value']:.2f} ± {record['stderr']:.2f}"
-        print(f"| `{sampler_of(record)}` | {record['nfe']} | {rounded(seconds_each(record) or 0.0, 2)} | {told} |")
+    print("| sampler | passes | seconds an image | fd | pixel-std | pixel-saturation |\n|---|---:|---:|---:|---:|---:|")
+    found = by_walk([record for record in numbers(load_json(metrics)) if record["metric"] in METRICS])
+    for each in found:
+        fd, scheduler = each["fd"], fields(each["fd"], "scheduler")
+        rows.append(model.sample(COLUMNS, seed=0, sampler=fd["sampler"], scheduler=scheduler or cast(Denoiser, model.model).scheduler))
+        contrast = f", std {each['pixel-std']['value']:.2f}" if "pixel-std" in each else ""
+        captions.append(f"{walk_text(fd['sampler'], scheduler)}: fd {fd['value']:.2f}{contrast}")
+        print(f"| `{sampler_of(fd)}` | {fd['nfe']} | {rounded(seconds_each(fd) or 0.0, 2)} | {cells(each)} |")
+    floors = {name: record["floor"] for each in found for name, record in each.items() if "floor" in record}
+    if floors:
+        print(f"| real halves | | | {cells(floors)} |")
     write_file(out, png(labelled_grid(torch.stack(rows), rows=captions), {"reference": reference}))
 
 

@@ -106,7 +106,9 @@ def _panel(title: str, group: Sequence[Record]) -> Panel:
         floor=next((float(floor) for floor in floors if is_number(floor)), None),
         unit=unit_of(group),
         sense=sense(str(group[0]["metric"])),
-        processors=tuple(dict.fromkeys(str(record["processor"]) for record in group if record.get("processor"))),
+        processors=tuple(
+            dict.fromkeys(str(record["processor"]) for record in group if record.get("processor") and seconds_each(record) is not None)
+        ),
     )
 
 
