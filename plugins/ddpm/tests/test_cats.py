@@ -1,6 +1,7 @@
 """Theorems about the published checkpoint ``ddpm-afhq-cat``."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -99,7 +100,8 @@ def test_the_checkpoint_is_small_and_its_record_complete() -> None:
     record = json.loads((folder / "training.json").read_text())
     assert record["steps"] == record["recipe"]["fit"]["steps"] == 16_000
     assert record["command"].startswith("zoo train ddpm --recipe course")
-    assert Recipe.from_dict(record["recipe"]) == COURSE
+    # What "auto" is on the machine that trained it.
+    assert Recipe.from_dict(record["recipe"]) == replace(COURSE, fit=replace(COURSE.fit, precision="bf16"))
     assert record["recipe"]["data"]["path"] == "$AFHQ/train"
     assert record["data"]["count"] == 4656
     assert len(record["commit"]) == 40
