@@ -275,7 +275,7 @@ BAD_USE: dict[str, tuple[int, tuple[str, ...]]] = {
     "unknown scheduler option": (3, ("sample", "fake-images", "--scheduler", "karras", "-o", "scheduler.roh=3")),
     "bad number": (2, ("sample", "fake-images", "-n", "none")),
     "no images": (2, ("sample", "fake-images", "-n", "0")),
-    "unknown kind": (2, ("list", "cats")),
+    "neither a kind nor a pattern that matches": (9, ("list", "cats")),
     "no reference": (2, ("show", "a b")),
     "bad labels": (2, ("sample", "fake-images", "--labels", "cat")),
     "a range of labels backwards": (2, ("sample", "fake-images", "--labels", "2-0")),
