@@ -16,7 +16,7 @@ from zoo_core import figures, images
 from zoo_core.cli.figure import figure
 from zoo_core.cli.sample import sample
 from zoo_core.errors import UnknownNameError, UsageError, ZooError
-from zoo_core.figures.canvas import canvas, render
+from zoo_core.figures.canvas import canvas, render, to_title
 from zoo_core.figures.densities import levels_of
 from zoo_core.figures.titles import known_as, walk_text
 from zoo_core.figures.training import draw_loss
@@ -101,6 +101,16 @@ def test_dpi_and_width_are_those_of_the_picture() -> None:
         drawn("local:points", "reverse", "-n", "3", *options, "--out", "x.png")
         with Image.open("x.png") as image:
             assert image.width == pytest.approx(768 * factor, abs=1)
+
+
+def test_titles_fit_a_narrow_figure() -> None:
+    _, axes = made = canvas(7, 4)
+    axes.set_title("lines around 50, 90 and 99 % of the mass; 1,000 of the data", fontsize=9)
+    to_title(made[0], "a-checkpoint \u00b7 heun, 18 steps \u00b7 seed 0 \u00b7 and more")
+    render(made[0], width=3.0)
+    for title in (axes.title, made[0]._suptitle):
+        box = title.get_window_extent()
+        assert 0 <= box.x0 < box.x1 <= made[0].bbox.width
 
 
 def test_what_cannot_be_written_is_refused_before_anything_is_drawn() -> None:

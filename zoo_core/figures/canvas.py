@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ __all__ = ["FORMATS", "canvas", "colour_bar", "name_axes", "picture", "render", 
 
 FORMATS = ("png", "pdf", "svg")
 DPI = 120
-_INK = "0.15"
+_HEADING: Mapping[str, Any] = {"fontsize": 11, "x": 0.01, "ha": "left"}
 
 
 def canvas(width: float, height: float, rows: int = 1, columns: int = 1, share: bool = True) -> tuple[Any, Any]:
@@ -67,8 +68,7 @@ def render(
     from matplotlib import rc_context
 
     if width is not None:
-        inches = figure.get_size_inches()
-        figure.set_size_inches(inches * (width / inches[0]))
+        _resize(figure, width)
     facts = dict(metadata or {})
     title, record = facts.get("title"), json.dumps(facts, ensure_ascii=False)
     software = facts.get("Software", "zoo-core")
@@ -82,6 +82,20 @@ def render(
     with rc_context({"svg.hashsalt": "zoo", "pdf.fonttype": 42}):
         figure.savefig(file, format=format, dpi=dpi or DPI, **options[format])
     return file.getvalue()
+
+
+def _resize(figure: Any, width: float) -> None:
+    """Makes a figure so many inches wide; text keeps its size, and titles take more lines."""
+    inches = figure.get_size_inches()
+    figure.set_size_inches(inches * (width / inches[0]))
+    for axes in figure.axes:
+        title, room = axes.title.get_text(), width * axes.get_position().width
+        if "$" not in title:
+            axes.title.set_text(_wrapped(title, room * 11 / axes.title.get_fontsize()))
+    if title := figure.get_suptitle():
+        figure.suptitle(_wrapped(title, width), **_HEADING)
+    if note := figure.get_supxlabel():
+        figure.supxlabel(_wrapped(note, width * 11 / 9), fontsize=9)
 
 
 def squares(count: int, side: float) -> tuple[Any, list[Any]]:
@@ -134,10 +148,8 @@ def text(text: str) -> str:
 def to_title(figure: Any, title: str) -> None:
     """Writes the title line of a figure, wrapped to its width."""
     if title:
-        figure.suptitle(text(_wrapped(title, figure.get_size_inches()[0])), fontsize=11, x=0.01, ha="left")
+        figure.suptitle(text(_wrapped(title, figure.get_size_inches()[0])), **_HEADING)
 
 
 def _wrapped(title: str, inches: float) -> str:
-    import textwrap
-
-    return textwrap.fill(title, max(24, int(inches * 12.5)))
+    return textwrap.fill(" ".join(title.split()), max(16, int(inches * 12.5)))

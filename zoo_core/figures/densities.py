@@ -116,7 +116,7 @@ def plot_density(found: Density, points: Tensor, title: str = "") -> Any:
     figure, axes = canvas(side + 1.6, min(max(side * (top - bottom) / (right - left), 1.6), 7.0) + 1.05)
     image = draw_density(axes, found, points)
     name_axes(axes)
-    axes.set_title(f"lines around 50, 90 and 99 % of the mass; dots: {len(points):,} of the data", fontsize=9)
+    axes.set_title(f"lines around 50, 90 and 99 % of the mass; {len(points):,} of the data", fontsize=9)
     colour_bar(figure, axes, image, "$p(x_1, x_2)$")
     to_title(figure, title)
     return figure
