@@ -33,10 +33,12 @@ def facts(pretrained: "Loaded") -> Mapping[str, str]:
 
 def _sampler(pretrained: "Loaded") -> str:
     try:
-        plain: dict[str, Any] = encode(pretrained.sampler)
+        sampler = pretrained.sampler
+        scheduler = pretrained.scheduler_of(sampler)
+        parts: list[dict[str, Any]] = [encode(part) for part in (sampler, scheduler) if part is not None]
     except ZooError:  # nothing can sample it, such as a classifier
         return ""
-    return describe(plain)
+    return " on ".join(map(describe, parts))
 
 
 def text(pretrained: "Loaded") -> str:
