@@ -1,19 +1,21 @@
-"""``python -m benchmarks [NAME...]``: prints each budget's ratio; exit code 1 if one is over its budget."""
+"""``python -m benchmarks [NAME...]``: prints each budget's ratio; exit code 1 if one is over its budget.
+
+Each module here with ``measure`` is a name; ``peers`` needs more packages, and runs only when it is named.
+"""
 
 import os
-import platform
 import sys
 from importlib import import_module
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `zoo` does; read when torch is imported
 
-import torch  # see above
+from benchmarks.timing import machine  # see above
 
 NAMES = ("density", "listing", "loading", "pulling", "sampling", "streaming", "training")
 
 
 def main(names: list[str]) -> int:
-    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, Python {platform.python_version()}")
+    print(machine())
     print(f"{'what':40} {'seconds':>9} {'floor':>9} {'ratio':>6} {'budget':>6}  floor is")
     over = 0
     for name in names or NAMES:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import zoo_core
+from benchmarks.timing import machine
 from zoo_core.datasets import ImageSetConfig
 from zoo_core.evaluation.evaluate import data_of, space_for
 from zoo_core.training.data import load_data
@@ -45,6 +46,7 @@ def main(reference: str, n: int) -> None:
     classes = len(test.classes)
     labels = torch.arange(n) % classes if "labels" in model.capabilities else None
     index = torch.arange(min(n, len(test)))
+    print(f"{machine()}\n")
     print(f"| {n:,} images, as {judge} takes them | sure (p >= {SURE}) | {' | '.join(test.classes)} |\n|---|{'---:|' * (classes + 1)}")
     real = test.rows(index)
     print(*row("test images", judge, real, None if test.labels is None else test.labels[index], classes), sep="\n")

@@ -9,7 +9,8 @@ import sys
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `zoo` does; read when torch is imported
 
-from zoo_core.config import apply_overrides, decode  # see above
+from benchmarks.timing import machine  # see above
+from zoo_core.config import apply_overrides, decode
 from zoo_core.evaluation.comparison import Comparison
 from zoo_core.evaluation.evaluate import metric, space_for
 from zoo_core.evaluation.metrics import Metric
@@ -29,6 +30,7 @@ def main(text: str, options: list[str]) -> None:
     judge = space(space_for(config, data.event.shape))
     metrics = {each: made for each in METRICS if isinstance(made := metric(each), Metric)}
     bounds = Comparison(metrics, Real(config, data.event.shape, data=data), judge, Processes("cpu")).bounds
+    print(f"{machine()}\n")
     print(f"Halves of {len(data) // 2:,} images of `{text}`, in the features of `{judge.name}`.\n")
     print(f"| one half against the other | {' | '.join(METRICS)} |")
     print(f"|---|{'---|' * len(METRICS)}")

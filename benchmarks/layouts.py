@@ -8,7 +8,6 @@ those of contiguous float32, the other numbers are ratios to it in the same run.
 import os
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
@@ -19,7 +18,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `zoo` does; read when 
 import torch  # see above
 
 import zoo_core
-from benchmarks.timing import machine
+from benchmarks.timing import clock, machine
 from zoo_core.config import load_json
 from zoo_core.precision import is_native
 from zoo_core.recipes import Recipe
@@ -37,9 +36,9 @@ def medians(runs: dict[Any, Callable[[], object]]) -> dict[Any, float]:
     seconds: dict[Any, list[float]] = {name: [] for name in runs}
     for _ in range(ROUNDS):
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = clock()
             run()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return {name: statistics.median(each[1:]) for name, each in seconds.items()}
 
 

@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `zoo` does; read when 
 import torch
 
 import zoo_core
+from benchmarks.timing import machine
 from zoo_core.config import load_json
 from zoo_core.figures.titles import walk_text
 from zoo_core.files import write_file
@@ -48,6 +49,7 @@ def cells(values: Mapping[str, Record]) -> str:
 def main(reference: str, metrics: Path, out: Path) -> None:
     model = zoo_core.load(reference)
     rows, captions = [], []
+    print(f"{machine()}\n")
     print("| sampler | passes | seconds an image | fd | pixel-std | pixel-saturation |\n|---|---:|---:|---:|---:|---:|")
     found = by_walk([record for record in numbers(load_json(metrics)) if record["metric"] in METRICS])
     for each in found:

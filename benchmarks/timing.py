@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Ratio", "compare", "machine"]
+__all__ = ["Ratio", "clock", "compare", "machine"]
 
 LEAST = 0.05
 
@@ -23,6 +23,13 @@ class Ratio:
     budget: float
 
 
+def clock() -> float:
+    """Seconds of this process's own computing, where torch has one thread: other programs do not lengthen them. Else those of the wall."""
+    import torch
+
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
 def machine() -> str:
     """The processor with its threads, vector instructions and bfloat16, and the versions: no time means anything without them."""
     import torch
@@ -36,21 +43,29 @@ def machine() -> str:
 
 
 def compare(
-    name: str, measured: Callable[[], object], floor_name: str, floor: Callable[[], object], *, budget: float, rounds: int = 9
+    name: str,
+    measured: Callable[[], object],
+    floor_name: str,
+    floor: Callable[[], object],
+    *,
+    budget: float,
+    rounds: int = 9,
+    now: Callable[[], float] = time.perf_counter,
 ) -> Ratio:
     """Times the two in turn, ``rounds`` times after one warm-up each; the ratio is the median of the rounds' own ratios.
 
     What takes less than ``LEAST`` seconds is called again and again in each round: one call of half a millisecond tells of the caches.
+    ``now`` is the clock: :func:`clock` for what only computes.
     """
     for run in (measured, floor):
         run()
     times = 1
-    while times < 1000 and times * _seconds(floor, times) < LEAST:
+    while times < 1000 and times * _seconds(floor, times, now) < LEAST:
         times *= 2
     pairs = []
     for i in range(rounds):
         # Who goes first changes from round to round.
-        found = {run: _seconds(run, times) for run in ((measured, floor) if i % 2 else (floor, measured))}
+        found = {run: _seconds(run, times, now) for run in ((measured, floor) if i % 2 else (floor, measured))}
         pairs.append((found[measured], found[floor]))
     return Ratio(
         name=name,
@@ -62,9 +77,9 @@ def compare(
     )
 
 
-def _seconds(run: Callable[[], object], times: int) -> float:
+def _seconds(run: Callable[[], object], times: int, now: Callable[[], float]) -> float:
     """Seconds of one of ``times`` calls."""
-    start = time.perf_counter()
+    start = now()
     for _ in range(times):
         run()
-    return (time.perf_counter() - start) / times
+    return (now() - start) / times

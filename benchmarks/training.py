@@ -24,7 +24,7 @@ def measure() -> Iterator[Ratio]:
     loop = Loop(COURSE, build(COURSE), Data(x=images, flip=True), Processes("cpu"))
     loop.start()
     name, floor = f"{STEPS} training steps, ddpm course", "hand-written loop"
-    yield compare(name, lambda: _advance(loop), floor, _by_hand(images), budget=1.05)
+    yield compare(name, lambda: _advance(loop), floor, _by_hand(images, loop.recipe.fit.precision), budget=1.05)
     with TemporaryDirectory() as folder:
         for name, part, share in _parts(loop, Path(folder)):
             yield compare(name, part, "one training step", loop.advance, budget=share)
@@ -48,7 +48,7 @@ def _parts(loop: Loop, folder: Path) -> Iterator[tuple[str, Callable[[], object]
     yield "a checkpoint, in steps", lambda: save_snapshot(folder, loop.snapshot({}), keep=fit.keep), 5.0
 
 
-def _by_hand(images: torch.Tensor) -> Callable[[], None]:
+def _by_hand(images: torch.Tensor, precision: str) -> Callable[[], None]:
     model = build(COURSE).model
     average = deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.Adam(model.parameters(), COURSE.fit.optimizer.lr, fused=True)
@@ -60,7 +60,7 @@ def _by_hand(images: torch.Tensor) -> Callable[[], None]:
             x = torch.where(torch.rand(len(x), 1, 1, 1) < 0.5, x.flip(-1), x)
             t, eps = torch.randint(50, (len(x),)), torch.randn_like(x)
             a = abar[t].view(-1, 1, 1, 1)
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
                 out = model.net(a.sqrt() * x + (1 - a).sqrt() * eps, t + 1)  # type: ignore[operator]  # a ddpm has a net
             (out.float() - (a.sqrt() * eps - (1 - a).sqrt() * x)).square().mean().backward()
             optimizer.step()

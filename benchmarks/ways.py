@@ -1,14 +1,15 @@
-"""``python -m benchmarks.ways [STEPS]``: the ways to compute a training step, and whether they learn alike.
+"""``python -m benchmarks.ways [STEPS] [small]``: the ways to compute a training step, and whether they learn alike.
 
 Trains ddpm's course recipe in every combination of float32 or bfloat16, contiguous or channels-last, eager or compiled, ten steps of each
 in turn; prints the median seconds of a step, its ratio to eager float32, and the mean loss of the last fifty steps. It takes the cats where
 the variable AFHQ says they are, and noise without it, from which nothing can be learnt. Half an hour for 500 steps on two cores.
+
+``small`` compares the precisions alone, ``auto`` among them, on 16x16 images with half the width and batches of 16.
 """
 
 import os
 import statistics
 import sys
-import time
 from dataclasses import replace
 from itertools import product
 
@@ -16,6 +17,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `zoo` does; read when 
 
 import torch  # see above
 
+from benchmarks.timing import clock, machine
 from zoo_core.recipes import Recipe
 from zoo_core.training.data import Data, load_data
 from zoo_core.training.loop import Loop, build
@@ -28,10 +30,10 @@ BLOCK = 10
 class Way:
     """One way, its run so far, and what it saw."""
 
-    def __init__(self, precision: str, channels_last: bool, compiled: bool, data: Data) -> None:
+    def __init__(self, precision: str, channels_last: bool, compiled: bool, data: Data, base: Recipe) -> None:
         self.name = " ".join([{"no": "float32"}.get(precision, precision), *["channels-last"] * channels_last, *["compiled"] * compiled])
-        changed = replace(COURSE.fit, precision=precision, channels_last=channels_last, compile=compiled)  # type: ignore[arg-type]  # "no" or "bf16"
-        recipe: Recipe = replace(COURSE, fit=changed)
+        changed = replace(base.fit, precision=precision, channels_last=channels_last, compile=compiled)  # type: ignore[arg-type]  # "no" or "bf16"
+        recipe = replace(base, fit=changed)
         self.loop = Loop(recipe, build(recipe), data, Processes("cpu"))
         self.loop.start()
         self.seconds: list[float] = []
@@ -40,20 +42,30 @@ class Way:
     def go(self) -> None:
         """Takes ten steps."""
         for _ in range(BLOCK):
-            start = time.perf_counter()
+            start = clock()
             self.loop.advance()
-            self.seconds.append(time.perf_counter() - start)
+            self.seconds.append(clock() - start)
             self.losses.append(self.loop.logs()["loss.model"])
 
 
-def main(steps: int) -> None:
-    noise = Data(x=torch.randint(256, (1024, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)), flip=True)
-    data = load_data(COURSE.data) if "AFHQ" in os.environ and COURSE.data is not None else noise
-    ways = [Way(*choices, data) for choices in product(("no", "bf16"), (False, True), (False, True))]
+def small() -> Recipe:
+    """The course recipe for 16x16 images, in batches of 16, with half the width."""
+    model, data = replace(COURSE.model, image_size=16, dim=8), replace(COURSE.data, size=16)  # type: ignore[call-arg,type-var,arg-type]
+    return replace(COURSE, model=model, data=data, fit=replace(COURSE.fit, batch_size=16))
+
+
+def main(steps: int, base: Recipe = COURSE) -> None:
+    side = base.model.image_size  # type: ignore[attr-defined]  # a ddpm has one
+    noise = Data(x=torch.randint(256, (1024, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)), flip=True)
+    data = load_data(base.data) if "AFHQ" in os.environ and base.data is not None else noise
+    choices = (
+        product(("no", "bf16"), (False, True), (False, True)) if base is COURSE else product(("no", "bf16", "auto"), (False,), (False,))
+    )
+    ways = [Way(*choice, data, base) for choice in choices]
     for _ in range(0, steps, BLOCK):
         for way in ways:
             way.go()
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {'cats' if data is not noise else 'noise'}, {steps} steps")
+    print(f"{machine()}; {'cats' if data is not noise else 'noise'}, {steps} steps")
     print(f"{'way':32} {'s/step':>7} {'ratio':>6} {'loss':>7} {'first step':>10}")
     least = statistics.median(ways[0].seconds[1:])
     for way in ways:
@@ -62,4 +74,4 @@ def main(steps: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if sys.argv[1:] else 500)
+    main(int(sys.argv[1]) if sys.argv[1:] else 500, small() if "small" in sys.argv[2:] else COURSE)

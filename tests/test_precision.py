@@ -13,6 +13,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file
+from torch import nn
 
 from zoo_core import precision
 from zoo_core.cli.group import zoo
@@ -301,3 +302,14 @@ def test_samples_say_the_dtype_that_auto_meant(hardware: Hardware, checkpoint: s
     assert done.exit_code == 0
     text: dict[str, Any] = Image.open(out).text  # type: ignore[attr-defined]  # of a PNG
     assert text["dtype"] == "float32"
+
+
+@pytest.mark.parametrize("channels_last", [True, False, None])
+def test_a_family_says_whether_its_nets_are_drawn_from_channels_last(checkpoint: str, channels_last: bool | None) -> None:
+    model = load(checkpoint)
+    model.model.convolution = nn.Conv2d(4, 4, 3)
+    if channels_last is not None:
+        model.model.channels_last = channels_last  # type: ignore[assignment]  # a class attribute of other families
+    model.sample(1)
+    weight = model.model.get_parameter("convolution.weight")
+    assert weight.is_contiguous(memory_format=torch.channels_last) is (channels_last is not False)

@@ -147,7 +147,8 @@ class Loaded(metaclass=Led):
     def _inference(self, dtype: torch.dtype | None = None) -> AbstractContextManager[None]:
         """The fast memory layout, and :func:`zoo_core.devices.inference`; ``dtype`` is the model's own when None."""
         if not self._laid_out:
-            # Convolutions run faster on channels-last weights. At the first use and not in load(), since it costs a copy.
-            self.model.to(memory_format=torch.channels_last)
+            # Most convolutions run faster on channels-last weights. At the first use and not in load(), since it costs a copy.
+            if getattr(self.model, "channels_last", True):
+                self.model.to(memory_format=torch.channels_last)
             self._laid_out = True
         return inference(self.device, dtype or self.dtype)

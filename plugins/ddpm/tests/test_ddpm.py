@@ -21,7 +21,7 @@ from zoo_ddpm.config import DDPMConfig, DDPMTrainerConfig
 from zoo_ddpm.model import DDPM
 from zoo_ddpm.recipes import COURSE, PAPER
 from zoo_ddpm.trainer import DDPMTrainer
-from zoo_ddpm.unet import timestep_embedding
+from zoo_ddpm.unet import Pointwise, timestep_embedding
 
 TINY = DDPMConfig(image_size=8, dim=8, multipliers=(1, 2), linear_attention=(8,), attention=(4,), heads=2)
 
@@ -261,3 +261,15 @@ def test_the_courses_net_fits_ten_megabytes() -> None:
         net = DDPM(COURSE.model)
     assert sum(parameter.numel() * 4 for parameter in net.parameters()) <= 10_000_000
     assert COURSE.model.scheduler == Cosine(T=50)
+
+
+@pytest.mark.parametrize("side", [8, 2], ids=["few channels", "many channels"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels-last"])
+def test_a_pointwise_layer_is_the_1x1_convolution_of_its_weights(side: int, layout: torch.memory_format) -> None:
+    layer = Pointwise(6, 9).double()
+    x = torch.randn(4, 6, side, side, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+    out, expected = layer(x), torch.nn.functional.conv2d(x, layer.weight, layer.bias)
+    torch.testing.assert_close(out, expected)
+    inputs, weights = (x, layer.weight, layer.bias), torch.randn_like(expected)
+    found = torch.autograd.grad((out * weights).sum(), inputs)
+    torch.testing.assert_close(found, torch.autograd.grad((expected * weights).sum(), inputs))

@@ -35,6 +35,21 @@ class Norm(nn.GroupNorm):
             return F.group_norm(x.to(wide), self.num_groups, self.weight.to(wide), self.bias.to(wide), self.eps).to(x.dtype)
 
 
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution. On the CPU it is a matrix product where that is faster: half the time of oneDNN's kernels for few channels."""
+
+    def __init__(self, width_in: int, width: int) -> None:
+        super().__init__(width_in, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, channels, height, side = x.shape
+        # The product's backward pass keeps a gradient of the weights for each image: no more of them than pixels.
+        if x.device.type != "cpu" or not x.is_contiguous() or channels > height * side or self.bias is None:
+            return super().forward(x)
+        weight = self.weight.view(1, -1, channels).expand(n, -1, -1)
+        return torch.baddbmm(self.bias.view(1, -1, 1), weight, x.flatten(2)).unflatten(2, (height, side))
+
+
 def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
     """The layer with its parameters at zero: what it ends starts as the identity, or as silence."""
     for parameter in layer.parameters():
@@ -53,7 +68,7 @@ class ResBlock(nn.Module):
         self.norm2 = Norm(width)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = zeroed(nn.Conv2d(width, width, 3, padding=1))
-        self.shortcut = nn.Conv2d(width_in, width, 1) if width_in != width else nn.Identity()
+        self.shortcut = Pointwise(width_in, width) if width_in != width else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
@@ -70,8 +85,8 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm = Norm(width)
-        self.qkv = nn.Conv2d(width, 3 * width, 1)
-        self.project = zeroed(nn.Conv2d(width, width, 1))
+        self.qkv = Pointwise(width, 3 * width)
+        self.project = zeroed(Pointwise(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = rearrange(self.qkv(self.norm(x)), "n (three head c) h w -> three n head (h w) c", three=3, head=self.heads)
@@ -87,8 +102,8 @@ class LinearAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm = Norm(width)
-        self.qkv = nn.Conv2d(width, 3 * width, 1)
-        self.project = zeroed(nn.Conv2d(width, width, 1))
+        self.qkv = Pointwise(width, 3 * width)
+        self.project = zeroed(Pointwise(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = rearrange(self.qkv(self.norm(x)), "n (three head c) h w -> three (n head) c (h w)", three=3, head=self.heads)

@@ -1,6 +1,7 @@
 """Normalizing flows: RealNVP (Dinh et al. 2017, arXiv:1605.08803) and MAF (Papamakarios et al. 2017, arXiv:1705.07057)."""
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +83,8 @@ class RealNVP(Flow):
 
     Both directions take one pass of each net.
     """
+
+    channels_last: ClassVar[bool] = False  # 5 % slower in it
 
     def __init__(self, config: RealNVPConfig) -> None:
         shape = config.shape

@@ -20,7 +20,6 @@ MNIST = Recipe(
         warmup=200,
         clip_norm=1.0,
         ema=EMAConfig(decay=0.999, warmup=True),
-        channels_last=True,
         sample_every=6000,
     ),
     data=MNISTConfig(),
