@@ -47,7 +47,8 @@ class Pointwise(nn.Conv2d):
         if x.device.type != "cpu" or not x.is_contiguous() or channels > height * side or self.bias is None:
             return super().forward(x)
         weight = self.weight.view(1, -1, channels).expand(n, -1, -1)
-        return torch.baddbmm(self.bias.view(1, -1, 1), weight, x.flatten(2)).unflatten(2, (height, side))
+        out = torch.baddbmm(self.bias.view(1, -1, 1), weight, x.flatten(2))
+        return out.view(n, -1, height, side)
 
 
 def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
