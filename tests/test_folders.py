@@ -316,8 +316,9 @@ def test_a_checkpoint_of_more_classes_may_be_tuned_and_says_which_are_not_there(
 
 
 def test_images_that_do_not_fit_into_memory_are_refused_with_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo_core.memory.available_memory", lambda: 10**6)
+    monkeypatch.setattr("zoo_core.memory.available_memory", lambda: 40 * 10**6)
     save(tmp_path / "1.png")
     assert len(read(tmp_path)) == 1
-    with pytest.raises(ResourceError, match=r"1 images of this size take 0\.0 GB of memory, and 0\.0 GB are available"):
-        folder(FolderConfig(path=str(tmp_path), size=1024))
+    save(tmp_path / "2.png")
+    with pytest.raises(ResourceError, match=r"2 images of this size take 0\.1 GB of memory, and 0\.0 GB are available"):
+        folder(FolderConfig(path=str(tmp_path), size=4096))

@@ -18,6 +18,7 @@ from zoo_core.habits import ALIASES
 from zoo_core.hub import CARD, CONFIG, TRAINING, Files, fetch
 from zoo_core.interfaces import ModelConfig, Sampler, Scheduler
 from zoo_core.markdown import describe
+from zoo_core.recipes import check_length
 from zoo_core.registry import registry, resolve
 from zoo_core.remote import wanted
 from zoo_core.specs import CheckpointSpec, DatasetSpec, MetricSpec, ModelSpec, RecipeSpec, SamplerSpec, SchedulerSpec, Spec, TrainerSpec
@@ -61,6 +62,7 @@ class CheckpointConfig:
 
     def __post_init__(self) -> None:
         check_range(self, format=(FORMAT, FORMAT), weights_version=(1, 10**6))
+        check_length(self.sampler)
 
 
 def read_config(files: Files) -> CheckpointConfig:

@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 from io import FileIO
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from zoo_core.cache import oid_of
 from zoo_core.cards import MAX_CARD_BYTES
 from zoo_core.config import MAX_JSON_BYTES, parse_json
-from zoo_core.errors import IntegrityError, NotFoundError, ResourceError, UnsafeContentError
+from zoo_core.errors import IncompatibleCheckpoint, IntegrityError, NotFoundError, ResourceError, UnsafeContentError
+from zoo_core.memory import demand_memory
 from zoo_core.registry import Reference
 from zoo_core.specs import CheckpointSpec, Hub, Pin
 from zoo_core.weights import MAX_HEADER_BYTES, TensorInfo, read_header
 
-__all__ = ["CARD", "CONFIG", "TRAINING", "WEIGHTS", "Files", "OnFile", "check_name", "is_data", "max_size"]
+__all__ = ["CARD", "CONFIG", "TRAINING", "WEIGHTS", "Files", "OnFile", "Stream", "check_name", "is_data", "max_size"]
 
 CARD, CONFIG, WEIGHTS, TRAINING = "README.md", "config.json", "model.safetensors", "training.json"
 
@@ -30,6 +31,9 @@ _SUFFIXES = {".md", ".json", ".safetensors", ".png", ".txt", ""}
 _LARGEST = {".json": MAX_JSON_BYTES, ".md": MAX_CARD_BYTES, ".safetensors": 16 << 30}
 _LARGEST_OTHER = 64 << 20
 _CHUNK = 1 << 30
+_STEP = 1 << 20  # bytes that are read and hashed at once, so that the processor's cache holds them
+
+T = TypeVar("T")
 
 OnFile = Callable[["Files", str, int], None]
 """``on_file(files, name, size)``: called after each verified file."""
@@ -96,6 +100,53 @@ class Files:
             self.again(self, name, error)
         return self.read_once(name)
 
+    def stream(self, name: str, consume: "Callable[[Stream], T]") -> T:
+        """Hands a file to ``consume`` as it is read, once and from its beginning to its end, and verifies what was read.
+
+        What ``consume`` made of bytes that are not verified never gets out of here. What is wrong in the cache is replaced once, and read
+        again. What is ``fresh`` was verified as it arrived.
+
+        Raises:
+            ZooError: as :meth:`read` does, and as ``consume`` does.
+        """
+        try:
+            return self._streamed(name, consume)
+        except IntegrityError as error:
+            if self.again is None:
+                raise
+            self.again(self, name, error)
+        return self._streamed(name, consume)
+
+    def _streamed(self, name: str, consume: "Callable[[Stream], T]") -> T:
+        pin = self._pin(name)
+        with self._open(name) as file:
+            size = os.fstat(file.fileno()).st_size
+            if pin and size != pin.size:
+                raise self._tampered(f"{name} is {'longer' if size > pin.size else 'shorter'} than the pinned {pin.size} bytes")
+            if size > max_size(name):
+                raise UnsafeContentError(f"{self.reference}: {name} is larger than {max_size(name) >> 20} MiB", "do not use it")
+            oid = self.oids[name] if self.oids is not None else ""
+            stream = Stream(file, size, name=name, git=len(oid) == 40, hashed=name not in self.fresh)
+            try:
+                made = consume(stream)
+            except (IncompatibleCheckpoint, UnsafeContentError):
+                if pin or oid:  # bytes that are not those of the file that was meant say nothing of it
+                    self._verify(name, stream, pin, oid)
+                raise
+            self._verify(name, stream, pin, oid)
+        return made
+
+    def _verify(self, name: str, stream: "Stream", pin: Pin | None, oid: str) -> None:
+        """Compares the digests of a whole file with what it must be."""
+        if not stream.hashed:
+            return
+        digest, own = stream.finish()
+        if pin and digest != pin.sha256:
+            raise self._tampered(f"the sha256 of {name} is {digest[:12]}..., pinned is {pin.sha256[:12]}...")
+        if oid and own != oid:
+            raise self._tampered(f"the id of {name} is {own[:12]}..., on the Hub it is {oid[:12]}...")
+        self._digests[name] = digest
+
     def mapped(self, name: str) -> mmap | bytes:
         """The bytes of a file, unverified and not in memory: for looking through what is ``fresh``, never for use."""
         self._pin(name)
@@ -140,6 +191,7 @@ class Files:
 
     def tensors(self) -> Mapping[str, TensorInfo]:
         """What the header of the weights says, without reading or verifying the rest: for showing, never for loading."""
+        self._pin(WEIGHTS)
         with self._open(WEIGHTS) as file:
             start = file.read(8)
             start += file.read(min(int.from_bytes(start, "little"), MAX_HEADER_BYTES + 1))
@@ -179,8 +231,10 @@ class Files:
         """The file's bytes, of which no more than ``limit`` + 1 are read."""
         parts = []
         with self._open(name) as file:
+            size = min(os.fstat(file.fileno()).st_size, limit)
+            demand_memory(size if size < _CHUNK else 2 * size, f"the bytes of {name} of {self.reference}", "use a larger machine")
             try:
-                left = min(os.fstat(file.fileno()).st_size, limit) + 1
+                left = size + 1
                 while left and (part := file.read(min(left, _CHUNK))):
                     parts.append(part)
                     left -= len(part)
@@ -197,6 +251,64 @@ class Files:
         if self.spec is None:
             return "look into the folder"
         return f"install {self.source.split()[0]} again; `python -m zoo_core.pins` if the change is yours"
+
+
+class Stream:
+    """A safetensors file that is read from its beginning to its end, and hashed on the way.
+
+    Args:
+        file: the open file.
+        size: its size in bytes.
+        name: its name, for messages.
+        git: whether its id on the Hub is that of git, a sha1; otherwise it is the sha256.
+        hashed: whether it is hashed at all.
+    """
+
+    def __init__(self, file: FileIO, size: int, *, name: str, git: bool = False, hashed: bool = True) -> None:
+        self.size, self.name, self.hashed = size, name, hashed
+        self._file, self._left = file, size
+        self._hashes = [hashlib.sha256()] + ([hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)] if git else [])
+
+    def header(self) -> Mapping[str, TensorInfo]:
+        """The header, which is read first: the tensors in the order of their bytes. Their bytes follow without a gap.
+
+        Raises:
+            UnsafeContentError: if it is malformed, or not safe to open.
+        """
+        start = self._take(min(8, self._left))
+        start += self._take(min(int.from_bytes(start, "little"), MAX_HEADER_BYTES + 1, self._left))
+        tensors = read_header(start, self.size, self.name)
+        return dict(sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)))
+
+    def fill(self, view: memoryview) -> None:
+        """Reads the next bytes into ``view``.
+
+        Raises:
+            UnsafeContentError: if the file has become shorter.
+        """
+        for begin in range(0, len(view), _STEP):
+            part = view[begin : begin + _STEP]
+            done = 0
+            while done < len(part):
+                if not (count := self._file.readinto(part[done:])):
+                    raise UnsafeContentError(f"{self.name} became shorter while it was read", "get the file again from where it came")
+                done += count
+            self._left -= done
+            if self.hashed:
+                for each in self._hashes:
+                    each.update(part)
+
+    def finish(self) -> tuple[str, str]:
+        """The sha256 of the whole file, and its id on the Hub; reads what is left of it."""
+        step = memoryview(bytearray(min(_STEP, self._left)))
+        while self._left:
+            self.fill(step[: self._left])
+        return self._hashes[0].hexdigest(), self._hashes[-1].hexdigest()
+
+    def _take(self, count: int) -> bytes:
+        taken = bytearray(count)
+        self.fill(memoryview(taken))
+        return bytes(taken)
 
 
 def _why(error: BaseException) -> str:

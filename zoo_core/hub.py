@@ -24,7 +24,7 @@ from zoo_core.cache import COMMIT, RepoCache, cache_folder, is_true
 from zoo_core.cards import MAX_CARD_BYTES
 from zoo_core.cards import parse as parse_card
 from zoo_core.config import MAX_JSON_BYTES, parse_json
-from zoo_core.contents import CARD, CONFIG, TRAINING, WEIGHTS, Files, OnFile, check_name, is_data
+from zoo_core.contents import CARD, CONFIG, TRAINING, WEIGHTS, Files, OnFile, Stream, check_name, is_data
 from zoo_core.errors import (
     CardError,
     ConfigError,
@@ -42,7 +42,7 @@ from zoo_core.files import disk_error
 from zoo_core.numbers import METRICS
 from zoo_core.registry import REPO, Claim, Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec, Hub, Pin
-from zoo_core.weights import check_finite, read_header
+from zoo_core.weights import check_finite, check_numbers, read_header
 from zoo_core.wire import host
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "carried",
     "carries",
     "check_content",
+    "check_file",
     "check_name",
     "fetch",
     "is_data",
@@ -67,6 +68,7 @@ __all__ = [
 _REPO = re.compile(REPO)
 _MAX_FILES = 100
 _SHOWN = 3
+_ROOM = 1 << 24  # bytes of a tensor that are looked at at once; a multiple of the size of every number
 _log = logging.getLogger(__name__)
 
 
@@ -336,7 +338,7 @@ def check_content(name: str, data: bytes | mmap) -> None:
     """Looks into a file of a checkpoint, by its name, for what must not be there.
 
     Raises:
-        UnsafeContentError: weights that are malformed, NaN or infinite.
+        UnsafeContentError: weights that are malformed, NaN, infinite or beyond the numbers of float32.
         ConfigError, CardError: a JSON file that the zoo reads, or the card, cannot be read.
     """
     if name.endswith(".safetensors"):
@@ -347,13 +349,36 @@ def check_content(name: str, data: bytes | mmap) -> None:
         parse_card(data[: MAX_CARD_BYTES + 1])
 
 
+def check_file(files: Files, name: str) -> int:
+    """Verifies a file, and looks into it as :func:`check_content` does; returns its size. Weights are never in memory as a whole.
+
+    Raises:
+        ZooError: as :meth:`Files.read` and :func:`check_content` do.
+    """
+    if name.endswith(".safetensors"):
+        return files.stream(name, _check_tensors)
+    data = files.mapped(name) if name in files.fresh else files.read(name)
+    check_content(name, data)
+    return len(data)
+
+
+def _check_tensors(stream: Stream) -> int:
+    room = memoryview(bytearray(min(_ROOM, stream.size)))
+    for key, info in stream.header().items():
+        for begin in range(info.begin, info.end, _ROOM):
+            part = room[: min(_ROOM, info.end - begin)]
+            stream.fill(part)
+            check_numbers(part, info.dtype, key, stream.name)
+    return stream.size
+
+
 def pull(*references: "str | os.PathLike[str]", on_file: OnFile | None = None) -> list[Files]:
     """Fetches checkpoints and verifies every file: size and sha256, config, card, the header of the weights, and that these are finite.
 
     Raises:
         IntegrityError: a file is not what is pinned.
         NotFoundError: it has no config or no weights.
-        UnsafeContentError: weights that are malformed, NaN or infinite.
+        UnsafeContentError: weights that are malformed, NaN, infinite or beyond the numbers of float32.
         ConfigError, CardError: a JSON file that the zoo reads, or the card, cannot be read.
         ZooError: as :func:`fetch` does.
     """
@@ -365,12 +390,11 @@ def pull(*references: "str | os.PathLike[str]", on_file: OnFile | None = None) -
             if name not in files.names:
                 raise NotFoundError(f"{files.reference} is no checkpoint: it has no {name}", files._mend())
         for name in files.names:
-            data = files.mapped(name) if name in files.fresh else files.read(name)
             try:
-                check_content(name, data)
+                size = check_file(files, name)
             except (CardError, ConfigError, UnsafeContentError) as error:
                 hint = error.hint if files.reference.kind == "local" else "do not use it; tell its authors"
                 raise type(error)(f"{files.reference}: {error.what}", hint) from None
             if on_file:
-                on_file(files, name, len(data))
+                on_file(files, name, size)
     return fetched

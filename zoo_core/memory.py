@@ -8,11 +8,12 @@ from zoo_core.errors import ResourceError
 
 __all__ = ["available_memory", "demand_memory"]
 
+_SMALL = 1 << 26
 _PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 def demand_memory(needed: int, what: str, hint: str = "") -> None:
-    """Checks that there is memory for something large, before it is allocated.
+    """Checks that there is memory for something of 64 MB or more, before it is allocated.
 
     Args:
         needed: bytes that it takes.
@@ -22,7 +23,7 @@ def demand_memory(needed: int, what: str, hint: str = "") -> None:
     Raises:
         ResourceError: if there is less; the message has both numbers.
     """
-    if (available := available_memory()) < needed:
+    if needed >= _SMALL and (available := available_memory()) < needed:
         raise ResourceError(f"{what} take {needed / 1e9:,.1f} GB of memory, and {available / 1e9:,.1f} GB are available", hint)
 
 

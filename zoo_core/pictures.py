@@ -137,9 +137,9 @@ def _check_file(path: Path) -> None:
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise PictureError(f"it has {width:,} x {height:,} pixels, more than {MAX_PIXELS / 1e6:.0f} million; make it smaller")
+        raise PictureError(f"it has {width:,} x {height:,} pixels, more than {MAX_PIXELS / 1e6:.0f} million")
     if max(width, height) > MAX_ASPECT * min(width, height):
-        raise PictureError(f"it has {width:,} x {height:,} pixels, and one side is over {MAX_ASPECT} times the other; crop it")
+        raise PictureError(f"it has {width:,} x {height:,} pixels, and one side is over {MAX_ASPECT} times the other")
 
 
 def _check_scans(path: Path, pixels: int) -> None:
@@ -174,7 +174,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"it is none of {', '.join(formats())}"
     if isinstance(error, Image.DecompressionBombError):
-        return f"it has more than {MAX_PIXELS / 1e6:.0f} million pixels; make it smaller"
+        return f"it has more than {MAX_PIXELS / 1e6:.0f} million pixels"
     if isinstance(error, MemoryError):
         return "there is not enough memory"
     return (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())[:120] or type(error).__name__

@@ -5,9 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from zoo_core.config import check_range, decode, encode
+from zoo_core.errors import ConfigError
 from zoo_core.interfaces import DatasetConfig, ModelConfig, Sampler, Scheduler, TrainerConfig
 
-__all__ = ["EMAConfig", "FitConfig", "OptimizerConfig", "Recipe"]
+__all__ = ["EMAConfig", "FitConfig", "OptimizerConfig", "Recipe", "check_length"]
+
+_MOST_STEPS = 10_000
+_LENGTHS = (("steps", 1), ("steps_per_level", 1), ("corrections", 0))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,6 +103,9 @@ class Recipe:
     scheduler: Scheduler | None = None
     start_from: str | None = None
 
+    def __post_init__(self) -> None:
+        check_length(self.sampler)
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "recipe", *, prefer: str = "") -> "Recipe":
         """A recipe from plain JSON values; ``prefer`` and what is raised are as :func:`zoo_core.config.decode` has them."""
@@ -108,3 +115,16 @@ class Recipe:
         """Plain JSON values, every default written out."""
         plain: dict[str, Any] = encode(self)
         return plain
+
+
+def check_length(sampler: Sampler | None) -> None:
+    """Refuses a sampler of more than 10,000 steps as the default of a checkpoint, which would draw for hours unasked.
+
+    Raises:
+        ConfigError: if its options ``steps``, ``steps_per_level`` and ``corrections`` come to more.
+    """
+    found = ((getattr(sampler, name, default), default) for name, default in _LENGTHS)
+    steps, repeated, corrections = (value if isinstance(value, int) else default for value, default in found)
+    if (length := steps * repeated * (1 + corrections)) > _MOST_STEPS:
+        what = f"sampler: {length:,} steps by default, more than {_MOST_STEPS:,}"
+        raise ConfigError(what, "make fewer the default; `zoo sample -o` takes more")

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from zoo_core.cache import COMMIT, RepoCache, cache_folder
 from zoo_core.contents import Files
 from zoo_core.errors import CardError, ConfigError, IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError
-from zoo_core.hub import check_content, places, unpinned_in_cache
+from zoo_core.hub import check_file, places, unpinned_in_cache
 from zoo_core.registry import Claim, Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec
 
@@ -102,7 +102,7 @@ def _verdict(files: Files, name: str) -> Verdict:
 
 def _state(files: Files, name: str) -> tuple[State, str]:
     try:
-        check_content(name, files.read_once(name))
+        check_file(replace(files, fresh=frozenset(), again=None), name)
     except NotFoundError as error:
         return "missing", error.what
     except IntegrityError as error:

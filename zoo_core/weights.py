@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from zoo_core.errors import UnsafeContentError
 
-__all__ = ["MAX_HEADER_BYTES", "MAX_RANK", "MAX_TENSORS", "TensorInfo", "check_finite", "read_header"]
+__all__ = ["MAX_HEADER_BYTES", "MAX_RANK", "MAX_TENSORS", "TensorInfo", "check_finite", "check_numbers", "read_header"]
 
 MAX_HEADER_BYTES = 8 << 20
 MAX_TENSORS = 20_000
@@ -22,6 +22,7 @@ MAX_RANK = 8
 _ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 # In these an exponent of ones only means NaN or infinity.
 _EXPONENTS = {"F64": 0x7FF0 << 48, "F32": 0x7F80 << 16, "F16": 0x7C00, "BF16": 0x7F80}
+_BEYOND_F32 = 0x47EFFFFFF0000000  # the bits of 2^128 - 2^103 in float64, the smallest number that float32 rounds to infinity
 
 
 class TensorInfo(NamedTuple):
@@ -107,12 +108,26 @@ def check_finite(data: bytes | mmap, tensors: Mapping[str, TensorInfo], name: st
     """Looks at every number of a whole file.
 
     Raises:
-        UnsafeContentError: one is NaN or infinite.
+        UnsafeContentError: if one is NaN or infinite, or is so large that float32 has no such number.
+    """
+    for key, info in tensors.items():
+        if info.dtype in _EXPONENTS and info.elements:
+            check_numbers(memoryview(data)[info.begin : info.end], info.dtype, key, name)
+
+
+def check_numbers(raw: memoryview, dtype: str, key: str, name: str = "model.safetensors") -> None:
+    """Looks at the numbers of a part of a tensor: little-endian bytes of a ``dtype`` as headers have them, such as ``F32``.
+
+    Raises:
+        UnsafeContentError: as :func:`check_finite` does.
     """
     import numpy as np
 
-    for key, info in tensors.items():
-        if info.dtype in _EXPONENTS and info.elements:
-            exponent = np.array(_EXPONENTS[info.dtype], dtype=f"<u{_ITEM_BYTES[info.dtype]}")
-            bits = np.frombuffer(data, dtype=exponent.dtype, count=info.elements, offset=info.begin)
-            _demand(not bool(((bits & exponent) == exponent).any()), name, f"holds NaN or infinity in its tensor {key[:60]!r}")
+    if dtype not in _EXPONENTS:
+        return
+    exponent = np.array(_EXPONENTS[dtype], dtype=f"<u{_ITEM_BYTES[dtype]}")
+    bits = np.frombuffer(raw, dtype=exponent.dtype)
+    _demand(not bool(((bits & exponent) == exponent).any()), name, f"holds NaN or infinity in its tensor {key[:60]!r}")
+    if dtype == "F64":  # nets compute in float32, where what rounds to more than its largest number is infinite
+        large = (bits & np.uint64(2**63 - 1)) >= np.uint64(_BEYOND_F32)
+        _demand(not bool(large.any()), name, f"holds numbers beyond those of float32 in its tensor {key[:60]!r}")

@@ -78,11 +78,13 @@ def prepare(reference: "str | os.PathLike[str]", repo: str, *, license: str | No
     _check_repo(repo)
     files = _found(reference)
     names, left_out = _chosen(files)
+    from zoo_core.assembly import check_fit
+
+    if files.pins is None:  # the header first, for what would take gigabytes to read
+        check_fit(files, read_config(files), files.tensors())
     data = {name: files.read(name) for name in names}
     tensors = _check_files(data)
     config = read_config(files)
-    from zoo_core.assembly import check_fit
-
     model: Any = check_fit(files, config, tensors)
     card, completed = cards.parse(data[CARD]), _completed(files, data, repo, config, license or "", image=len(model.event.shape) == 3)
     if completed != card:
