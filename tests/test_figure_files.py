@@ -242,15 +242,25 @@ def test_the_way_back_begins_at_the_last_noise_of_the_forward_figure() -> None:
     model = opened("images")
     x0 = model.sample(2, seed=9).clamp(-1, 1)
     percents = [60.0, 30.0, 0.0]
-    states, guesses = figures.reverse(model, 2, percents, seed=4, x0=x0)
+    states, guesses, sigmas = figures.reverse(model, 2, percents, seed=4, x0=x0)
     forward = figures.forward(model, x0, percents, seed=4)
     torch.testing.assert_close(states[:, 0], forward[:, 0], rtol=1e-4, atol=1e-5)
     sigma = figures.level_at(figures.trained_levels(model.model), 60)[1]  # type: ignore[arg-type]  # a FakeDenoiser
     expected = model.sample(x=model.add_noise(x0, sigma, seed=4), sigma=sigma, seed=4)
     assert torch.equal(states[:, -1], expected)
     assert torch.equal(guesses[:, -1], expected)
+    assert sigmas[0] == pytest.approx(sigma)
     with pytest.raises(UsageError, match="begins at the largest of the percentages, and that is 0"):
         figures.reverse(model, 2, [0.0], x0=x0)
+
+
+def test_columns_of_a_walk_are_named_by_the_noise_that_they_show() -> None:
+    """Two steps from sigma 9 down pass neither the largest level of the model nor most others."""
+    config = json.loads(Path("images/config.json").read_text())
+    Path("images/config.json").write_text(json.dumps({**config, "scheduler": {"name": "karras", "sigma_max": 9.0}}))
+    said = drawn("local:images", "reverse", "-n", "1", "-o", "steps=2", "--at", "100,0", "--out", "x.png")
+    assert said == "x.png: 100 % (\u03c3 = 9), 0 % (\u03c3 = 0)\n"
+    assert written("x.png")["title"] == "images · ancestral, 2 steps on karras (sigma_max 9) · seed 0"
 
 
 def test_the_figure_of_the_way_back_takes_a_picture() -> None:

@@ -35,7 +35,7 @@ def reverse(
     seed: int = 0,
     sampler: Sampler | None = None,
     x0: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, list[float]]:
     """Images 0 ... n - 1 of a seed while they are sampled.
 
     Args:
@@ -48,7 +48,8 @@ def reverse(
             :func:`forward`, and not from noise alone.
 
     Returns:
-        the states, made visible, and the model's guesses of x_0, each (n, len(percents), c, h, w).
+        the states, made visible, and the model's guesses of x_0, each (n, len(percents), c, h, w); and the noise levels of the steps that
+        are shown, which with few steps are only near those of ``percents``.
 
     Raises:
         UsageError: if ``x0`` is given and no percentage is above 0, so that there is no noise to begin with.
@@ -65,7 +66,7 @@ def reverse(
     sigmas = [sigma for sigma, _, _ in seen]
     steps = [_nearest(sigmas, sigma) for sigma in wanted]
     states, guesses = zip(*(seen[step][1:] for step in steps), strict=True)
-    return torch.stack(states, dim=1), torch.stack(guesses, dim=1)
+    return torch.stack(states, dim=1), torch.stack(guesses, dim=1), [sigmas[step] for step in steps]
 
 
 def _walk(pretrained: Pretrained, n: int, top: float, x0: Tensor | None, seed: int, sampler: Sampler, on_step: OnStep) -> None:

@@ -87,11 +87,12 @@ def draw_reverse(
         return
     page.of_pixels()
     check_number(n, MOST)
-    columns, x0 = level_names(model, percents), pictures(model, images) if images else None
-    states, guesses = figures.reverse(model, n or IMAGES, percents, seed=seed, sampler=chosen, x0=x0)
+    x0 = pictures(model, images) if images else None
+    states, guesses, sigmas = figures.reverse(model, n or IMAGES, percents, seed=seed, sampler=chosen, x0=x0)
     import torch
 
     cells = torch.stack([states, guesses], dim=1).flatten(0, 1)
+    columns = [f"{percent:g} %\n{sigma_text(sigma)}" for percent, sigma in zip(percents, sigmas, strict=True)]
     rows = ["x\u209c", "guess\nof x\u2080"] * len(states)
     if x0 is not None:
         line = plain(model, chosen, f"from the picture at {percents[0]:g} % noise", seed=seed)
