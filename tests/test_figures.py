@@ -169,6 +169,13 @@ def test_quality_is_drawn_of_few_and_of_odd_numbers(changes: dict[str, Any]) -> 
         assert both.height > 1.7 * single.height
 
 
+def test_a_single_point_stands_within_its_axes() -> None:
+    made = plot_quality([panel(curves={"ddim": [Point(nfe=50, value=3.0, seconds=0.253)], "heun": [Point(nfe=61, value=5.0)]})])
+    _, over_seconds = made.subfigs[0].axes
+    low, high = over_seconds.get_xlim()
+    assert low < 0.2 < 0.253 < 0.3 < high
+
+
 def made_record(metric: str, steps: int) -> dict[str, Any]:
     sampler = {"name": "ddim", "steps": steps}
     return {"metric": metric, "value": 9 / steps, "dataset": "cats", "n": {"real": 9, "drawn": 9}, "sampler": sampler, "nfe": steps}

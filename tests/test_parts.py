@@ -51,7 +51,7 @@ def test_what_is_no_part_or_not_offered_is_refused() -> None:
 
     with pytest.raises(UnknownNameError, match="not registered as a sampler"):
         checks_of(Mine())
-    with pytest.raises(UsageError, match="no checks of a FakeConfig -- name a family"):
+    with pytest.raises(UsageError, match="no checks of FakeConfig -- name a family"):
         checks_of(FakeConfig())  # type: ignore[arg-type]  # a family's config
     with pytest.raises(UsageError, match="of families"):
         checks_of(Heun(), capabilities={"denoise"})

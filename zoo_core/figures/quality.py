@@ -177,6 +177,8 @@ def draw_quality(axes: Any, panel: Panel, cost: str, styles: Mapping[str, Mappin
     wide = cost == "seconds" and max(places, default=1.0) > 8 * min(places, default=1.0)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else FixedLocator(_apart(places)))
     axes.xaxis.set_minor_locator(NullLocator())
+    if places and min(places) == max(places):  # of one place a logarithmic axis would have no width
+        axes.set_xlim(places[0] / 2, places[0] * 2)
     axes.xaxis.set_major_formatter(lambda place, _: rounded(place, 4 if cost == "nfe" else 2))
     axes.grid(alpha=0.3, linewidth=0.5)
     timed = f" ({text(' or '.join(panel.processors))})" if panel.processors else ""
