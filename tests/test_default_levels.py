@@ -93,7 +93,7 @@ def test_the_command_line_and_the_card_tell_them(folder: Path, capsys: pytest.Ca
     out = tmp_path / "x.png"
     with pytest.raises(SystemExit, match="0"):
         main(["sample", f"local:{folder}", "-n", "1", "--out", str(out), "--device", "cpu"])
-    assert "dpmpp-2m: steps=4, clip=true on karras: sigma_max=20.0, rho=7.0; " in capsys.readouterr().err
+    assert "dpmpp-2m, 4 steps on karras (sigma_max 20); " in capsys.readouterr().err
     assert json.loads(Image.open(out).text["scheduler"])["sigma_max"] == 20  # type: ignore[attr-defined]
     told = "sampled by `dpmpp-2m: steps=4, clip=true on karras: sigma_max=20.0, rho=7.0`"
     assert told in (folder / "README.md").read_text()

@@ -26,7 +26,7 @@ from zoo_core.registry import resolve
 from zoo_core.specs import ModelSpec
 from zoo_core.weights import TensorInfo
 
-__all__ = ["assemble", "check_fit", "unfilled"]
+__all__ = ["assemble", "check_fit", "misfits", "unfilled"]
 
 # By their names in a safetensors header.
 _STORED = {
