@@ -170,7 +170,9 @@ def test_quality_is_drawn_of_few_and_of_odd_numbers(changes: dict[str, Any]) -> 
 
 
 def test_a_single_point_stands_within_its_axes() -> None:
-    made = plot_quality([panel(curves={"ddim": [Point(nfe=50, value=3.0, seconds=0.253)], "heun": [Point(nfe=61, value=5.0)]})])
+    timed, untimed = Point(nfe=50, value=0.3454, stderr=0.033, seconds=0.253), Point(nfe=61, value=4.8, stderr=0.075)
+    made = plot_quality([panel(curves={"ddim": [timed], "langevin": [untimed]}, floor=0.003)])
+    render(made)
     _, over_seconds = made.subfigs[0].axes
     low, high = over_seconds.get_xlim()
     assert low < 0.2 < 0.253 < 0.3 < high
