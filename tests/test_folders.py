@@ -94,7 +94,7 @@ def test_a_folder_of_files_that_are_not_read_says_what_would_read_them(tmp_path:
 def test_a_class_folder_without_images_is_told(tmp_path: Path) -> None:
     save(tmp_path / "cat" / "1.png")
     write(tmp_path / "dog" / "notes.txt")
-    with pytest.warns(RuntimeWarning, match="folders dog of .* hold no image, and are no classes"):
+    with pytest.warns(RuntimeWarning, match="no image in the class folders dog of .*, which are left out"):
         assert read(tmp_path).classes == ("cat",)
 
 

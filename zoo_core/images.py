@@ -333,7 +333,7 @@ def open_image(path: Path, channels: int, size: tuple[int, int] | None = None) -
         with quietly():
             return read_picture(path, channels, size).image
     except PictureError as error:
-        raise UsageError(f"cannot read {path} as a picture: {error}", "choose a PNG or JPEG file") from error
+        raise UsageError(f"cannot read {path} as a picture: {error}", error.hint or "choose a PNG or JPEG file") from error
 
 
 def read_image(path: Path, shape: Sequence[int]) -> Tensor:

@@ -37,7 +37,16 @@ _SUFFIXES = {
 
 
 class PictureError(Exception):
-    """A file cannot be read as a picture; the message says why, and does not name the file."""
+    """A file cannot be read as a picture; the message says why, and does not name the file.
+
+    Args:
+        reason: what is wrong with it.
+        hint: what to do; empty where another file is all that helps.
+    """
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(reason)
+        self.hint = hint
 
 
 class Picture(NamedTuple):
@@ -113,7 +122,7 @@ def read_picture(path: Path, channels: int, size: tuple[int, int] | None = None)
     except PictureError:
         raise
     except Exception as error:  # not all of PIL's errors are its own: SyntaxError, struct.error, zlib.error, DecompressionBombError, ...
-        raise PictureError(_reason(error)) from error
+        raise PictureError(*_reason(error)) from error
 
 
 @contextmanager
@@ -137,15 +146,15 @@ def _check_file(path: Path) -> None:
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise PictureError(f"it has {width:,} x {height:,} pixels, more than {MAX_PIXELS / 1e6:.0f} million")
+        raise PictureError(f"it has {width:,} x {height:,} pixels, more than {MAX_PIXELS / 1e6:.0f} million", "make it smaller")
     if max(width, height) > MAX_ASPECT * min(width, height):
-        raise PictureError(f"it has {width:,} x {height:,} pixels, and one side is over {MAX_ASPECT} times the other")
+        raise PictureError(f"it has {width:,} x {height:,} pixels, and one side is over {MAX_ASPECT} times the other", "crop it")
 
 
 def _check_scans(path: Path, pixels: int) -> None:
     # In the data of a scan, a byte 0xff never stands before 0xda.
     if path.read_bytes().count(b"\xff\xda") * pixels > _MAX_SCANNED:
-        raise PictureError("it is a JPEG of too many scans, which would take minutes; save it again")
+        raise PictureError("it is a JPEG of too many scans, which would take minutes", "save it again")
 
 
 def _shown(image: "Image.Image", mode: str) -> "Image.Image":
@@ -158,7 +167,7 @@ def _shown(image: "Image.Image", mode: str) -> "Image.Image":
     except Exception:  # EXIF that is damaged: other programs show such a picture as it lies
         shown = image
     if shown.mode == "F" or (shown.mode == "I" and image.format == "TIFF"):
-        raise PictureError("its levels have 32 bits, and their range is not known; save it with 8 or 16 bits")
+        raise PictureError("its levels have 32 bits, and their range is not known", "save it with 8 or 16 bits")
     if shown.mode.startswith("I"):  # 16-bit levels, some of which PIL opens as 32-bit
         levels = np.asarray(shown).astype(np.int64).clip(0, 0xFFFF)
         shown = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
@@ -168,13 +177,14 @@ def _shown(image: "Image.Image", mode: str) -> "Image.Image":
     return shown.convert(mode)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception) -> tuple[str, str]:
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        return f"it is none of {', '.join(formats())}"
+        return f"it is none of {', '.join(formats())}", ""
     if isinstance(error, Image.DecompressionBombError):
-        return f"it has more than {MAX_PIXELS / 1e6:.0f} million pixels"
+        return f"it has more than {MAX_PIXELS / 1e6:.0f} million pixels", "make it smaller"
     if isinstance(error, MemoryError):
-        return "there is not enough memory"
-    return (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())[:120] or type(error).__name__
+        return "there is not enough memory", "make it smaller"
+    text = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())[:120] or type(error).__name__
+    return text, ""

@@ -96,7 +96,7 @@ def _decoded(found: Listing, config: FolderConfig) -> tuple[NDArray[np.uint8], N
             try:
                 picture = read_picture(path, config.channels)
             except PictureError as error:
-                failed.append((path, str(error)))
+                failed.append((path, f"{error}; {error.hint}" if error.hint else str(error)))
                 continue
             pixels = np.asarray(fitted(picture.image, config.size, config.resize))
             x[i] = pixels.reshape(config.size, config.size, config.channels).transpose(2, 0, 1)

@@ -209,5 +209,5 @@ def _tell(found: Listing, empty: Sequence[str]) -> None:
         what = f"left out in {found.root}: {_some([path.name for path in found.ours])}, which the zoo wrote"
         warnings.warn(what, RuntimeWarning, stacklevel=4)
     if empty:
-        what = f"the folders {_some(empty)} of {found.root} hold no image, and are no classes"
+        what = f"no image in the class folders {_some(empty)} of {found.root}, which are left out"
         warnings.warn(what, RuntimeWarning, stacklevel=4)
