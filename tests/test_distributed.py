@@ -185,7 +185,7 @@ def test_two_processes_watch_and_evaluate_as_one_does(tmp_path: Path) -> None:
         metrics = ["--metrics", "fd,kid,recall,nearest-train", "-n", "150", "--batch-size", "32", "--floors"]
         told.append(json.loads(run(launch, "evaluate", "local:alone", *metrics, "--json"))["metrics"])
         curves.append([(row["fd"], row["kid"]) for row in read_metrics(tmp_path / name / "metrics.jsonl") if "fd" in row])
-    assert len(curves[0]) == 2
+    assert len(curves[0]) == 3  # the first one before any training
     assert curves[1] == [(pytest.approx(fd, rel=1e-3), pytest.approx(kid, rel=1e-3)) for fd, kid in curves[0]]
     # The same samples in the same batches: the same to the bit.
     names = ("metric", "value", "stderr", "n", "nfe", "floor", "harms")
