@@ -9,7 +9,6 @@ import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from io import FileIO
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +27,8 @@ CARD, CONFIG, WEIGHTS, TRAINING = "README.md", "config.json", "model.safetensors
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){0,3}", re.ASCII)
 _SUFFIXES = {".md", ".json", ".safetensors", ".png", ".txt", ""}
-_LARGEST = {".json": MAX_JSON_BYTES, ".md": MAX_CARD_BYTES, ".safetensors": 16 << 30}
+_LARGEST = {".json": MAX_JSON_BYTES, ".md": MAX_CARD_BYTES, ".safetensors": 256 << 20}
+_LARGEST_WEIGHTS = 16 << 30
 _LARGEST_OTHER = 64 << 20
 _CHUNK = 1 << 30
 _STEP = 1 << 20  # bytes that are read and hashed at once, so that the processor's cache holds them
@@ -123,7 +123,7 @@ class Files:
             size = os.fstat(file.fileno()).st_size
             if pin and size != pin.size:
                 raise self._tampered(f"{name} is {'longer' if size > pin.size else 'shorter'} than the pinned {pin.size} bytes")
-            if size > max_size(name):
+            if not pin and size > max_size(name):
                 raise UnsafeContentError(f"{self.reference}: {name} is larger than {max_size(name) >> 20} MiB", "do not use it")
             oid = self.oids[name] if self.oids is not None else ""
             stream = Stream(file, size, name=name, git=len(oid) == 40, hashed=name not in self.fresh)
@@ -146,12 +146,6 @@ class Files:
         if oid and own != oid:
             raise self._tampered(f"the id of {name} is {own[:12]}..., on the Hub it is {oid[:12]}...")
         self._digests[name] = digest
-
-    def mapped(self, name: str) -> mmap | bytes:
-        """The bytes of a file, unverified and not in memory: for looking through what is ``fresh``, never for use."""
-        self._pin(name)
-        with self._open(name) as file:
-            return mmap(file.fileno(), 0, access=ACCESS_READ) if os.fstat(file.fileno()).st_size else b""
 
     def read_once(self, name: str) -> bytes:
         """As :meth:`read`, but nothing is fetched again."""
@@ -332,4 +326,4 @@ def is_data(name: str) -> bool:
 
 def max_size(name: str) -> int:
     """How many bytes a file of that name may have where nothing pins it: no more than its kind can be read of."""
-    return _LARGEST.get(Path(name).suffix.lower(), _LARGEST_OTHER)
+    return _LARGEST_WEIGHTS if Path(name).name == WEIGHTS else _LARGEST.get(Path(name).suffix.lower(), _LARGEST_OTHER)

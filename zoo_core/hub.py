@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from mmap import mmap
 from typing import Any
 
 from zoo_core import remote
@@ -334,7 +333,7 @@ def _check_names(spec: CheckpointSpec) -> None:
         raise UnsafeContentError(f"{spec.name} pins two files whose names differ in case alone", "rename one of them")
 
 
-def check_content(name: str, data: bytes | mmap) -> None:
+def check_content(name: str, data: bytes) -> None:
     """Looks into a file of a checkpoint, by its name, for what must not be there.
 
     Raises:
@@ -357,7 +356,7 @@ def check_file(files: Files, name: str) -> int:
     """
     if name.endswith(".safetensors"):
         return files.stream(name, _check_tensors)
-    data = files.mapped(name) if name in files.fresh else files.read(name)
+    data = files.read(name)
     check_content(name, data)
     return len(data)
 

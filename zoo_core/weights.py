@@ -8,7 +8,6 @@ header is read here first, strictly and within limits.
 import json
 import math
 from collections.abc import Mapping
-from mmap import mmap
 from typing import Any, NamedTuple
 
 from zoo_core.errors import UnsafeContentError
@@ -39,7 +38,7 @@ class TensorInfo(NamedTuple):
         return math.prod(self.shape)
 
 
-def read_header(data: bytes | mmap, size: int, name: str = "model.safetensors") -> Mapping[str, TensorInfo]:
+def read_header(data: bytes, size: int, name: str = "model.safetensors") -> Mapping[str, TensorInfo]:
     """The tensors of a safetensors file of ``size`` bytes, of which ``data`` is the beginning, header included.
 
     Raises:
@@ -104,7 +103,7 @@ def _tensor(key: str, entry: Any, start: int, name: str) -> TensorInfo:
     raise AssertionError
 
 
-def check_finite(data: bytes | mmap, tensors: Mapping[str, TensorInfo], name: str = "model.safetensors") -> None:
+def check_finite(data: bytes, tensors: Mapping[str, TensorInfo], name: str = "model.safetensors") -> None:
     """Looks at every number of a whole file.
 
     Raises:
