@@ -55,8 +55,8 @@ def test_the_page_of_the_checkpoints_tells_all_of_them_and_their_numbers() -> No
     assert page.endswith(told), "end the page with what `zoo compare --markdown` prints"
 
 
-def test_all_weights_together_are_at_most_forty_megabytes() -> None:
-    assert sum(path.stat().st_size for path in ROOT.glob("model_cards/*/model.safetensors")) <= 40_000_000
+def test_all_weights_together_are_at_most_sixty_megabytes() -> None:
+    assert sum(path.stat().st_size for path in ROOT.glob("model_cards/*/*.safetensors")) <= 60_000_000
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

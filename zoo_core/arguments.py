@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from zoo_core.interfaces import Event
 
-__all__ = ["class_of", "classes_of", "dtype_of", "floats", "level", "levels", "whole", "within"]
+__all__ = ["class_of", "classes_of", "dtype_of", "floats", "level", "level_dtype", "levels", "whole", "within"]
+
+_SINGLE = {"mps"}  # devices without float64
 
 
 def whole(name: str, value: object, low: int = 0, high: int = 2**64 - 1) -> int:
@@ -141,10 +143,17 @@ def level(sigma: object, n: int) -> "Tensor":
 
 
 def levels(sigma: "float | Tensor", x: "Tensor") -> "Tensor":
-    """float64 (n,) on the device of ``x`` (n, ...): a noise level for each row, of one number for all or of a tensor, unchecked."""
+    """Noise levels (n,) for ``x`` (n, ...) on its device and of :func:`level_dtype`, from one number or a tensor (n,), unchecked."""
     import torch
 
-    return torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(len(x))
+    return torch.as_tensor(sigma, dtype=level_dtype(x.device), device=x.device).expand(len(x))
+
+
+def level_dtype(device: "torch.device") -> "torch.dtype":
+    """The dtype of noise levels on a device: float64, or float32 on MPS, which has no float64."""
+    import torch
+
+    return torch.float32 if device.type in _SINGLE else torch.float64
 
 
 def dtype_of(dtype: "torch.dtype | str", device: "torch.device | str" = "cpu") -> "torch.dtype":

@@ -7,6 +7,7 @@ from itertools import pairwise
 from math import sqrt
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from zoo_core.arguments import levels
 from zoo_core.blame import check_samples
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import Denoiser, OnStep, Rng, Sampler, Scheduler
@@ -34,9 +35,7 @@ class Guide:
 
     def denoised(self, x: "Tensor", sigma: float) -> "Tensor":
         """x0_hat = D(x, sigma), of the shape of ``x``; within the event's range where the sampler clips and the event has one."""
-        import torch
-
-        x0 = self.model.denoise(x, torch.full((len(x),), sigma, dtype=torch.float64, device=x.device), self.labels)
+        x0 = self.model.denoise(x, levels(sigma, x), self.labels)
         check_samples(self.model.denoise, x0, x.shape)
         return x0.clamp(*self.model.event.range) if self.clip and self.model.event.range else x0
 

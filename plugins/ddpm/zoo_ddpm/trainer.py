@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo_core.arguments import level_dtype
 from zoo_core.interfaces import Rng
 from zoo_core.training.trainer import Batch, Loss, Trainer
 from zoo_ddpm.config import DDPMTrainerConfig
@@ -16,17 +17,16 @@ class DDPMTrainer(Trainer):
     """L_simple of Ho et al. 2020 (arXiv:2006.11239, eq. 14, Algorithm 1), with the absolute or the squared error."""
 
     model: DDPM
-    levels: Tensor
 
     def __init__(self, model: DDPM, config: DDPMTrainerConfig) -> None:
         super().__init__(model, config)
         self.error = {"l1": F.l1_loss, "mse": F.mse_loss}[config.loss]
         self.p_uncond = config.p_uncond
-        self.register_buffer("levels", torch.tensor(model.levels, dtype=torch.float64), persistent=False)
 
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
-        t = rng.integers(1, len(self.levels) + 1)
-        sigma = self.levels[t - 1].view(-1, 1, 1, 1)
+        levels = torch.tensor(self.model.levels, dtype=level_dtype(batch.x.device), device=batch.x.device)
+        t = rng.integers(1, len(levels) + 1)
+        sigma = levels[t - 1].view(-1, 1, 1, 1)
         eps = rng.normal(*batch.x.shape[1:])
         signal, noise = (1 + sigma**2).rsqrt().float(), (sigma * (1 + sigma**2).rsqrt()).float()  # sqrt(abar), sqrt(1 - abar)
         out = self.model.net(signal * batch.x + noise * eps, t, self._labels(batch, rng)).float()

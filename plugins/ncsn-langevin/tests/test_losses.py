@@ -20,6 +20,8 @@ MEAN, SPREAD, SIGMA = 0.7, 1.3, 0.6  # of a Gaussian x_0 and of the noise that i
 
 Score = Callable[[Tensor], Tensor]
 
+CPU = torch.device("cpu")
+
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
@@ -165,13 +167,15 @@ def test_sliced_and_implicit_training_have_the_same_gradient_on_average() -> Non
 def test_training_noise_is_every_level_equally_often_or_log_normal_within_the_range() -> None:
     net, n = points(), 8000
     trainer = NCSNTrainer(net, NCSNTrainerConfig())
-    values, counts = trainer._sigma(StepRng(0, 0, n)).unique(return_counts=True)
+    values, counts = trainer._sigma(StepRng(0, 0, n), CPU).unique(return_counts=True)
     assert values.tolist() == list(net.levels)
     assert (counts - n / 5).abs().max() < 5 * (n * 0.16) ** 0.5
-    normal = NCSNTrainer(net, NCSNTrainerConfig(noise="log-normal", log_mean=-0.5, log_std=0.4))._sigma(StepRng(0, 0, n))
+    normal = NCSNTrainer(net, NCSNTrainerConfig(noise="log-normal", log_mean=-0.5, log_std=0.4))._sigma(
+        StepRng(0, 0, n), torch.device("cpu")
+    )
     assert abs(normal.log().mean() + 0.5) < 0.03
     assert abs(normal.log().std() - 0.4) < 0.02
-    wide = NCSNTrainer(net, NCSNTrainerConfig(noise="log-normal", log_std=9.0))._sigma(StepRng(0, 0, n))
+    wide = NCSNTrainer(net, NCSNTrainerConfig(noise="log-normal", log_std=9.0))._sigma(StepRng(0, 0, n), CPU)
     assert (wide.min(), wide.max()) == net.sigma_range
 
 

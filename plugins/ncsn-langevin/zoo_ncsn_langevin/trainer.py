@@ -5,6 +5,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from zoo_core.arguments import level_dtype
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import Rng
 from zoo_core.training.trainer import Batch, Loss, Trainer
@@ -29,7 +30,6 @@ class NCSNTrainer(Trainer):
     """
 
     model: NCSN
-    levels: Tensor
 
     def __init__(self, model: NCSN, config: NCSNTrainerConfig) -> None:
         super().__init__(model, config)
@@ -40,10 +40,9 @@ class NCSNTrainer(Trainer):
                 f"trainer.loss=ism takes a backward pass for each of the {self.dimensions} dimensions, and allows {MOST_DIMENSIONS}",
                 "choose dsm or ssm",
             )
-        self.register_buffer("levels", torch.tensor(model.levels, dtype=torch.float64), persistent=False)
 
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
-        sigma = self._sigma(rng)
+        sigma = self._sigma(rng, batch.x.device)
         eps = rng.normal(*batch.x.shape[1:])
         x = batch.x + self.model.over(sigma).float() * eps
         if self.settings.loss == "dsm":
@@ -61,11 +60,12 @@ class NCSNTrainer(Trainer):
     def compilable(self) -> tuple[nn.Module, ...]:
         return (self.model.net,) if self.settings.loss == "dsm" else ()  # the others differentiate twice
 
-    def _sigma(self, rng: Rng) -> Tensor:
-        """A noise level for each row, float64 (n,)."""
+    def _sigma(self, rng: Rng, device: torch.device) -> Tensor:
+        """A noise level for each row, (n,) on the device."""
         if self.settings.noise == "levels":
-            return self.levels[rng.integers(0, len(self.levels))]
-        log_sigma = self.settings.log_mean + self.settings.log_std * rng.normal().double()
+            levels = torch.tensor(self.model.levels, dtype=level_dtype(device), device=device)
+            return levels[rng.integers(0, len(levels))]
+        log_sigma = self.settings.log_mean + self.settings.log_std * rng.normal().to(level_dtype(device))
         return log_sigma.exp().clamp(*self.model.sigma_range)
 
     def _weight(self, sigma: Tensor) -> Tensor:
