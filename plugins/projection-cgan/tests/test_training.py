@@ -17,7 +17,7 @@ import zoo_core
 from zoo_core.cli import main
 from zoo_core.datasets import FolderConfig
 from zoo_core.errors import ConfigError, Interrupted, UsageError
-from zoo_core.images import grid, to_uint8
+from zoo_core.images import class_sheet
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
 from zoo_core.registry import Registry, load_plugin, using
 from zoo_core.samplers import Latent
@@ -164,7 +164,8 @@ def test_without_labels_image_i_is_of_class_i_modulo_their_number(tmp_path: Path
     with np.load(tmp_path / "x.npz") as drawn:
         assert drawn["labels"].tolist() == labels.tolist()
     with Image.open(tmp_path / "x.png") as sheet:
-        assert np.array_equal(np.asarray(sheet), grid(to_uint8(model.sample(7)), 3)[0].numpy())
+        expected = class_sheet(model.sample(7), model.files.json("training.json")["data"]["classes"])
+        assert np.array_equal(np.asarray(sheet), expected.permute(1, 2, 0).numpy())
 
 
 def test_data_without_labels_is_refused_in_one_line(tmp_path: Path) -> None:
