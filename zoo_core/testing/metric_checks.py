@@ -138,7 +138,7 @@ class _Able(Fake):
 def _pretrained(capabilities: frozenset[str] = frozenset(CAPABILITIES)) -> Pretrained:
     with isolated(0, stream=Stream.INIT):
         model = _Able().eval().requires_grad_(False)
-    files = Files(reference=parse_reference("local:stand-in"), name="stand-in", folder=Path("stand-in"), source="made for a check")
+    files = Files(reference=parse_reference("local:stand-in"), name="stand-in", folder=Path("stand-in"), source="made for a check", pins={})
     config = CheckpointConfig(format=1, weights_version=1, model=FakeConfig(), sampler=Latent())
     return Pretrained(model=model, config=config, family=ModelSpec(name="stand-in", capabilities=capabilities), files=files)
 
