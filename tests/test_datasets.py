@@ -664,7 +664,7 @@ def test_a_download_without_torchvision_says_how_to_install_it(tmp_path: Path, m
 @pytest.mark.parametrize(
     ("config", "next_step"),
     [
-        (FolderConfig(path="$ZOO_NOT_SET/train"), "--data folder:PATH; or set it: export ZOO_NOT_SET="),
+        (FolderConfig(path="$ZOO_NOT_SET/train"), "set it: export ZOO_NOT_SET=..., or use your own images: --data folder:PATH"),
         (MNISTConfig(root="$ZOO_NOT_SET"), "--data-root DIR is the folder with its files; -o data.download=true fetches them"),
     ],
     ids=["folder", "mnist"],

@@ -13,13 +13,15 @@ import pytest
 from zoo_core.cli.group import _BUILT_IN
 from zoo_core.cli.hints import COMMANDS, OPTIONS
 from zoo_core.cli.sample import sample
-from zoo_core.errors import ResourceError
+from zoo_core.datasets import FolderConfig, UnsetVariable
+from zoo_core.errors import ResourceError, UnknownNameError
 from zoo_core.files import check_folder, next_step, write_file
 from zoo_core.registry import resolve
 from zoo_core.samplers import Ancestral, Latent
 from zoo_core.testing import environment, installed, write_checkpoint_plugin, write_fake_plugin
 from zoo_core.testing.fake import Fake, FakeDenoiser
 from zoo_core.testing.fake_config import FakeConfig, FakeDenoiserConfig
+from zoo_core.training.data import load_data
 
 Zoo = Callable[..., Any]
 IMAGES = FakeDenoiserConfig(shape=(3, 8, 8), bounded=True, classes=3)
@@ -140,6 +142,58 @@ def test_an_option_of_a_recipe_without_its_part_names_the_parts_that_have_it(zoo
     done = zoo("train", "fake", "--dry-run", "-o", "lr_schedule=cosine")
     assert done.err.endswith(" -- did you mean -o fit.lr_schedule=cosine?\n")
     assert done.code == 2
+
+
+def test_an_option_of_a_scheduler_that_stands_beside_a_samplers_says_where_it_belongs(zoo: Zoo, fakes: Path) -> None:
+    done = zoo("sample", "fake-images", "-o", "sigma_max=20")
+    assert "unknown key 'sigma_max' -- it is an option of schedulers: -o scheduler.sigma_max=20 with --scheduler karras" in done.err
+    assert done.code == 3
+
+
+def test_a_part_of_a_name_leads_to_the_names_that_have_it(zoo: Zoo, fakes: Path) -> None:
+    assert zoo("show", "image").err.endswith("-- did you mean fake-images?\n")
+    assert UnknownNameError.of("checkpoint", "cats", ["ddpm-afhq-cat", "vae"]).hint == "did you mean ddpm-afhq-cat?"
+    assert UnknownNameError.of("checkpoint", "at", ["ddpm-afhq-cat"], "install it").hint == "install it"
+
+
+@pytest.mark.parametrize("name", ["dpm++", "DPM++ 2M", "dpmsolver++"])
+def test_a_sampler_may_be_misspelt_with_plus_signs(name: str, zoo: Zoo, fakes: Path) -> None:
+    assert zoo("sample", "fake-images", "--sampler", name).err.endswith("-- did you mean dpmpp-2m?\n")
+
+
+def test_a_path_where_a_data_set_is_meant_is_led_to_folder(zoo: Zoo, fakes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for path in ("photos", "./photos", "/nowhere/photos"):
+        done = zoo("train", "fake", "--data", path)
+        assert done.code == 3
+        assert done.err.endswith(f"unknown dataset '{path}' -- of a folder of images, write --data folder:{path}\n")
+
+
+def test_data_of_an_unset_variable_says_once_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_SUCH", raising=False)
+    with pytest.raises(UnsetVariable) as caught:
+        load_data(FolderConfig(path="$NO_SUCH/train"))
+    assert caught.value.hint == "set it: export NO_SUCH=..., or use your own images: --data folder:PATH"
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("show", "`zoo list`"),
+        ("sample", "`zoo list`"),
+        ("pull", "`zoo list`"),
+        ("figure", "`zoo list`"),
+        ("train", "`zoo list families`"),
+        ("figure fake-points", "figures of fake-points: "),
+        ("figure nothing-here", "see `zoo figure --help`"),
+    ],
+)
+def test_an_argument_that_is_left_out_says_what_may_stand_there(words: str, hint: str, zoo: Zoo, fakes: Path) -> None:
+    done = zoo(*words.split())
+    assert done.code == 2
+    assert done.err.startswith("zoo: error: Missing argument ")
+    assert hint in done.err
 
 
 # Figures

@@ -39,6 +39,7 @@ __all__ = [
     "matches",
     "names",
     "read_config",
+    "scheduler_with",
     "wanted_plugin",
     "written_now",
 ]
@@ -154,7 +155,7 @@ def as_sampler(choice: "str | Mapping[str, Any] | Sampler", default: Sampler | N
 
 
 def _refuse_foreign(values: Mapping[str, Any]) -> None:
-    """Raises ConfigError for options that are not a sampler's at all: those of a recipe's part, and steps where there is one pass."""
+    """Raises ConfigError for options of a recipe's part or of schedulers, and for steps where there is one pass."""
     nested = values.get("sampler")
     if isinstance(nested, Mapping):
         shown = " ".join(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in nested.items())
@@ -162,11 +163,25 @@ def _refuse_foreign(values: Mapping[str, Any]) -> None:
             f"sampler: unknown key 'sampler.{next(iter(nested), '')}'", f"it is an option of the sampler itself: write {shown}"
         )
     claim = registry().meant(SamplerSpec, str(values.get("name")).rpartition(":")[2])
-    if "steps" in values and claim and isinstance(claim.spec, SamplerSpec) and claim.spec.requires == "decode":
-        known = [item.name for item in fields(resolve(claim.spec.target))]
-        if "steps" not in known:
-            hint = f"leave --steps out; its options: {', '.join(known)}"
-            raise ConfigError(f"sampler: {claim.spec.name} draws in one pass and has no steps", hint)
+    if not claim or not isinstance(claim.spec, SamplerSpec):
+        return
+    known = [item.name for item in fields(resolve(claim.spec.target))]
+    if "steps" in values and "steps" not in known and claim.spec.requires == "decode":
+        hint = f"leave --steps out; its options: {', '.join(known)}"
+        raise ConfigError(f"sampler: {claim.spec.name} draws in one pass and has no steps", hint)
+    for key, value in values.items():
+        if key not in ("name", *known) and (owner := scheduler_with(key)):
+            there = f'-o scheduler.{key}={value} with --scheduler {owner}, or scheduler={{"name": "{owner}", "{key}": {value}}}'
+            raise ConfigError(f"sampler: unknown key {key!r}", f"it is an option of schedulers: {there}")
+
+
+def scheduler_with(key: str) -> str:
+    """The name of the last registered scheduler that has the option ``key``; empty where none has it."""
+    specs = [claim.spec for claims in registry().claims(SchedulerSpec).values() for claim in claims[:1]]
+    having = [
+        spec.name for spec in specs if isinstance(spec, SchedulerSpec) and key in {item.name for item in fields(resolve(spec.target))}
+    ]
+    return having[-1] if having else ""
 
 
 def as_scheduler(choice: "str | Mapping[str, Any] | Scheduler") -> Scheduler:
@@ -205,7 +220,7 @@ def _choice(kind: str, choice: object) -> dict[str, Any]:
 
 def _meant(kind: str, name: str) -> str:
     """The registered name that another library's name, another spelling, or the name of a class stands for; empty for none."""
-    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    plain = re.sub(r"[^a-z0-9]", "", name.lower().replace("++", "pp"))
     plain = plain if plain in ALIASES else plain.removesuffix("scheduler").removesuffix("sampler")
     specs = [claim.spec for claims in registry().claims(kind).values() for claim in claims]
     spelt = [spec.name for spec in specs if re.sub(r"[^a-z0-9]", "", spec.name) == plain]

@@ -154,11 +154,13 @@ class UnknownNameError(ZooError):
 
     @classmethod
     def of(cls, kind: str, name: str, known: Iterable[str], hint: str = "") -> Self:
-        """An error that suggests the nearest of the known names, or lists them where there are few."""
+        """An error that suggests the nearest known names, or else those that ``name`` is a part of, or else lists the first ones."""
         from difflib import get_close_matches
 
         known = sorted(known)
         near = get_close_matches(name, known, n=2, cutoff=0.5) if len(name) <= 200 else []
+        part = name.lower().removesuffix("s")
+        near = near or [each for each in known if len(part) > 2 and part in each][:3]
         if near:
             hint = f"did you mean {' or '.join(near)}?"
         elif not hint and known:

@@ -159,6 +159,7 @@ ALIASES: Mapping[str, str] = MappingProxyType(
         "dpmsolver": "dpmpp-2m",
         "dpmsolvermultistep": "dpmpp-2m",
         "dpmsolverpp": "dpmpp-2m",
+        "dpmpp": "dpmpp-2m",
         "edm": "heun",
         "eulera": "ancestral",
         "eulerancestral": "ancestral",

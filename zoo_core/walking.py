@@ -7,13 +7,12 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from zoo_core.arguments import whole
-from zoo_core.catalogue import as_sampler
+from zoo_core.catalogue import as_sampler, scheduler_with
 from zoo_core.config import encode
 from zoo_core.errors import UnknownNameError, UsageError
 from zoo_core.habits import keywords_of, unknown_keyword
 from zoo_core.interfaces import Denoiser, Event, Sampler, Scheduler
-from zoo_core.registry import registry, resolve
-from zoo_core.specs import SchedulerSpec
+from zoo_core.registry import registry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,9 +55,8 @@ def _title(sampler: Sampler) -> str:
 def _hint(sampler: Sampler, key: str) -> str:
     if key in ("steps", "num_inference_steps") and sampler.requires != "denoise":
         return "leave it out: this sampler draws in one pass"
-    specs = [cast(SchedulerSpec, claims[0].spec) for claims in registry().claims(SchedulerSpec).values()]
-    having = [spec.name for spec in specs if key in {item.name for item in fields(resolve(spec.target))}]
-    return f'it is an option of schedulers: scheduler={{"name": "{having[-1]}", "{key}": ...}}' if having else ""
+    owner = scheduler_with(key)
+    return f'it is an option of schedulers: scheduler={{"name": "{owner}", "{key}": ...}}' if owner else ""
 
 
 def check_denoises(sampler: Sampler, what: str) -> None:

@@ -14,7 +14,7 @@ from click.shell_completion import shell_complete
 from zoo_core import __version__
 from zoo_core.blame import culprit
 from zoo_core.cli.console import MAX_LINE, error_line, inert, redact, say, shown
-from zoo_core.cli.hints import COMMANDS, option_hint
+from zoo_core.cli.hints import COMMANDS, argument_hint, option_hint
 from zoo_core.errors import Interrupted, PluginLoadError, ResourceError, UsageError, ZooError
 from zoo_core.files import next_step
 from zoo_core.isolation import stray_threads
@@ -139,6 +139,8 @@ def _outcome(error: BaseException) -> tuple[int, str]:
             return error.exit_code, error_line(error.what, error.hint)
         case click.NoSuchOption() if hint := option_hint(error):
             return UsageError.exit_code, error_line(f"no such option: {error.option_name}", hint)
+        case click.MissingParameter() if hint := argument_hint(error):
+            return UsageError.exit_code, error_line(error.format_message().rstrip("."), hint)
         case click.UsageError():
             command = error.ctx.command_path if error.ctx else "zoo"
             return UsageError.exit_code, error_line(error.format_message().rstrip("."), f"see `{command} --help`")

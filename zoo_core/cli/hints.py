@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import click
 
-__all__ = ["COMMANDS", "OPTIONS", "option_hint"]
+__all__ = ["COMMANDS", "OPTIONS", "argument_hint", "option_hint"]
 
 _HUB = "zoo list --remote --search TEXT"
 
@@ -67,3 +67,13 @@ def option_hint(error: click.NoSuchOption) -> str:
         return f"write {hint}" if wanted else hint
     near = get_close_matches(error.option_name, own, n=2, cutoff=0.7)
     return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+def argument_hint(error: click.MissingParameter) -> str:
+    """Where the values of an argument that was left out are listed; empty where there is no list."""
+    match getattr(error.param, "type", None), getattr(error.param, "name", ""):
+        case click.ParamType(name="reference"), _:
+            return "name a checkpoint of `zoo list`, or the folder of a run"
+        case _, "family":
+            return "name a family of `zoo list families`, such as ddpm"
+    return ""

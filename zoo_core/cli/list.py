@@ -47,7 +47,12 @@ _EMPTY = "none installed -- they come with plugins; `zoo plugins` shows those th
 
 
 @click.command("list")
-@click.argument("words", nargs=-1, metavar="[KIND] [PATTERN]...")
+@click.argument(
+    "words",
+    nargs=-1,
+    metavar="[KIND] [PATTERN]...",
+    shell_complete=lambda ctx, param, text: [] if ctx.params.get("words") else [kind for kind in LISTED if kind.startswith(text)],
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--remote", is_flag=True, help="Checkpoints on the Hugging Face Hub instead.")
 @click.option("--search", metavar="TEXT", default="", help="With --remote: what their names hold.")

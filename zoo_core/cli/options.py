@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 from zoo_core.catalogue import as_scheduler
 from zoo_core.cli.console import inert, say
 from zoo_core.config import apply_overrides, decode
-from zoo_core.errors import UsageError
+from zoo_core.errors import ConfigError, UsageError
 from zoo_core.files import check_folder
 from zoo_core.hub import fetch
 from zoo_core.interfaces import DatasetConfig, Scheduler
@@ -85,12 +85,15 @@ def data_name(text: str) -> tuple[str, str]:
 
     Raises:
         UsageError: it begins with no name.
+        ConfigError: it is the path of a folder.
     """
     first, _, rest = text.partition(":")
     if not first:
         raise UsageError(f"--data {text!r} names no data set", "write it as --data NAME or --data folder:PATH")
     second, _, path = rest.partition(":")
     found = registry()
+    if not found.offers(DatasetSpec, first) and not rest and ("/" in text or Path(text).is_dir()):
+        raise ConfigError(f"unknown dataset {text!r}", f"of a folder of images, write --data folder:{text}")
     if found.meant(DatasetSpec, first) is None and second and found.offers(DatasetSpec, f"{first}:{second}"):
         return f"{first}:{second}", path
     return first, rest

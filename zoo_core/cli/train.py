@@ -239,10 +239,10 @@ def _recipe(family: str, name: str, data: str | None, data_root: str | None, giv
 def _check_parts(recipe: Mapping[str, Any], options: Sequence[str]) -> None:
     """Refuses an option that names no part of a recipe, where a part has a value of that name."""
     for text in options:
-        key, _, value = text.partition("=")
+        key, equals, value = text.partition("=")
         key = key.strip()
         parts = [name for name, part in recipe.items() if isinstance(part, dict) and key in part]
-        if parts and key not in recipe:
+        if equals and parts and key not in recipe:
             places = " or ".join(f"-o {name}.{key}={value}" for name in parts)
             raise UsageError(f"-o {text[:60]}: a recipe has parts, and no {key} of its own", f"did you mean {places}?")
 

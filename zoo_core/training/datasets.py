@@ -56,7 +56,7 @@ def folder(config: FolderConfig) -> Data:
         ConfigError: if there is no such folder or class, or no image in it, or some files cannot be read as images.
         ResourceError: if the images do not fit into memory.
     """
-    found = list_folder(_root(config), config.classes)
+    found = list_folder(Path(expand(config.path)), config.classes)
     if not found.pictures and not found.unreadable:
         there = f": it holds {found.skips()}" if found.skipped else ""
         raise ConfigError(f"no image ({', '.join(formats())}) in {found.root}{there}", "--data folder:PATH names a folder of images")
@@ -70,13 +70,6 @@ def folder(config: FolderConfig) -> Data:
         left, labels = np.unique(labels[kept], return_inverse=True)
         x, classes = x[kept], tuple(classes[label] for label in left if classes)
     return Data(x=torch.from_numpy(x), labels=torch.from_numpy(labels) if classes else None, classes=classes, flip=config.flip)
-
-
-def _root(config: FolderConfig) -> Path:
-    try:
-        return Path(expand(config.path))
-    except UnsetVariable as error:
-        raise UnsetVariable(error.what, f"name a folder of images of your own: --data folder:PATH; or {error.hint}") from error
 
 
 def _decoded(found: Listing, config: FolderConfig) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

@@ -74,7 +74,9 @@ _KINDS: Mapping[str, _Kind] = {
 
 @click.command()
 @click.argument("target", type=REFERENCE, metavar="REFERENCE|RUN")
-@click.argument("kind", metavar="KIND", shell_complete=lambda ctx, param, text: [kind for kind in _KINDS if kind.startswith(text)])
+@click.argument(
+    "kind", required=False, metavar="KIND", shell_complete=lambda ctx, param, text: [kind for kind in _KINDS if kind.startswith(text)]
+)
 @click.option("--at", metavar="P,...", help="Percentages of the noise levels T.  [default: 0,10,25,50,75,100; score-field: the smallest]")
 @click.option(
     "--image",
@@ -136,7 +138,7 @@ _KINDS: Mapping[str, _Kind] = {
 @click.option("--dpi", type=click.FloatRange(20, 1200), metavar="N", help="Plots: pixels an inch.  [default: 120]")
 @click.option("--width", type=click.FloatRange(1, 40), metavar="INCHES", help="Plots: the width; text keeps its size.")
 @click.option("--out", type=OutPath(), help="A .png, .pdf or .svg.  [default: NAME-KIND.png]")
-def figure(target: str, kind: str, out: Path | None, title: str | None, **given: Any) -> None:
+def figure(target: str, kind: str | None, out: Path | None, title: str | None, **given: Any) -> None:
     """Draw the KIND of figure for a checkpoint.
 
     \b
@@ -171,6 +173,8 @@ def figure(target: str, kind: str, out: Path | None, title: str | None, **given:
       zoo figure local:runs/cat nearest -n 4
       zoo figure local:runs/moons density --out density.pdf
     """
+    if kind is None:
+        raise UsageError("Missing argument 'KIND'", _listed(target) or "see `zoo figure --help`")
     if kind not in _KINDS:
         raise _unknown(target, kind)
     chosen = _KINDS[kind]
