@@ -17,6 +17,7 @@ from huggingface_hub import close_session
 import zoo_core
 from zoo_core import locks, wire
 from zoo_core.cache import RepoCache, cache_folder, oid_of
+from zoo_core.contents import Stream
 from zoo_core.deadline import Deadline
 from zoo_core.errors import GatedError, HubError, LockTimeout, LoginError, OfflineError, ResourceError, UnsafeContentError, UsageError
 from zoo_core.hub import pull
@@ -264,6 +265,34 @@ def test_nothing_is_written_through_a_link_out_of_the_cache(hub: LoopbackHub, co
     with pytest.raises(UnsafeContentError, match="leads out of the cache"):
         pull(CATS)
     assert list(outside.rglob("*")) == []
+
+
+def test_a_fetched_file_that_shrinks_while_it_is_looked_through_kills_nobody(hub: LoopbackHub, commit: str) -> None:
+    shrink = (
+        "import os; from zoo_core import hub; from zoo_core.cache import cache_folder; whole = hub.check_content\n"
+        "def looked(name, data, **more):\n"
+        "    for path in cache_folder().glob('models--*/blobs/*'): os.truncate(path, 0)\n"
+        "    return whole(name, data, **more)\n"
+        f"hub.check_content = looked; hub.pull('{CATS}')"
+    )
+    env = {**environment(), "ZOO_PLUGINS": ""}
+    done = subprocess.run([sys.executable, "-c", shrink], env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr  # what shrank is fetched again
+
+
+def test_weights_that_shrink_while_they_are_read_are_fetched_again(
+    hub: LoopbackHub, commit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, header = pull(CATS)[0].folder / "model.safetensors", Stream.header
+    cuts = iter([60])
+
+    def cut(stream: Stream) -> Any:
+        for size in cuts:
+            os.truncate(weights, weights.stat().st_size - size)
+        return header(stream)
+
+    monkeypatch.setattr(Stream, "header", cut)
+    assert zoo_core.load(CATS).sample(1).shape == (1, 2)
 
 
 # Publishing

@@ -493,7 +493,7 @@ def test_what_was_fetched_is_checked_like_any_checkpoint(hub: LoopbackHub, cats:
         (WEIGHTS, save({"bad": torch.tensor([torch.nan])}), UnsafeContentError),
         (WEIGHTS, b"\0" * 100, UnsafeContentError),
         ("config.json", b'{"a": NaN', ConfigError),
-        ("README.md", b"# no front matter", CardError),
+        ("README.md", b"---\n&a [*a]\n---\n", CardError),
     ]
     for name, data, error in cases:
         hub.commit(CATS, {**cats, name: data})
@@ -502,11 +502,21 @@ def test_what_was_fetched_is_checked_like_any_checkpoint(hub: LoopbackHub, cats:
 
 
 def test_an_error_in_the_content_names_the_repository_and_is_no_advice_to_authors(hub: LoopbackHub, cats: Contents, commit: str) -> None:
-    for name, data in {"README.md": b"# no front matter", "config.json": b"[]", WEIGHTS: b"0" * 100}.items():
+    for name, data in {"README.md": b"---\nno end", "config.json": b"[]", WEIGHTS: b"0" * 100}.items():
         hub.commit(CATS, {**cats, name: data})
         with pytest.raises(ZooError, match=f"^{CATS}: ") as caught:
             pull(CATS)
         assert caught.value.hint == "do not use it; tell its authors"
+
+
+def test_a_card_without_front_matter_is_taken_by_pull_load_and_info(
+    hub: LoopbackHub, cats: Contents, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.add_repo(CATS, {**cats, "README.md": b"# Cats\n\nThey are fine.\n"})
+    assert "README.md" in pull(CATS)[0].names
+    assert "the card of zoo/cats has no front matter: it states no licence" in caplog.text
+    assert zoo_core.load(CATS).card.title == "Cats"
+    assert (zoo_core.info(CATS)["summary"], zoo_core.info(CATS)["license"]) == ("They are fine.", "")
 
 
 def test_json_that_the_zoo_does_not_read_may_be_anything(hub: LoopbackHub, cats: Contents) -> None:

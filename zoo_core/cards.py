@@ -142,8 +142,12 @@ def load(path: Path) -> ModelCard:
         raise CardError(f"cannot read {path}: {error.strerror or error}", next_step(error)) from error
 
 
-def parse(text: str | bytes) -> ModelCard:
+def parse(text: str | bytes, *, bare: bool = False) -> ModelCard:
     """Reads a card.
+
+    Args:
+        text: of the card.
+        bare: takes a text without front matter too, as a card without metadata.
 
     Raises:
         CardError: no UTF-8, too large, a byte order mark, no front matter or no line that closes it, or YAML that is not plain values.
@@ -155,6 +159,8 @@ def parse(text: str | bytes) -> ModelCard:
         except UnicodeDecodeError as error:
             raise CardError(f"model card: it is not UTF-8: {error.reason} at byte {error.start}", "save README.md as UTF-8") from error
     demand(not text.startswith("\ufeff"), "it begins with a byte order mark")
+    if bare and not text.startswith("---"):
+        return ModelCard({}, text)
     demand(text.startswith("---"), "it has no front matter: its first line must be ---")
     match = _FRONT_MATTER.match(text)
     if match is None:

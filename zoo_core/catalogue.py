@@ -338,7 +338,7 @@ def info(reference: "str | os.PathLike[str]") -> Info:
     files = fetch(reference)
     config = read_config(files)
     family, names = family_of(config), files.names
-    card = cards.parse(files.read(CARD)) if CARD in names else None
+    card = cards.parse(files.read(CARD), bare=True) if CARD in names else None
     training = files.json(TRAINING) if TRAINING in names else {}
     spec = files.spec
     hub = files.hub or (spec.hub if spec else None)

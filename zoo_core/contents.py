@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -104,20 +105,20 @@ class Files:
         """Hands a file to ``consume`` as it is read, once and from its beginning to its end, and verifies what was read.
 
         What ``consume`` made of bytes that are not verified never gets out of here. What is wrong in the cache is replaced once, and read
-        again. What is ``fresh`` was verified as it arrived.
+        again. What is ``fresh`` was verified as it arrived, and is verified here only where ``consume`` refuses it.
 
         Raises:
             ZooError: as :meth:`read` does, and as ``consume`` does.
         """
         try:
-            return self._streamed(name, consume)
+            return self._streamed(name, consume, name not in self.fresh)
         except IntegrityError as error:
             if self.again is None:
                 raise
             self.again(self, name, error)
-        return self._streamed(name, consume)
+        return self._streamed(name, consume, True)
 
-    def _streamed(self, name: str, consume: "Callable[[Stream], T]") -> T:
+    def _streamed(self, name: str, consume: "Callable[[Stream], T]", hashed: bool) -> T:
         pin = self._pin(name)
         with self._open(name) as file:
             size = os.fstat(file.fileno()).st_size
@@ -126,10 +127,12 @@ class Files:
             if not pin and size > max_size(name):
                 raise UnsafeContentError(f"{self.reference}: {name} is larger than {max_size(name) >> 20} MiB", "do not use it")
             oid = self.oids[name] if self.oids is not None else ""
-            stream = Stream(file, size, name=name, git=len(oid) == 40, hashed=name not in self.fresh)
+            stream = Stream(file, size, name=name, git=len(oid) == 40, hashed=hashed)
             try:
                 made = consume(stream)
             except (IncompatibleCheckpoint, UnsafeContentError):
+                if not hashed:
+                    return self._streamed(name, consume, True)
                 if pin or oid:  # bytes that are not those of the file that was meant say nothing of it
                     self._verify(name, stream, pin, oid)
                 raise
@@ -279,12 +282,17 @@ class Stream:
 
         Raises:
             UnsafeContentError: if the file has become shorter.
+            ResourceError: if it cannot be read.
         """
         for begin in range(0, len(view), _STEP):
             part = view[begin : begin + _STEP]
             done = 0
             while done < len(part):
-                if not (count := self._file.readinto(part[done:])):
+                try:
+                    count = self._file.readinto(part[done:])
+                except OSError as error:
+                    raise ResourceError(f"cannot read {self.name}: {_why(error)}") from error
+                if not count:
                     raise UnsafeContentError(f"{self.name} became shorter while it was read", "get the file again from where it came")
                 done += count
             self._left -= done
@@ -295,8 +303,9 @@ class Stream:
     def finish(self) -> tuple[str, str]:
         """The sha256 of the whole file, and its id on the Hub; reads what is left of it."""
         step = memoryview(bytearray(min(_STEP, self._left)))
-        while self._left:
-            self.fill(step[: self._left])
+        with suppress(UnsafeContentError):  # what has become shorter has another digest
+            while self._left:
+                self.fill(step[: self._left])
         return self._hashes[0].hexdigest(), self._hashes[-1].hexdigest()
 
     def _take(self, count: int) -> bytes:

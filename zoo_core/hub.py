@@ -333,8 +333,13 @@ def _check_names(spec: CheckpointSpec) -> None:
         raise UnsafeContentError(f"{spec.name} pins two files whose names differ in case alone", "rename one of them")
 
 
-def check_content(name: str, data: bytes) -> None:
+def check_content(name: str, data: bytes, *, bare: bool = False) -> None:
     """Looks into a file of a checkpoint, by its name, for what must not be there.
+
+    Args:
+        name: name of the file.
+        data: its bytes.
+        bare: takes a card without front matter too.
 
     Raises:
         UnsafeContentError: weights that are malformed, NaN, infinite or beyond the numbers of float32.
@@ -345,11 +350,13 @@ def check_content(name: str, data: bytes) -> None:
     elif name in (CONFIG, TRAINING, METRICS):
         parse_json(data[: MAX_JSON_BYTES + 1], name)
     elif name == CARD:
-        parse_card(data[: MAX_CARD_BYTES + 1])
+        parse_card(data[: MAX_CARD_BYTES + 1], bare=bare)
 
 
 def check_file(files: Files, name: str) -> int:
     """Verifies a file, and looks into it as :func:`check_content` does; returns its size. Weights are never in memory as a whole.
+
+    A card without front matter is text, and harms nobody: it is taken with a warning, as :func:`load` takes it.
 
     Raises:
         ZooError: as :meth:`Files.read` and :func:`check_content` do.
@@ -357,7 +364,9 @@ def check_file(files: Files, name: str) -> int:
     if name.endswith(".safetensors"):
         return files.stream(name, _check_tensors)
     data = files.read(name)
-    check_content(name, data)
+    check_content(name, data, bare=True)
+    if name == CARD and not data.startswith(b"---"):
+        _log.warning("zoo: warning: the card of %s has no front matter: it states no licence and no data", files.reference)
     return len(data)
 
 

@@ -64,7 +64,7 @@ class Loaded(metaclass=Led):
     @cached_property
     def card(self) -> ModelCard:
         """The model card; read and verified when it is first looked at."""
-        return parse(self.files.read(CARD))
+        return parse(self.files.read(CARD), bare=True)
 
     @cached_property
     def capabilities(self) -> frozenset[str]:
