@@ -114,6 +114,13 @@ PICTURES: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
+def test_text_of_many_chunks_together_is_limited() -> None:
+    body = b"key\0\0" + zlib.compress(bytes(1 << 19))
+    data = png()
+    with pytest.raises(UnsafeContentError, match="more than 1 MiB of text"):
+        check_text("samples.png", data[:-12] + chunk(b"zTXt", body) * 10_000 + data[-12:])
+
+
 @pytest.mark.parametrize("case", PICTURES)
 def test_a_picture_is_a_picture_alone(case: str) -> None:
     make, why = PICTURES[case]

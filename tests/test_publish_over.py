@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zoo_core import cards
+from zoo_core import cards, wire
 from zoo_core.config import dump_json, load_json
 from zoo_core.errors import HubError, LoginError, UsageError
 from zoo_core.publishing import Published, publish
@@ -15,7 +15,7 @@ from zoo_core.publishing.changes import merge
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import Fake
 from zoo_core.testing.fake_config import FakeConfig
-from zoo_core.testing.hub import LoopbackHub
+from zoo_core.testing.hub import LoopbackHub, loopback_hub
 
 pytest_plugins = ["zoo_core.testing.hub"]
 
@@ -195,3 +195,58 @@ def test_a_token_that_cannot_be_read_is_told_as_such(folder: Path, hub: Loopback
 def test_a_merge_holds_the_changes_of_both_or_is_none(ours: str, theirs: str, merged: str | None) -> None:
     assert merge("a\nb\nc\nd\n", ours, theirs) == merged
     assert merge("a\nb\nc\nd\n", theirs, ours) == merged
+
+
+# A Hub that means ill
+
+
+def test_the_history_is_asked_for_no_further_than_it_is_needed(folder: Path) -> None:
+    with loopback_hub(page_size=1) as hub, pytest.MonkeyPatch.context() as patched:
+        for name, value in hub.environment(folder / "home").items():
+            patched.setenv(name, value)
+        put(folder)
+        for number in range(4):
+            hub.commit(CAT, {"notes.txt": b"%d" % number}, "a note")
+        before = len(hub.requests)
+        put(folder)
+        assert sum("/commits/" in request.path for request in hub.requests[before:]) == 5
+
+
+@pytest.mark.parametrize("page", [b"[]", b'[{"id": "%s", "title": "a note"}]' % (b"0" * 40)])
+def test_a_history_without_end_is_left(page: bytes, folder: Path, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "_MAX_PAGES", 3)
+    put(folder)
+    again = {"Link": f'<{hub.endpoint}/api/models/{CAT}/commits/main?p=1>; rel="next"'}
+    with (
+        hub.fault("GET /api/.*/commits/", rewrite=lambda body: page, headers=again, times=10) as fault,
+        pytest.raises(HubError, match="about the commits of zoo/cat has no end"),
+    ):
+        put(folder)
+    assert fault.hits == 3
+
+
+def test_the_next_page_of_a_history_is_at_the_same_server(folder: Path, hub: LoopbackHub) -> None:
+    put(folder)
+    with loopback_hub() as other:
+        elsewhere = {"Link": f'<{other.endpoint}/api/models/{CAT}/commits/main>; rel="next"'}
+        with (
+            hub.fault("GET /api/.*/commits/", rewrite=lambda body: b"[]", headers=elsewhere),
+            pytest.raises(HubError, match="goes on at another server"),
+        ):
+            put(folder)
+        assert other.requests == ()
+
+
+def test_a_card_on_the_hub_that_has_no_end_is_left(folder: Path, hub: LoopbackHub) -> None:
+    put(folder)
+    edit_on_hub(hub, "# cat", "# A cat")
+    (folder / "README.md").write_text((folder / "README.md").read_text() + "\nMore.\n")
+    with hub.fault("GET /zoo/cat/resolve/", extra=9 << 20), pytest.raises(HubError, match=r"about README\.md of zoo/cat has no end"):
+        put(folder)
+
+
+@pytest.mark.parametrize("lines", [100_000, 1_000_000])
+def test_texts_of_many_equal_lines_are_merged_at_once_or_not_at_all(lines: int) -> None:
+    base = "\n" * lines
+    assert merge(base, f"a\n{base}", f"{base}b\n") == f"a\n{base}b\n"
+    assert merge(base, "a\n" * 3 + "\n" * (lines // 2) + "a\n", base) is None

@@ -27,7 +27,21 @@ from zoo_core.tokens import TOKEN_VARIABLES
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["TIMEOUT", "WAITS", "answer", "ask", "endpoint", "host", "is_plain", "login_hint", "proxy_of", "retry_after", "trying"]
+__all__ = [
+    "TIMEOUT",
+    "WAITS",
+    "answer",
+    "ask",
+    "ask_pages",
+    "endpoint",
+    "host",
+    "is_plain",
+    "login_hint",
+    "proxy_of",
+    "read",
+    "retry_after",
+    "trying",
+]
 
 T = TypeVar("T")
 
@@ -38,6 +52,7 @@ WAITS = (0.5, 1.5)
 
 _PATIENCE = 10.0
 _ANSWER_SECONDS, _MAX_ANSWER = 30.0, 8 << 20
+_MAX_PAGES = 1000
 _MAX_REDIRECTS = 5
 _TEMPORARY = {408, 429, 500, 502, 503, 504}
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -110,15 +125,56 @@ def ask(path: str, query: Mapping[str, str], what: str) -> Any:
     Raises:
         HubError: if there is no answer, or it is not JSON.
     """
-    url, deadline = endpoint() + path, Deadline(host(), what, _ANSWER_SECONDS)
-    raw = trying(what, lambda: _read(url, query, what, deadline), deadline)
+    return _json(read(path, query, what)[0], what)
+
+
+def ask_pages(path: str, what: str) -> Iterator[list[Any]]:
+    """The pages of a long JSON list, as they are asked for, and no more than a thousand.
+
+    Args:
+        path: path of the first page below the Hub's address.
+        what: name of what is asked for, for messages.
+
+    Raises:
+        HubError: if there is no answer, it is not a list in JSON, or it leads to another server.
+    """
+    for _ in range(_MAX_PAGES):
+        raw, after = read(path, {}, what)
+        page = _json(raw, what)
+        if not isinstance(page, list):
+            raise HubError(f"the answer of {host()} about {what} is no list", "is HF_ENDPOINT a Hugging Face Hub?")
+        yield page
+        if not after:
+            return
+        if not after.startswith(f"{endpoint()}/"):  # which would get the token
+            raise HubError(f"{host()} says that {what} goes on at another server", "is HF_ENDPOINT right?")
+        path = after.removeprefix(endpoint())
+    raise HubError(f"the answer of {host()} about {what} has no end", "is HF_ENDPOINT a Hugging Face Hub?")
+
+
+def _json(raw: bytes, what: str) -> Any:
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
         raise HubError(f"the answer of {host()} about {what} is not JSON", "is HF_ENDPOINT a Hugging Face Hub?") from None
 
 
-def _read(url: str, query: Mapping[str, str], what: str, deadline: Deadline) -> bytes:
+def read(path: str, query: Mapping[str, str], what: str) -> tuple[bytes, str]:
+    """The body of the answer to a GET, of 8 MiB at most, and the address of the next page; empty where there is none.
+
+    Args:
+        path: path below the Hub's address.
+        query: query parameters.
+        what: name of what is asked for, for messages.
+
+    Raises:
+        HubError: if there is no answer.
+    """
+    url, deadline = endpoint() + path, Deadline(host(), what, _ANSWER_SECONDS)
+    return trying(what, lambda: _read(url, query, what, deadline), deadline)
+
+
+def _read(url: str, query: Mapping[str, str], what: str, deadline: Deadline) -> tuple[bytes, str]:
     raw = bytearray()
     with answer(url, {}, what, query) as response:
         for chunk in response.iter_raw():
@@ -126,7 +182,7 @@ def _read(url: str, query: Mapping[str, str], what: str, deadline: Deadline) -> 
             raw += chunk
             if len(raw) > _MAX_ANSWER:
                 raise HubError(f"the answer of {host()} about {what} has no end", "is HF_ENDPOINT a Hugging Face Hub?")
-    return bytes(raw)
+        return bytes(raw), response.links.get("next", {}).get("url", "")
 
 
 @contextmanager
@@ -136,7 +192,7 @@ def answer(url: str, headers: Mapping[str, str], what: str, query: Mapping[str, 
 
     sent = {**_identity(), **headers}
     client = _client(url)
-    request: httpx2.Request | None = client.build_request("GET", url, params=query, headers=sent, timeout=httpx2.Timeout(TIMEOUT))
+    request: httpx2.Request | None = client.build_request("GET", url, params=query or None, headers=sent, timeout=httpx2.Timeout(TIMEOUT))
     for _ in range(_MAX_REDIRECTS):
         assert request
         response = _client(str(request.url)).send(request, stream=True, follow_redirects=False)

@@ -7,7 +7,8 @@ the new version touch different lines.
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import pairwise
@@ -26,6 +27,7 @@ __all__ = ["Change", "Plan", "Remote", "changes_anything", "merge", "planned", "
 Change = Literal["add", "replace", "merge", "delete", "unchanged", "keep"]
 """``keep``: a file in the repository that the zoo does not publish, and leaves alone."""
 
+_MAX_PAIRS = 200_000
 _TITLE = re.compile(r"(?P<name>.+), by zoo-core \S+")
 
 
@@ -78,7 +80,7 @@ def title_of(name: str) -> str:
 def planned(
     parcel: Parcel,
     remote: Remote,
-    titles: Sequence[tuple[str, str]],
+    titles: Iterable[tuple[str, str]],
     *,
     at: Callable[[str], Remote],
     read: Callable[[str, str], bytes],
@@ -162,11 +164,14 @@ def merge(base: str, ours: str, theirs: str) -> str | None:
         theirs: the other.
 
     Returns:
-        The text with the changes of both, or None where they change the same or adjacent lines in different ways.
+        The text with the changes of both, or None where they change the same or adjacent lines in different ways, or so many lines alike
+        that a comparison would take long.
     """
     lines = base.splitlines(keepends=True)
-    edits = {*_edits(lines, ours.splitlines(keepends=True)), *_edits(lines, theirs.splitlines(keepends=True))}
-    ordered = sorted(edits)
+    both = [_edits(lines, text.splitlines(keepends=True)) for text in (ours, theirs)]
+    if None in both:
+        return None
+    ordered = sorted({edit for edits in both for edit in edits or ()})
     if any(later[0] <= earlier[1] for earlier, later in pairwise(ordered)):
         return None
     for start, end, text in reversed(ordered):
@@ -174,7 +179,16 @@ def merge(base: str, ours: str, theirs: str) -> str | None:
     return "".join(lines)
 
 
-def _edits(base: Sequence[str], changed: Sequence[str]) -> list[tuple[int, int, tuple[str, ...]]]:
-    """The changes of a text: the lines from start to end of ``base``, and what stands in their place."""
+def _edits(base: Sequence[str], changed: Sequence[str]) -> list[tuple[int, int, tuple[str, ...]]] | None:
+    """The changes of a text: the lines from start to end of ``base``, and what stands in their place; None where there are too many pairs
+    of equal lines to compare."""
+    most = min(len(base), len(changed))
+    start = next((place for place in range(most) if base[place] != changed[place]), most)
+    most -= start
+    end = next((place for place in range(most) if base[-1 - place] != changed[-1 - place]), most)
+    base, changed = base[start : len(base) - end], changed[start : len(changed) - end]
+    counts = Counter(changed)
+    if sum(counts[line] for line in base) > _MAX_PAIRS:
+        return None
     matcher = SequenceMatcher(None, base, changed, autojunk=False)
-    return [(i, j, tuple(changed[k:m])) for tag, i, j, k, m in matcher.get_opcodes() if tag != "equal"]
+    return [(start + i, start + j, tuple(changed[k:m])) for tag, i, j, k, m in matcher.get_opcodes() if tag != "equal"]

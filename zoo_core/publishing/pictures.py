@@ -35,7 +35,13 @@ def check_png(name: str, data: bytes) -> bytes:
         UnsafeContentError: if it is not a PNG, is damaged, has bytes behind its end or chunks of unknown kinds, or holds more than 1 MiB
             of text.
     """
-    return b"\n".join(text_of(kind, body, name) for kind, body in _chunks(name, data) if kind in _TEXTS)
+    texts, size = [], 0
+    for text in (text_of(kind, body, name) for kind, body in _chunks(name, data) if kind in _TEXTS):
+        texts.append(text)
+        size += len(text)
+        if size > _MAX_TEXT:  # many small chunks hold much too
+            raise _too_long(name)
+    return b"\n".join(texts)
 
 
 def _chunks(name: str, data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -74,7 +80,15 @@ def text_of(kind: bytes, body: bytes, name: str) -> bytes:
     try:
         text = unpacking.decompress(text, _MAX_TEXT)
     except zlib.error:
-        raise UnsafeContentError(f"{name} has text that cannot be decompressed", "save it again as a PNG") from None
-    if unpacking.unconsumed_tail:
-        raise UnsafeContentError(f"{name} has more than 1 MiB of text", "save it again as a PNG without it")
+        raise _damaged(name) from None
+    if not unpacking.eof:
+        raise _too_long(name) if len(text) == _MAX_TEXT else _damaged(name)
     return keyword + b" " + text
+
+
+def _too_long(name: str) -> UnsafeContentError:
+    return UnsafeContentError(f"{name} has more than 1 MiB of text", "save it again as a PNG without it")
+
+
+def _damaged(name: str) -> UnsafeContentError:
+    return UnsafeContentError(f"{name} has text that cannot be decompressed", "save it again as a PNG")

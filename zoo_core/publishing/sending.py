@@ -20,7 +20,7 @@ from zoo_core.publishing.changes import Change, Plan, Remote, changes_anything, 
 from zoo_core.publishing.failures import after_commit, offline, refused_card, translated, with_empty_repository
 from zoo_core.publishing.parcel import Parcel
 from zoo_core.specs import Pin
-from zoo_core.wire import endpoint, host, is_plain
+from zoo_core.wire import ask_pages, endpoint, host, is_plain, read
 
 if TYPE_CHECKING:
     from httpx2 import Request, Response
@@ -157,17 +157,21 @@ def _plan(api: "HfApi", parcel: Parcel, remote: Remote, force: bool) -> Plan:
     def at(commit: str) -> Remote:
         return _remote(api, parcel.repo, commit) or Remote(commit=commit, oids={})
 
-    def read(commit: str, name: str) -> bytes:
-        from huggingface_hub import get_session
-        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]  # its __init__ has no __all__
-
-        response = get_session().get(f"{api.endpoint}/{parcel.repo}/resolve/{commit}/{name}", headers=build_hf_headers(token=api.token))
-        hf_raise_for_status(response)
-        return bytes(response.content)
+    def content(commit: str, name: str) -> bytes:
+        return read(f"/{parcel.repo}/resolve/{commit}/{name}", {}, f"{name} of {parcel.repo}")[0]
 
     there = set(remote.oids) - {".gitattributes"}
-    titles = [(commit.commit_id, commit.title) for commit in api.list_repo_commits(parcel.repo)] if there else []
-    return planned(parcel, remote, titles, at=at, read=read, force=force)
+    return planned(parcel, remote, _history(parcel.repo) if there else (), at=at, read=content, force=force)
+
+
+def _history(repo: str) -> Iterator[tuple[str, str]]:
+    """The ids and titles of the commits of main, the newest first, asked for page by page."""
+    what = f"the commits of {repo}"
+    for page in ask_pages(f"/api/models/{repo}/commits/main", what):
+        for item in page:
+            if not isinstance(item, dict) or not isinstance(item.get("title"), str):
+                raise HubError(f"{host()} does not say what {what} are", "is HF_ENDPOINT a Hugging Face Hub?")
+            yield _checked(item.get("id")), item["title"]
 
 
 @contextmanager
