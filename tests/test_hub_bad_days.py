@@ -280,9 +280,7 @@ def test_a_fetched_file_that_shrinks_while_it_is_looked_through_kills_nobody(hub
     assert done.returncode == 0, done.stderr  # what shrank is fetched again
 
 
-def test_weights_that_shrink_while_they_are_read_are_fetched_again(
-    hub: LoopbackHub, commit: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_that_shrink_while_they_are_read_are_fetched_again(hub: LoopbackHub, commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     weights, header = pull(CATS)[0].folder / "model.safetensors", Stream.header
     cuts = iter([60])
 
