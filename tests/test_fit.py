@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -311,6 +312,17 @@ def test_float_images_must_be_in_the_range_of_the_model() -> None:
     with pytest.warns(RuntimeWarning, match=r"only the upper half of the model's range \[-1.0, 1.0\]"):
         check_fits(model, Data(x=x))
     check_fits(FakeDenoiser(FakeDenoiserConfig(shape=(2,))), Data(x=100 * torch.rand(5, 2)))
+
+
+def test_data_of_another_size_names_the_options_that_make_it_fit() -> None:
+    model = FakeDenoiser(FakeDenoiserConfig(shape=(3, 8, 8)))
+    with pytest.raises(ConfigError, match=r"must agree, as by -o data.size=8$"):
+        check_fits(model, Data(x=torch.zeros(5, 1, 4, 4)))
+    model.config = SimpleNamespace(channels=3)  # type: ignore[assignment]
+    with pytest.raises(ConfigError, match=r"as by -o data.size=8 -o model.channels=1$"):
+        check_fits(model, Data(x=torch.zeros(5, 1, 4, 4)))
+    with pytest.raises(ConfigError, match=r"must agree$"):
+        check_fits(FakeDenoiser(FakeDenoiserConfig(shape=(2,))), Data(x=torch.zeros(5, 3)))
 
 
 @pytest.mark.parametrize("name", ["step", "seconds", "loss.model", "gradient.own"])

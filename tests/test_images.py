@@ -134,6 +134,31 @@ def test_plots_are_the_same_bytes_for_the_same_values() -> None:
     assert render(scatter(points, labels=torch.arange(20))) == render(scatter(points, labels=torch.arange(20)))
 
 
+@pytest.mark.parametrize("points", [torch.randn(20, 2) * torch.tensor([3.0, 0.1]), torch.randn(20, 2), torch.zeros(2, 2)])
+def test_a_plot_of_points_has_equal_scales_and_holds_them_all_without_a_word_in_the_log(
+    points: torch.Tensor, caplog: pytest.LogCaptureFixture
+) -> None:
+    figure = scatter(points)
+    render(figure)
+    axes = figure.axes[0]
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    inside = axes.get_window_extent()
+    assert (right - left) / inside.width == pytest.approx((top - bottom) / inside.height, rel=1e-3)
+    assert left < points[:, 0].min() <= points[:, 0].max() < right
+    assert bottom < points[:, 1].min() <= points[:, 1].max() < top
+    assert not caplog.records
+
+
+def test_a_png_has_the_suffix_of_one_and_its_path_stands_first(tmp_path: Path) -> None:
+    x = torch.zeros(1, 3, 8, 8)
+    with pytest.raises(UsageError, match=r"save_png writes PNG files.*to_pil"):
+        images.save_png(tmp_path / "x.jpg", x)
+    with pytest.raises(UsageError, match="the path first"):
+        images.save_png(x, "x.png")  # type: ignore[arg-type]
+    images.save_png(tmp_path / "X.PNG", x)
+    assert [path.name for path in tmp_path.iterdir()] == ["X.PNG"]
+
+
 def test_a_picture_is_read_as_people_see_it(tmp_path: Path) -> None:
     levels = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
     Image.fromarray(levels).save(tmp_path / "deep.png")

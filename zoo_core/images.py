@@ -259,9 +259,14 @@ def save_png(path: "str | os.PathLike[str]", images: Tensor, metadata: Mapping[s
     """Writes an image (c, h, w), or a grid of images (n, c, h, w), as a PNG file that carries ``metadata``.
 
     Raises:
-        UsageError: they are no images.
+        UsageError: they are no images, or the name has the suffix of another format.
         ResourceError: the file cannot be written.
     """
+    if isinstance(path, Tensor):
+        raise UsageError("save_png takes the path first, and then the images", 'save_png("images.png", images)')
+    if Path(path).suffix.lower() not in (".png", ""):
+        hint = "name it .png; to_pil(images).save(path) writes other formats"
+        raise UsageError(f"save_png writes PNG files, and {os.fspath(path)!r} is named otherwise", hint)
     write_file(Path(path), png(grid(_several(images), columns), metadata))
 
 

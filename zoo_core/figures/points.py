@@ -25,10 +25,8 @@ def scatter(points: "Tensor", labels: "Tensor | None" = None, title: str = "") -
     figure, axes = canvas(5.6, 4.9 * min(max(tall / wide, 0.4), 1.5) + 0.6)
     colour: dict[str, Any] = {"c": labels.numpy(), "cmap": "tab10" if int(labels.max()) < 10 else "viridis"} if labels is not None else {}
     draw_points(axes, points, **colour)
-    x, y = ((low + high) / 2).tolist()
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.set_xlim(x - wide / 2, x + wide / 2)
-    axes.set_ylim(y - tall / 2, y + tall / 2)
+    axes.margins(0.05)
+    axes.set_aspect("equal", adjustable="datalim")  # widens the limits, and warns where they are set
     name_axes(axes)
     to_title(figure, title)
     return figure

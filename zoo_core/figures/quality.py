@@ -148,7 +148,7 @@ def plot_quality(panels: Sequence[Panel], title: str = "") -> Any:
         left.set_ylabel(text(f"{panel.metric}{panel.sense}"))
         row.suptitle(text("\n".join(textwrap.wrap(panel.caption, 160))), fontsize=9)
         if panel is panels[0]:
-            left.legend(frameon=False, fontsize=9)
+            left.legend(fontsize=9, edgecolor="none", framealpha=0.9)
     to_title(figure, title)
     return figure
 

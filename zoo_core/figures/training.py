@@ -53,7 +53,7 @@ def draw_loss(axes: Any, steps: Sequence[float], losses: Mapping[str, Values]) -
     _plain_scale(axes, every)
     axes.grid(alpha=0.3, linewidth=0.5)
     axes.set_ylabel("loss", labelpad=8)
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(fontsize=9, edgecolor="none", framealpha=0.9)
 
 
 def metric_curves(steps: Sequence[float], metrics: Mapping[str, Values], title: str = "") -> Any:

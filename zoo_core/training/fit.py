@@ -163,8 +163,8 @@ def check_fits(model: nn.Module, data: Data, *, begun: bool = False) -> None:
     """
     event = cast(Denoiser | Decoder, model).event
     if event.shape != data.event.shape:
-        hint = "the sizes and channels of data.* and model.* must agree"
-        raise ConfigError(f"the data has samples of {list(data.event.shape)}, the model of {list(event.shape)}", hint)
+        what = f"the data has samples of {list(data.event.shape)}, the model of {list(event.shape)}"
+        raise ConfigError(what, f"the sizes and channels of data.* and model.* must agree{_to_agree(model, event.shape, data.event.shape)}")
     if event.range is not None and data.x.is_floating_point():
         low, high = map(float, data.x.aminmax())
         if not event.range[0] <= low <= high <= event.range[1]:
@@ -174,6 +174,16 @@ def check_fits(model: nn.Module, data: Data, *, begun: bool = False) -> None:
             told = f"the data goes from {low:.3g} to {high:.3g}, and so fills only the upper half of the model's range"
             warnings.warn(f"{told} {list(event.range)}", RuntimeWarning, stacklevel=2)
     _check_classes(cast(int, getattr(model, "num_classes", 0)), data, begun)
+
+
+def _to_agree(model: nn.Module, ours: tuple[int, ...], theirs: tuple[int, ...]) -> str:
+    """The options that give images (c, h, w) of data the model's size, and the model their channels; empty for other samples."""
+    if len(ours) != 3 or len(theirs) != 3:
+        return ""
+    options = [f"-o data.size={ours[-1]}"] if ours[1:] != theirs[1:] else []
+    if ours[0] != theirs[0] and hasattr(getattr(model, "config", None), "channels"):
+        options.append(f"-o model.channels={theirs[0]}")
+    return f", as by {' '.join(options)}" if options else ""
 
 
 def _check_classes(classes: int, data: Data, begun: bool) -> None:

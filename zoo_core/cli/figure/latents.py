@@ -108,8 +108,10 @@ def draw_latent_grid(target: str, page: Page, *, n: int) -> None:
 
     cells, at = figures.latent_grid(model, n)
     numbers = [number(round(value, 1) + 0.0) for value in at]
+    apart = math.ceil(n / 10)  # columns are narrow: of many, some have their number
+    columns = [text if i % apart == 0 else "" for i, text in enumerate(numbers)]
     line = title_line(model.name, "z\u2081 to the right, z\u2082 upwards", "quantiles of N(0, 1)")
-    page.sheet(cells, record_of(model, side=n), line, rows=numbers[::-1], columns=numbers)
+    page.sheet(cells, record_of(model, side=n), line, rows=numbers[::-1], columns=columns)
     page.say(f"z_1 from left to right, z_2 from bottom to top, at the quantiles 1/{2 * n} ... {2 * n - 1}/{2 * n}")
 
 
