@@ -11,13 +11,16 @@ from click.testing import CliRunner
 
 import zoo_core.evaluation.evaluate
 from zoo_core.cli.evaluate import evaluate as command
+from zoo_core.config import encode
 from zoo_core.datasets import MNISTConfig
 from zoo_core.errors import UsageError
-from zoo_core.evaluation.evaluate import data_of, evaluate, metric
+from zoo_core.evaluation.evaluate import _measurement, data_of, evaluate, metric
 from zoo_core.evaluation.metrics import Metric
 from zoo_core.evaluation.spaces import Space
 from zoo_core.hub import fetch
 from zoo_core.interfaces import Event
+from zoo_core.samplers import DPMSolver2M
+from zoo_core.schedulers import Karras
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import IMAGES
 from zoo_core.training.fit import fit
@@ -69,12 +72,21 @@ def test_the_checkpoints_own_number_of_most_samples_stands_beside_it(checkpoint:
     assert evaluate(f"local:{checkpoint}", ["fd"], n=4)[0]["few"] == {"enough": DIM}
 
 
+def test_a_record_from_before_its_scheduler_had_all_options_is_of_the_same_measurement() -> None:
+    new: dict[str, Any] = {"metric": "fd", "options": {}, "sampler": encode(DPMSolver2M()), "scheduler": encode(Karras())}
+    old = {**new, "scheduler": {"name": "karras", "rho": 7.0}}
+    assert "sigma_max" in new["scheduler"]  # which came later
+    assert _measurement(old) == _measurement(new)
+    assert _measurement(new) != _measurement({**new, "scheduler": encode(Karras(sigma_max=20.0))})
+    assert _measurement(new) != _measurement({**new, "scheduler": None})
+
+
 def test_the_command_warns_beside_the_table_and_beside_json(checkpoint: Path) -> None:
     evaluate(f"local:{checkpoint}", ["fd"], n=60, out=checkpoint / "metrics.json")
     for more in ([], ["--json"]):
         shown = CliRunner().invoke(command, [f"local:{checkpoint}", "-n", "4", *more], catch_exceptions=False)
         [line] = [line for line in shown.stderr.splitlines() if "warning" in line]
-        assert line.startswith("zoo: warning: fd of 4 samples says little, where fewer than 24 are too few; its record says ")
+        assert line.startswith("zoo: warning: fd of 4 samples says little: take at least 24; its record says ")
         assert line.endswith(" of 60")
     assert "warning" not in CliRunner().invoke(command, [f"local:{checkpoint}", "-n", "24"], catch_exceptions=False).stderr
 

@@ -138,7 +138,7 @@ def _warning(record: dict[str, Any]) -> str:
     few, name, n = record["few"], record["metric"], min(record["n"].values())
     recorded = few.get("recorded")
     known = f"; its record says {number(recorded['value'], recorded.get('stderr'))} of {recorded['n']['drawn']:,}" if recorded else ""
-    return f"zoo: warning: {name} of {n:,} samples says little, where fewer than {few['enough']:,} are too few{known}"
+    return f"zoo: warning: {name} of {n:,} samples says little: take at least {few['enough']:,}{known}"
 
 
 def _told(record: dict[str, Any]) -> str:

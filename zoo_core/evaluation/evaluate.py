@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zoo_core.catalogue import as_sampler, as_scheduler, written_now
+from zoo_core.catalogue import as_sampler, as_scheduler
 from zoo_core.config import apply_overrides, decode, encode
 from zoo_core.errors import ConfigError, UsageError, ZooError
 from zoo_core.evaluation.comparison import Comparison
@@ -26,7 +26,7 @@ from zoo_core.images import is_image
 from zoo_core.interfaces import DatasetConfig, Sampler, Scheduler
 from zoo_core.loading import load
 from zoo_core.machine import build, plugin_versions, processor, versions
-from zoo_core.numbers import METRICS, count, numbers
+from zoo_core.numbers import METRICS, count, numbers, walk
 from zoo_core.pretrained import Pretrained
 from zoo_core.registry import registry, resolve
 from zoo_core.rng import Stream, generator
@@ -140,8 +140,8 @@ class Evaluation:
                 return self.model.sample(n, first=first, labels=labels, **drawing)
 
             drawn, found, failed = comparison.of(draw, n)
-            walk = {"sampler": encode(sampler), **({} if levels is None else {"scheduler": encode(levels)})}
-            shared = {"features": space_facts, **walk, "nfe": evaluations(self.model, sampler, levels), "seed": seed}
+            way = {"sampler": encode(sampler), **({} if levels is None else {"scheduler": encode(levels)})}
+            shared = {"features": space_facts, **way, "nfe": evaluations(self.model, sampler, levels), "seed": seed}
             for name, estimate in found.items():
                 shown = {"metric": name, **asdict(estimate), "options": _options(metrics[name]), "n": comparison.counts(name, drawn)}
                 time = {"seconds": round(drawn.seconds, 4), "pace": float(f"{drawn.pace:.4g}")}
@@ -235,7 +235,7 @@ def some_of(count: int, n: int) -> Tensor:
 
 def _measurement(record: Mapping[str, Any]) -> list[Any]:
     """What two records have in common that differ in nothing but how many samples they are of, and of which seed."""
-    return [record["metric"], *(record.get(key) for key in ("options", "features", "scheduler")), written_now(record.get("sampler"))]
+    return [record["metric"], *(record.get(key) for key in ("options", "features")), *walk(record)]
 
 
 def _options(each: Metric | DataMetric) -> Record:
