@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+import zoo_core
+from zoo_core.errors import ResourceError
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import Fake
 from zoo_core.testing.fake_config import FakeConfig
@@ -37,3 +39,12 @@ def test_a_run_folder_is_taken_as_such_with_a_word_of_the_hub(command: tuple[str
 def test_a_folder_is_refused_by_what_needs_pins_and_not_asked_of_the_hub(run: str, zoo: Callable[..., Any]) -> None:
     assert "nothing pins local:runs/mine -- `zoo pull PATH` reads and checks" in zoo("verify", run).err
     assert "runs/mine has no numbers of its samples" in zoo("figure", run, "quality").err.replace("local:", "")
+
+
+def test_a_folder_that_may_not_be_read_is_no_wrong_path(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *args: object, **options: object) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(ResourceError, match=f"cannot read {run}: Permission denied -- permission is missing there"):
+        zoo_core.load(f"local:{run}")

@@ -447,6 +447,10 @@ class Reference:
         try:
             root = Path(self.name).expanduser()
             return root / "export" if (root / "recipe.json").is_file() else root
+        except PermissionError as error:
+            from zoo_core.files import disk_error
+
+            raise disk_error(f"cannot read {self.name}", error, "name another folder") from error
         except (OSError, RuntimeError, ValueError) as error:
             raise UsageError(f"{self.name!r} is not a path: {error}", "write the path of a folder") from error
 
