@@ -313,7 +313,7 @@ def parse_json(raw: bytes, where: str) -> dict[str, Any]:
     if len(raw) > MAX_JSON_BYTES:
         raise ConfigError(f"{where} is larger than {MAX_JSON_BYTES >> 20} MiB")
     try:
-        data = json.loads(raw, object_pairs_hook=_unique)
+        data = json.loads(raw, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error.what}") from error
     except (ValueError, RecursionError) as error:
@@ -321,6 +321,13 @@ def parse_json(raw: bytes, where: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(f"{where} must hold a JSON object")
     return data
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text:.20} is no number that JSON or float64 has")
+    return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
