@@ -1,14 +1,21 @@
 """Theorems about the checkpoints of a run."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
 import torch
 
+from zoo_core.cache import RepoCache
+from zoo_core.curves import read_metrics
 from zoo_core.errors import LockTimeout, ResourceError
 from zoo_core.files import write_file
+from zoo_core.testing import environment
 from zoo_core.training.checkpoint import Snapshot, locked, newest, save_snapshot
 
 
@@ -115,3 +122,47 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
         write_file(path, b"new and longer")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_manifest_of_gigabytes_is_damage_and_not_read_whole(tmp_path: Path) -> None:
+    for step in (5, 10):
+        save_snapshot(tmp_path, snapshot(step), keep=3)
+    os.truncate(tmp_path / "step-10" / "MANIFEST.json", 1 << 28)
+    tracemalloc.start()
+    try:
+        with pytest.warns(UserWarning, match="step-10 is damaged .*larger than"):
+            found = newest(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 26
+    finally:
+        tracemalloc.stop()
+    assert found is not None
+    assert found.step == 5
+
+
+def test_a_line_of_metrics_without_end_is_not_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n')
+    os.truncate(path, 1 << 27)
+    tracemalloc.start()
+    try:
+        assert read_metrics(path) == [{"step": 1}]
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_pipe_in_the_place_of_a_small_file_holds_nobody(tmp_path: Path) -> None:
+    commit = "0" * 40
+    repo = RepoCache("zoo/cats", tmp_path)
+    repo.snapshot(commit).mkdir(parents=True)
+    for name in ("refs/main", f"zoo/{commit}.json"):
+        (repo.folder / name).parent.mkdir()
+        os.mkfifo(repo.folder / name)
+    os.mkfifo(tmp_path / "metrics.jsonl")
+    read = (
+        "from pathlib import Path; from zoo_core.cache import RepoCache; from zoo_core.curves import read_metrics\n"
+        f"folder = Path({str(tmp_path)!r}); repo = RepoCache('zoo/cats', folder)\n"
+        f"print(repo.ref('main'), repo.noted('{commit}'), read_metrics(folder / 'metrics.jsonl'))"
+    )
+    done = subprocess.run([sys.executable, "-c", read], env=environment(), capture_output=True, text=True, check=False, timeout=20)
+    assert done.stdout == "None None []\n", done.stderr

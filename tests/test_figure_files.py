@@ -341,3 +341,13 @@ def test_missing_data_sets_are_told_with_where_they_come_from(monkeypatch: pytes
     assert "--data-root DIR" in error
     assert "torchvision" in error
     assert "--image FILE" in error
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [[1], 5, {"step": [1, 2], "loss": [1.0]}, {"step": [None], "loss": [1.0]}, {"step": [1], "loss": ["x"]}, {"step": [1], "loss": 2}],
+    ids=str,
+)
+def test_a_training_record_without_a_proper_curve_has_no_loss(curve: object) -> None:
+    Path("flow/training.json").write_text(json.dumps({"curve": curve}))
+    assert "has no record of a loss" in refused("local:flow", "loss").what

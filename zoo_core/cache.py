@@ -60,6 +60,14 @@ def oid_of(data: bytes, like: str) -> str:
     return hashlib.sha256(data).hexdigest() if len(like) == 64 else hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
+def _start_of(path: Path, count: int) -> bytes:
+    """The first bytes of a regular file; none of anything else, such as a pipe, which would hold us for ever."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(count)
+
+
 @dataclass(frozen=True, slots=True)
 class RepoCache:
     """What the cache below ``root`` holds of the repository ``ORG/NAME``. Reading never writes, so that a read-only cache serves too."""
@@ -111,8 +119,7 @@ class RepoCache:
     def noted(self, commit: str) -> Mapping[str, str] | None:
         """The ids of the files that a commit must have, if :meth:`note` has noted them."""
         with suppress(OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
-            with self._note(commit).open("rb") as file:
-                noted = json.loads(file.read(_MAX_NOTE))["files"] if self.snapshot(commit).is_dir() else None
+            noted = json.loads(_start_of(self._note(commit), _MAX_NOTE))["files"] if self.snapshot(commit).is_dir() else None
             if noted and all(isinstance(oid, str) and OID.fullmatch(oid) for oid in noted.values()):
                 return dict(noted)
         return None
@@ -129,8 +136,7 @@ class RepoCache:
         """The commit that a branch or tag meant when it was last fetched."""
         for path in self._refs(revision):
             with suppress(OSError):
-                with path.open("rb") as file:
-                    commit = file.read(64).decode("ascii", "replace").strip()
+                commit = _start_of(path, 64).decode("ascii", "replace").strip()
                 if COMMIT.fullmatch(commit):
                     return commit
         return None

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from zoo_core.curves import recorded_curve
 from zoo_core.errors import CardError
 from zoo_core.files import next_step
 from zoo_core.markdown import code, describe
@@ -416,7 +417,7 @@ def _training(training: Mapping[str, Any]) -> str:
         )
     )
     versions = ", ".join(f"{name} {version}" for name, version in training.get("versions", {}).items())
-    lines = [f"{told}." if told else "", _curve(training.get("curve", {})), f"Versions: {versions}." if versions else ""]
+    lines = [f"{told}." if told else "", _curve(recorded_curve(training)), f"Versions: {versions}." if versions else ""]
     lines.append(f"{LIBRARY} commit: `{training['commit']}`." if training.get("commit") else "")
     command = f"```sh\n{training['command']}\n```" if training.get("command") else ""
     table = "\n".join(["| part | value |", "|---|---|", *_table(training.get("recipe", {}))])

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from zoo_core.config import dump_json, parse_json
+from zoo_core.config import MAX_JSON_BYTES, dump_json, parse_json
 from zoo_core.errors import ConfigError, IntegrityError, LockTimeout
 from zoo_core.files import disk_error
 
@@ -173,7 +173,7 @@ def _read(path: Path, step: int) -> Snapshot:
 
 
 def _bytes(folder: Path, name: str, size: int | None = None) -> bytes:
-    """The content of the file ``name``, which has ``size`` bytes where that is given.
+    """The content of the file ``name``, which has ``size`` bytes where that is given, and is JSON of ordinary size otherwise.
 
     Raises:
         ValueError: the name leads out of the folder, or it is a link or no regular file, or its size differs.
@@ -183,7 +183,8 @@ def _bytes(folder: Path, name: str, size: int | None = None) -> bytes:
         raise ValueError(f"{name[:60]!r} is not a regular file in it")
     if size is not None and path.stat().st_size != size:
         raise ValueError(f"{name} differs from its manifest")
-    return path.read_bytes()
+    with path.open("rb") as file:
+        return file.read((MAX_JSON_BYTES if size is None else size) + 1)
 
 
 @contextmanager

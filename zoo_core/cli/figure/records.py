@@ -8,7 +8,7 @@ from typing import Any
 from zoo_core import __version__
 from zoo_core.cli.figure.common import Page
 from zoo_core.config import load_json
-from zoo_core.curves import Curve, curve, read_metrics
+from zoo_core.curves import Curve, curve, read_metrics, recorded_curve
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.figures.titles import number, title_line
 from zoo_core.hub import TRAINING, WEIGHTS, fetch
@@ -69,8 +69,7 @@ def _curve(target: str) -> tuple[str, str, Curve]:
     if folder.is_dir() and not target.startswith("local:"):
         raise UsageError(f"{folder} is no run folder: it has no {_STEPS}", "a checkpoint in a folder is written local:PATH")
     files = fetch(target)
-    recorded: Curve = files.json(TRAINING).get("curve", {}) if TRAINING in files.names else {}
-    return files.name, files.name, recorded
+    return files.name, files.name, recorded_curve(files.json(TRAINING)) if TRAINING in files.names else {}
 
 
 def _title(run: Path) -> str:
