@@ -186,6 +186,14 @@ def test_float64_weights_beyond_float32_are_refused_everywhere(value: float, flo
             act(reference)
 
 
+def test_infinite_half_precision_weights_are_called_that(flow: Path) -> None:
+    half = {name: tensor.half() for name, tensor in load_file(flow / "model.safetensors").items()}
+    next(iter(half.values())).view(-1)[0] = torch.inf
+    save_file(half, flow / "model.safetensors")
+    with pytest.raises(UnsafeContentError, match="infinity"):
+        zoo_core.load(f"local:{flow}")
+
+
 def test_float64_and_half_precision_weights_within_float32_are_loaded(flow: Path) -> None:
     plain = load_file(flow / "model.safetensors")
     largest = float(torch.finfo(torch.float32).max)

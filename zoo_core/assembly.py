@@ -211,8 +211,8 @@ def _convert(state: dict[str, Tensor], wanted: Mapping[str, Tensor], files: File
             continue
         state[name] = state[name].to(value.dtype)
         if not bool(state[name].isfinite().all()):
-            what = f"{WEIGHTS} of {files.reference} holds numbers beyond those of {str(value.dtype)[6:]} in its tensor {name[:60]!r}"
-            raise UnsafeContentError(what, "do not use it; get the file again from where it came")
+            held = f"NaN, infinity or numbers beyond those of {str(value.dtype)[6:]} in its tensor {name[:60]!r}"
+            raise UnsafeContentError(f"{WEIGHTS} of {files.reference} holds {held}", "do not use it; get the file again from where it came")
 
 
 def _alike(a: Tensor, b: Tensor) -> bool:
