@@ -116,7 +116,8 @@ def _with_use_of(reference: str, body: str, config: Mapping[str, Any], plugin: s
     for needed in (plugin, ""):
         rendered = use_section(reference, config, needed, pipeline)
         if _without_pull(rendered) == bare:
-            return body.replace(section[0], f"{rendered}\n\n" if section[0] != section[0].rstrip() else rendered, 1)
+            blank = section[0][len(section[0].rstrip()) :]
+            return body.replace(section[0], rendered + blank, 1)
     return body
 
 
