@@ -32,6 +32,8 @@ ENDS = {
     "work": ("while True: pass", "took longer than 0.5 s"),
     "work that it hides": ("import time\nwhile True:\n    try: time.sleep(9)\n    except Exception: pass", "took longer than 0.5 s"),
     "a lock": ("import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()", "took longer than 0.5 s"),
+    "an error whose text ends the process": ("class Bad(Exception):\n    def __str__(self): raise SystemExit(3)\nraise Bad", "Bad"),
+    "an error whose text hangs": ("class Bad(Exception):\n    def __str__(self):\n        while True: pass\nraise Bad", "Bad"),
     "a hook": ("import time, zoo_core\n@zoo_core.hookimpl\ndef zoo_specs(): time.sleep(3600)", "took longer than 0.5 s"),
 }
 

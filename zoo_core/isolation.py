@@ -30,6 +30,7 @@ __all__ = [
 PLUGIN_TIMEOUT = 15.0
 """Seconds that a plugin may take to be imported and to return its specs, by default."""
 
+_WORDS = 1.0  # seconds for the text of an error
 _EXITS = ("_exit", "abort", "execv", "execve")
 _stray: list[threading.Thread] = []
 
@@ -207,9 +208,10 @@ def _warn(name: str, text: str) -> None:
 
 
 def why(error: BaseException) -> str:
-    """An exception's class and text, in one line."""
+    """An exception's class and text, in one line; the class alone if the text takes longer than a second."""
     try:
-        text = " ".join(str(error).split())
-    except Exception:  # a plugin's own error class may be as broken as the plugin
+        with _time_limit(_WORDS):
+            text = " ".join(str(error).split())
+    except (Exception, SystemExit, PluginExit, PluginTimeout):  # a plugin's own error class may be as broken as the plugin
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
