@@ -28,6 +28,8 @@ ENDS = {
     "an abort": ("import os; os.abort()", "tried to end the process with os.abort"),
     "another program": ("import os; os.execvp('true', ['true'])", "tried to end the process with os.execv"),
     "an exit that it hides": ("import os\ntry: os._exit(0)\nexcept Exception: pass", "tried to end the process with os._exit"),
+    "a signal to itself": ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", "tried to end the process with os.kill"),
+    "a signal to its group": ("import os, signal; os.killpg(os.getpgrp(), signal.SIGTERM)", "tried to end the process with os.killpg"),
     "sleep": ("import time; time.sleep(3600)", "took longer than 0.5 s"),
     "work": ("while True: pass", "took longer than 0.5 s"),
     "work that it hides": ("import time\nwhile True:\n    try: time.sleep(9)\n    except Exception: pass", "took longer than 0.5 s"),

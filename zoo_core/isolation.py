@@ -31,7 +31,7 @@ PLUGIN_TIMEOUT = 15.0
 """Seconds that a plugin may take to be imported and to return its specs, by default."""
 
 _WORDS = 1.0  # seconds for the text of an error
-_EXITS = ("_exit", "abort", "execv", "execve")
+_EXITS = ("_exit", "abort", "execv", "execve", "kill", "killpg")
 _stray: list[threading.Thread] = []
 
 
@@ -115,12 +115,14 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def _no_exits() -> Iterator[None]:
-    """Makes ``os._exit``, ``os.abort`` and ``os.exec*`` raise PluginExit in this process; a forked child may still end itself."""
+    """Makes ``os._exit``, ``os.abort``, ``os.exec*`` and ``os.kill`` of this process raise PluginExit; a forked child may end itself."""
     process, active = os.getpid(), True
 
     def guarded(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def leave(*args: Any) -> Any:
-            if active and os.getpid() == process:
+            # Signal 0 asks whether a process is there, and does nothing; SIGINT stops the zoo as Ctrl-C does.
+            others = name in ("kill", "killpg") and (args[0] not in (process, os.getpgrp(), 0, -1) or args[1] in (0, signal.SIGINT))
+            if active and os.getpid() == process and not others:
                 raise PluginExit(f"it tried to end the process with os.{name}")
             return real(*args)
 
