@@ -234,7 +234,7 @@ def test_processes_that_read_other_data_are_refused(tmp_path: Path, monkeypatch:
 def test_a_checkpoint_that_cannot_be_read_just_now_is_not_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fit(with_fit(TINY, steps=2), tmp_path)
     with monkeypatch.context() as broken:
-        broken.setattr(Path, "read_bytes", lambda self: (_ for _ in ()).throw(OSError(24, "Too many open files")))
+        broken.setattr(Path, "open", lambda self, *mode: (_ for _ in ()).throw(OSError(24, "Too many open files")))
         with pytest.raises(ResourceError, match=r"Too many open files"):
             newest(tmp_path / "steps")
     assert [path.name for path in (tmp_path / "steps").iterdir()] == ["step-2"]

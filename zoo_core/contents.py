@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -143,7 +143,7 @@ class Files:
         """Compares the digests of a whole file with what it must be."""
         if not stream.hashed:
             return
-        digest, own = stream.finish()
+        digest, own = stream.finish(verified=bool(pin or oid))
         if pin and digest != pin.sha256:
             raise self._tampered(f"the sha256 of {name} is {digest[:12]}..., pinned is {pin.sha256[:12]}...")
         if oid and own != oid:
@@ -300,10 +300,17 @@ class Stream:
                 for each in self._hashes:
                     each.update(part)
 
-    def finish(self) -> tuple[str, str]:
-        """The sha256 of the whole file, and its id on the Hub; reads what is left of it."""
+    def finish(self, verified: bool = False) -> tuple[str, str]:
+        """The sha256 of the whole file, and its id on the Hub; reads what is left of it.
+
+        Args:
+            verified: whether the digests are compared with what they must be; then a file that became shorter is found by them.
+
+        Raises:
+            UnsafeContentError: if the file became shorter, and is not ``verified``.
+        """
         step = memoryview(bytearray(min(_STEP, self._left)))
-        with suppress(UnsafeContentError):  # what has become shorter has another digest
+        with suppress(UnsafeContentError) if verified else nullcontext():
             while self._left:
                 self.fill(step[: self._left])
         return self._hashes[0].hexdigest(), self._hashes[-1].hexdigest()
