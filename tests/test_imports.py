@@ -1,5 +1,6 @@
 """Nothing heavy until it is needed, and every module says what is public in it."""
 
+import ast
 import inspect
 import json
 import pkgutil
@@ -81,6 +82,15 @@ def test_finding_and_listing_plugins_imports_nothing_heavy(tmp_path: Path) -> No
     )
     where = environment(write_fake_plugin(tmp_path))
     assert heavy_after(source, ZOO_PLUGINS="zoo-fake", PYTHONPATH=where["PYTHONPATH"]) == []
+
+
+def test_listing_imports_neither_the_hub_nor_what_reads_checkpoints() -> None:
+    """Each module costs a millisecond of a command that takes a tenth of a second."""
+    source = "import zoo_core.cli.list, sys; print([name for name in sys.modules if name.startswith('zoo_core.')])"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert not {f"zoo_core.{name}" for name in ("hub", "remote", "wire", "catalogue", "cards", "config")} & set(
+        ast.literal_eval(done.stdout)
+    )
 
 
 def test_a_recipe_is_read_and_refused_before_anything_heavy_is_imported(tmp_path: Path) -> None:

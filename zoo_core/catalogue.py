@@ -8,8 +8,6 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from fnmatch import fnmatchcase
-from types import MappingProxyType
 from typing import Any
 
 from zoo_core.config import check_range, decode, encode
@@ -17,15 +15,15 @@ from zoo_core.errors import CapabilityError, CardError, ConfigError, UnknownName
 from zoo_core.habits import ALIASES
 from zoo_core.hub import CARD, CONFIG, TRAINING, Files, fetch
 from zoo_core.interfaces import ModelConfig, Sampler, Scheduler
+from zoo_core.lookup import LISTED, matches
 from zoo_core.markdown import describe
 from zoo_core.recipes import check_length
 from zoo_core.registry import registry, resolve
 from zoo_core.remote import wanted
-from zoo_core.specs import CheckpointSpec, DatasetSpec, MetricSpec, ModelSpec, RecipeSpec, SamplerSpec, SchedulerSpec, Spec, TrainerSpec
+from zoo_core.specs import CheckpointSpec, ModelSpec, SamplerSpec, SchedulerSpec
 
 __all__ = [
     "FORMAT",
-    "LISTED",
     "CheckpointConfig",
     "Info",
     "as_sampler",
@@ -36,7 +34,6 @@ __all__ = [
     "family_of",
     "incapable",
     "info",
-    "matches",
     "names",
     "read_config",
     "scheduler_with",
@@ -236,28 +233,6 @@ def incapable(what: str, capability: str, hint: str = "") -> CapabilityError:
     specs = {spec.name: spec for claims in registry().claims(ModelSpec).values() for spec in (claim.spec for claim in claims)}
     able = [name for name, spec in specs.items() if isinstance(spec, ModelSpec) and spec.capabilities & {*capability.split()}]
     return CapabilityError(what, hint or (f"families that can: {', '.join(able)}" if able else "no installed family can"))
-
-
-LISTED: Mapping[str, type[Spec]] = MappingProxyType(
-    {
-        "checkpoints": CheckpointSpec,
-        "families": ModelSpec,
-        "samplers": SamplerSpec,
-        "schedulers": SchedulerSpec,
-        "datasets": DatasetSpec,
-        "metrics": MetricSpec,
-        "recipes": RecipeSpec,
-        "trainers": TrainerSpec,
-    }
-)
-"""What ``zoo list`` and :func:`names` list, by the plural."""
-
-
-def matches(name: str, filter: str | Sequence[str]) -> bool:
-    """Whether a name fits a filter, or one of several: a pattern with ``*``, ``?`` or ``[...]``, or else a part of the name."""
-    patterns = [filter] if isinstance(filter, str) else filter
-    found = (fnmatchcase(name.lower(), each.lower()) if set(each) & set("*?[") else each.lower() in name.lower() for each in patterns)
-    return any(found) or not patterns
 
 
 def names(kind: str = "checkpoints", filter: str | Sequence[str] = "") -> tuple[str, ...]:

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cached_property
 from importlib import import_module
@@ -260,6 +259,8 @@ def _failure(step: str, error: BaseException, module: str) -> Failure:
 
 def _near_field(spec: str, name: str) -> str:
     """The field of a spec that is spelt like ``name``, or nothing."""
+    from difflib import get_close_matches
+
     known = [item.name for cls in KINDS.values() if cls.__name__ == spec for item in fields(cls)]
     return next(iter(get_close_matches(name, known, n=1, cutoff=0.7)), "")
 

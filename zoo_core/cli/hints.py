@@ -1,7 +1,6 @@
 """Commands and options that users of other programs type, and what they are called here."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from types import MappingProxyType
 
 import click
@@ -61,6 +60,8 @@ OPTIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 def option_hint(error: click.NoSuchOption) -> str:
     """The option that is meant, or the nearest ones; empty where nothing is like it."""
+    from difflib import get_close_matches
+
     wanted, hint = OPTIONS.get(error.option_name.lstrip("-").replace("_", "-"), ("", ""))
     own = {name for parameter in error.ctx.command.params for name in (*parameter.opts, *parameter.secondary_opts)} if error.ctx else set()
     if hint and (not wanted or wanted in own):

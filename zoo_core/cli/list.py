@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.catalogue import LISTED, matches
 from zoo_core.cli.console import echo_json, human_size, report_failures, say
 from zoo_core.cli.tables import table
 from zoo_core.errors import UnknownNameError, UsageError
+from zoo_core.lookup import LISTED, matches
 from zoo_core.registry import Claim, Reference, registry
 from zoo_core.specs import CheckpointSpec, ModelSpec
 

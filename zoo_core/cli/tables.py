@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from zoo_core.cli.console import bold, line_of, terminal_width, wrap
-from zoo_core.numbers_table import Cell, Table
+
+if TYPE_CHECKING:
+    from zoo_core.numbers_table import Cell, Table
 
 __all__ = ["board", "number", "table"]
 
@@ -102,7 +104,7 @@ def _print_blocks(headers: Sequence[str], rows: _Rows) -> None:
                 click.echo(part)
 
 
-def board(numbers: Table) -> None:
+def board(numbers: "Table") -> None:
     """Prints numbers that are compared: the caption, and below it columns of one notation each, aligned to the right, the best value bold.
 
     Where the columns do not fit side by side, they follow below each other, the names of the rows before each part.
@@ -128,8 +130,7 @@ def board(numbers: Table) -> None:
         _print(lines, [wide, *(column.width for column in part)], [False, *(True for _ in part)], strong)
 
 
-@dataclass(frozen=True)
-class _Column:
+class _Column(NamedTuple):
     """A column of numbers: its header, its cells in one notation, and which of them is best."""
 
     head: str
@@ -163,6 +164,8 @@ def _parts(columns: Sequence[_Column], room: int) -> list[list[_Column]]:
 
 def _column(header: str, cells: Sequence[str]) -> _Column:
     """A column of texts, or of numbers with as many decimals each, their errors and brackets below each other."""
+    from zoo_core.numbers_table import Cell
+
     found = [cell if isinstance(cell, Cell) else None for cell in cells]
     values = [cell for cell in found if cell is not None]
     if not values:
@@ -183,7 +186,7 @@ def _column(header: str, cells: Sequence[str]) -> _Column:
     return _Column(head, texts, _best(found))
 
 
-def _decimals(cells: Sequence[Cell], scale: int, digits: int) -> int:
+def _decimals(cells: "Sequence[Cell]", scale: int, digits: int) -> int:
     """Decimals that give the smallest standard error of a column two digits, or where there are none its smallest value ``digits``."""
     errors = [cell.stderr * scale for cell in cells if cell.stderr]
     sizes = errors or [abs(cell.value) * scale for cell in cells if cell.value]
@@ -205,7 +208,7 @@ def number(value: float, stderr: float | None = None) -> str:
     return f"{value:,.{decimals}f}" + (f" +- {stderr:,.{decimals}f}" if stderr is not None else "")
 
 
-def _best(cells: Sequence[Cell | None]) -> list[bool]:
+def _best(cells: "Sequence[Cell | None]") -> list[bool]:
     """Which of the drawn ones is the best; none where there is nothing to compare, or to compare with."""
     real = next((cell.value for cell in cells if cell and cell.real), None)
     ranks = [_rank(cell, real) if cell and not cell.real else None for cell in cells]
@@ -213,7 +216,7 @@ def _best(cells: Sequence[Cell | None]) -> list[bool]:
     return [len(known) > 1 and rank == min(known) for rank in ranks]
 
 
-def _rank(cell: Cell, real: float | None) -> float | None:
+def _rank(cell: "Cell", real: float | None) -> float | None:
     """Less for what is better."""
     target = {"near 1": 1.0, "near real": real}.get(cell.better)
     by_sign = {"lower": cell.value, "higher": -cell.value}.get(cell.better)
