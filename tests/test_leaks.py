@@ -62,7 +62,7 @@ def test_what_only_speaks_of_secrets_is_none(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["/work/data", "folder:/mnt/photos/cats", "zoo train x --data folder:/srv/a/b --steps 3", "~/photos", r"C:\data\x"]
+    "value", ["/data/sets", "folder:/mnt/photos/cats", "zoo train x --data folder:/srv/a/b --steps 3", "~/photos", r"C:\data\x"]
 )
 def test_json_that_names_a_folder_of_this_machine_is_refused(value: str) -> None:
     with pytest.raises(UnsafeContentError, match="names a folder of this machine"):
