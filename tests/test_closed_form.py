@@ -1,4 +1,4 @@
-"""What samplers draw of Gaussians: exactly, as drawing shows it, and as the documents say it."""
+"""Moments of samples of Gaussians: closed forms against drawn samples, and against the numbers in the documents."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What zoo evaluate warns of, where samples are too few to say much, and what of a record it does not obey."""
+"""Warnings of ``zoo evaluate`` about too few samples, and the parts of a record that it does not obey."""
 
 import json
 from dataclasses import replace

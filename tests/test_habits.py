@@ -1,4 +1,4 @@
-"""What users of other libraries type is led to the right call, and what they print can be read."""
+"""Names from other libraries lead to the right call, and printed objects are short."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""How commands take the checkpoints that they are given: folders as folders, with a word where something else may have been meant."""
+"""References in commands: an existing folder means that folder, and a line says so where a repository may have been meant."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

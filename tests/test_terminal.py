@@ -1,4 +1,4 @@
-"""What is printed fits the terminal, whatever its width, and colour is for terminals alone."""
+"""Output fits the width of the terminal, and colour is used on terminals only."""
 
 import sys
 from collections.abc import Sequence

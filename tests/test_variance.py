@@ -1,4 +1,4 @@
-"""How much of the variance of data samplers draw, against closed forms: every step on a Gaussian is linear."""
+"""Variance of samples against closed forms: every step of a sampler on a Gaussian is linear."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What samples are drawn of: classes, by their numbers or names, and how strongly they are asked for."""
+"""Conditions of sampling: class labels, by number or name, and the guidance scale."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias, cast

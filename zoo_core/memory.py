@@ -1,4 +1,4 @@
-"""How much memory this process may still take, so that what cannot fit is refused in a line before the system kills the process."""
+"""Memory that is left for this process, so that a request that cannot fit is refused before the system kills the process."""
 
 import os
 from collections.abc import Iterator, Mapping

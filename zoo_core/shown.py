@@ -1,4 +1,4 @@
-"""What a loaded model shows of itself in a terminal and in a notebook."""
+"""Text and HTML representations of a loaded model, for terminals and notebooks."""
 
 from collections.abc import Mapping
 from html import escape

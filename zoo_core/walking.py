@@ -1,4 +1,4 @@
-"""How samples are to be drawn: the sampler with its options, and the noise levels from the largest one, or from a given one, down to 0."""
+"""Choice of the sampler with its options, and of the noise levels, from the largest one or a given one down to 0."""
 
 import math
 import warnings

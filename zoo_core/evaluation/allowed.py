@@ -1,4 +1,4 @@
-"""What measuring numbers again may read and spend: little, where nothing pins the file that asks for it.
+"""Limits of ``zoo verify --metrics``: the data it may read and the work it may do, which are small where nothing pins metrics.json.
 
 A metrics.json names data by paths and variables, feature spaces, samplers and numbers of samples. That of a pinned checkpoint is what its
 plugin says. Any other one is of whoever made the checkpoint: nothing it says is fetched, expanded or opened, and what it asks for is

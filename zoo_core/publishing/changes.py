@@ -1,4 +1,4 @@
-"""What publishing would change in a repository, file by file, and what in it is the work of others.
+"""Changes that publishing would make in a repository, file by file, and files in it that others have changed.
 
 The zoo's own commits are known by their titles. What a repository holds now is compared with what the last of them left there: a file that
 differs was changed by somebody else, and is not replaced without ``force``. A card that was edited on the Hub is merged where the edits and

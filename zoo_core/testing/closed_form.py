@@ -1,4 +1,4 @@
-"""What samplers draw of a Gaussian, to the last digit: each step is affine there, so that no sample is needed.
+"""Exact moments of the samples that a sampler draws of a Gaussian: each step is affine there, so that nothing has to be drawn.
 
 ``python -m zoo_core.testing.closed_form`` prints two tables of docs/samplers.md: how much of the variance of data samplers draw, and what
 they draw beside a known part.
