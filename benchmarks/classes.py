@@ -15,9 +15,9 @@ from torch import Tensor
 
 import zoo_core
 from benchmarks.timing import machine
+from zoo_core.data.dataset import load_data
 from zoo_core.datasets import ImageSetConfig
 from zoo_core.evaluation.evaluate import data_of, space_for
-from zoo_core.training.data import load_data
 
 SURE = 0.9
 

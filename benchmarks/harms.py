@@ -11,14 +11,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `zoo` does; read when 
 
 from benchmarks.timing import machine  # see above
 from zoo_core.config import apply_overrides, decode
-from zoo_core.evaluation.comparison import Comparison
+from zoo_core.data.dataset import load_data
+from zoo_core.distributed import Processes
+from zoo_core.evaluation.compare import Comparison
 from zoo_core.evaluation.evaluate import metric, space_for
+from zoo_core.evaluation.feature_spaces import space
 from zoo_core.evaluation.metrics import Metric
-from zoo_core.evaluation.real import Real
-from zoo_core.evaluation.spaces import space
+from zoo_core.evaluation.real_data import Real
 from zoo_core.interfaces import DatasetConfig
-from zoo_core.training.data import load_data
-from zoo_core.training.processes import Processes
 
 METRICS = ("fd", "kid", "precision", "recall", "density", "coverage")
 

@@ -20,12 +20,12 @@ import torch  # see above
 import zoo_core
 from benchmarks.timing import clock, machine
 from zoo_core.config import load_json
-from zoo_core.precision import is_native
+from zoo_core.data.dataset import Data
+from zoo_core.distributed import Processes
+from zoo_core.hardware.precision import is_native
 from zoo_core.recipes import Recipe
 from zoo_core.rng import ImageRng
-from zoo_core.training.data import Data
 from zoo_core.training.loop import Loop, build
-from zoo_core.training.processes import Processes
 
 ROUNDS, BATCH = 7, 16
 WAYS = tuple(product(("no", "bf16") if is_native("bfloat16") else ("no",), (False, True)))

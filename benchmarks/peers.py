@@ -18,13 +18,13 @@ import torch
 
 import zoo_core
 from benchmarks.timing import Ratio, clock, compare
+from zoo_core.cards.metrics import METRICS, fields, numbers
 from zoo_core.config import load_json
+from zoo_core.data.dataset import Data
+from zoo_core.distributed import Processes
 from zoo_core.errors import UsageError
-from zoo_core.numbers import METRICS, fields, numbers
-from zoo_core.precision import is_native
-from zoo_core.training.data import Data
+from zoo_core.hardware.precision import is_native
 from zoo_core.training.loop import Loop, build
-from zoo_core.training.processes import Processes
 from zoo_ddpm.recipes import COURSE
 
 NAME, IMAGES, STEPS, ROUNDS = "ddpm-afhq-cat", 16, 50, 3

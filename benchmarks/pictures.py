@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 import zoo_core
+from zoo_core.atomic import write_file
 from zoo_core.cli.figure.common import record_of
+from zoo_core.data.dataset import load_data
 from zoo_core.datasets import MNISTConfig
 from zoo_core.figures.titles import title_line, walk_text
-from zoo_core.files import write_file
 from zoo_core.images import labelled_grid, png
-from zoo_core.inpainting import part
-from zoo_core.training.data import load_data
+from zoo_core.samplers.masks import part
 
 NAME = "ncsn-mnist"
 KARRAS = {"name": "karras"}

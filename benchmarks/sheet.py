@@ -18,13 +18,13 @@ import torch
 
 import zoo_core
 from benchmarks.timing import machine
+from zoo_core.atomic import write_file
+from zoo_core.cards.metrics import fields, numbers, seconds_each, walk
+from zoo_core.cards.tables import rounded, sampler_of
 from zoo_core.config import load_json
 from zoo_core.figures.titles import walk_text
-from zoo_core.files import write_file
 from zoo_core.images import labelled_grid, png
 from zoo_core.interfaces import Denoiser
-from zoo_core.numbers import fields, numbers, seconds_each, walk
-from zoo_core.numbers_table import rounded, sampler_of
 
 COLUMNS = 10
 METRICS = ("fd", "pixel-std", "pixel-saturation")

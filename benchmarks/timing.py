@@ -34,8 +34,8 @@ def machine() -> str:
     """The processor with its threads, vector instructions and bfloat16, and the versions: no time means anything without them."""
     import torch
 
-    from zoo_core.machine import processor
-    from zoo_core.precision import is_native
+    from zoo_core.hardware.environment import processor
+    from zoo_core.hardware.precision import is_native
 
     bfloat16 = "native" if is_native("bfloat16") else "emulated"
     capability = f"{torch.backends.cpu.get_cpu_capability()}, bfloat16 {bfloat16}"

@@ -8,11 +8,11 @@ from tempfile import TemporaryDirectory
 import torch
 
 from benchmarks.timing import Ratio, compare
+from zoo_core.data.dataset import Data
+from zoo_core.distributed import Processes
 from zoo_core.rng import StepRng
 from zoo_core.training.checkpoint import save_snapshot
-from zoo_core.training.data import Data
 from zoo_core.training.loop import Loop, build
-from zoo_core.training.processes import Processes
 from zoo_ddpm.recipes import COURSE
 
 STEPS = 4

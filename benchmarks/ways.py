@@ -18,10 +18,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `zoo` does; read when 
 import torch  # see above
 
 from benchmarks.timing import clock, machine
+from zoo_core.data.dataset import Data, load_data
+from zoo_core.distributed import Processes
 from zoo_core.recipes import Recipe
-from zoo_core.training.data import Data, load_data
 from zoo_core.training.loop import Loop, build
-from zoo_core.training.processes import Processes
 from zoo_ddpm.recipes import COURSE
 
 BLOCK = 10

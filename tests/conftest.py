@@ -63,7 +63,7 @@ MODEL = """
 import torch
 from torch import nn
 from zoo_core.interfaces import Event
-from zoo_core.training.data import Data
+from zoo_core.data.dataset import Data
 from zoo_core.training.trainer import Loss, Trainer
 
 class Dot(nn.Module):

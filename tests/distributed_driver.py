@@ -10,10 +10,10 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from zoo_core.config import load_json
+from zoo_core.data.dataset import load_data
+from zoo_core.distributed import Processes
 from zoo_core.recipes import Recipe
-from zoo_core.training.data import load_data
 from zoo_core.training.loop import Loop, build
-from zoo_core.training.processes import Processes
 
 
 def main(out: Path, steps: int, recipes: list[Path]) -> None:

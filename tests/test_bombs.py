@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 
 import zoo_core
 from zoo_core.errors import ConfigError, IncompatibleCheckpoint, IntegrityError, ResourceError, UnsafeContentError, ZooError
-from zoo_core.hub import fetch, pull
-from zoo_core.publishing.parcel import prepare
+from zoo_core.hub.fetch import fetch, pull
+from zoo_core.publishing.bundle import prepare
 from zoo_core.recipes import Recipe
 from zoo_core.registry import registry
 from zoo_core.samplers import Ancestral
@@ -124,7 +124,7 @@ def test_a_recipe_whose_checkpoint_would_be_refused_is_refused_before_training()
 
 LIMITED = """
 import resource, sys, time
-import zoo_core.assembly, zoo_core.publishing.parcel, zoo_core.pretrained, zoo_core.testing
+import zoo_core.checkpoint.build, zoo_core.publishing.bundle, zoo_core.pretrained, zoo_core.testing
 from zoo_core.errors import ZooError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 started = time.process_time()
@@ -150,9 +150,9 @@ def test_a_sparse_file_of_15_gib_is_refused_by_its_header(flow: Path) -> None:
 
 
 def test_weights_that_fit_the_config_and_not_the_memory_are_refused_with_numbers(flow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo_core.memory._SMALL", 0)
-    monkeypatch.setattr("zoo_core.contents.demand_memory", lambda *arguments: None)
-    monkeypatch.setattr("zoo_core.memory.available_memory", lambda: 10)
+    monkeypatch.setattr("zoo_core.hardware.memory._SMALL", 0)
+    monkeypatch.setattr("zoo_core.checkpoint.files.demand_memory", lambda *arguments: None)
+    monkeypatch.setattr("zoo_core.hardware.memory.available_memory", lambda: 10)
     with pytest.raises(ResourceError, match=r"the weights of local:.* take 0\.0 GB of memory, and 0\.0 GB are available"):
         zoo_core.load(f"local:{flow}")
 
@@ -160,9 +160,9 @@ def test_weights_that_fit_the_config_and_not_the_memory_are_refused_with_numbers
 def test_loading_takes_the_memory_of_the_weights_once(tmp_path: Path) -> None:
     script = """
 import resource, sys
-import torch, zoo_core.assembly, zoo_core.pretrained
-from zoo_core.hub import fetch
-from zoo_core.assembly import _read
+import torch, zoo_core.checkpoint.build, zoo_core.pretrained
+from zoo_core.hub.fetch import fetch
+from zoo_core.checkpoint.build import _read
 files = fetch("local:" + sys.argv[1])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 state = files.stream("model.safetensors", lambda stream: _read(stream, stream.header()))

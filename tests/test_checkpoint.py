@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from zoo_core.cache import RepoCache
-from zoo_core.curves import read_metrics
+from zoo_core.atomic import write_file
+from zoo_core.cards.metrics_log import read_metrics
 from zoo_core.errors import LockTimeout, ResourceError
-from zoo_core.files import write_file
+from zoo_core.hub.cache import RepoCache
 from zoo_core.testing import environment
 from zoo_core.training.checkpoint import Snapshot, locked, newest, save_snapshot
 
@@ -160,7 +160,7 @@ def test_a_pipe_in_the_place_of_a_small_file_holds_nobody(tmp_path: Path) -> Non
         os.mkfifo(repo.folder / name)
     os.mkfifo(tmp_path / "metrics.jsonl")
     read = (
-        "from pathlib import Path; from zoo_core.cache import RepoCache; from zoo_core.curves import read_metrics\n"
+        "from pathlib import Path; from zoo_core.hub.cache import RepoCache; from zoo_core.cards.metrics_log import read_metrics\n"
         f"folder = Path({str(tmp_path)!r}); repo = RepoCache('zoo/cats', folder)\n"
         f"print(repo.ref('main'), repo.noted('{commit}'), read_metrics(folder / 'metrics.jsonl'))"
     )

@@ -21,7 +21,7 @@ from safetensors.torch import load, save
 from zoo_core.cli import main
 from zoo_core.cli.console import MAX_LINE, error_line, inert
 from zoo_core.cli.group import _BUILT_IN
-from zoo_core.hub import fetch
+from zoo_core.hub.fetch import fetch
 from zoo_core.images import grid, to_uint8
 from zoo_core.samplers import Ancestral
 from zoo_core.testing import environment, fake_zoo, installed, write_checkpoint, write_checkpoint_plugin, write_fake_plugin, write_plugin
@@ -404,7 +404,7 @@ def test_debug_may_stand_anywhere_and_adds_the_traceback(zoo: Zoo, fakes: Path) 
 
 
 def test_a_bug_is_one_line_too(zoo: Zoo, fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo_core.catalogue.info", lambda reference: 1 / 0)
+    monkeypatch.setattr("zoo_core.checkpoint.config.info", lambda reference: 1 / 0)
     result = zoo("show", "fake-images")
     assert result.code == 1
     assert "ZeroDivisionError" in one_error_line(result)

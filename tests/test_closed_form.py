@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from zoo_core.catalogue import as_sampler
+from zoo_core.checkpoint.config import as_sampler
 from zoo_core.rng import StepRng
 from zoo_core.samplers import Ancestral, Heun
 from zoo_core.schedulers import Cosine, Karras

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from zoo_core.cards.metrics import by_sampler
+from zoo_core.cards.tables import MARKDOWN, PLAIN, Table, markdown, side_by_side
 from zoo_core.cli.compare import compare
 from zoo_core.config import encode
 from zoo_core.errors import UsageError
 from zoo_core.evaluation.records import keep
-from zoo_core.numbers import by_sampler
-from zoo_core.numbers_table import MARKDOWN, PLAIN, Table, markdown, side_by_side
 from zoo_core.samplers import Ancestral
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import Fake

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from zoo_core import cards
-from zoo_core.cards import ModelCard
+from zoo_core.cards import card as cards
+from zoo_core.cards.card import ModelCard
 from zoo_core.errors import CardError, ConfigError
-from zoo_core.publishing.completion import complete
+from zoo_core.publishing.card import complete
 
 CONFIG: dict[str, Any] = {
     "format": 1,

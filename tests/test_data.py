@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from zoo_core.data.dataset import Data, load_data
+from zoo_core.data.loaders import folder
 from zoo_core.datasets import FolderConfig, MoonsConfig, expand
 from zoo_core.errors import ConfigError, PluginError
-from zoo_core.training.data import Data, load_data
-from zoo_core.training.datasets import folder
 
 
 def numbers(count: int) -> Data:
@@ -49,7 +49,7 @@ def test_samples_and_labels_of_another_kind_are_refused(x: torch.Tensor, labels:
 
 
 def test_a_plugin_that_makes_no_data_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo_core.training.datasets.moons", lambda config: (torch.zeros(3, 2), None))
+    monkeypatch.setattr("zoo_core.data.loaders.moons", lambda config: (torch.zeros(3, 2), None))
     with pytest.raises(PluginError, match=r"gives a tuple, not a Data"):
         load_data(MoonsConfig())
 

@@ -21,14 +21,15 @@ import torch
 from PIL import Image
 
 from zoo_core.config import decode, encode
+from zoo_core.data import loaders as datasets
+from zoo_core.data import readers
+from zoo_core.data.dataset import Data, load_data
+from zoo_core.data.loaders import cifar10, folder, gaussian_mixture, mnist, moons
 from zoo_core.datasets import CIFAR10Config, FashionMNISTConfig, FolderConfig, GaussianMixtureConfig, MNISTConfig, MoonsConfig
 from zoo_core.errors import ConfigError, HubError, ResourceError, UsageError
 from zoo_core.interfaces import DatasetConfig
 from zoo_core.registry import registry, resolve
 from zoo_core.specs import DatasetSpec
-from zoo_core.training import datasets, readers
-from zoo_core.training.data import Data, load_data
-from zoo_core.training.datasets import cifar10, folder, gaussian_mixture, mnist, moons
 
 Array = np.ndarray[Any, np.dtype[np.uint8]]
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 import zoo_core
+from zoo_core.cards.metrics import by_sampler
 from zoo_core.cli.group import main
 from zoo_core.config import encode
 from zoo_core.errors import UsageError
 from zoo_core.evaluation.evaluate import evaluate
 from zoo_core.evaluation.golden import GOLDEN, check_golden, write_golden
-from zoo_core.numbers import by_sampler
 from zoo_core.pretrained import Pretrained
 from zoo_core.samplers import Ancestral, DPMSolver2M
 from zoo_core.schedulers import Cosine, Karras

@@ -14,24 +14,24 @@ from PIL import Image
 from torch import Tensor
 
 from zoo_core import figures
+from zoo_core.cards.tables import numbers_section
 from zoo_core.cli.evaluate import evaluate as command
 from zoo_core.cli.figure import figure
 from zoo_core.cli.show import show
 from zoo_core.cli.verify import verify
+from zoo_core.data.dataset import load_data
+from zoo_core.density.denoiser import Bound
 from zoo_core.errors import CapabilityError, ConfigError, UsageError, ZooError
 from zoo_core.evaluation.evaluate import evaluate
-from zoo_core.evaluation.rerun import rerun
+from zoo_core.evaluation.reproduce import rerun
 from zoo_core.images import exact_uint8, from_uint8
 from zoo_core.interfaces import LogProb
-from zoo_core.likelihood import Bound
 from zoo_core.loading import load
-from zoo_core.numbers_table import numbers_section
 from zoo_core.pretrained import Pretrained
 from zoo_core.schedulers import Cosine
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import Fake, FakeDenoiser
 from zoo_core.testing.fake_config import IMAGES, NOISE, TINY, FakeConfig, FakeDataConfig, FakeDenoiserConfig
-from zoo_core.training.data import load_data
 from zoo_core.training.fit import fit
 
 SHAPE = (1, 2, 2)

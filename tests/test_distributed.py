@@ -15,14 +15,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from zoo_core.cards.metrics_log import read_metrics
 from zoo_core.config import dump_json
-from zoo_core.curves import read_metrics
+from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError
 from zoo_core.recipes import OptimizerConfig, Recipe
 from zoo_core.testing import environment, installed, write_fake_plugin
 from zoo_core.testing.fake_config import TINY, FakeTrainerConfig
 from zoo_core.training.checkpoint import newest
-from zoo_core.training.processes import Processes
 from zoo_ddpm.config import DDPMConfig, DDPMTrainerConfig
 from zoo_wgan_gp.config import WGANGPConfig, WGANGPTrainerConfig
 

@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-import zoo_core.training.processes
+import zoo_core.distributed
+from zoo_core.cards.metrics_log import read_metrics
 from zoo_core.cli.progress import Progress
 from zoo_core.cli.train import _Reports
-from zoo_core.curves import read_metrics
 from zoo_core.errors import ConfigError, IncompatibleCheckpoint, IntegrityError, ResourceError, UsageError
 from zoo_core.interfaces import Rng
 from zoo_core.recipes import EMAConfig, OptimizerConfig, Recipe
@@ -225,7 +225,7 @@ def test_weights_that_are_given_are_not_prepared_again(tmp_path: Path, monkeypat
 
 
 def test_processes_that_read_other_data_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo_core.training.processes.Processes, "gather", lambda self, thing: [thing, "another"])
+    monkeypatch.setattr(zoo_core.distributed.Processes, "gather", lambda self, thing: [thing, "another"])
     with pytest.raises(ConfigError, match=r"the processes do not read the same data"):
         fit(TINY, tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -308,7 +308,7 @@ def test_a_tracker_sees_the_metrics(tmp_path: Path) -> None:
 
 
 def test_a_tracker_that_is_not_installed_is_named_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo_core.training.processes, "find_spec", lambda name: None)
+    monkeypatch.setattr(zoo_core.distributed, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"the tracker wandb is not installed -- pip install wandb"):
         fit(TINY, tmp_path / "run", tracker="wandb")
     with pytest.raises(UsageError, match=r"no tracker 'paper' -- choose tensorboard, wandb, trackio"):

@@ -9,7 +9,7 @@ import torch
 from zoo_core.recipes import Recipe
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import IMAGES, FakeTrainerConfig
-from zoo_core.training.estimate import estimate
+from zoo_core.training.cost import estimate
 
 
 @pytest.fixture(autouse=True)

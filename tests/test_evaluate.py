@@ -13,31 +13,31 @@ from click.testing import CliRunner
 from torch import Tensor
 
 import zoo_core.evaluation.evaluate
-import zoo_core.evaluation.gathering
-import zoo_core.evaluation.real
+import zoo_core.evaluation.features
+import zoo_core.evaluation.real_data
 from zoo_core.cli.evaluate import evaluate as command
 from zoo_core.cli.progress import Progress
+from zoo_core.data.dataset import Data, load_data
+from zoo_core.distributed import Processes
 from zoo_core.errors import CapabilityError, ConfigError, ResourceError, UnknownNameError, UsageError, ZooError
-from zoo_core.evaluation.comparison import Comparison
+from zoo_core.evaluation.compare import Comparison
+from zoo_core.evaluation.degradations import HARMS
 from zoo_core.evaluation.distances import frechet
 from zoo_core.evaluation.evaluate import _options, data_of, evaluate, evaluations, metric, space_for
-from zoo_core.evaluation.gathering import PARTS, Gathered, Gathering
-from zoo_core.evaluation.harms import HARMS
+from zoo_core.evaluation.feature_spaces import Space, space
+from zoo_core.evaluation.features import PARTS, Gathered, Gathering
 from zoo_core.evaluation.metrics import KernelDistance, Metric
-from zoo_core.evaluation.real import Real
-from zoo_core.evaluation.spaces import Space, space
+from zoo_core.evaluation.real_data import Real
 from zoo_core.evaluation.statistics import Estimate
+from zoo_core.hardware.environment import build
 from zoo_core.interfaces import Event
 from zoo_core.loading import load
-from zoo_core.machine import build
 from zoo_core.pretrained import Pretrained
 from zoo_core.registry import registry
 from zoo_core.specs import MetricSpec
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import IMAGES, FakeConfig, FakeDataConfig
-from zoo_core.training.data import Data, load_data
 from zoo_core.training.fit import fit
-from zoo_core.training.processes import Processes
 
 ALL = [
     "accuracy",
@@ -84,7 +84,7 @@ def noise(count: int, seed: int, shift: float = 0.0) -> Tensor:
 def test_all_metrics_are_registered_and_made_by_name() -> None:
     assert sorted(registry().claims(MetricSpec)) == ALL
     for name in ALL:
-        module = "pixels" if name in OF_PIXELS else "data_metrics" if name in OF_DATA else "metrics"
+        module = "pixel_metrics" if name in OF_PIXELS else "data_metrics" if name in OF_DATA else "metrics"
         assert type(metric(name)).__module__ == f"zoo_core.evaluation.{module}"
     with pytest.raises(UnknownNameError, match=r"fid"):
         metric("fid")
@@ -297,7 +297,7 @@ def test_evaluations_are_counted(checkpoint: str) -> None:
 
 def test_the_pace_is_that_of_the_fastest_full_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 8.0, 10.0, 14.0, 20.0, 26.0, 30.0, 30.5])  # batches of 4, 4, 4 and 1
-    monkeypatch.setattr(zoo_core.evaluation.gathering.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(zoo_core.evaluation.features.time, "perf_counter", lambda: next(clock))
     gathering = Gathering(judge=space("identity"), processes=Processes("cpu"), batch_size=4)
     drawn = gathering.drawn(lambda first, n, labels: torch.zeros(n, 2), 13, (2,))
     assert (drawn.seconds, drawn.pace) == (18.5, 1.0)
@@ -327,7 +327,7 @@ def test_points_are_compared_as_they_are() -> None:
 
 
 def test_no_real_sample_is_read_where_no_metric_asks_for_one(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo_core.evaluation.real, "load_data", lambda config: pytest.fail("the data was read"))
+    monkeypatch.setattr(zoo_core.evaluation.real_data, "load_data", lambda config: pytest.fail("the data was read"))
     [record] = evaluate(checkpoint, ["is"], n=40)
     assert record["n"] == {"drawn": 40}
     assert "digest" not in record["data"]
@@ -392,7 +392,7 @@ def test_a_distance_to_the_training_data_needs_no_data_where_the_checkpoint_carr
         raise ConfigError("it is not here")
 
     with monkeypatch.context() as patch:
-        patch.setattr(zoo_core.evaluation.real, "load_data", absent)
+        patch.setattr(zoo_core.evaluation.real_data, "load_data", absent)
         [after], [all_of_them] = evaluate(checkpoint, ["fd"], n=40, out=out), evaluate(checkpoint, ["fd"])
         with pytest.raises(ConfigError, match="it is not here"):
             evaluate(checkpoint, ["fd", "precision"], n=40)
@@ -402,7 +402,7 @@ def test_a_distance_to_the_training_data_needs_no_data_where_the_checkpoint_carr
     assert len(json.loads(out.read_text())["metrics"]) == 1
     # Statistics of data that has changed since are not mixed with it.
     other = load_data(replace(data_of(load(checkpoint).files), count=100))  # type: ignore[call-arg]  # FakeDataConfig has one
-    monkeypatch.setattr(zoo_core.evaluation.real, "load_data", lambda config: other)
+    monkeypatch.setattr(zoo_core.evaluation.real_data, "load_data", lambda config: other)
     kid, fd = evaluate(checkpoint, ["kid", "fd"], n=40)
     assert kid["n"]["real"] == fd["n"]["real"] == 100
 
@@ -422,7 +422,7 @@ def test_where_nothing_can_be_written_nothing_is_measured(checkpoint: str, tmp_p
     def refuse(dir: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("zoo_core.files.TemporaryFile", refuse)
+    monkeypatch.setattr("zoo_core.atomic.TemporaryFile", refuse)
     monkeypatch.setattr(Pretrained, "sample", lambda *args, **options: pytest.fail("drawn"))
     with pytest.raises(ResourceError, match="Permission denied"):
         evaluate(checkpoint, ["fd"], n=9, out=tmp_path / "new" / "metrics.json")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo_core.catalogue import as_sampler
+from zoo_core.checkpoint.config import as_sampler
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.interfaces import Sampler
 from zoo_core.rng import ImageRng

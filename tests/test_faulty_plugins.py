@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from zoo_core.blame import checked, culprit, fault, made
 from zoo_core.cli.console import MAX_LINE
 from zoo_core.errors import PluginError
-from zoo_core.soundness import findings
+from zoo_core.registry.faults import checked, culprit, fault, made
 from zoo_core.testing import fake_zoo, installed, write_plugin
 from zoo_core.testing.fake_config import FakeConfig
+from zoo_core.testing.plugin_checks import findings
 
 Zoo = Callable[..., Any]
 Dots = Callable[..., Path]

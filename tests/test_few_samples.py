@@ -15,9 +15,9 @@ from zoo_core.config import encode
 from zoo_core.datasets import MNISTConfig
 from zoo_core.errors import UsageError
 from zoo_core.evaluation.evaluate import _measurement, data_of, evaluate, metric
+from zoo_core.evaluation.feature_spaces import Space
 from zoo_core.evaluation.metrics import Metric
-from zoo_core.evaluation.spaces import Space
-from zoo_core.hub import fetch
+from zoo_core.hub.fetch import fetch
 from zoo_core.interfaces import Event
 from zoo_core.samplers import DPMSolver2M
 from zoo_core.schedulers import Karras

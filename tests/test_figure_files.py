@@ -27,7 +27,7 @@ from zoo_core.samplers import Ancestral, Heun
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import Fake, FakeDenoiser
 from zoo_core.testing.fake_config import FakeConfig, FakeDenoiserConfig
-from zoo_core.training.sheet import save_sheet
+from zoo_core.training.preview import save_sheet
 
 SHAPE = (3, 8, 8)
 

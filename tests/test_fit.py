@@ -13,8 +13,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from zoo_core.cards.metrics_log import curve, read_metrics
 from zoo_core.config import dump_json
-from zoo_core.curves import curve, read_metrics
+from zoo_core.data.dataset import Data, load_data
+from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, LockTimeout, ResourceError, UsageError, ZooError
 from zoo_core.interfaces import Rng
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
@@ -23,10 +25,8 @@ from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake import FakeDenoiser, FakeDenoiserTrainer, FakeTrainer
 from zoo_core.testing.fake_config import IMAGES, NOISE, TINY, FakeConfig, FakeDataConfig, FakeDenoiserConfig, FakeTrainerConfig
 from zoo_core.training.checkpoint import locked, newest, save_snapshot
-from zoo_core.training.data import Data, load_data
 from zoo_core.training.fit import Report, check_fits, fit
 from zoo_core.training.loop import Loop, build, learning_rate
-from zoo_core.training.processes import Processes
 from zoo_core.training.trainer import Batch, Loss
 
 TWO_PHASES, ONE_PHASE = TINY, NOISE

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from zoo_core import images
+from zoo_core.data.dataset import Data
+from zoo_core.data.loaders import folder, mnist
 from zoo_core.datasets import FolderConfig, MNISTConfig, expand
 from zoo_core.errors import ConfigError, ResourceError, ZooError
-from zoo_core.training.data import Data
-from zoo_core.training.datasets import folder, mnist
 
 
 def save(path: Path, colour: int = 0, **options: Any) -> Path:
@@ -85,7 +85,7 @@ def test_files_that_are_not_read_are_counted_by_suffix(place: str, tmp_path: Pat
 
 
 def test_a_folder_of_files_that_are_not_read_says_what_would_read_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo_core.training.folders.suffixes", lambda: frozenset({".png"}))
+    monkeypatch.setattr("zoo_core.data.folders.suffixes", lambda: frozenset({".png"}))
     write(tmp_path / "1.HEIC")
     with pytest.raises(ConfigError, match=r"no image .* in .*: it holds 1 \.heic \(to read them: pip install pillow-heif\)"):
         read(tmp_path)
@@ -316,7 +316,7 @@ def test_a_checkpoint_of_more_classes_may_be_tuned_and_says_which_are_not_there(
 
 
 def test_images_that_do_not_fit_into_memory_are_refused_with_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo_core.memory.available_memory", lambda: 40 * 10**6)
+    monkeypatch.setattr("zoo_core.hardware.memory.available_memory", lambda: 40 * 10**6)
     save(tmp_path / "1.png")
     assert len(read(tmp_path)) == 1
     save(tmp_path / "2.png")

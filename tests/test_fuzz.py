@@ -14,15 +14,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from zoo_core import cards, remote
-from zoo_core.cache import COMMIT, OID, RepoCache, cache_folder
-from zoo_core.catalogue import CheckpointConfig
+from zoo_core.cards import card as cards
+from zoo_core.checkpoint.config import CheckpointConfig
+from zoo_core.checkpoint.files import check_name, is_data
+from zoo_core.checkpoint.safetensors import read_header
 from zoo_core.config import decode, parse_json
-from zoo_core.contents import check_name, is_data
 from zoo_core.errors import UnsafeContentError, ZooError
+from zoo_core.hub import repository as remote
+from zoo_core.hub.cache import COMMIT, OID, RepoCache, cache_folder
 from zoo_core.registry import parse_reference
 from zoo_core.testing import fake_zoo
-from zoo_core.weights import read_header
 
 _SECONDS, _BYTES = 5.0, 64 << 20
 

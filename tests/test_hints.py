@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
+from zoo_core.atomic import check_folder, next_step, write_file
 from zoo_core.cli.group import _BUILT_IN
 from zoo_core.cli.hints import COMMANDS, OPTIONS
 from zoo_core.cli.sample import sample
+from zoo_core.data.dataset import load_data
 from zoo_core.datasets import FolderConfig, UnsetVariable
 from zoo_core.errors import ResourceError, UnknownNameError
-from zoo_core.files import check_folder, next_step, write_file
 from zoo_core.registry import resolve
 from zoo_core.samplers import Ancestral, Latent
 from zoo_core.testing import environment, installed, write_checkpoint_plugin, write_fake_plugin
 from zoo_core.testing.fake import Fake, FakeDenoiser
 from zoo_core.testing.fake_config import FakeConfig, FakeDenoiserConfig
-from zoo_core.training.data import load_data
 
 Zoo = Callable[..., Any]
 IMAGES = FakeDenoiserConfig(shape=(3, 8, 8), bounded=True, classes=3)
@@ -75,7 +75,7 @@ def test_a_folder_in_which_no_file_can_be_made_is_found_out_before_anything_is_d
     def refuse(**options: object) -> None:  # as /proc and a read-only disk do, to root too
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("zoo_core.files.TemporaryFile", refuse)
+    monkeypatch.setattr("zoo_core.atomic.TemporaryFile", refuse)
     monkeypatch.setattr("zoo_core.pretrained.Pretrained.sample", lambda *given, **options: pytest.fail("it was drawn"))
     done = zoo("sample", "fake-images", "--out", "x.png")
     assert done.code == 8

@@ -13,8 +13,9 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from zoo_core import pins
-from zoo_core.cards import DRAFT_LIMIT, Words
+from zoo_core.cards.card import DRAFT_LIMIT, Words
+from zoo_core.checkpoint.safetensors import MAX_HEADER_BYTES, MAX_TENSORS, check_finite, read_header
+from zoo_core.cli import pins
 from zoo_core.errors import (
     CardError,
     ConfigError,
@@ -30,14 +31,13 @@ from zoo_core.errors import (
     UsageError,
     ZooError,
 )
-from zoo_core.hub import Files, check_content, fetch, pull
+from zoo_core.hub.fetch import Files, check_content, fetch, pull
 from zoo_core.registry import Plugin, Reference, Registry, discover, other_meaning, parse_reference, registry, using
 from zoo_core.specs import CheckpointSpec, Pin
 from zoo_core.testing import fake_zoo, installed, write_checkpoint, write_checkpoint_plugin, write_fake_plugin
 from zoo_core.testing.fake import Fake
 from zoo_core.testing.fake_config import FakeConfig
 from zoo_core.testing.hub import LoopbackHub
-from zoo_core.weights import MAX_HEADER_BYTES, MAX_TENSORS, check_finite, read_header
 
 pytest_plugins = ["zoo_core.testing.hub"]
 
@@ -409,7 +409,7 @@ def test_what_a_card_leaves_open_stays_as_a_person_wrote_it_and_what_it_says_cou
 def test_pins_explain_themselves(capsys: pytest.CaptureFixture[str]) -> None:
     assert pins.main(["--help"]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("Usage: python -m zoo_core.pins FOLDER...")
+    assert text.startswith("Usage: python -m zoo_core.cli.pins FOLDER...")
     assert all(field.name in text for field in fields(Words))
 
 

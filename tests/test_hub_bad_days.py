@@ -15,13 +15,14 @@ import pytest
 from huggingface_hub import close_session
 
 import zoo_core
-from zoo_core import locks, wire
-from zoo_core.cache import RepoCache, cache_folder, oid_of
-from zoo_core.contents import Stream
-from zoo_core.deadline import Deadline
+from zoo_core.checkpoint.files import Stream
 from zoo_core.errors import GatedError, HubError, LockTimeout, LoginError, OfflineError, ResourceError, UnsafeContentError, UsageError
-from zoo_core.hub import pull
-from zoo_core.publishing import publish, sending
+from zoo_core.hub import client as wire
+from zoo_core.hub.cache import RepoCache, cache_folder, oid_of
+from zoo_core.hub.deadline import Deadline
+from zoo_core.hub.fetch import locks, pull
+from zoo_core.publishing import publish
+from zoo_core.publishing import upload as sending
 from zoo_core.testing import environment, fake_zoo, write_checkpoint
 from zoo_core.testing.fake import Fake
 from zoo_core.testing.fake_config import FakeConfig
@@ -57,7 +58,7 @@ def commit(hub: LoopbackHub, cats: Mapping[str, bytes]) -> str:
 
 @pytest.mark.parametrize("part", ["headers", "chunks"])
 @pytest.mark.parametrize(
-    ("match", "limit"), [("GET /api/", "zoo_core.wire._ANSWER_SECONDS"), ("GET /lfs/", "zoo_core.remote._FILE_SECONDS")]
+    ("match", "limit"), [("GET /api/", "zoo_core.hub.client._ANSWER_SECONDS"), ("GET /lfs/", "zoo_core.hub.repository._FILE_SECONDS")]
 )
 def test_a_server_that_is_never_silent_and_never_done_is_left_after_the_deadline(
     hub: LoopbackHub, commit: str, part: str, match: str, limit: str, monkeypatch: pytest.MonkeyPatch
@@ -190,7 +191,7 @@ def test_a_dead_proxy_is_named_without_its_password(hub: LoopbackHub, monkeypatc
 @pytest.mark.parametrize("text", ["{} ", " {}/\t"])
 def test_blanks_around_the_address_of_the_hub_are_left_out(hub: LoopbackHub, commit: str, text: str) -> None:
     env = {**environment(), "ZOO_PLUGINS": "", "HF_ENDPOINT": text.format(hub.endpoint)}
-    command = [sys.executable, "-c", f"from zoo_core.hub import pull; print(pull('{CATS}')[0].hub.commit)"]
+    command = [sys.executable, "-c", f"from zoo_core.hub.fetch import pull; print(pull('{CATS}')[0].hub.commit)"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout.strip() == commit, done.stderr
 
@@ -269,7 +270,7 @@ def test_nothing_is_written_through_a_link_out_of_the_cache(hub: LoopbackHub, co
 
 def test_a_fetched_file_that_shrinks_while_it_is_looked_through_kills_nobody(hub: LoopbackHub, commit: str) -> None:
     shrink = (
-        "import os; from zoo_core import hub; from zoo_core.cache import cache_folder; whole = hub.check_content\n"
+        "import os; from zoo_core import hub; from zoo_core.hub.cache import cache_folder; whole = hub.check_content\n"
         "def looked(name, data, **more):\n"
         "    for path in cache_folder().glob('models--*/blobs/*'): os.truncate(path, 0)\n"
         "    return whole(name, data, **more)\n"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zoo_core.errors import NotFoundError, UnsafeContentError, UsageError
 from zoo_core.evaluation import inception
 from zoo_core.evaluation.evaluate import evaluate
-from zoo_core.evaluation.spaces import space
+from zoo_core.evaluation.feature_spaces import space
 from zoo_core.images import from_uint8, to_uint8
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import IMAGES

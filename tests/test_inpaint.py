@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import zoo_core
-from zoo_core.catalogue import as_sampler
+from zoo_core.checkpoint.config import as_sampler
 from zoo_core.errors import CapabilityError, ConfigError, UsageError
 from zoo_core.interfaces import Event, Rng, Sampler, Scheduler
 from zoo_core.pretrained import Pretrained

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from zoo_core import isolation
 from zoo_core.errors import UsageError
-from zoo_core.isolation import PluginExit, PluginTimeout, isolated, plugin_timeout
-from zoo_core.registry import load_plugin
+from zoo_core.registry import isolation, load_plugin
+from zoo_core.registry.isolation import PluginExit, PluginTimeout, isolated, plugin_timeout
 from zoo_core.testing import environment, write_plugin
 
 ZOO = (sys.executable, "-m", "zoo_core.cli")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zoo_core import figures
 from zoo_core.cli.figure import figure
+from zoo_core.data.dataset import Data
 from zoo_core.datasets import CIFAR10Config
 from zoo_core.errors import CapabilityError, ConfigError, UsageError, ZooError
 from zoo_core.images import labelled_grid, save_png
@@ -23,7 +24,6 @@ from zoo_core.samplers import Ancestral
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import Fake, FakeDenoiser
 from zoo_core.testing.fake_config import FakeConfig, FakeDenoiserConfig
-from zoo_core.training.data import Data
 
 SHAPE = (3, 32, 32)  # of the data set `folder`
 
@@ -112,7 +112,7 @@ def test_well_known_sets_are_reconstructed_from_their_test_split(monkeypatch: py
         asked.append(config)
         return Data(x=torch.zeros(9, *SHAPE, dtype=torch.uint8))
 
-    monkeypatch.setattr("zoo_core.training.data.load_data", load_data)
+    monkeypatch.setattr("zoo_core.data.dataset.load_data", load_data)
     assert "8 images" in drawn("local:flow", "reconstruct", "--data", "cifar10", "--data-root", "here")
     assert asked == [CIFAR10Config(root="here", split="test")]
 
@@ -178,7 +178,7 @@ def test_a_latent_grid_of_another_dimension_is_refused(monkeypatch: pytest.Monke
 
 def test_the_figure_of_the_latent_plane_says_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     model = plane(monkeypatch)
-    monkeypatch.setattr("zoo_core.assembly.assemble", lambda files, config: model)
+    monkeypatch.setattr("zoo_core.checkpoint.build.assemble", lambda files, config: model)
     assert "z_1 from left to right, z_2 from bottom to top, at the quantiles 1/6 ... 5/6" in drawn(
         "local:flow", "latent-grid", "-n", "3", "--out", "z.png"
     )

@@ -11,13 +11,13 @@ import pytest
 from PIL import Image, PngImagePlugin
 from safetensors.torch import load_file, save_file
 
-from zoo_core import cards
+from zoo_core.cards import card as cards
 from zoo_core.config import dump_json, load_json
 from zoo_core.errors import IntegrityError, UnsafeContentError
 from zoo_core.evaluation.golden import write_golden
 from zoo_core.publishing import prepare
-from zoo_core.publishing.leaks import check_text
-from zoo_core.publishing.pictures import check_png
+from zoo_core.publishing.images import check_png
+from zoo_core.publishing.secrets import check_text
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import Fake
 from zoo_core.testing.fake_config import FakeConfig

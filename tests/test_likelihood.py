@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from zoo_core.density.denoiser import Bound, bound, ode, solve
 from zoo_core.errors import CapabilityError, ConfigError, UsageError, ZooError
 from zoo_core.interfaces import DiscreteScheduler, LogProb
-from zoo_core.likelihood import Bound, bound, ode, solve
 from zoo_core.rng import ImageRng, StepRng
 from zoo_core.schedulers import Cosine, Linear
 from zoo_core.testing.exact import GaussianMixture, mixture

@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 import zoo_core
-from zoo_core.catalogue import CheckpointConfig, as_sampler, as_scheduler, default_sampler, family_of, read_config
+from zoo_core.checkpoint.config import CheckpointConfig, as_sampler, as_scheduler, default_sampler, family_of, read_config
 from zoo_core.config import encode
 from zoo_core.errors import (
     CapabilityError,
@@ -29,7 +29,7 @@ from zoo_core.errors import (
     UnknownNameError,
     UsageError,
 )
-from zoo_core.hub import Files, fetch
+from zoo_core.hub.fetch import Files, fetch
 from zoo_core.images import to_uint8
 from zoo_core.interfaces import LogProb
 from zoo_core.pretrained import Pretrained

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo_core import memory
 from zoo_core.errors import ResourceError
+from zoo_core.hardware import memory
 
 
 def machine(root: Path, files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,9 @@ def test_without_proc_it_is_the_memory_of_the_machine(tmp_path: Path, monkeypatc
 
 
 def test_a_limit_of_the_process_counts() -> None:
-    limited = "import resource; resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9)); from zoo_core.memory import available_memory"
+    limited = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9)); from zoo_core.hardware.memory import available_memory"
+    )
     done = subprocess.run([sys.executable, "-c", f"{limited}; print(available_memory())"], capture_output=True, text=True, check=True)
     assert 0 < int(done.stdout) < 1e9
 

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from zoo_core import cards, pins
+from zoo_core.cards import card as cards
+from zoo_core.cards.metrics import comparable, model_index, seconds_each
+from zoo_core.cards.tables import PLAIN, lines, numbers_section, rounded, tables
+from zoo_core.cli import pins
 from zoo_core.cli.show import show
 from zoo_core.config import dump_json
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.figures.quality import panels
-from zoo_core.numbers import comparable, model_index, seconds_each
-from zoo_core.numbers_table import PLAIN, lines, numbers_section, rounded, tables
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import Fake
 from zoo_core.testing.fake_config import FakeConfig

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zoo_core.catalogue import as_sampler
+from zoo_core.checkpoint.config import as_sampler
 from zoo_core.datasets import GaussianMixtureConfig, MoonsConfig
 from zoo_core.errors import UnknownNameError, UsageError
 from zoo_core.evaluation.evaluate import metric
@@ -94,7 +94,7 @@ class Fault:
             "from zoo_core.evaluation.statistics import Estimate\nfrom zoo_core.hookspecs import hookimpl\n"
             "from zoo_core.samplers import *\nfrom zoo_core.schedulers import *\nfrom zoo_core.specs import *\n"
             "from zoo_core.testing.fake import fake_data\n"
-            "from zoo_core.testing.fake_config import FakeDataConfig\nfrom zoo_core.training.data import Data\n"
+            "from zoo_core.testing.fake_config import FakeDataConfig\nfrom zoo_core.data.dataset import Data\n"
             f"{self.top or '@dataclass(frozen=True, kw_only=True, slots=True)'}\n"
             f"class Broken({self.base}):\n{indent(self.body, '    ')}\n\n"
             f"def load(config):\n{indent(self.load, '    ')}\n\n"

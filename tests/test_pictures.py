@@ -12,12 +12,12 @@ import pytest
 from PIL import Image, features
 from PIL.PngImagePlugin import PngInfo
 
+from zoo_core.data.image_files import MAX_PIXELS, PictureError, quietly, read_picture
+from zoo_core.data.loaders import folder
+from zoo_core.data.readers import fitted
 from zoo_core.datasets import FolderConfig
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.images import open_image, read_image
-from zoo_core.pictures import MAX_PIXELS, PictureError, quietly, read_picture
-from zoo_core.training.datasets import folder
-from zoo_core.training.readers import fitted
 
 
 def shown(path: Path, channels: int = 3) -> Any:
@@ -168,7 +168,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from zoo_core.pictures import PictureError, quietly, read_picture
+from zoo_core.data.image_files import PictureError, quietly, read_picture
 import numpy, PIL.Image
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

@@ -4,19 +4,19 @@ import pytest
 import torch
 from torch import Tensor
 
+from zoo_core.data.dataset import load_data
+from zoo_core.distributed import Processes
 from zoo_core.errors import CapabilityError, UsageError
-from zoo_core.evaluation.comparison import Comparison
+from zoo_core.evaluation.compare import Comparison
 from zoo_core.evaluation.evaluate import metric
-from zoo_core.evaluation.gathering import Gathered
+from zoo_core.evaluation.feature_spaces import space
+from zoo_core.evaluation.features import Gathered
 from zoo_core.evaluation.metrics import Metric
-from zoo_core.evaluation.real import Real
-from zoo_core.evaluation.spaces import space
+from zoo_core.evaluation.real_data import Real
 from zoo_core.evaluation.statistics import Estimate, pixel_moments
 from zoo_core.images import from_uint8
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import FakeDataConfig
-from zoo_core.training.data import load_data
-from zoo_core.training.processes import Processes
 
 SHAPE = (3, 8, 8)
 NAMES = ("pixel-saturation", "pixel-std")

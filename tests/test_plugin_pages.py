@@ -16,19 +16,19 @@ import torch
 from PIL import Image
 
 import zoo_core
-from zoo_core import pins
+from zoo_core.cli import pins
 from zoo_core.cli.train import _first_preset
+from zoo_core.data.dataset import load_data
 from zoo_core.datasets import FolderConfig
 from zoo_core.errors import CapabilityError
 from zoo_core.evaluation.evaluate import metric
-from zoo_core.evaluation.gathering import Gathered
+from zoo_core.evaluation.features import Gathered
 from zoo_core.registry import Registry, registry, using
 from zoo_core.rng import StepRng
 from zoo_core.samplers import Heun, Latent
 from zoo_core.specs import DatasetSpec, ModelSpec, RecipeSpec, TrainerSpec
 from zoo_core.testing import checks_of, environment, installed, write_checkpoint, write_plugin
 from zoo_core.testing.exact import mixture
-from zoo_core.training.data import load_data
 from zoo_core.training.fit import fit
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -15,25 +15,25 @@ from click.testing import CliRunner, Result
 from safetensors.torch import load_file
 from torch import nn
 
-from zoo_core import precision
 from zoo_core.cli.group import zoo
 from zoo_core.cli.progress import Progress
 from zoo_core.cli.train import _Reports
 from zoo_core.config import dump_json, load_json
+from zoo_core.data.dataset import load_data
+from zoo_core.distributed import Processes
 from zoo_core.errors import IncompatibleCheckpoint, Interrupted
+from zoo_core.hardware import precision
+from zoo_core.hardware.precision import auto_precision, is_native, slowdown
 from zoo_core.loading import load
-from zoo_core.precision import auto_precision, is_native, slowdown
 from zoo_core.recipes import Recipe
 from zoo_core.registry import registry, resolve
 from zoo_core.specs import RecipeSpec
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import FakeDenoiser
 from zoo_core.testing.fake_config import IMAGES, NOISE, FakeDenoiserConfig
-from zoo_core.training.data import load_data
-from zoo_core.training.estimate import estimate
+from zoo_core.training.cost import estimate
 from zoo_core.training.fit import Report, fit
 from zoo_core.training.loop import Loop, build
-from zoo_core.training.processes import Processes
 
 AUTO = replace(NOISE, fit=replace(NOISE.fit, precision="auto"))
 PRECISION = {True: "bf16", False: "no"}

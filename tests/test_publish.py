@@ -22,8 +22,8 @@ import torch
 from safetensors.torch import load, save
 
 import zoo_core
-from zoo_core import cards, pins
-from zoo_core.cli import console, main
+from zoo_core.cards import card as cards
+from zoo_core.cli import console, main, pins
 from zoo_core.config import dump_json, load_json
 from zoo_core.errors import (
     CardError,
@@ -41,9 +41,10 @@ from zoo_core.errors import (
     ZooError,
 )
 from zoo_core.images import png
-from zoo_core.publishing import Published, prepare, publish, sending
-from zoo_core.publishing import parcel as parcels
-from zoo_core.publishing.sending import send
+from zoo_core.publishing import Published, prepare, publish
+from zoo_core.publishing import bundle as parcels
+from zoo_core.publishing import upload as sending
+from zoo_core.publishing.upload import send
 from zoo_core.testing import environment, fake_zoo, installed, pins_of, write_checkpoint, write_checkpoint_plugin, write_fake_plugin
 from zoo_core.testing.fake import Fake
 from zoo_core.testing.fake_config import FakeConfig
@@ -891,7 +892,7 @@ def test_there_are_progress_bars_only_where_they_are_wanted(
 
 def test_the_facade_keeps_the_function() -> None:
     assert zoo_core.publish is publish
-    __import__("zoo_core.publishing.sending")
+    __import__("zoo_core.publishing.upload")
     assert zoo_core.publish is publish
 
 

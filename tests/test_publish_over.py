@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from zoo_core import cards, wire
+from zoo_core.cards import card as cards
 from zoo_core.config import dump_json, load_json
 from zoo_core.errors import HubError, LoginError, UsageError
+from zoo_core.hub import client as wire
 from zoo_core.publishing import Published, publish
 from zoo_core.publishing.changes import merge
 from zoo_core.testing import fake_zoo, write_checkpoint

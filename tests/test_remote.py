@@ -20,8 +20,6 @@ from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
 from safetensors.torch import save
 
 import zoo_core
-from zoo_core import wire
-from zoo_core.cache import RepoCache, cache_folder, oid_of
 from zoo_core.errors import (
     CardError,
     ConfigError,
@@ -39,9 +37,11 @@ from zoo_core.errors import (
     UsageError,
     ZooError,
 )
-from zoo_core.hub import Files, fetch, pull
+from zoo_core.hub import client as wire
+from zoo_core.hub.cache import RepoCache, cache_folder, oid_of
+from zoo_core.hub.fetch import Files, fetch, pull
+from zoo_core.hub.repository import search, wanted
 from zoo_core.registry import Plugin, Registry, parse_reference, using
-from zoo_core.remote import search, wanted
 from zoo_core.specs import CheckpointSpec, Hub, Pin
 from zoo_core.testing import environment, fake_zoo, write_checkpoint, write_fake_plugin
 from zoo_core.testing.fake import Fake
@@ -304,7 +304,7 @@ def test_wrong_bytes_twice_are_an_integrity_error_and_nothing_of_them_stays(
 def test_a_body_without_end_is_left_at_its_first_byte_too_many(
     hub: LoopbackHub, cats: Contents, commit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zoo_core.remote import _Body
+    from zoo_core.hub.repository import _Body
 
     beyond: list[int] = []
     add = _Body.add
@@ -821,7 +821,7 @@ def test_a_full_disk_is_a_resource_error_and_leaves_nothing_half_written(
 
 
 def test_a_write_that_fails_is_a_resource_error(hub: LoopbackHub, commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from zoo_core.remote import _Body
+    from zoo_core.hub.repository import _Body
 
     def full(self: Any, chunk: bytes) -> bool:
         raise OSError(28, "No space left on device")
@@ -1021,7 +1021,9 @@ def test_options_of_a_remote_list_need_remote(hub: LoopbackHub, tmp_path: Path) 
 
 # On a busy machine it takes long until all of them wait for the first, whose server is silent for so long.
 PULL = """
-from zoo_core import hub, remote, wire
+from zoo_core.hub import fetch as hub
+from zoo_core.hub import repository as remote
+from zoo_core.hub import client as wire
 wire.TIMEOUT = remote._FILE_SECONDS = 300.0
 print(hub.pull('zoo/cats')[0].folder)
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from zoo_core import pins
+from zoo_core.cli import pins
 from zoo_core.config import load_json
 
 ROOT = Path(__file__).parents[1]
@@ -21,13 +21,13 @@ def test_every_card_is_what_its_template_makes_of_its_files(package: Path) -> No
     cards = pins.rendered_cards(package)
     assert {path.parent.name for path in cards} == {path.name for path in package.glob("model_cards/*")}
     for path, text in cards.items():
-        assert path.read_text() == text, "run `python -m zoo_core.pins`"
+        assert path.read_text() == text, "run `python -m zoo_core.cli.pins`"
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=NAMED)
 def test_every_pin_is_that_of_its_file(package: Path) -> None:
     for name, entry in load_json(package / pins.PINS).items():
-        assert {**pins.pin(package / "model_cards" / name), "hub": entry["hub"]} == entry, "run `python -m zoo_core.pins`"
+        assert {**pins.pin(package / "model_cards" / name), "hub": entry["hub"]} == entry, "run `python -m zoo_core.cli.pins`"
 
 
 def test_every_checkpoint_belongs_to_one_plugin_which_links_to_it() -> None:
@@ -37,7 +37,7 @@ def test_every_checkpoint_belongs_to_one_plugin_which_links_to_it() -> None:
 
 
 def test_the_page_of_the_checkpoints_tells_all_of_them_and_their_numbers() -> None:
-    from zoo_core.catalogue import info
+    from zoo_core.checkpoint.config import info
     from zoo_core.cli.compare import compare
 
     page, names = (ROOT / "docs/checkpoints.md").read_text(), sorted(path.name for path in (ROOT / "model_cards").iterdir())

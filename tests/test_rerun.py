@@ -16,28 +16,28 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import zoo_core.evaluation.evaluate
-import zoo_core.evaluation.real
-import zoo_core.evaluation.rerun
-import zoo_core.hub
-from zoo_core.cache import is_offline
+import zoo_core.evaluation.real_data
+import zoo_core.evaluation.reproduce
+import zoo_core.hub.fetch
 from zoo_core.cli.verify import verify
 from zoo_core.config import encode
+from zoo_core.data.loaders import folder as read_folder
 from zoo_core.datasets import FolderConfig, MNISTConfig, MoonsConfig
 from zoo_core.errors import ConfigError, IntegrityError, NotFoundError, UnsafeContentError, UsageError
-from zoo_core.evaluation.allowed import Allowed
 from zoo_core.evaluation.distances import frechet
 from zoo_core.evaluation.evaluate import evaluate, some_of
+from zoo_core.evaluation.feature_spaces import Space, space
+from zoo_core.evaluation.limits import Allowed
 from zoo_core.evaluation.records import keep
-from zoo_core.evaluation.references import REFERENCE, read_references, with_reference
-from zoo_core.evaluation.rerun import Plan, rerun
-from zoo_core.evaluation.spaces import Space, space
+from zoo_core.evaluation.reference_statistics import REFERENCE, read_references, with_reference
+from zoo_core.evaluation.reproduce import Plan, rerun
 from zoo_core.evaluation.statistics import Moments
+from zoo_core.hub.cache import is_offline
 from zoo_core.interfaces import Event
 from zoo_core.samplers import Ancestral
 from zoo_core.schedulers import Karras
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import NOISE, FakeDenoiserConfig
-from zoo_core.training.datasets import folder as read_folder
 from zoo_core.training.fit import fit
 
 DIM = 6
@@ -67,7 +67,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def folder(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A measured checkpoint: fd and precision by two samplers, with floors."""
-    for module in (zoo_core.evaluation.evaluate, zoo_core.evaluation.rerun):
+    for module in (zoo_core.evaluation.evaluate, zoo_core.evaluation.reproduce):
         monkeypatch.setattr(module, "space", lambda name, device="cpu", fetch=True: JUDGE)
     monkeypatch.setattr(zoo_core.evaluation.evaluate, "space_for", lambda config, shape: "map")
     recipe = replace(
@@ -270,7 +270,7 @@ def test_the_command_says_what_it_takes_and_prints_a_line_a_number_or_json(folde
 
 
 def test_what_nothing_pins_does_not_say_where_data_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo_core.evaluation.real, "load_data", lambda config: pytest.fail(f"read {config}"))
+    monkeypatch.setattr(zoo_core.evaluation.real_data, "load_data", lambda config: pytest.fail(f"read {config}"))
     found = list(rerun(f"local:{folder}"))
     assert sorted((again.record["metric"], again.state) for again in found) == sorted(
         [*[("fd", "pass"), ("is", "pass")] * 2, *[("precision", "absent")] * 2]
@@ -291,8 +291,8 @@ def test_what_nothing_pins_makes_no_folder_and_fetches_nothing(folder: Path, tmp
 
 
 def test_features_that_would_have_to_be_fetched_are_absent(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo_core.evaluation.rerun, "space", space)
-    monkeypatch.setattr(zoo_core.hub, "fetch", lambda reference: pytest.fail(f"fetched {reference}"))
+    monkeypatch.setattr(zoo_core.evaluation.reproduce, "space", space)
+    monkeypatch.setattr(zoo_core.hub.fetch, "fetch", lambda reference: pytest.fail(f"fetched {reference}"))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     for name in ("timm:test_resnet", "somebody/something", "local:/etc", "inception"):
         monkeypatch.setenv("TORCH_HOME", str(folder))
@@ -320,8 +320,8 @@ def test_what_nothing_pins_asks_for_no_more_than_is_tried(folder: Path, change: 
 
 def test_a_plan_comes_before_anything_is_read_or_many_samples_are_drawn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[object] = []
-    load_data = zoo_core.evaluation.real.load_data
-    monkeypatch.setattr(zoo_core.evaluation.real, "load_data", lambda config: (events.append("read"), load_data(config))[1])
+    load_data = zoo_core.evaluation.real_data.load_data
+    monkeypatch.setattr(zoo_core.evaluation.real_data, "load_data", lambda config: (events.append("read"), load_data(config))[1])
     list(rerun(f"local:{folder}", data=told(folder), on_plan=events.append, on_batch=lambda n: events.append("drawn")))
     plans = [event for event in events if isinstance(event, Plan)]
     assert events[:2] == plans
@@ -366,7 +366,7 @@ def test_folders_of_the_command_line_are_tried_for_the_set_of_that_name_alone() 
 def test_the_command_asks_no_network_and_leaves_the_environment_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     seen: list[bool] = []
-    monkeypatch.setattr(zoo_core.evaluation.rerun, "rerun", lambda *_, **__: seen.append(is_offline()) or [])
+    monkeypatch.setattr(zoo_core.evaluation.reproduce, "rerun", lambda *_, **__: seen.append(is_offline()) or [])
     command(folder)
     assert seen == [True]
     assert not is_offline()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from zoo_core.curves import read_metrics
+from zoo_core.cards.metrics_log import read_metrics
 from zoo_core.errors import IncompatibleCheckpoint, IntegrityError
 from zoo_core.interfaces import Sampler
 from zoo_core.recipes import Recipe
@@ -22,7 +22,7 @@ from zoo_core.testing.fake_config import NOISE, TINY
 from zoo_core.training.checkpoint import Snapshot, newest, save_snapshot
 from zoo_core.training.export import portable
 from zoo_core.training.fit import fit
-from zoo_core.training.watch import Watching
+from zoo_core.training.monitor import Watching
 
 
 @pytest.fixture(autouse=True)

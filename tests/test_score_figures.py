@@ -15,11 +15,11 @@ from zoo_core.cli.figure import figure
 from zoo_core.errors import CapabilityError, ConfigError, UsageError, ZooError
 from zoo_core.figures import clouds, render, score_fields
 from zoo_core.images import save_png
-from zoo_core.inpainting import PARTS, part, read_mask
 from zoo_core.loading import load
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
 from zoo_core.samplers import Ancestral, Heun, Langevin
+from zoo_core.samplers.masks import PARTS, part, read_mask
 from zoo_core.schedulers import Cosine
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import Fake, FakeDenoiser

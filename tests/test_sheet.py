@@ -17,7 +17,7 @@ from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake import Fake
 from zoo_core.testing.fake_config import IMAGES, FakeConfig
 from zoo_core.training.fit import fit
-from zoo_core.training.sheet import layout
+from zoo_core.training.preview import layout
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ from typing import Any
 import click
 import pytest
 
+from zoo_core.cards.tables import PLAIN, Table, side_by_side
 from zoo_core.cli.console import error_line, row, say, terminal_width, wrap
 from zoo_core.cli.tables import board, table
-from zoo_core.numbers_table import PLAIN, Table, side_by_side
 
 HEADS = ("NAME", "FAMILY", "SIZE", "DATASET", "LICENSE", "SUMMARY")
 SUMMARY = "Articles of clothing, 28 by 28 grey pixels, drawn in one pass: a small Wasserstein GAN with a gradient penalty."

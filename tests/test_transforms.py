@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from zoo_core.density.transforms import LEVEL, UNIT, Affine, Compose, Logit, Transform, dequantise, dequantised
 from zoo_core.errors import UsageError
 from zoo_core.images import from_uint8, to_uint8
 from zoo_core.rng import ImageRng
-from zoo_core.transforms import LEVEL, UNIT, Affine, Compose, Logit, Transform, dequantise, dequantised
 
 TRANSFORMS: dict[str, Transform] = {
     "affine": Affine(scale=-2.5, shift=0.3),

@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 import zoo_core
 from zoo_core.cli import main
 from zoo_core.errors import NotFoundError, UnknownNameError, UsageError
-from zoo_core.hub import fetch
+from zoo_core.hub.fetch import fetch
 from zoo_core.registry import Plugin, Registry, using
 from zoo_core.specs import CheckpointSpec, Hub, Pin
 from zoo_core.testing import environment, fake_zoo, installed, pins_of, write_checkpoint, write_checkpoint_plugin, write_fake_plugin

@@ -10,15 +10,15 @@ import pytest
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from zoo_core.cards.metrics_log import read_metrics
 from zoo_core.cli.group import zoo
 from zoo_core.config import dump_json
-from zoo_core.curves import read_metrics
 from zoo_core.errors import CapabilityError, ConfigError, Interrupted, UnknownNameError, UsageError
 from zoo_core.evaluation.evaluate import evaluate
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import TINY
 from zoo_core.training.fit import Report, fit
-from zoo_core.training.watch import Watching
+from zoo_core.training.monitor import Watching
 
 RECIPE = replace(TINY, fit=replace(TINY.fit, steps=12, save_every=6, log_every=5))
 

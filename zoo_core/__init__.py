@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo_core import errors, images, interfaces, samplers, schedulers, specs
-    from zoo_core.catalogue import checkpoints, info, names
+    from zoo_core.checkpoint.config import checkpoints, info, names
     from zoo_core.hookspecs import hookimpl
-    from zoo_core.hub import pull
+    from zoo_core.hub.fetch import pull
+    from zoo_core.hub.verify import verify
     from zoo_core.loading import load
     from zoo_core.pretrained import Pretrained
     from zoo_core.publishing import publish
-    from zoo_core.verifying import verify
 
 __version__ = "0.1.0"
 __all__ = [
@@ -46,27 +46,27 @@ __all__ = [
 
 _HOMES = {
     "Pretrained": "zoo_core.pretrained",
-    "checkpoints": "zoo_core.catalogue",
+    "checkpoints": "zoo_core.checkpoint.config",
     "errors": "",
     "hookimpl": "zoo_core.hookspecs",
     "images": "",
-    "info": "zoo_core.catalogue",
+    "info": "zoo_core.checkpoint.config",
     "interfaces": "",
     "load": "zoo_core.loading",
-    "names": "zoo_core.catalogue",
+    "names": "zoo_core.checkpoint.config",
     "publish": "zoo_core.publishing",
-    "pull": "zoo_core.hub",
+    "pull": "zoo_core.hub.fetch",
     "samplers": "",
     "schedulers": "",
     "specs": "",
-    "verify": "zoo_core.verifying",
+    "verify": "zoo_core.hub.verify",
 }
 
 
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
-        from zoo_core.habits import MODULE, missing
+        from zoo_core.suggestions import MODULE, missing
 
         raise missing("module 'zoo_core'", name, MODULE, __all__)
     return getattr(import_module(home), name) if home else import_module(f"zoo_core.{name}")

@@ -6,7 +6,7 @@ from operator import index
 from typing import TYPE_CHECKING, SupportsIndex, cast
 
 from zoo_core.errors import UnknownNameError, UsageError
-from zoo_core.precision import DTYPES, auto_precision
+from zoo_core.hardware.precision import DTYPES, auto_precision
 
 if TYPE_CHECKING:
     import torch

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from zoo_core.atomic import next_step
 from zoo_core.errors import ConfigError, UnknownNameError
-from zoo_core.files import next_step
 
 __all__ = ["Tagged", "apply_overrides", "check_fields", "check_range", "decode", "dump_json", "encode", "load_json", "parse_json"]
 
@@ -188,7 +188,7 @@ def _dataclass(cls: Any, data: object, where: str, prefer: str) -> object:
 @cache
 def check_fields(cls: type) -> None:
     """Raises PluginError, naming the field, unless a dataclass can be made and has fields of types that the codec knows."""
-    from zoo_core.blame import fault
+    from zoo_core.registry.faults import fault
 
     if isabstract(cls):
         raise fault(cls, f"{cls.__qualname__} lacks {', '.join(sorted(cast(Any, cls).__abstractmethods__))}, which its base class asks for")

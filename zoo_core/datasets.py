@@ -1,4 +1,4 @@
-"""The configs of the data sets that zoo-core offers. Their loaders are in :mod:`zoo_core.training.datasets`."""
+"""The configs of the data sets that zoo-core offers. Their loaders are in :mod:`zoo_core.data.loaders`."""
 
 import os
 import re

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from zoo_core.arguments import whole
+from zoo_core.atomic import write_file
+from zoo_core.data.image_files import PictureError, quietly, read_picture
 from zoo_core.errors import UsageError
-from zoo_core.files import write_file
-from zoo_core.pictures import PictureError, quietly, read_picture
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFont
@@ -329,7 +329,7 @@ def save_samples(
 
 
 def open_image(path: Path, channels: int, size: tuple[int, int] | None = None) -> "Image.Image":
-    """A picture in 8 bits, as people see it; see :func:`zoo_core.pictures.read_picture`, which has the same arguments.
+    """A picture in 8 bits, as people see it; see :func:`zoo_core.data.image_files.read_picture`, which has the same arguments.
 
     Raises:
         UsageError: if the file cannot be read as a picture, or is too large or too thin.

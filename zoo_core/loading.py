@@ -3,9 +3,9 @@
 import os
 from typing import TYPE_CHECKING, Never
 
-from zoo_core.catalogue import read_config
-from zoo_core.habits import LOAD, keywords_of, unknown_keyword
-from zoo_core.hub import fetch
+from zoo_core.checkpoint.config import read_config
+from zoo_core.hub.fetch import fetch
+from zoo_core.suggestions import LOAD, keywords_of, unknown_keyword
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +43,6 @@ def load(
         raise unknown_keyword("load", key, keywords_of(load), table=LOAD)
     files = fetch(reference)
     config = read_config(files)
-    from zoo_core.assembly import assemble
+    from zoo_core.checkpoint.build import assemble
 
     return assemble(files, config, device=device, dtype=dtype)

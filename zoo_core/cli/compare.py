@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
+from zoo_core.cards.metrics import by_sampler, numbers
+from zoo_core.cards.tables import PLAIN, markdown, side_by_side
 from zoo_core.cli.console import echo_json, inert, prose, say
 from zoo_core.cli.options import REFERENCE
 from zoo_core.cli.tables import board
 from zoo_core.errors import UsageError
-from zoo_core.numbers import by_sampler, numbers
-from zoo_core.numbers_table import PLAIN, markdown, side_by_side
 
 __all__ = ["compare"]
 
@@ -31,7 +31,7 @@ def compare(references: tuple[str, ...], as_markdown: bool, as_json: bool) -> No
       zoo compare dcgan-fashion-mnist wgan-gp-fashion-mnist local:runs/mine
       zoo compare --markdown
     """
-    from zoo_core.catalogue import checkpoints, info
+    from zoo_core.checkpoint.config import checkpoints, info
 
     if as_markdown and as_json:
         raise UsageError("--markdown and --json are two ways to print", "leave one out")

@@ -14,7 +14,6 @@ import click
 
 from zoo_core.registry import Registry, registry
 from zoo_core.specs import KINDS
-from zoo_core.tokens import access_tokens
 
 __all__ = [
     "MAX_LINE",
@@ -53,6 +52,8 @@ def inert(text: str) -> str:
 
 def redact(text: str) -> str:
     """``text`` without access tokens."""
+    from zoo_core.hub.redaction import access_tokens
+
     for token in access_tokens(least=4):
         text = text.replace(token, "***")
     return _TOKEN.sub("hf_***", text)

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
+from zoo_core.cards.tables import PLAIN, nature, relation
 from zoo_core.cli.console import echo_json, inert, say
 from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, data_option, scheduler_option
 from zoo_core.cli.progress import Progress
 from zoo_core.cli.tables import number, table
 from zoo_core.config import apply_overrides
 from zoo_core.errors import UsageError
-from zoo_core.numbers_table import PLAIN, nature, relation
 from zoo_core.registry import registry
 from zoo_core.specs import MetricSpec
 
@@ -67,8 +67,8 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
     try:
         with Progress("evaluate") as progress:
             progress.status("loading PyTorch, the model and the data")
+            from zoo_core.distributed import Processes
             from zoo_core.evaluation.evaluate import evaluate as measure
-            from zoo_core.training.processes import Processes
 
             measure(
                 reference,

@@ -12,13 +12,13 @@ import click
 from click.shell_completion import shell_complete
 
 from zoo_core import __version__
-from zoo_core.blame import culprit
+from zoo_core.atomic import next_step
 from zoo_core.cli.console import MAX_LINE, error_line, inert, redact, say, shown
 from zoo_core.cli.hints import COMMANDS, argument_hint, option_hint
 from zoo_core.errors import Interrupted, PluginLoadError, ResourceError, UsageError, ZooError
-from zoo_core.files import next_step
-from zoo_core.isolation import stray_threads
 from zoo_core.registry import registry, resolve
+from zoo_core.registry.faults import culprit
+from zoo_core.registry.isolation import stray_threads
 from zoo_core.specs import CommandSpec
 
 __all__ = ["main", "zoo"]

@@ -10,12 +10,12 @@ import click
 from zoo_core.cli.console import echo_json, human_size, report_failures, say
 from zoo_core.cli.tables import table
 from zoo_core.errors import UnknownNameError, UsageError
-from zoo_core.lookup import LISTED, matches
 from zoo_core.registry import Claim, Reference, registry
+from zoo_core.registry.listing import LISTED, matches
 from zoo_core.specs import CheckpointSpec, ModelSpec
 
 if TYPE_CHECKING:
-    from zoo_core.remote import Found
+    from zoo_core.hub.repository import Found
 
 __all__ = ["list_"]
 
@@ -113,8 +113,8 @@ def _unmatched(kind: str, patterns: Sequence[str]) -> UnknownNameError:
 
 
 def _list_remote(search: str, author: str, limit: int, as_json: bool) -> None:
-    from zoo_core.remote import search as find
-    from zoo_core.wire import host
+    from zoo_core.hub.client import host
+    from zoo_core.hub.repository import search as find
 
     found = find(search, author=author, limit=limit, families=registry().claims(ModelSpec))
     if as_json:
@@ -128,7 +128,7 @@ def _list_remote(search: str, author: str, limit: int, as_json: bool) -> None:
 
 def _state(model: "Found") -> str:
     """Whether it is here, can be pulled and used, or needs a plugin first. What plugin, is its author's word."""
-    from zoo_core.hub import cached, carries
+    from zoo_core.hub.fetch import cached, carries
 
     pinned = [claim.spec for claims in registry().claims(CheckpointSpec).values() for claim in claims]
     here = any(isinstance(spec, CheckpointSpec) and spec.hub and spec.hub.repo == model.repo and carries(spec) for spec in pinned)

@@ -7,12 +7,12 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from zoo_core.catalogue import as_scheduler
+from zoo_core.atomic import check_folder
+from zoo_core.checkpoint.config import as_scheduler
 from zoo_core.cli.console import inert, say
 from zoo_core.config import apply_overrides, decode
 from zoo_core.errors import ConfigError, UsageError
-from zoo_core.files import check_folder
-from zoo_core.hub import fetch
+from zoo_core.hub.fetch import fetch
 from zoo_core.interfaces import DatasetConfig, Scheduler
 from zoo_core.registry import other_meaning, parse_reference, registry
 from zoo_core.specs import CheckpointSpec, DatasetSpec
@@ -45,7 +45,7 @@ def writable(path: Path) -> Path:
     """``path``, if it can be written to; says so where something is there that will be replaced.
 
     Raises:
-        UsageError, ResourceError: as :func:`zoo_core.files.check_folder` does.
+        UsageError, ResourceError: as :func:`zoo_core.atomic.check_folder` does.
     """
     check_folder(path)
     if path.is_file():

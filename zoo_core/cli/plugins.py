@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from zoo_core.blame import is_editable
 from zoo_core.cli.console import bold, echo_json, error_line, inert, prose, report_conflicts, say
 from zoo_core.cli.tables import table
 from zoo_core.errors import PluginError, UnknownNameError
 from zoo_core.registry import Plugin, installations, registry
-from zoo_core.soundness import findings
+from zoo_core.registry.faults import is_editable
+from zoo_core.testing.plugin_checks import findings
 
 __all__ = ["plugins"]
 

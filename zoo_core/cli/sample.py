@@ -13,14 +13,14 @@ import click
 
 from zoo_core import __version__
 from zoo_core.arguments import class_of
-from zoo_core.catalogue import CheckpointConfig, as_sampler, class_names, default_sampler, family_of, read_config
+from zoo_core.checkpoint.config import CheckpointConfig, as_sampler, class_names, default_sampler, family_of, read_config
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, refuse_name, scheduler_option, writable
 from zoo_core.cli.progress import Progress, loading
 from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import UsageError
 from zoo_core.figures.titles import title_line, walk_text
-from zoo_core.hub import TRAINING, WEIGHTS, Files, fetch
+from zoo_core.hub.fetch import TRAINING, WEIGHTS, Files, fetch
 from zoo_core.interfaces import Labelled, OnStep, Sampler, Scheduler
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def sample(
     classes = _classes(labels, class_names(files)) if labels is not None else None
     path = _checked(out or Path(f"{files.name}.png"))
     with loading("sample"):
-        from zoo_core.assembly import assemble
+        from zoo_core.checkpoint.build import assemble
         from zoo_core.images import is_image
 
         model = assemble(files, config, device=choose_device(device), dtype=dtype)

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
+from zoo_core.cards.markdown import describe
+from zoo_core.cards.metrics import by_sampler, numbers
+from zoo_core.cards.tables import PLAIN, lines, tables
 from zoo_core.cli.console import bold, dim, echo_json, human_size, inert, line_of, prose, terminal_width, wrap
 from zoo_core.cli.options import REFERENCE
 from zoo_core.cli.tables import board, table
 from zoo_core.errors import ConfigError, UsageError
-from zoo_core.markdown import describe
-from zoo_core.numbers import by_sampler, numbers
-from zoo_core.numbers_table import PLAIN, lines, tables
 
 __all__ = ["show"]
 
@@ -35,7 +35,7 @@ def show(reference: str, card: bool, every_number: bool, files: bool, as_json: b
       zoo show ORG/NAME@v1.0
       zoo show local:runs/cat
     """
-    from zoo_core.catalogue import info
+    from zoo_core.checkpoint.config import info
 
     if as_json and (card or every_number or files):
         raise UsageError("--json prints everything", "leave --card, --numbers and --files out")

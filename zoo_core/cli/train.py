@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from zoo_core.blame import HINT
-from zoo_core.catalogue import read_config
+from zoo_core.checkpoint.config import read_config
 from zoo_core.cli.console import human_size, inert, say
 from zoo_core.cli.options import REFERENCE, data_name
 from zoo_core.cli.progress import Progress, duration, rate
 from zoo_core.config import apply_overrides, dump_json, encode, load_json
 from zoo_core.datasets import UnsetVariable
 from zoo_core.errors import ConfigError, Interrupted, PluginError, UnknownNameError, UsageError
-from zoo_core.hub import fetch
-from zoo_core.precision import DTYPES, PRECISION_HINT, auto_precision, resolved, warn_if_emulated
+from zoo_core.hardware.precision import DTYPES, PRECISION_HINT, auto_precision, resolved, warn_if_emulated
+from zoo_core.hub.fetch import fetch
 from zoo_core.recipes import Recipe
 from zoo_core.registry import Claim, registry, resolve
+from zoo_core.registry.faults import HINT
 from zoo_core.specs import DatasetSpec, ModelSpec, RecipeSpec
 
 if TYPE_CHECKING:
@@ -122,9 +122,9 @@ def _fit(recipe: Recipe, out: Path, watched: dict[str, Any] | None, **options: A
     _say_once(inert(f"training {encode(recipe.model)['name']} in {out}"))
     with Progress("train", recipe.fit.steps, "steps") as progress, warnings.catch_warnings():
         progress.status("loading PyTorch, the model and the data")
+        from zoo_core.distributed import Processes
         from zoo_core.training.fit import fit
-        from zoo_core.training.processes import Processes
-        from zoo_core.training.watch import Watching
+        from zoo_core.training.monitor import Watching
 
         warnings.showwarning = lambda message, *_: _say_once(f"zoo: warning: {message}", progress.say)
         folder = fit(
@@ -144,7 +144,7 @@ def _fit(recipe: Recipe, out: Path, watched: dict[str, Any] | None, **options: A
 
 def _for_machine(recipe: Recipe, device: str | None) -> Recipe:
     """The recipe with the precision that a new run would have here; warns of one that is slow."""
-    from zoo_core.devices import device_of
+    from zoo_core.hardware.devices import device_of
 
     place = device_of(device)
     warn_if_emulated(DTYPES.get(recipe.fit.precision, "float32"), place, PRECISION_HINT)
@@ -152,7 +152,7 @@ def _for_machine(recipe: Recipe, device: str | None) -> Recipe:
 
 
 def _tell_cost(recipe: Recipe) -> None:
-    from zoo_core.training.estimate import estimate
+    from zoo_core.training.cost import estimate
 
     cost = estimate(recipe)
     phases = ", ".join(f"{name} {count:,}" for name, count in cost.trained.items())
@@ -165,8 +165,8 @@ def _tell_cost(recipe: Recipe) -> None:
 
 def _tell_data(recipe: Recipe) -> None:
     """Prints how often the steps go through the data; raises ConfigError if it cannot be used: a run would not begin."""
-    from zoo_core.training.data import load_data
-    from zoo_core.training.estimate import check_data
+    from zoo_core.data.dataset import load_data
+    from zoo_core.training.cost import check_data
 
     if recipe.data is None:
         click.echo("data         none yet: --data NAME", err=True)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo_core.cards.tables import PLAIN, relation, sampler_of
 from zoo_core.cli.console import echo_json, inert, row, say
 from zoo_core.cli.options import REFERENCE, data_name
 from zoo_core.errors import IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError, ZooError
-from zoo_core.numbers_table import PLAIN, relation, sampler_of
+from zoo_core.hub.verify import State, here, verdicts
 from zoo_core.registry import parse_reference
-from zoo_core.verifying import State, here, verdicts
 
 if TYPE_CHECKING:
-    from zoo_core.evaluation.rerun import Plan, Rerun
+    from zoo_core.evaluation.reproduce import Plan, Rerun
 
 __all__ = ["verify"]
 
@@ -139,7 +139,7 @@ def _redraw(references: tuple[str, ...], as_json: bool) -> None:
 
 def _remeasure(references: tuple[str, ...], as_json: bool, **where: Any) -> None:
     from zoo_core.cli.progress import Progress
-    from zoo_core.evaluation.rerun import rerun
+    from zoo_core.evaluation.reproduce import rerun
 
     found = []
     with Progress("verify") as progress:

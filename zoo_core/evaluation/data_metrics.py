@@ -9,9 +9,9 @@ from weakref import WeakKeyDictionary
 from torch import Tensor
 
 from zoo_core.config import check_range
+from zoo_core.density.denoiser import METHODS, Bound
 from zoo_core.errors import ConfigError, ZooError
 from zoo_core.evaluation.metrics import Answers, DataMetric
-from zoo_core.likelihood import METHODS, Bound
 
 if TYPE_CHECKING:
     from zoo_core.interfaces import LogProb

@@ -11,27 +11,27 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zoo_core.catalogue import as_sampler, as_scheduler
+from zoo_core.cards.metrics import METRICS, count, numbers, walk
+from zoo_core.checkpoint.config import as_sampler, as_scheduler
 from zoo_core.config import apply_overrides, decode, encode
+from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, UsageError, ZooError
-from zoo_core.evaluation.comparison import Comparison
-from zoo_core.evaluation.gathering import OnBatch, OnStage
+from zoo_core.evaluation.compare import Comparison
+from zoo_core.evaluation.feature_spaces import IDENTITY, space
+from zoo_core.evaluation.features import OnBatch, OnStage
 from zoo_core.evaluation.metrics import Answers, DataMetric, Metric
-from zoo_core.evaluation.real import Real
+from zoo_core.evaluation.real_data import Real
 from zoo_core.evaluation.records import check_kept, keep
-from zoo_core.evaluation.references import REFERENCE, moments_of
-from zoo_core.evaluation.spaces import IDENTITY, space
-from zoo_core.hub import TRAINING, WEIGHTS, Files
+from zoo_core.evaluation.reference_statistics import REFERENCE, moments_of
+from zoo_core.hardware.environment import build, plugin_versions, processor, versions
+from zoo_core.hub.fetch import TRAINING, WEIGHTS, Files
 from zoo_core.images import is_image
 from zoo_core.interfaces import DatasetConfig, Sampler, Scheduler
 from zoo_core.loading import load
-from zoo_core.machine import build, plugin_versions, processor, versions
-from zoo_core.numbers import METRICS, count, numbers, walk
 from zoo_core.pretrained import Pretrained
 from zoo_core.registry import registry, resolve
 from zoo_core.rng import Stream, generator
 from zoo_core.specs import CheckpointSpec, MetricSpec
-from zoo_core.training.processes import Processes
 
 __all__ = ["Evaluation", "data_of", "evaluate", "evaluations", "metric", "some_of", "space_for"]
 
@@ -301,7 +301,7 @@ def evaluate(
         n: how many samples to draw, as many as there are real ones when None; for a metric of data, how many of these to take, at random.
         data: the real samples; those that the checkpoint was trained on when None. Of these, a metric that needs no more than mean and
             covariance, such as ``fd``, takes them from the checkpoint's own reference.safetensors where it has one.
-        features: the name of a feature space; see :func:`zoo_core.evaluation.spaces.space`. That of the data when None.
+        features: the name of a feature space; see :func:`zoo_core.evaluation.feature_spaces.space`. That of the data when None.
         samplers: each as :meth:`Pretrained.sample` takes it, and each is measured. None is the checkpoint's own.
         scheduler: of the noise levels, for all samplers, as :meth:`Pretrained.sample` takes it. None is what
             :meth:`Pretrained.scheduler_of` says.

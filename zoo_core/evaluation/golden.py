@@ -13,14 +13,14 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save
 from torch import Tensor
 
-from zoo_core.catalogue import as_sampler
+from zoo_core.atomic import write_file
+from zoo_core.checkpoint.config import as_sampler
+from zoo_core.checkpoint.safetensors import read_header
 from zoo_core.config import encode, parse_json
 from zoo_core.errors import ConfigError, NotFoundError
-from zoo_core.files import write_file
+from zoo_core.hardware.environment import build
 from zoo_core.loading import load
-from zoo_core.machine import build
 from zoo_core.pretrained import Pretrained
-from zoo_core.weights import read_header
 
 __all__ = ["GOLDEN", "Golden", "check_golden", "write_golden"]
 

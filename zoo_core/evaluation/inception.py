@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo_core.cache import is_offline
 from zoo_core.errors import NotFoundError, UnsafeContentError
+from zoo_core.hub.cache import is_offline
 
 __all__ = ["CLASSES", "FEATURES", "FILE", "RESIZING", "SIDE", "URL", "VARIABLE", "network", "resized", "weights"]
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from zoo_core.catalogue import incapable
+from zoo_core.checkpoint.config import incapable
 from zoo_core.config import check_range
 from zoo_core.errors import CapabilityError, UsageError
 from zoo_core.evaluation import distances
-from zoo_core.evaluation.gathering import Gathered
+from zoo_core.evaluation.features import Gathered
 from zoo_core.evaluation.statistics import Estimate
 
 if TYPE_CHECKING:

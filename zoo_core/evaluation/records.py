@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo_core.atomic import check_folder, write_file
+from zoo_core.cards.metrics import numbers, walk
 from zoo_core.config import dump_json, load_json
-from zoo_core.evaluation.references import REFERENCE, read_references, with_reference
+from zoo_core.evaluation.reference_statistics import REFERENCE, read_references, with_reference
 from zoo_core.evaluation.statistics import Moments
-from zoo_core.files import check_folder, write_file
-from zoo_core.numbers import numbers, walk
 
 __all__ = ["check_kept", "keep"]
 

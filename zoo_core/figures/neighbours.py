@@ -5,12 +5,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from zoo_core.data.dataset import Data
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.evaluation import distances
-from zoo_core.evaluation.spaces import Space
+from zoo_core.evaluation.feature_spaces import Space
 from zoo_core.figures.levels import images_of
 from zoo_core.pretrained import Pretrained
-from zoo_core.training.data import Data
 
 __all__ = ["nearest"]
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zoo_core.cards.markdown import describe
+from zoo_core.cards.metrics import comparable, fields, is_number, is_of_samples, seconds_each
+from zoo_core.cards.tables import PLAIN, caption, rounded, unit_of
 from zoo_core.errors import UsageError
 from zoo_core.figures.canvas import canvas, text, to_title
 from zoo_core.figures.titles import known_as
 from zoo_core.figures.training import sense
-from zoo_core.markdown import describe
-from zoo_core.numbers import comparable, fields, is_number, is_of_samples, seconds_each
-from zoo_core.numbers_table import PLAIN, caption, rounded, unit_of
 
 __all__ = ["Panel", "Point", "draw_quality", "panels", "plot_quality"]
 

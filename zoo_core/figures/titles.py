@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from zoo_core.catalogue import as_sampler, as_scheduler
+from zoo_core.checkpoint.config import as_sampler, as_scheduler
 from zoo_core.config import encode
 from zoo_core.errors import ZooError
 from zoo_core.interfaces import Sampler, Scheduler

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from zoo_core.cards.tables import better_of
 from zoo_core.figures.canvas import canvas, text, to_title
 from zoo_core.figures.titles import number
-from zoo_core.numbers_table import better_of
 
 __all__ = ["curves", "draw_loss", "draw_metric", "metric_curves", "sense"]
 

@@ -9,10 +9,10 @@ import os
 from pathlib import Path
 
 from zoo_core.errors import HubError
+from zoo_core.hub.client import endpoint
+from zoo_core.publishing.bundle import Parcel, check_pin, prepare, write_pin
 from zoo_core.publishing.failures import after_commit
-from zoo_core.publishing.parcel import Parcel, check_pin, prepare, write_pin
-from zoo_core.publishing.sending import Published, check_endpoint, check_tag, compare, send
-from zoo_core.wire import endpoint
+from zoo_core.publishing.upload import Published, check_endpoint, check_tag, compare, send
 
 __all__ = ["Parcel", "Published", "check_pin", "prepare", "publish"]
 

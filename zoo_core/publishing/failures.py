@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from json import JSONDecodeError
 
 from zoo_core.errors import CardError, GatedError, HubError, LoginError, NotFoundError, OfflineError, ZooError
-from zoo_core.wire import host, login_hint
+from zoo_core.hub.client import host, login_hint
 
 __all__ = ["after_commit", "offline", "refused_card", "translated", "with_empty_repository"]
 

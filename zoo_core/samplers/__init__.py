@@ -6,11 +6,11 @@ come from the model and from the random numbers.
 """
 
 from zoo_core.samplers.ancestral import Ancestral
-from zoo_core.samplers.denoisers import Guided, Inpainted, Masked
+from zoo_core.samplers.base import resampled
 from zoo_core.samplers.langevin import Langevin, PredictorCorrector
 from zoo_core.samplers.latent import Latent
 from zoo_core.samplers.ode import DPMSolver2M, Heun
-from zoo_core.samplers.walk import resampled
+from zoo_core.samplers.wrappers import Guided, Inpainted, Masked
 
 __all__ = ["Ancestral", "DPMSolver2M", "Guided", "Heun", "Inpainted", "Langevin", "Latent", "Masked", "PredictorCorrector", "resampled"]
 

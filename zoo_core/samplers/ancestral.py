@@ -7,7 +7,7 @@ from math import sqrt
 from typing import TYPE_CHECKING, Literal
 
 from zoo_core.config import check_range
-from zoo_core.samplers.walk import Guide, Walk
+from zoo_core.samplers.base import Guide, Walk
 
 if TYPE_CHECKING:
     from torch import Tensor

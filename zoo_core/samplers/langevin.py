@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from zoo_core.config import check_range
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.interfaces import Denoiser
-from zoo_core.samplers.denoisers import Inpainted, Masked
-from zoo_core.samplers.walk import Guide, Walk
+from zoo_core.samplers.base import Guide, Walk
+from zoo_core.samplers.wrappers import Inpainted, Masked
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from zoo_core.blame import check_samples
 from zoo_core.config import check_range
 from zoo_core.errors import UsageError
 from zoo_core.interfaces import Decoder, OnStep, Rng, Sampler, Scheduler
+from zoo_core.registry.faults import check_samples
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from zoo_core.config import check_range
 from zoo_core.errors import ConfigError
-from zoo_core.samplers.walk import Guide, Walk
+from zoo_core.samplers.base import Guide, Walk
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,14 +19,14 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from zoo_core.abilities import lacking
+from zoo_core.capabilities import lacking
 from zoo_core.config import decode, encode
 from zoo_core.interfaces import CAPABILITIES, Classify, Decoder, Denoiser, Density, Encoder, Features, LogProb, ModelConfig
 from zoo_core.registry import registry, resolve
 from zoo_core.rng import ImageRng, Stream, isolated
-from zoo_core.soundness import findings
 from zoo_core.specs import CheckpointSpec, RecipeSpec, SamplerSpec
 from zoo_core.testing.parts import Part
+from zoo_core.testing.plugin_checks import findings
 from zoo_core.testing.plugins import environment
 from zoo_core.testing.subject import (
     ROWS,

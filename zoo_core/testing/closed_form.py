@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import TYPE_CHECKING, NoReturn
 
-from zoo_core.cards import describe
-from zoo_core.catalogue import as_sampler, as_scheduler
+from zoo_core.cards.card import describe
+from zoo_core.checkpoint.config import as_sampler, as_scheduler
 from zoo_core.interfaces import Denoiser, Event, Rng, Sampler, Scheduler
 from zoo_core.samplers import Inpainted, resampled
 from zoo_core.schedulers import Cosine, Karras

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo_core.data.dataset import Data
 from zoo_core.interfaces import DiscreteScheduler, Event, LogProb, Rng
 from zoo_core.rng import Stream, generator
 from zoo_core.testing.fake_config import FakeConfig, FakeDataConfig, FakeDenoiserConfig, FakeDenoiserTrainerConfig, FakeTrainerConfig
 from zoo_core.training.adversarial import AdversarialTrainer
-from zoo_core.training.data import Data
 from zoo_core.training.trainer import Batch, Loss, Trainer
 
 __all__ = ["Fake", "FakeDenoiser", "FakeDenoiserTrainer", "FakeTrainer", "fake_data"]

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 import torch
 
 from zoo_core.config import decode, encode
+from zoo_core.data.dataset import Data
 from zoo_core.errors import UsageError
 from zoo_core.evaluation.metrics import DataMetric, Metric
 from zoo_core.images import is_image
@@ -19,7 +20,6 @@ from zoo_core.registry import Plugin, registry, resolve
 from zoo_core.rng import Stream, isolated
 from zoo_core.specs import DatasetSpec, Spec
 from zoo_core.testing.subject import assert_strict, global_state
-from zoo_core.training.data import Data
 
 __all__ = [
     "CLASSES",

@@ -21,9 +21,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from zoo_core.atomic import disk_error
 from zoo_core.config import MAX_JSON_BYTES, dump_json, parse_json
 from zoo_core.errors import ConfigError, IntegrityError, LockTimeout
-from zoo_core.files import disk_error
 
 __all__ = ["Snapshot", "locked", "newest", "save_snapshot"]
 

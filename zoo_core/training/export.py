@@ -13,18 +13,19 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from zoo_core import __version__, cards
-from zoo_core.catalogue import FORMAT, CheckpointConfig
+from zoo_core import __version__
+from zoo_core.atomic import write_file
+from zoo_core.cards import card as cards
+from zoo_core.cards.metrics_log import curve, read_metrics
+from zoo_core.checkpoint.config import FORMAT, CheckpointConfig
 from zoo_core.config import dump_json, encode, load_json
-from zoo_core.curves import curve, read_metrics
+from zoo_core.data.dataset import Data
 from zoo_core.errors import ZooError
 from zoo_core.evaluation.golden import write_golden
-from zoo_core.files import write_file
+from zoo_core.hardware.environment import plugin_versions, processor, versions
 from zoo_core.interfaces import Classify, Decoder, Denoiser
-from zoo_core.machine import plugin_versions, processor, versions
 from zoo_core.recipes import Recipe
-from zoo_core.training.data import Data
-from zoo_core.training.sheet import layout, save_sheet
+from zoo_core.training.preview import layout, save_sheet
 
 __all__ = ["export", "portable", "source_commit"]
 

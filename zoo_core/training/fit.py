@@ -18,20 +18,20 @@ from typing import Any, TextIO, cast
 import torch
 from torch import Tensor, nn
 
-from zoo_core.assembly import misfits
+from zoo_core.checkpoint.build import misfits
+from zoo_core.data.dataset import Data, load_data
+from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, ResourceError, ZooError
+from zoo_core.hardware.precision import DTYPES, PRECISION_HINT, warn_if_emulated
 from zoo_core.interfaces import Decoder, Denoiser
 from zoo_core.loading import load
-from zoo_core.precision import DTYPES, PRECISION_HINT, warn_if_emulated
 from zoo_core.recipes import FitConfig, Recipe
 from zoo_core.training.checkpoint import locked, save_snapshot
-from zoo_core.training.data import Data, load_data
 from zoo_core.training.export import export, portable, source_commit
 from zoo_core.training.loop import Loop, build
-from zoo_core.training.processes import Processes
-from zoo_core.training.run import Origin, claim_run, find_run, flat
-from zoo_core.training.sheet import pictures, save_sheet
-from zoo_core.training.watch import Watch, Watching
+from zoo_core.training.monitor import Watch, Watching
+from zoo_core.training.preview import pictures, save_sheet
+from zoo_core.training.run_folder import Origin, claim_run, find_run, flat
 
 __all__ = ["Report", "check_fits", "fit"]
 

@@ -8,18 +8,18 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from zoo_core.abilities import check_abilities
-from zoo_core.blame import checked, fault, made
+from zoo_core.capabilities import check_abilities
+from zoo_core.data.dataset import Data
+from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, ZooError
-from zoo_core.precision import DTYPES, auto_precision, resolved
+from zoo_core.hardware.precision import DTYPES, auto_precision, resolved
 from zoo_core.recipes import FitConfig, OptimizerConfig, Recipe
 from zoo_core.registry import registry, resolve
+from zoo_core.registry.faults import checked, fault, made
 from zoo_core.rng import StepRng, Stream, isolated
 from zoo_core.specs import ModelSpec, TrainerSpec
 from zoo_core.training import optimizers
 from zoo_core.training.checkpoint import Snapshot
-from zoo_core.training.data import Data
-from zoo_core.training.processes import Processes
 from zoo_core.training.trainer import Batch, Loss, Trainer, is_loops_own, only
 
 __all__ = ["AUTOCAST", "Loop", "build", "learning_rate", "loss_of"]

@@ -14,19 +14,19 @@ from safetensors.torch import load_file
 
 import zoo_core
 from zoo_classifier.config import ClassifierConfig, ClassifierTrainerConfig
+from zoo_core.cards.metrics import numbers
 from zoo_core.cli.group import zoo
 from zoo_core.config import parse_json
+from zoo_core.data.dataset import Data, load_data
 from zoo_core.datasets import FolderConfig
 from zoo_core.errors import CapabilityError, ConfigError, Interrupted, UsageError
 from zoo_core.evaluation.evaluate import evaluate
-from zoo_core.numbers import numbers
 from zoo_core.pretrained import Pretrained
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
 from zoo_core.registry import Registry, load_plugin, using
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import Fake
 from zoo_core.testing.fake_config import FakeConfig
-from zoo_core.training.data import Data, load_data
 from zoo_core.training.fit import fit
 
 CLASSES = ("across", "down", "ring")

@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import zoo_core
+from zoo_core.data.dataset import load_data
+from zoo_core.distributed import Processes
 from zoo_core.errors import Interrupted
 from zoo_core.pretrained import Pretrained
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
@@ -21,10 +23,8 @@ from zoo_core.samplers import Latent
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import FakeDataConfig
 from zoo_core.training.checkpoint import newest
-from zoo_core.training.data import load_data
 from zoo_core.training.fit import Report, fit
 from zoo_core.training.loop import Loop, build
-from zoo_core.training.processes import Processes
 from zoo_dcgan.config import DCGANConfig, DCGANTrainerConfig
 from zoo_dcgan.model import DCGAN
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from zoo_core.curves import read_metrics
+from zoo_core.cards.metrics_log import read_metrics
 from zoo_core.errors import Interrupted
 from zoo_core.recipes import FitConfig, Recipe
 from zoo_core.registry import Registry, load_plugin, using

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 import zoo_core
 from zoo_core.cli import main
+from zoo_core.data.dataset import load_data
 from zoo_core.datasets import FolderConfig
+from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, Interrupted, UsageError
 from zoo_core.images import class_sheet
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
@@ -24,10 +26,8 @@ from zoo_core.samplers import Latent
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import FakeDataConfig
 from zoo_core.training.checkpoint import newest
-from zoo_core.training.data import load_data
 from zoo_core.training.fit import fit
 from zoo_core.training.loop import Loop, build
-from zoo_core.training.processes import Processes
 from zoo_projection_cgan.config import ProjectionCGANConfig, ProjectionCGANTrainerConfig
 
 ADAM = OptimizerConfig(lr=2e-3, options={"betas": [0.0, 0.9]})

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import zoo_core
+from zoo_core.data.loaders import moons
 from zoo_core.datasets import MoonsConfig
 from zoo_core.pretrained import Pretrained
-from zoo_core.training.datasets import moons
 
 FLOOR = 0.290  # nats: the entropy of a point of two moons with noise 0.05
 

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from zoo_core.config import decode, encode
+from zoo_core.density.transforms import LEVEL, dequantise
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import ModelConfig
 from zoo_core.recipes import Recipe
 from zoo_core.rng import ImageRng, StepRng
-from zoo_core.transforms import LEVEL, dequantise
 from zoo_realnvp.bijection import OnHalf, Squeezed
 from zoo_realnvp.config import MAFConfig, RealNVPConfig
 from zoo_realnvp.coupling import AffineCoupling, Block, Mask, NormedConv2d, NormedLinear, ResNet, checkerboard, halves, stripes

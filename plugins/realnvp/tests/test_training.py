@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import zoo_core
+from zoo_core.data.dataset import load_data
 from zoo_core.datasets import GaussianMixtureConfig
 from zoo_core.errors import Interrupted
 from zoo_core.interfaces import ModelConfig
@@ -21,7 +22,6 @@ from zoo_core.rng import StepRng
 from zoo_core.samplers import Latent
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import FakeDataConfig
-from zoo_core.training.data import load_data
 from zoo_core.training.fit import fit
 from zoo_core.training.loop import build
 from zoo_core.training.trainer import Batch

@@ -6,9 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from zoo_core.density.transforms import UNIT, Compose, Logit, dequantised
 from zoo_core.interfaces import Event, LogProb, Rng
 from zoo_core.rng import ImageRng
-from zoo_core.transforms import UNIT, Compose, Logit, dequantised
 from zoo_realnvp.bijection import Bijection, Chain, Flattened, OnHalf, Squeezed
 from zoo_realnvp.config import MAFConfig, RealNVPConfig
 from zoo_realnvp.coupling import AffineCoupling, Mask, ResNet, checkerboard, halves, stripes

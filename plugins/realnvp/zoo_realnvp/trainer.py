@@ -5,9 +5,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from zoo_core.density.transforms import dequantise
 from zoo_core.interfaces import Rng
 from zoo_core.training.trainer import Batch, Loss, Trainer
-from zoo_core.transforms import dequantise
 from zoo_realnvp.config import FlowTrainerConfig
 from zoo_realnvp.model import Flow
 from zoo_realnvp.norms import initialise

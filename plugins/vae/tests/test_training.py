@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import zoo_core
+from zoo_core.data.dataset import load_data
 from zoo_core.datasets import GaussianMixtureConfig
 from zoo_core.errors import Interrupted
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
@@ -18,7 +19,6 @@ from zoo_core.registry import Registry, load_plugin, using
 from zoo_core.samplers import Latent
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import FakeDataConfig
-from zoo_core.training.data import load_data
 from zoo_core.training.fit import fit
 from zoo_vae.config import VAEConfig, VAETrainerConfig
 

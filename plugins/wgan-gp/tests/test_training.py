@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 import zoo_core
 from zoo_core.cli.train import train
+from zoo_core.data.dataset import load_data
+from zoo_core.distributed import Processes
 from zoo_core.errors import Interrupted
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
 from zoo_core.registry import Registry, load_plugin, using
@@ -22,11 +24,9 @@ from zoo_core.samplers import Latent
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import FakeDataConfig
 from zoo_core.training.checkpoint import newest
-from zoo_core.training.data import load_data
 from zoo_core.training.fit import fit
 from zoo_core.training.loop import Loop, build
 from zoo_core.training.optimizers import create
-from zoo_core.training.processes import Processes
 from zoo_wgan_gp.config import WGANGPConfig, WGANGPTrainerConfig
 from zoo_wgan_gp.recipes import FASHION_MNIST, MNIST, PAPER_CIFAR10
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from zoo_core.catalogue import read_config
+from zoo_core.checkpoint.config import read_config
 from zoo_core.cli.figure.common import LEVELS, MOST, Page, check_number, is_plane
 from zoo_core.cli.figure.latents import draw_interpolation, draw_latent_grid, draw_nearest, draw_reconstruct
 from zoo_core.cli.figure.levels import draw_forward, draw_inpaint, draw_langevin, draw_reverse
@@ -16,7 +16,7 @@ from zoo_core.cli.figure.records import draw_loss, draw_metrics, draw_quality
 from zoo_core.cli.options import REFERENCE
 from zoo_core.cli.sample import SEED, OutPath
 from zoo_core.errors import CapabilityError, UnknownNameError, UsageError, ZooError
-from zoo_core.hub import fetch
+from zoo_core.hub.fetch import fetch
 
 __all__ = ["figure"]
 
@@ -215,7 +215,7 @@ def _drawable(target: str) -> list[str]:
         return ["loss", "metrics"]
     files = fetch(f"local:{target}" if folder.is_dir() and not target.startswith("local:") else target)
     config = read_config(files)
-    from zoo_core.assembly import assemble
+    from zoo_core.checkpoint.build import assemble
     from zoo_core.images import is_image
 
     model = assemble(files, config)

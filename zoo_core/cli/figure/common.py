@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo_core import __version__
-from zoo_core.catalogue import as_sampler, read_config
+from zoo_core.checkpoint.config import as_sampler, read_config
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.options import writable
 from zoo_core.cli.progress import loading
@@ -16,7 +16,7 @@ from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import UsageError
 from zoo_core.figures.canvas import FORMATS
 from zoo_core.figures.titles import joined, sigma_text, title_line, walk_text
-from zoo_core.hub import WEIGHTS, fetch
+from zoo_core.hub.fetch import WEIGHTS, fetch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,16 +94,16 @@ class Page:
 
     def plot(self, figure: Any, facts: Mapping[str, str], line: str) -> None:
         """Writes a matplotlib figure, with ``facts`` and the title ``line`` inside the file."""
+        from zoo_core.atomic import write_file
         from zoo_core.figures.canvas import render
-        from zoo_core.files import write_file
 
         form = self.path.suffix.lower().removeprefix(".")
         write_file(self.path, render(figure, {"title": self.titled(line), **facts}, format=form, dpi=self.dpi, width=self.width))
 
     def sheet(self, cells: "Tensor", facts: Mapping[str, str], line: str, **captions: Any) -> None:
         """Writes cells in [-1, 1] (rows, columns, c, h, w) under a title line, with captions; ``facts`` stand inside the file."""
+        from zoo_core.atomic import write_file
         from zoo_core.figures.canvas import picture
-        from zoo_core.files import write_file
         from zoo_core.images import labelled_grid, png
 
         pixels = labelled_grid(cells, title=self.titled(line), **captions)
@@ -140,7 +140,7 @@ def opened(target: str, page: Page, kind: str) -> "tuple[Pretrained, Page]":
     config = read_config(files)
     page = page.named(files.name, kind)
     with loading(kind):
-        from zoo_core.assembly import assemble
+        from zoo_core.checkpoint.build import assemble
 
         return assemble(files, config), page
 

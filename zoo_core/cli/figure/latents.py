@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from zoo_core.catalogue import as_sampler, incapable
+from zoo_core.checkpoint.config import as_sampler, incapable
 from zoo_core.cli.console import say
 from zoo_core.cli.figure.common import POINTS, Page, is_plane, opened, pictures, plain, record_of, sampler_of, with_steps
 from zoo_core.cli.options import data_option
@@ -120,9 +120,9 @@ def draw_nearest(target: str, page: Page, *, n: int, seed: int, data: str | None
     model, page = opened(target, page, "nearest")
     from zoo_core import figures
     from zoo_core.cli.progress import Progress
+    from zoo_core.data.dataset import load_data
     from zoo_core.evaluation.evaluate import data_of, space_for
-    from zoo_core.evaluation.spaces import space
-    from zoo_core.training.data import load_data
+    from zoo_core.evaluation.feature_spaces import space
 
     config = data_option(target, data, data_root, ()) or data_of(model.files)
     judge = space(features or space_for(config, model.event.shape), "cpu")
@@ -161,8 +161,8 @@ def _first(model: "Pretrained", n: int, data: str | None, root: str | None) -> "
     """
     import torch
 
+    from zoo_core.data.dataset import load_data
     from zoo_core.evaluation.evaluate import data_of
-    from zoo_core.training.data import load_data
 
     config = data_option(str(model.files.reference), data, root, ()) or data_of(model.files)
     if isinstance(config, ImageSetConfig):

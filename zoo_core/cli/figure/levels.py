@@ -153,7 +153,7 @@ def draw_inpaint(
     """Images of the files ``images``, or samples, of which what the ``mask`` says is known, and ``n`` completions of each."""
     model, page = opened(target, page, "inpaint")
     from zoo_core import figures
-    from zoo_core.inpainting import read_mask
+    from zoo_core.samplers.masks import read_mask
 
     shape = figures.denoiser(model).event.shape
     own = [text for text in options if not text.strip().startswith(OF_SCHEDULER)]

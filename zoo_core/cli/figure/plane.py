@@ -99,7 +99,7 @@ def _data(model: "Pretrained", data: str | None, root: str | None, n: int) -> "t
     import torch
 
     from zoo_core.evaluation.evaluate import data_of, some_of
-    from zoo_core.evaluation.real import Real
+    from zoo_core.evaluation.real_data import Real
 
     real = Real(data_option(str(model.files.reference), data, root, ()) or data_of(model.files), model.event.shape).data
     some = real.rows(some_of(len(real), min(len(real), n)))  # the first of them need not be like the others

@@ -1,0 +1,345 @@
+"""The files of one checkpoint, wherever they lie: each is read once, its size and digest are compared with what it must be, and those very
+bytes are what gets parsed.
+"""
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+from io import FileIO
+from pathlib import Path
+from typing import Any, TypeVar
+
+from zoo_core.cards.card import MAX_CARD_BYTES
+from zoo_core.checkpoint.safetensors import MAX_HEADER_BYTES, TensorInfo, read_header
+from zoo_core.config import MAX_JSON_BYTES, parse_json
+from zoo_core.errors import IncompatibleCheckpoint, IntegrityError, NotFoundError, ResourceError, UnsafeContentError
+from zoo_core.hardware.memory import demand_memory
+from zoo_core.hub.cache import oid_of
+from zoo_core.registry import Reference
+from zoo_core.specs import CheckpointSpec, Hub, Pin
+
+__all__ = ["CARD", "CONFIG", "TRAINING", "WEIGHTS", "Files", "OnFile", "Stream", "check_name", "is_data", "max_size"]
+
+CARD, CONFIG, WEIGHTS, TRAINING = "README.md", "config.json", "model.safetensors", "training.json"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){0,3}", re.ASCII)
+_SUFFIXES = {".md", ".json", ".safetensors", ".png", ".txt", ""}
+_LARGEST = {".json": MAX_JSON_BYTES, ".md": MAX_CARD_BYTES, ".safetensors": 256 << 20}
+_LARGEST_WEIGHTS = 16 << 30
+_LARGEST_OTHER = 64 << 20
+_CHUNK = 1 << 30
+_STEP = 1 << 20  # bytes that are read and hashed at once, so that the processor's cache holds them
+
+T = TypeVar("T")
+
+OnFile = Callable[["Files", str, int], None]
+"""``on_file(files, name, size)``: called after each verified file."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Files:
+    """The files of one checkpoint.
+
+    Args:
+        reference: as it was asked for.
+        name: of the checkpoint, or of its folder.
+        folder: where the files lie.
+        source: what put them there, for people: a distribution and its version, or ``local folder``.
+        spec: of a registered checkpoint.
+        pins: what each file must be; None for a local folder, which nothing pins.
+        dist: the distribution that pins it; empty for what nothing pins. A name in its config means that distribution's first.
+        hub: the repository and commit on the Hub, if it came from there.
+        oids: what each file must be by the Hub's own ids, where nothing pins it.
+        root: a folder that links of ``folder`` may lead into; that itself when None.
+        fresh: files that were fetched just now, and verified as they arrived.
+        again: replaces a file that is wrong, for the error that it gave; None where nothing can.
+    """
+
+    reference: Reference
+    name: str
+    folder: Path
+    source: str
+    spec: CheckpointSpec | None = None
+    pins: Mapping[str, Pin] | None = None
+    dist: str = ""
+    hub: Hub | None = None
+    oids: Mapping[str, str] | None = None
+    root: Path | None = None
+    fresh: frozenset[str] = frozenset()
+    again: Callable[["Files", str, IntegrityError], None] | None = field(default=None, repr=False, compare=False)
+    _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files: those that are pinned or that the Hub has, or those of a local folder that a checkpoint may have."""
+        known = self.pins if self.pins is not None else self.oids
+        if known is not None:
+            return tuple(sorted(known))
+        try:
+            return tuple(sorted(path.name for path in self.folder.iterdir() if path.is_file() and is_data(path.name)))
+        except OSError as error:
+            raise ResourceError(f"cannot read {self.folder}: {_why(error)}") from error
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file, read once and verified. What is wrong in the cache is removed, and fetched again once.
+
+        Raises:
+            IntegrityError: they are not what is pinned, or what the Hub says.
+            NotFoundError: there is no such file.
+            UnsafeContentError: the name or a link leads out of the folder, or to something that is no file.
+            ResourceError: the file cannot be read.
+        """
+        try:
+            return self.read_once(name)
+        except IntegrityError as error:
+            if self.again is None:
+                raise
+            self.again(self, name, error)
+        return self.read_once(name)
+
+    def stream(self, name: str, consume: "Callable[[Stream], T]") -> T:
+        """Hands a file to ``consume`` as it is read, once and from its beginning to its end, and verifies what was read.
+
+        What ``consume`` made of bytes that are not verified never gets out of here. What is wrong in the cache is replaced once, and read
+        again. What is ``fresh`` was verified as it arrived, and is verified here only where ``consume`` refuses it.
+
+        Raises:
+            ZooError: as :meth:`read` does, and as ``consume`` does.
+        """
+        try:
+            return self._streamed(name, consume, name not in self.fresh)
+        except IntegrityError as error:
+            if self.again is None:
+                raise
+            self.again(self, name, error)
+        return self._streamed(name, consume, True)
+
+    def _streamed(self, name: str, consume: "Callable[[Stream], T]", hashed: bool) -> T:
+        pin = self._pin(name)
+        with self._open(name) as file:
+            size = os.fstat(file.fileno()).st_size
+            if pin and size != pin.size:
+                raise self._tampered(f"{name} is {'longer' if size > pin.size else 'shorter'} than the pinned {pin.size} bytes")
+            if not pin and size > max_size(name):
+                raise UnsafeContentError(f"{self.reference}: {name} is larger than {max_size(name) >> 20} MiB", "do not use it")
+            oid = self.oids[name] if self.oids is not None else ""
+            stream = Stream(file, size, name=name, git=len(oid) == 40, hashed=hashed)
+            try:
+                made = consume(stream)
+            except (IncompatibleCheckpoint, UnsafeContentError):
+                if not hashed:
+                    return self._streamed(name, consume, True)
+                if pin or oid:  # bytes that are not those of the file that was meant say nothing of it
+                    self._verify(name, stream, pin, oid)
+                raise
+            self._verify(name, stream, pin, oid)
+        return made
+
+    def _verify(self, name: str, stream: "Stream", pin: Pin | None, oid: str) -> None:
+        """Compares the digests of a whole file with what it must be."""
+        if not stream.hashed:
+            return
+        digest, own = stream.finish(verified=bool(pin or oid))
+        if pin and digest != pin.sha256:
+            raise self._tampered(f"the sha256 of {name} is {digest[:12]}..., pinned is {pin.sha256[:12]}...")
+        if oid and own != oid:
+            raise self._tampered(f"the id of {name} is {own[:12]}..., on the Hub it is {oid[:12]}...")
+        self._digests[name] = digest
+
+    def read_once(self, name: str) -> bytes:
+        """As :meth:`read`, but nothing is fetched again."""
+        pin = self._pin(name)
+        limit = pin.size if pin else max_size(name)
+        data = self._bytes(name, limit)
+        if pin and len(data) != pin.size:
+            raise self._tampered(f"{name} is {'longer' if len(data) > pin.size else 'shorter'} than the pinned {pin.size} bytes")
+        if len(data) > limit:
+            raise UnsafeContentError(f"{self.reference}: {name} is larger than {limit >> 20} MiB", "do not use it")
+        digest = hashlib.sha256(data).hexdigest()
+        if pin and digest != pin.sha256:
+            raise self._tampered(f"the sha256 of {name} is {digest[:12]}..., pinned is {pin.sha256[:12]}...")
+        if self.oids is not None:
+            wanted = self.oids[name]
+            oid = digest if len(wanted) == len(digest) else oid_of(data, wanted)
+            if oid != wanted:
+                raise self._tampered(f"the id of {name} is {oid[:12]}..., on the Hub it is {wanted[:12]}...")
+        self._digests[name] = digest
+        return data
+
+    def digest(self, name: str) -> str:
+        """The sha256 of a file in hex: the pinned one, or that of a local file."""
+        pin = self._pin(name)
+        if pin is None and name not in self._digests:
+            self.read(name)
+        return pin.sha256 if pin else self._digests[name]
+
+    def size(self, name: str) -> int:
+        """The size of a file in bytes: the pinned one, or that of a local file."""
+        pin = self._pin(name)
+        return pin.size if pin else self._place(name).stat().st_size
+
+    def json(self, name: str) -> dict[str, Any]:
+        """A JSON object from a verified file; raises as :meth:`read` does, and ConfigError."""
+        return parse_json(self.read(name), name)
+
+    def tensors(self) -> Mapping[str, TensorInfo]:
+        """What the header of the weights says, without reading or verifying the rest: for showing, never for loading."""
+        self._pin(WEIGHTS)
+        with self._open(WEIGHTS) as file:
+            start = file.read(8)
+            start += file.read(min(int.from_bytes(start, "little"), MAX_HEADER_BYTES + 1))
+            return read_header(start, os.fstat(file.fileno()).st_size, WEIGHTS)
+
+    def _pin(self, name: str) -> Pin | None:
+        check_name(name)
+        known = self.pins if self.pins is not None else self.oids
+        if known is not None and name not in known:
+            raise NotFoundError(f"{self.reference} has no file {name!r}", f"it has {', '.join(self.names)}")
+        return self.pins[name] if self.pins is not None else None
+
+    def _place(self, name: str) -> Path:
+        try:
+            path = (self.folder / name).resolve(strict=True)
+        except FileNotFoundError as error:
+            raise NotFoundError(f"{self.source} has no {name} for {self.reference}", self._mend()) from error
+        except (OSError, RuntimeError) as error:
+            raise ResourceError(f"cannot read {name} of {self.reference}: {_why(error)}") from error
+        if not path.is_relative_to((self.root or self.folder).resolve()):
+            raise UnsafeContentError(f"{name} of {self.reference} is a link out of its folder", "put the file itself there")
+        return path
+
+    def _open(self, name: str) -> FileIO:
+        path = self._place(name)
+        try:
+            # Non-blocking, so that a pipe in the place of a file does not hold us for ever.
+            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        except OSError as error:
+            raise ResourceError(f"cannot read {path}: {_why(error)}") from error
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise UnsafeContentError(f"{name} of {self.reference} is no regular file", "put a regular file there")
+        return FileIO(handle)
+
+    def _bytes(self, name: str, limit: int) -> bytes:
+        """The file's bytes, of which no more than ``limit`` + 1 are read."""
+        parts = []
+        with self._open(name) as file:
+            size = min(os.fstat(file.fileno()).st_size, limit)
+            demand_memory(size if size < _CHUNK else 2 * size, f"the bytes of {name} of {self.reference}", "use a larger machine")
+            try:
+                left = size + 1
+                while left and (part := file.read(min(left, _CHUNK))):
+                    parts.append(part)
+                    left -= len(part)
+            except (OSError, MemoryError) as error:
+                raise ResourceError(f"cannot read {name} of {self.reference}: {_why(error)}") from error
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _tampered(self, what: str) -> IntegrityError:
+        return IntegrityError(f"{self.reference}: {what}", self._mend())
+
+    def _mend(self) -> str:
+        if self.hub is not None:
+            return f"`zoo pull {self.reference}` fetches it again"
+        if self.spec is None:
+            return "look into the folder"
+        return f"install {self.source.split()[0]} again; `python -m zoo_core.cli.pins` if the change is yours"
+
+
+class Stream:
+    """A safetensors file that is read from its beginning to its end, and hashed on the way.
+
+    Args:
+        file: the open file.
+        size: its size in bytes.
+        name: its name, for messages.
+        git: whether its id on the Hub is that of git, a sha1; otherwise it is the sha256.
+        hashed: whether it is hashed at all.
+    """
+
+    def __init__(self, file: FileIO, size: int, *, name: str, git: bool = False, hashed: bool = True) -> None:
+        self.size, self.name, self.hashed = size, name, hashed
+        self._file, self._left = file, size
+        self._hashes = [hashlib.sha256()] + ([hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)] if git else [])
+
+    def header(self) -> Mapping[str, TensorInfo]:
+        """The header, which is read first: the tensors in the order of their bytes. Their bytes follow without a gap.
+
+        Raises:
+            UnsafeContentError: if it is malformed, or not safe to open.
+        """
+        start = self._take(min(8, self._left))
+        start += self._take(min(int.from_bytes(start, "little"), MAX_HEADER_BYTES + 1, self._left))
+        tensors = read_header(start, self.size, self.name)
+        return dict(sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)))
+
+    def fill(self, view: memoryview) -> None:
+        """Reads the next bytes into ``view``.
+
+        Raises:
+            UnsafeContentError: if the file has become shorter.
+            ResourceError: if it cannot be read.
+        """
+        for begin in range(0, len(view), _STEP):
+            part = view[begin : begin + _STEP]
+            done = 0
+            while done < len(part):
+                try:
+                    count = self._file.readinto(part[done:])
+                except OSError as error:
+                    raise ResourceError(f"cannot read {self.name}: {_why(error)}") from error
+                if not count:
+                    raise UnsafeContentError(f"{self.name} became shorter while it was read", "get the file again from where it came")
+                done += count
+            self._left -= done
+            if self.hashed:
+                for each in self._hashes:
+                    each.update(part)
+
+    def finish(self, verified: bool = False) -> tuple[str, str]:
+        """The sha256 of the whole file, and its id on the Hub; reads what is left of it.
+
+        Args:
+            verified: whether the digests are compared with what they must be; then a file that became shorter is found by them.
+
+        Raises:
+            UnsafeContentError: if the file became shorter, and is not ``verified``.
+        """
+        step = memoryview(bytearray(min(_STEP, self._left)))
+        with suppress(UnsafeContentError) if verified else nullcontext():
+            while self._left:
+                self.fill(step[: self._left])
+        return self._hashes[0].hexdigest(), self._hashes[-1].hexdigest()
+
+    def _take(self, count: int) -> bytes:
+        taken = bytearray(count)
+        self.fill(memoryview(taken))
+        return bytes(taken)
+
+
+def _why(error: BaseException) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
+def check_name(name: str) -> None:
+    """Refuses names that could lead out of a folder, hide, or be taken for another: each part begins with a letter or digit.
+
+    Raises:
+        UnsafeContentError: it is such a name, or holds more than letters, digits, ``.``, ``_``, ``-`` and ``/``.
+    """
+    if not _NAME.fullmatch(name):
+        raise UnsafeContentError(f"{name!r} is no name for a file of a checkpoint", "use letters, digits, '.', '_' and '-'")
+
+
+def is_data(name: str) -> bool:
+    """Whether a file of that name belongs into a checkpoint: weights, JSON, text and pictures."""
+    return bool(_NAME.fullmatch(name)) and Path(name).suffix.lower() in _SUFFIXES
+
+
+def max_size(name: str) -> int:
+    """How many bytes a file of that name may have where nothing pins it: no more than its kind can be read of."""
+    return _LARGEST_WEIGHTS if Path(name).name == WEIGHTS else _LARGEST.get(Path(name).suffix.lower(), _LARGEST_OTHER)

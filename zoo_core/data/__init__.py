@@ -1,0 +1,1 @@
+"""Data sets: picture files, folders and archives, and the order in which training sees them."""

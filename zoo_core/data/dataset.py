@@ -1,0 +1,104 @@
+"""Data sets that fit into memory, and the order in which training sees them: a function of the seed and the step, with no state to save."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import torch
+from torch import Tensor
+
+from zoo_core.errors import ConfigError
+from zoo_core.interfaces import DatasetConfig, Event
+from zoo_core.registry import registry, resolve
+from zoo_core.registry.faults import made
+from zoo_core.rng import StepRng, Stream, permutation
+from zoo_core.specs import DatasetSpec
+from zoo_core.training.trainer import Batch
+
+__all__ = ["Data", "load_data"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """A data set in memory.
+
+    Args:
+        x: uint8 images (N, c, h, w), or float32 samples (N, ...), which are given to the model as they are.
+        labels: int64 (N,), or None.
+        classes: the names of the labels.
+        flip: whether training mirrors images left to right at random.
+
+    Raises:
+        ConfigError: there is no sample, or x or the labels are of another type or shape.
+    """
+
+    x: Tensor
+    labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        x, labels = self.x, self.labels
+        if x.dtype not in (torch.uint8, torch.float32) or x.ndim < 2 or (x.dtype == torch.uint8 and x.ndim != 4):
+            raise ConfigError(f"data must be uint8 images (N, c, h, w) or float32 (N, ...), not {x.dtype} {tuple(x.shape)}")
+        if not len(x):
+            raise ConfigError("the data has no sample")
+        if labels is not None and (labels.dtype != torch.int64 or labels.shape != x.shape[:1] or labels.min() < 0):
+            found = f"{labels.dtype} {tuple(labels.shape)} from {labels.min()} on"
+            raise ConfigError(f"labels must be int64 ({len(x)},) from 0 on, not {found}")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def event(self) -> Event:
+        """The shape of a sample, and the range [-1, 1] for images."""
+        return Event(shape=tuple(self.x.shape[1:]), range=(-1.0, 1.0) if self.x.dtype == torch.uint8 else None)
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of all samples and labels, in hex: what a resumed run and a card compare."""
+        sha = hashlib.sha256(f"{self.x.dtype} {tuple(self.x.shape)}".encode())
+        sha.update(self.x.contiguous().numpy().tobytes())
+        if self.labels is not None:
+            sha.update(self.labels.contiguous().numpy().tobytes())
+        return sha.hexdigest()
+
+    def rows(self, index: Tensor) -> Tensor:
+        """The samples at ``index`` (n,), float32 (n, *event.shape); images in [-1, 1]."""
+        x = self.x[index]
+        return x.float() / 127.5 - 1 if x.dtype == torch.uint8 else x
+
+    def batch(self, seed: int, step: int, batch_size: int, rows: slice = slice(None), device: torch.device | str = "cpu") -> Batch:
+        """The rows of batch ``step`` (from 0). Epochs follow each other without a gap; each has an order of its own."""
+        index = self._index(seed, step, batch_size)[rows]
+        x = self.rows(index)
+        if self.flip:
+            mirrored = StepRng(seed, step, batch_size, rows, stream=Stream.AUGMENT).uniform() < 0.5
+            x = torch.where(mirrored.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
+        labels = None if self.labels is None else self.labels[index].to(device)
+        return Batch(x=x.to(device), labels=labels, index=index)
+
+    def _index(self, seed: int, step: int, batch_size: int) -> Tensor:
+        first, count = step * batch_size, len(self)
+        parts = []
+        while first < (step + 1) * batch_size:
+            epoch, place = divmod(first, count)
+            last = min(count, place + (step + 1) * batch_size - first)
+            parts.append(_order(seed, epoch, count)[place:last])
+            first += last - place
+        return torch.cat(parts)
+
+
+_order = lru_cache(maxsize=2)(permutation)
+
+
+def load_data(config: DatasetConfig) -> Data:
+    """Loads a data set.
+
+    Raises:
+        ConfigError: it is not where the config says, or holds no samples.
+        PluginError: its loader gives no Data.
+    """
+    spec = registry().spec(DatasetSpec, registry().name_of("dataset", type(config)))
+    return made(resolve(spec.target), config, kind=Data)

@@ -1,0 +1,1 @@
+"""Log-probabilities: of denoisers, and of transforms that carry their Jacobian."""

@@ -1,0 +1,206 @@
+"""The processes of a run: one, or several that share each batch, started by ``torchrun`` or ``accelerate launch``.
+
+Every process holds the whole data set and the whole state, and steps alike: what differs is the rows of a batch that it computes. The first
+process alone touches the run folder. All of it is torch.distributed through Hugging Face Accelerate.
+"""
+
+import io
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from inspect import signature
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from zoo_core.errors import ConfigError, UsageError, ZooError
+from zoo_core.hardware.devices import device_of
+
+__all__ = ["TRACKERS", "Processes"]
+
+TRACKERS = ("tensorboard", "wandb", "trackio")
+
+_T = TypeVar("_T")
+
+
+class Processes:
+    """This process among those of its run.
+
+    Args:
+        device: such as ``cuda``; the first accelerator, or the CPU, when None. Several processes choose their own among devices of that
+            kind.
+        tracker: one of :data:`TRACKERS`, or None.
+        folder: where a tracker keeps its files.
+
+    Attributes:
+        index: the number of this process, from 0.
+        count: how many there are.
+        device: what this process computes on.
+
+    Raises:
+        UsageError: there is no such device, or the tracker is not installed.
+    """
+
+    def __init__(self, device: str | None = None, tracker: str | None = None, folder: Path | None = None) -> None:
+        from accelerate import Accelerator
+        from accelerate.state import PartialState
+
+        _check_tracker(tracker)
+        if device is not None:
+            device_of(device)
+        launched = PartialState(cpu=device == "cpu").num_processes > 1
+        # The precision is the recipe's alone, not that of a launcher's configuration: "no" leaves it to the loop.
+        self._accelerator = Accelerator(mixed_precision="no", cpu=launched and device == "cpu", log_with=tracker, project_dir=folder)
+        self.index: int = self._accelerator.process_index
+        self.count: int = self._accelerator.num_processes
+        self.device: torch.device = self._accelerator.device if launched else device_of(device)
+        if launched and device is not None and torch.device(device).type != self.device.type:
+            raise UsageError(f"cannot use the device {device} in several processes", "leave --device out, or use cpu")
+
+    @property
+    def main(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.index == 0
+
+    def rows(self, batch_size: int, parts: int) -> list[slice]:
+        """The rows of a batch that this process computes, in ``parts`` that it computes one after the other.
+
+        Raises:
+            ConfigError: the batch does not divide evenly.
+        """
+        if batch_size % (self.count * parts):
+            of_each = f" in {self.count} processes" if self.count > 1 else ""
+            what = f"a batch of {batch_size} cannot be split evenly into {parts} part{'s' if parts > 1 else ''}{of_each}"
+            raise ConfigError(what, f"choose a --batch-size that is a multiple of {self.count * parts}")
+        share = batch_size // (self.count * parts)
+        first = self.index * parts * share
+        return [slice(first + part * share, first + (part + 1) * share) for part in range(parts)]
+
+    def wrap(self, trainer: nn.Module, *, phases: int) -> nn.Module:
+        """The trainer as DistributedDataParallel, whose weights are now those of the first process; itself where there is one process."""
+        from torch.nn.parallel import DistributedDataParallel
+
+        if self.count == 1:
+            return trainer
+        self.share_buffers(trainer)
+        places = [self.device] if self.device.type != "cpu" else None
+        # Later versions call it by another name. Buffers are shared after each phase, not before each forward.
+        later = "forward_sync_buffers" in signature(DistributedDataParallel).parameters
+        options: dict[str, Any] = {"forward_sync_buffers" if later else "broadcast_buffers": False}
+        # With several phases, each leaves the other's parameters out.
+        return DistributedDataParallel(trainer, device_ids=places, find_unused_parameters=phases > 1, **options)
+
+    def without_sync(self, wrapped: nn.Module) -> AbstractContextManager[None]:
+        """While inside, gradients add up in each process and are not averaged over them."""
+        return cast(AbstractContextManager[None], self._accelerator.no_sync(wrapped))
+
+    def share_buffers(self, trainer: nn.Module) -> None:
+        """Gives all processes the buffers of the first, such as the running statistics of batch norm."""
+        if self.count > 1:
+            kept = trainer.state_dict().keys()  # the others are constants
+            for name, buffer in trainer.named_buffers():
+                if name in kept:
+                    torch.distributed.broadcast(buffer, 0)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over the processes, in each of them."""
+        if self.count > 1:
+            values = values.clone()
+            torch.distributed.all_reduce(values)
+            values /= self.count
+        return values
+
+    def largest(self, *values: int) -> list[int]:
+        """The largest over the processes, in each of them."""
+        if self.count == 1:
+            return list(values)
+        shared = torch.tensor(values, dtype=torch.int64, device=self.device)
+        torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
+        return cast(list[int], shared.tolist())
+
+    def gather(self, thing: _T) -> list[_T]:
+        """What each process passed, in their order, in each of them."""
+        if self.count == 1:
+            return [thing]
+        things: list[Any] = [None] * self.count
+        torch.distributed.all_gather_object(things, thing)
+        return things
+
+    def on_main(self, work: Callable[[], _T]) -> _T:
+        """What ``work`` returns in the first process, which alone does it, or raises, in all of them: nobody waits for one that gave up."""
+        if self.count == 1:
+            return work()
+        from accelerate.utils import broadcast_object_list
+
+        outcome: list[Any] = [None, None]
+        if self.main:
+            try:
+                outcome[0] = work()
+            except (ZooError, OSError) as error:
+                outcome[1] = error
+        broadcast_object_list(outcome)
+        if outcome[1] is not None:
+            raise outcome[1]
+        return cast(_T, outcome[0])
+
+    @staticmethod
+    def leave() -> None:
+        """Ends the work of several processes together, when all of it is done: one that exits while others talk to it takes them along."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.barrier()
+            torch.distributed.destroy_process_group()
+
+    @contextmanager
+    def tracking(self, run: str, config: Mapping[str, Any]) -> Iterator[None]:
+        """While inside, the tracker's record of a run is open: a folder ``tensorboard`` in the run's, or the project ``zoo`` elsewhere."""
+        plain = {key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in config.items()}
+        for tracker in self._accelerator.log_with:
+            project = "tensorboard" if str(tracker) == "tensorboard" else "zoo"
+            self._accelerator.init_trackers(project, plain, {"wandb": {"name": run}, "trackio": {"name": run}})
+        try:
+            yield
+        finally:
+            for opened in self._accelerator.trackers:
+                opened.finish()
+
+    def track(self, logs: Mapping[str, float], step: int) -> None:
+        """Gives logs to the tracker."""
+        self._accelerator.log(dict(logs), step=step)
+
+    @property
+    def tracked(self) -> bool:
+        """Whether there is a tracker."""
+        return bool(self._accelerator.log_with)
+
+    def track_pictures(self, pictures: Mapping[str, bytes], step: int) -> None:
+        """Gives PNG files to the tracker, by their names there. Call it in the first process."""
+        for name, png in pictures.items() if self._accelerator.trackers else ():
+            with Image.open(io.BytesIO(png)) as opened:
+                pixels = np.asarray(opened.convert("RGB"))
+            for tracker in self._accelerator.trackers:
+                _track_picture(tracker, name, pixels, step)
+
+
+def _track_picture(tracker: Any, name: str, pixels: NDArray[np.uint8], step: int) -> None:
+    """Logs a picture, uint8 (height, width, 3), by the call that each tracker has for it."""
+    if tracker.name == "tensorboard":
+        tracker.log_images({name: pixels[None]}, step=step, dataformats="NHWC")
+    elif tracker.name == "trackio":  # Accelerate's class has no method for images
+        tracker.log({name: import_module("trackio").Image(pixels)}, step=step)
+    else:
+        tracker.log_images({name: [pixels]}, step=step)
+
+
+def _check_tracker(name: str | None) -> None:
+    if name is None:
+        return
+    if name not in TRACKERS:
+        raise UsageError(f"there is no tracker {name!r}", f"choose {', '.join(TRACKERS)}")
+    if find_spec(name) is None:
+        raise UsageError(f"the tracker {name} is not installed", f"pip install {name}")

@@ -1,0 +1,1 @@
+"""Hardware: devices, number types, memory, and the record of the software and the processor."""

@@ -1,0 +1,253 @@
+"""The Hugging Face cache on this machine: where it is, what it holds of a repository, and how a verified file gets into it.
+
+The layout is that of the Hub's own client, so that each finds what the other fetched::
+
+    models--ORG--NAME/blobs/OID                 the bytes, under the id that the Hub gives them
+    models--ORG--NAME/snapshots/COMMIT/FILE     a link to them
+    models--ORG--NAME/refs/REVISION             the commit that a branch or tag meant when it was last fetched
+    models--ORG--NAME/zoo/COMMIT.json           the zoo's own: the ids of the files that the commit must have, once they are all here
+    .locks/models--ORG--NAME/OID.lock           held while a blob is fetched; a killed process holds none
+
+An OID is the sha256 of a large file and git's id of any other, so what lies here can be checked without asking anybody. The environment
+is read at each call: it may change in a long session, and the client's own constants are what it was at the client's import.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+from zoo_core.errors import LockTimeout, ResourceError, UnsafeContentError
+from zoo_core.hub.locks import acquired, lock_timeout
+
+__all__ = ["COMMIT", "OID", "RepoCache", "cache_folder", "is_offline", "is_true", "oid_of"]
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+_STALE = 60.0
+_MAX_NOTE = 1 << 20
+
+
+def is_true(variable: str) -> bool:
+    """Whether an environment variable says yes, in the words of the Hub's client."""
+    return os.environ.get(variable, "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def is_offline() -> bool:
+    """Whether ``HF_HUB_OFFLINE`` (or ``TRANSFORMERS_OFFLINE``) forbids all requests."""
+    return is_true("HF_HUB_OFFLINE") or is_true("TRANSFORMERS_OFFLINE")
+
+
+def cache_folder() -> Path:
+    """Where the cache is, by ``HF_HUB_CACHE``, ``HUGGINGFACE_HUB_CACHE``, ``HF_HOME`` or ``XDG_CACHE_HOME``."""
+    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    given = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")
+    return Path(os.path.expandvars(os.path.expanduser(given))).absolute()
+
+
+def oid_of(data: bytes, like: str) -> str:
+    """The id that the Hub gives to a file of these bytes: a sha256, or git's id where ``like`` is as short as one of those."""
+    return hashlib.sha256(data).hexdigest() if len(like) == 64 else hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def _start_of(path: Path, count: int) -> bytes:
+    """The first bytes of a regular file; none of anything else, such as a pipe, which would hold us for ever."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(count)
+
+
+@dataclass(frozen=True, slots=True)
+class RepoCache:
+    """What the cache below ``root`` holds of the repository ``ORG/NAME``. Reading never writes, so that a read-only cache serves too."""
+
+    repo: str
+    root: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this repository lies. No name of the Hub holds ``--``, so no two share one."""
+        return self.root / self._named
+
+    @property
+    def _named(self) -> str:
+        return "models--" + self.repo.replace("/", "--")
+
+    def snapshot(self, commit: str) -> Path:
+        """The folder of a commit's files."""
+        return self.folder / "snapshots" / commit
+
+    def blob(self, oid: str) -> Path:
+        """The bytes of that id."""
+        return self.folder / "blobs" / oid
+
+    def commits(self) -> tuple[str, ...]:
+        """The commits of which there is anything."""
+        with suppress(OSError):
+            return tuple(sorted(name for name in os.listdir(self.folder / "snapshots") if COMMIT.fullmatch(name)))
+        return ()
+
+    def held(self, commit: str) -> Mapping[str, str]:
+        """The names in a commit's folder, and the ids that their links tell: what there is, which may be less than what there must be."""
+        held = {}
+        with suppress(OSError):
+            for name in sorted(os.listdir(self.snapshot(commit))):
+                path = self.snapshot(commit) / name
+                oid = Path(os.readlink(path)).name if path.is_symlink() else ""
+                if OID.fullmatch(oid):
+                    held[name] = oid
+        return held
+
+    def has(self, commit: str, name: str, oid: str, size: int) -> bool:
+        """Whether a commit's folder has a file, as far as can be told without reading it."""
+        path = self.snapshot(commit) / name
+        with suppress(OSError):
+            return path.samefile(self.blob(oid)) if path.is_symlink() else path.is_file() and path.stat().st_size == size
+        return False
+
+    def noted(self, commit: str) -> Mapping[str, str] | None:
+        """The ids of the files that a commit must have, if :meth:`note` has noted them."""
+        with suppress(OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+            noted = json.loads(_start_of(self._note(commit), _MAX_NOTE))["files"] if self.snapshot(commit).is_dir() else None
+            if noted and all(isinstance(oid, str) and OID.fullmatch(oid) for oid in noted.values()):
+                return dict(noted)
+        return None
+
+    def note(self, commit: str, oids: Mapping[str, str]) -> None:
+        """Notes the ids of the files that a commit must have, now that they are all here. A cache that cannot be written is borne."""
+        if self.noted(commit) != oids:
+            self._write(self._note(commit), json.dumps({"files": dict(oids)}))
+
+    def _note(self, commit: str) -> Path:
+        return self.folder / "zoo" / f"{commit}.json"
+
+    def ref(self, revision: str) -> str | None:
+        """The commit that a branch or tag meant when it was last fetched."""
+        for path in self._refs(revision):
+            with suppress(OSError):
+                commit = _start_of(path, 64).decode("ascii", "replace").strip()
+                if COMMIT.fullmatch(commit):
+                    return commit
+        return None
+
+    def note_ref(self, revision: str, commit: str) -> None:
+        """Notes what a branch or tag means now. Nothing happens where the cache cannot be written."""
+        if revision == commit or self.ref(revision) == commit:
+            return
+        shared, own = self._refs(revision)
+        if self._write(shared, commit):
+            with suppress(OSError):
+                own.unlink(missing_ok=True)
+        else:
+            self._write(own, commit)
+
+    def _refs(self, revision: str) -> tuple[Path, Path]:
+        """The two places of a branch or tag: the client's, and the zoo's own where that is taken: ``feature`` cannot be a file while
+        there is a ``feature/x``."""
+        return self.folder / "refs" / revision, self.folder / "zoo" / "refs" / quote(revision, safe="")
+
+    def _write(self, path: Path, text: str) -> bool:
+        """Writes a small file in one step, or not at all; returns whether it did."""
+        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        with suppress(OSError, UnsafeContentError):
+            self.check_inside(path.parent)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.write_text(text)
+                temporary.replace(path)
+                return True
+            finally:
+                temporary.unlink(missing_ok=True)
+        return False
+
+    @contextmanager
+    def lock(self, oid: str, name: str = "a file", seconds: float | None = None) -> Iterator[None]:
+        """Holds the lock by which processes, those of the Hub's own client too, fetch a blob one after the other.
+
+        While it waits, a line every few seconds says for whom and how long.
+
+        Args:
+            oid: id of the blob.
+            name: name of the file, for messages.
+            seconds: how long to wait; :func:`lock_timeout` if None.
+
+        Raises:
+            LockTimeout: if another process holds the lock for that long.
+            ResourceError: if the lock file cannot be opened, such as one of another user.
+        """
+        path = self.root / ".locks" / self._named / f"{oid}.lock"
+        self.check_inside(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with acquired(path, f"{name} of {self.repo}", lock_timeout() if seconds is None else seconds):
+            yield
+
+    def check_inside(self, *folders: Path) -> None:
+        """Refuses to write through a link that leads out of the cache.
+
+        Raises:
+            UnsafeContentError: if one of the folders lies outside of the cache once its links are followed.
+        """
+        root = self.root.resolve()
+        for folder in folders:
+            if not folder.resolve().is_relative_to(root):
+                raise UnsafeContentError(f"{folder} leads out of the cache {self.root} by a link", "remove that link")
+
+    @contextmanager
+    def incoming(self, oid: str) -> Iterator[BinaryIO]:
+        """A new file to fetch a blob into; it is gone afterwards, unless :meth:`keep` has made it the blob."""
+        path = self.blob(oid).with_name(f"{oid}.{uuid.uuid4().hex[:8]}.incomplete")
+        self.check_inside(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with path.open("w+b") as file:
+                yield file
+        finally:
+            path.unlink(missing_ok=True)
+
+    def keep(self, file: BinaryIO, oid: str) -> None:
+        """Makes a file of :meth:`incoming` the blob, in one step. What was there stays as it was for those who have it open."""
+        file.flush()
+        os.replace(file.name, self.blob(oid))
+
+    def link(self, commit: str, name: str, oid: str) -> None:
+        """Puts a blob under its name into a commit's folder, by a copy where the disk has no links."""
+        path, target = self.snapshot(commit) / name, Path(*[".."] * (2 + name.count("/")), "blobs", oid)
+        if path.is_symlink() and Path(os.readlink(path)) == target:
+            return
+        temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.tmp")
+        self.check_inside(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            try:
+                temporary.symlink_to(target)
+            except OSError:
+                shutil.copyfile(self.blob(oid), temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def remove(self, commit: str, name: str, oid: str) -> None:
+        """Removes a blob that is wrong, and its name."""
+        self.check_inside(self.snapshot(commit), self.blob(oid).parent)
+        (self.snapshot(commit) / name).unlink(missing_ok=True)
+        self.blob(oid).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Removes what killed processes left of unfinished downloads: old, and locked by nobody."""
+        with suppress(OSError):
+            for path in (self.folder / "blobs").glob("*.incomplete"):
+                with suppress(OSError, LockTimeout, ResourceError, UnsafeContentError):
+                    if time.time() - path.stat().st_mtime > _STALE:
+                        with self.lock(path.name.partition(".")[0], seconds=0.01):
+                            path.unlink()

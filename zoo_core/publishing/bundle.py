@@ -1,0 +1,246 @@
+"""What would be published: the files of a checkpoint, read once, checked, and with a complete card. Nothing is asked of the Hub here."""
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from zoo_core.atomic import disk_error, write_file
+from zoo_core.cards import card as cards
+from zoo_core.cards.card import ModelCard
+from zoo_core.cards.metrics import METRICS
+from zoo_core.checkpoint.config import CheckpointConfig, read_config
+from zoo_core.checkpoint.safetensors import TensorInfo, read_header
+from zoo_core.config import dump_json, load_json, parse_json
+from zoo_core.errors import CardError, IntegrityError, NotFoundError, UsageError
+from zoo_core.hub.fetch import CARD, CONFIG, TRAINING, WEIGHTS, Files, carried, check_content, fetch
+from zoo_core.publishing.card import complete
+from zoo_core.publishing.secrets import check_text, safe_names
+from zoo_core.registry import REPO, Reference, parse_reference, registry
+from zoo_core.specs import CheckpointSpec, ModelSpec, Pin
+
+__all__ = ["PUBLISHED", "Parcel", "check_pin", "prepare", "write_pin"]
+
+_PICTURES = ("samples.png", "quality.png", "nearest.png")
+PUBLISHED = (CARD, CONFIG, WEIGHTS, TRAINING, METRICS, "reference.safetensors", "golden.safetensors", *_PICTURES, "LICENSE")
+"""The files of a checkpoint folder that are published. A registered checkpoint says itself which, by its pins."""
+
+_ROOM = 1 << 10  # bytes that the place of a checkpoint takes in checkpoints.json, at the most
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parcel:
+    """What is to be in the repository ``repo``.
+
+    Args:
+        repo: ``ORG/NAME`` on the Hub.
+        name: of the checkpoint, or of its folder.
+        card: the complete card.
+        files: the bytes of each file.
+        pins: the sha256 and size of each.
+        left_out: files of the folder that are not published.
+        pinned: whether a plugin pins the files, so that they are published byte for byte.
+    """
+
+    repo: str
+    name: str
+    card: ModelCard
+    files: Mapping[str, bytes] = field(repr=False)
+    pins: Mapping[str, Pin]
+    left_out: tuple[str, ...] = ()
+    pinned: bool = False
+
+
+def prepare(reference: "str | os.PathLike[str]", repo: str, *, license: str | None = None) -> Parcel:
+    """Reads a checkpoint and checks everything that can be checked without the Hub.
+
+    What a plugin carries is published byte for byte, so that one set of pins verifies the package's files and the Hub's; its card has to
+    be complete already. The card of a local folder is completed here, and the folder stays as it is.
+
+    Args:
+        reference: ``NAME``, ``DIST:NAME``, ``local:PATH``, or the path of a folder: of a checkpoint or of a training run.
+        repo: ``ORG/NAME``.
+        license: its licence's name on the Hub, where the card of a local folder does not say it yet.
+
+    Raises:
+        UsageError: the reference or ``repo`` is none, or no licence is stated.
+        CardError, ConfigError: the card, the config or metrics.json is wrong, or they contradict each other.
+        NotFoundError: there is no such folder, or it has no card, config or weights.
+        IntegrityError: a file of a registered checkpoint is not what is pinned.
+        UnsafeContentError: links, code or secrets in the folder; weights that are malformed, NaN or infinite.
+        UnknownNameError: no installed plugin has its family.
+        IncompatibleCheckpoint: weights and config do not fit each other.
+    """
+    _check_repo(repo)
+    files = _found(reference)
+    names, left_out = _chosen(files)
+    from zoo_core.checkpoint.build import check_fit
+
+    if files.pins is None:  # the header first, for what would take gigabytes to read
+        check_fit(files, read_config(files), files.tensors())
+    data = {name: files.read(name) for name in names}
+    tensors = _check_files(data)
+    config = read_config(files)
+    model: Any = check_fit(files, config, tensors)
+    card, completed = cards.parse(data[CARD]), _completed(files, data, repo, config, license or "", image=len(model.event.shape) == 3)
+    if completed != card:
+        _check_free(files, card, completed)
+        data[CARD] = str(completed).encode()
+    for name, content in data.items():
+        check_text(name, _header(content) if name.endswith(".safetensors") else content)
+    _check_numbers(data)
+    _check_golden(files)
+    pins = {name: Pin(sha256=hashlib.sha256(content).hexdigest(), size=len(content)) for name, content in data.items()}
+    return Parcel(repo=repo, name=files.name, card=completed, files=data, pins=pins, left_out=left_out, pinned=files.pins is not None)
+
+
+def _completed(files: Files, data: Mapping[str, bytes], repo: str, config: CheckpointConfig, license: str, *, image: bool) -> ModelCard:
+    """The complete card, valid."""
+    card = cards.parse(data[CARD])
+    completed = complete(
+        card,
+        parse_json(data[CONFIG], CONFIG),
+        reference=repo if files.pins is None else files.name,
+        names={files.name, card.title},
+        plugin=registry().claim_of(ModelSpec.kind, type(config.model)).plugin.dist,
+        license=_license(card, license, files),
+        image=image,
+        metrics=parse_json(data[METRICS], METRICS) if METRICS in data else None,
+    )
+    completed.validate()
+    return completed
+
+
+def _check_repo(repo: str) -> None:
+    if not (isinstance(repo, str) and re.fullmatch(REPO, repo)):
+        raise UsageError(f"{repo!r} is no repository on the Hub", "write it as ORG/NAME")
+
+
+def _found(text: "str | os.PathLike[str]") -> Files:
+    """The files of what is here: carried by a plugin, or in a folder."""
+    reference = parse_reference(text)
+    if reference.kind == "hub" and not _is_run(reference):
+        raise UsageError(f"there is no folder {text} here", "publish NAME, or the folder of a checkpoint or of a training run")
+    if reference.kind == "name":
+        return carried(reference, registry().claim(CheckpointSpec, reference.name))
+    return fetch(Reference(kind="local", name=reference.name))
+
+
+def _is_run(reference: Reference) -> bool:
+    """Whether it may be the export of a run that has none yet, as in ``mine/export``."""
+    return reference.revision is None and (Path(reference.name).parent / "recipe.json").is_file()
+
+
+def _chosen(files: Files) -> tuple[Sequence[str], tuple[str, ...]]:
+    """The names of the files to publish, and of those that stay at home."""
+    there = safe_names(files.folder)
+    names = files.names if files.pins is not None else [name for name in PUBLISHED if name in there]
+    for name in (CARD, CONFIG, WEIGHTS):
+        if name not in names:
+            raise NotFoundError(f"{files.folder} has no {name}", "a checkpoint has a card, a config and weights")
+    return names, tuple(name for name in there if name not in names)
+
+
+def _check_files(data: Mapping[str, bytes]) -> Mapping[str, TensorInfo]:
+    """Checks each file by itself; returns the header of the weights."""
+    for name, content in data.items():
+        check_content(name, content)
+    return read_header(data[WEIGHTS], len(data[WEIGHTS]), WEIGHTS)
+
+
+def _check_numbers(data: Mapping[str, bytes]) -> None:
+    """Refuses numbers that were measured with other weights."""
+    digest = hashlib.sha256(data[WEIGHTS]).hexdigest()
+    records = parse_json(data[METRICS], METRICS).get("metrics", []) if METRICS in data else []
+    for record in records:
+        measured = record.get("weights", digest) if isinstance(record, dict) else digest
+        if measured != digest:
+            metric = f"{record.get('metric', 'a number')!s:.40}"
+            what = f"{METRICS} holds {metric} of other weights ({measured!s:.12}..., these are {digest[:12]}...)"
+            raise IntegrityError(what, "measure it again with `zoo evaluate`, or take it out")
+
+
+def _check_golden(files: Files) -> None:
+    """Draws the golden samples again: they show that weights, sampler and code belong together."""
+    from zoo_core.evaluation.golden import GOLDEN, check_golden
+
+    if GOLDEN in files.names and check_golden(str(files.reference)).state != "ok":
+        raise IntegrityError(f"{GOLDEN} of {files.name} is not what these weights draw", "make it again, or take it out")
+
+
+def _header(data: bytes) -> bytes:
+    return data[8 : 8 + int.from_bytes(data[:8], "little")]
+
+
+def _license(card: ModelCard, given: str, files: Files) -> str:
+    """The licence to write into the card; empty where it states one."""
+    if given and not cards.LICENSE.fullmatch(given):
+        raise UsageError(f"--license {given} is no licence's name on the Hub", f"it is written in small letters, such as {_small(given)}")
+    stated = card.license not in ("", cards.DRAFT_LICENSE)
+    if stated and given and given != card.license:
+        raise CardError(f"the card of {files.name} says {card.license}, --license says {given}", "leave --license out, or edit README.md")
+    if not stated and given in ("", cards.DRAFT_LICENSE):
+        raise UsageError(f"the card of {files.name} states no licence", "say which with --license, such as mit or cc-by-nc-4.0")
+    return "" if stated else given
+
+
+def _small(name: str) -> str:
+    return name.lower() if cards.LICENSE.fullmatch(name.lower()) else "mit"
+
+
+def _check_free(files: Files, card: ModelCard, completed: ModelCard) -> None:
+    """Refuses to change the card of a registered checkpoint, whose bytes are pinned."""
+    if files.pins is None:
+        return
+    keys = [key for key, value in completed.metadata.items() if card.metadata.get(key) != value]
+    lacks = ", ".join([*keys, *(["the use of its name"] if completed.body != card.body else [])])
+    raise CardError(
+        f"the card of {files.name} is pinned and not complete: {lacks}",
+        "`python -m zoo_core.cli.pins` renders and pins it",
+    )
+
+
+# Pins
+
+
+def check_pin(path: Path, parcel: Parcel) -> None:
+    """Checks that checkpoints.json pins exactly what is to be published, and that there is room to write it anew.
+
+    Raises:
+        ConfigError: it cannot be read.
+        UsageError: it has no such checkpoint.
+        IntegrityError: it pins other files.
+        ResourceError: its folder cannot be written, or the disk is full.
+    """
+    entry = load_json(path).get(parcel.name)
+    if not isinstance(entry, dict) or not isinstance(entry.get("files"), dict):
+        raise UsageError(f"{path} has no checkpoint {parcel.name}", "--pin is for a checkpoint that a plugin carries")
+    pinned, sent = entry["files"], _plain(parcel.pins)
+    differ = sorted(name for name in {**pinned, **sent} if pinned.get(name) != sent.get(name))
+    if differ:
+        raise IntegrityError(
+            f"{path} pins other files of {parcel.name}: {', '.join(differ)[:120]}",
+            "publish it by its name, and run `python -m zoo_core.cli.pins` before",
+        )
+    try:
+        with TemporaryFile(dir=path.parent) as file:
+            file.write(bytes(path.stat().st_size + _ROOM))
+            file.flush()
+    except OSError as error:
+        raise disk_error(f"cannot write {path}", error, "leave --pin out") from error
+
+
+def write_pin(path: Path, parcel: Parcel, commit: str) -> None:
+    """Writes where a checkpoint is published into checkpoints.json; raises as :func:`check_pin` does."""
+    check_pin(path, parcel)
+    entries = load_json(path)
+    entries[parcel.name]["hub"] = {"repo": parcel.repo, "commit": commit}
+    write_file(path, dump_json(entries).encode())
+
+
+def _plain(pins: Mapping[str, Pin]) -> dict[str, dict[str, Any]]:
+    return {name: {"sha256": pin.sha256, "size": pin.size} for name, pin in pins.items()}

@@ -1,0 +1,131 @@
+"""A card as it is published: with all that the Hub and ``zoo pull`` look for, under the name that others load it by."""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from zoo_core.cards.card import (
+    DRAFT_LICENSE,
+    DRAFT_LIMIT,
+    LIBRARY,
+    LOCAL,
+    PIPELINE,
+    ModelCard,
+    demand,
+    family_name,
+    is_strings,
+    load_call,
+    needs_line,
+    use_section,
+)
+from zoo_core.cards.metrics import METRICS, model_index
+from zoo_core.cards.tables import numbers_section
+
+__all__ = ["complete"]
+
+_UNDESCRIBED = "Nobody has described it beyond what is written here, which `zoo` put together from the files of its training."
+_NAMED = re.compile(
+    r"""(?P<use>\bzoo (?:pull|sample|show|evaluate|verify) '?|\bzoo_core\.load\(["'])"""
+    r"""(?P<name>(?<=["'])local:[^"'`\n]+(?=["'])|[^\s"'`),;]+)"""
+)
+_USE = re.compile(r"^## Use\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+
+
+def complete(
+    card: ModelCard,
+    config: Mapping[str, Any],
+    *,
+    reference: str,
+    names: Collection[str] = (),
+    plugin: str,
+    license: str = "",
+    image: bool = True,
+    metrics: Mapping[str, Any] | None = None,
+) -> ModelCard:
+    """The card as it is published: with all that the Hub and ``zoo pull`` look for, and a snippet that loads ``reference``.
+
+    What a person wrote stays. A complete card comes back as it is.
+
+    Args:
+        card: what there is.
+        config: its config.json.
+        reference: what others load it by, such as ``ORG/NAME``.
+        names: what the card calls it so far; ``local:PATH`` is always among them.
+        plugin: the distribution that has its family.
+        license: in the place of a draft's.
+        image: whether it draws images.
+        metrics: its metrics.json, see :mod:`zoo_core.cards.metrics`.
+
+    Raises:
+        CardError: its model-index says something else than metrics.json.
+        ConfigError: metrics.json is wrong.
+    """
+    front, family = dict(card.metadata), family_name(config)
+    front |= {"license": license} if license else {}
+    front.setdefault("library_name", LIBRARY)
+    if image:
+        front.setdefault("pipeline_tag", PIPELINE)
+    elif card.license == DRAFT_LICENSE and front.get("pipeline_tag") == PIPELINE:
+        del front["pipeline_tag"]
+    tags = front.get("tags", [])
+    front["tags"] = [*tags, *(tag for tag in (LIBRARY, family) if tag not in tags)] if is_strings(tags) else tags
+    told = front.get("zoo", {})
+    demand(isinstance(told, dict), "zoo must be a mapping, such as {family: ddpm, plugin: zoo-ddpm}")
+    demand(told.get("family", family) == family, f"its family is {str(told.get('family'))[:60]}, and that of config.json is {family}")
+    front["zoo"] = {"family": family, "plugin": plugin, **told}
+    plugin = str(front["zoo"]["plugin"])
+    if metrics is not None:
+        index = model_index(
+            reference.rpartition("/")[2], metrics, front.get("pipeline_tag", ""), config.get("sampler"), config.get("scheduler")
+        )
+        demand(_results(front.get("model-index", index)) == _results(index), f"its model-index differs from {METRICS}")
+        front.setdefault("model-index", index)
+    body = _completed_body(ModelCard(front, card.body), config, reference, names, plugin, license)
+    return ModelCard(front, _with_numbers(body, numbers_section(reference, metrics)))
+
+
+def _with_numbers(body: str, section: str) -> str:
+    """``body`` with the section on its numbers, unless it has one: before that on its training, or at the end."""
+    if not section or "\n## Numbers\n" in body:
+        return body
+    before, heading, after = body.partition("\n## Training\n")
+    return f"{before.rstrip()}\n\n{section}\n{heading}{after}"
+
+
+def _completed_body(card: ModelCard, config: Mapping[str, Any], reference: str, names: Collection[str], plugin: str, license: str) -> str:
+    def named(match: re.Match[str]) -> str:
+        ours = match["name"] in names or match["name"].startswith(LOCAL)
+        return match["use"] + (reference if ours else match["name"])
+
+    body = _with_use_of(reference, _NAMED.sub(named, card.body), config, plugin, card.metadata.get("pipeline_tag", ""))
+    if load_call(reference) not in body:
+        return f"{body.rstrip()}\n\n{use_section(reference, config, plugin, card.metadata.get('pipeline_tag', ''))}\n"
+    if needs_line(plugin) not in body:
+        body = body.replace("\n## Use\n", f"\n## Use\n\n{needs_line(plugin)}\n", 1)
+    if license:
+        body = body.replace(f"\n## Licence\n\n{DRAFT_LICENSE}\n", f"\n## Licence\n\n{license}\n")
+    return body.replace(f"- {DRAFT_LIMIT}\n", f"- {_UNDESCRIBED}\n")
+
+
+def _with_use_of(reference: str, body: str, config: Mapping[str, Any], plugin: str, pipeline: str) -> str:
+    """``body`` whose section on its use, if it was rendered under another name, as in a copy or a draft, is that of ``reference``."""
+    section = _USE.search(body)
+    if section is None:
+        return body
+    bare = _without_pull(_NAMED.sub(lambda match: match["use"] + reference, section[0]))
+    for needed in (plugin, ""):
+        rendered = use_section(reference, config, needed, pipeline)
+        if _without_pull(rendered) == bare:
+            blank = section[0][len(section[0].rstrip()) :]
+            return body.replace(section[0], rendered + blank, 1)
+    return body
+
+
+def _without_pull(section: str) -> str:
+    """A section on use as that of a checkpoint in a folder is."""
+    return re.sub(r"^zoo pull \S+\n", "", section, flags=re.MULTILINE).replace("\n```sh\n```\n", "").strip()
+
+
+def _results(index: object) -> object:
+    """A model-index without the name that it gives the model."""
+    return [entry.get("results") if isinstance(entry, dict) else entry for entry in index] if isinstance(index, list) else index

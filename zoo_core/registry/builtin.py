@@ -1,0 +1,99 @@
+"""zoo-core's own plugin: its samplers, schedulers and data sets come through the same hook as everybody's."""
+
+from collections.abc import Iterable
+
+from zoo_core.hookspecs import hookimpl
+from zoo_core.specs import DatasetSpec, MetricSpec, SamplerSpec, SchedulerSpec, Spec
+
+__all__ = ["zoo_specs"]
+
+DDPM, DDIM, IDDPM, EDM = "arXiv:2006.11239", "arXiv:2010.02502", "arXiv:2102.09672", "arXiv:2206.00364"
+NCSN, SDE, DPM = "arXiv:1907.05600", "arXiv:2011.13456", "arXiv:2211.01095"
+
+
+def _dataset(name: str, loader: str, config: str, summary: str, license: str = "") -> DatasetSpec:
+    return DatasetSpec(
+        name=name, target=f"zoo_core.data.loaders:{loader}", config=f"zoo_core.datasets:{config}", summary=summary, license=license
+    )
+
+
+_DATASETS = [
+    _dataset("cifar10", "cifar10", "CIFAR10Config", "small photographs of 10 kinds, 32x32 in colour; 50,000 and 10,000", "unknown"),
+    _dataset("fashion-mnist", "fashion_mnist", "FashionMNISTConfig", "articles of clothing, 28x28 grey; 60,000 and 10,000", "mit"),
+    _dataset("folder", "folder", "FolderConfig", "images in a folder; subfolders are classes"),
+    _dataset("gaussian-mixture", "gaussian_mixture", "GaussianMixtureConfig", "points from a mixture of Gaussians; two in the plane"),
+    _dataset("mnist", "mnist", "MNISTConfig", "handwritten digits, 28x28 grey; 60,000 and 10,000", "unknown"),
+    _dataset("moons", "moons", "MoonsConfig", "points on two half circles in the plane"),
+]
+
+
+def _metric(name: str, target: str, requires: str, paper: str, summary: str) -> MetricSpec:
+    module, _, attribute = target.rpartition(".")
+    target = f"zoo_core.evaluation.{module or 'metrics'}:{attribute}"
+    better = next((better for better, names in _BETTER.items() if name in names), "higher")
+    return MetricSpec(name=name, target=target, requires=requires, better=better, paper=paper, summary=summary)
+
+
+# As in their classes, where `zoo plugins --check` compares it; all others are better higher.
+_BETTER = {
+    "lower": ("bpd", "fd", "kid", "nll"),
+    "near 1": ("class-spread", "nearest-train"),
+    "near real": ("pixel-saturation", "pixel-std"),
+}
+_PRDC, _PR = "arXiv:2002.09797", "arXiv:1904.06991"
+_METRICS = [
+    _metric("accuracy", "data_metrics.Accuracy", "classify", "", "real samples whose class the model names"),
+    _metric("bpd", "data_metrics.BitsPerDim", "density", "", "-log2 p of real samples, for a dimension; a bound says that it is one"),
+    _metric("class-accuracy", "ClassAccuracy", "labels classify", "", "samples that are taken for the class that was asked for"),
+    _metric("class-confidence", "ClassConfidence", "classify", "", "drawn samples whose class is sure, to p = 0.9"),
+    _metric("class-spread", "ClassSpread", "labels features", "", "distance of samples within a class, over that of real ones"),
+    _metric("coverage", "Coverage", "features", _PRDC, "real samples with a drawn one nearby"),
+    _metric("density", "Density", "features", _PRDC, "how many real samples are near a drawn one"),
+    _metric("fd", "FrechetDistance", "features", "arXiv:1706.08500", "Frechet distance between Gaussians fitted to the features"),
+    _metric("is", "InceptionScore", "classify", "arXiv:1606.03498", "sure of each sample's class, and of many classes in all"),
+    _metric("kid", "KernelDistance", "features", "arXiv:1801.01401", "kernel distance between the features, unbiased"),
+    _metric("nearest-train", "NearestTrain", "features", "", "distance to the nearest training sample: towards 0 for copies"),
+    _metric("nll", "data_metrics.NegativeLogLikelihood", "density", "", "-log p of real samples, in nats; a bound says that it is one"),
+    _metric("pixel-saturation", "pixel_metrics.PixelSaturation", "", "", "values of images beyond +-0.98: burnt out, or black"),
+    _metric("pixel-std", "pixel_metrics.PixelStd", "", "", "standard deviation of the values of images: contrast"),
+    _metric("precision", "Precision", "features", _PR, "drawn samples that lie among real ones"),
+    _metric("recall", "Recall", "features", _PR, "real samples that lie among drawn ones"),
+]
+
+
+def _sampler(name: str, target: str, paper: str, summary: str, **defaults: object) -> SamplerSpec:
+    return SamplerSpec(name=name, target=f"zoo_core.samplers:{target}", requires="denoise", paper=paper, summary=summary, defaults=defaults)
+
+
+_SAMPLERS = [
+    _sampler("ancestral", "Ancestral", DDPM, "DDPM's own sampler; fresh noise at every step"),
+    _sampler("ddim", "Ancestral", DDIM, "deterministic: the same noise gives the same image", eta=0.0),
+    _sampler("dpmpp-2m", "DPMSolver2M", DPM, "DPM-Solver++(2M): a multistep method of order 2; good from 10 steps on"),
+    _sampler("euler", "Ancestral", EDM, "Euler's method on the probability-flow ODE", eta=0.0, clip=False),
+    _sampler("heun", "Heun", EDM, "Heun's method, of order 2, with churn by option; two passes a step"),
+    _sampler("langevin", "Langevin", NCSN, "annealed Langevin dynamics; several passes at each level"),
+    _sampler("predictor-corrector", "PredictorCorrector", SDE, "ancestral steps with Langevin corrections between them"),
+    SamplerSpec(name="latent", target="zoo_core.samplers:Latent", requires="decode", summary="decodes a draw from the prior; one pass"),
+]
+
+
+def _scheduler(name: str, target: str, paper: str, summary: str) -> SchedulerSpec:
+    return SchedulerSpec(name=name, target=f"zoo_core.schedulers:{target}", paper=paper, summary=summary)
+
+
+_SCHEDULERS = [
+    _scheduler("cosine", "Cosine", IDDPM, "signal falls as a squared cosine"),
+    _scheduler("geometric", "Geometric", NCSN, "even in log sigma, between any two levels"),
+    _scheduler("karras", "Karras", EDM, "even in sigma^(1/rho), between any two levels"),
+    _scheduler("linear", "Linear", DDPM, "beta linear in t"),
+]
+
+
+@hookimpl
+def zoo_specs() -> Iterable[Spec]:
+    return [
+        *_SAMPLERS,
+        *_SCHEDULERS,
+        *_DATASETS,
+        *_METRICS,
+    ]

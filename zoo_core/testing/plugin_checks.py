@@ -1,0 +1,165 @@
+"""Static checks of a plugin: every target of its specs resolves to an object of the right kind, and its models can do what they declare."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from inspect import isabstract
+from typing import Any, cast
+
+import click
+
+from zoo_core.capabilities import check_abilities
+from zoo_core.config import Tagged, check_fields, decode, encode
+from zoo_core.errors import PluginError, ZooError
+from zoo_core.interfaces import CAPABILITIES, Sampler, Scheduler
+from zoo_core.recipes import Recipe
+from zoo_core.registry import Plugin, registry, resolve
+from zoo_core.registry.isolation import why
+from zoo_core.specs import CheckpointSpec, CommandSpec, MetricSpec, ModelSpec, RecipeSpec, SamplerSpec, SchedulerSpec, Spec, TrainerSpec
+
+__all__ = ["findings"]
+
+
+def findings(plugin: Plugin) -> dict[str, str]:
+    """The targets that a plugin's specs name, and the specs as ``KIND NAME``, each with what is wrong with it; empty for nothing.
+
+    All that they name is imported, and torch with it.
+    """
+    found: dict[str, str] = {}
+    for spec in plugin.specs:
+        label = f"{spec.kind} {spec.key}"
+        targets = {item: getattr(spec, item) for item in ("target", "config") if hasattr(spec, item)}
+        told = {target or label: _told(_check_target, spec, item, target) for item, target in targets.items()}
+        if not any(told.values()):  # what is said of names would be the same once more
+            told[label] = _told(_check_names, spec, plugin)
+        for name, wrong in told.items():
+            found[name] = found.get(name) or wrong
+    return found
+
+
+def _told(check: Callable[..., None], *arguments: object) -> str:
+    try:
+        check(*arguments)
+    except ZooError as error:
+        return error.what
+    except Exception as error:  # a plugin's own code
+        return why(error)
+    return ""
+
+
+def _must(holds: object, what: str) -> None:
+    if not holds:
+        raise PluginError(what)
+
+
+def _check_target(spec: Spec, item: str, target: str) -> None:
+    """Raises ZooError unless a spec's ``target`` or ``config`` is of its kind."""
+    _must(target, f"it has no {item}")
+    found = resolve(target)
+    if isinstance(spec, RecipeSpec):
+        _must(isinstance(found, Recipe), f"it is {_shown(found)}, not a Recipe")
+    elif isinstance(spec, CommandSpec):
+        _must(isinstance(found, click.Command), f"it is {_shown(found)}, not a click command")
+    elif item == "config":
+        _check_config(spec.kind, target, found)
+    elif bases := _bases(spec):
+        names = " or ".join(base.__name__ for base in bases)
+        _must(isinstance(found, type) and issubclass(found, bases), f"it is {_shown(found)}, not a class derived from {names}")
+        _must(not isabstract(found), f"it lacks {', '.join(sorted(getattr(found, '__abstractmethods__', ())))}, which {names} asks for")
+        if issubclass(found, Tagged):
+            _check_config(spec.kind, target, found)
+        elif isinstance(spec, MetricSpec):
+            _check_dataclass(found)
+    else:
+        _must(callable(found), f"it is {_shown(found)}, which cannot be called")
+
+
+def _bases(spec: Spec) -> tuple[type, ...]:
+    """What the target of a spec must be derived from; nothing for a function."""
+    from torch import nn
+
+    from zoo_core.evaluation.metrics import DataMetric, Metric
+    from zoo_core.training.trainer import Trainer
+
+    bases: Mapping[type[Spec], tuple[type, ...]] = {
+        ModelSpec: (nn.Module,),
+        TrainerSpec: (Trainer,),
+        SamplerSpec: (Sampler,),
+        SchedulerSpec: (Scheduler,),
+        MetricSpec: (Metric, DataMetric),
+    }
+    return bases.get(type(spec), ())
+
+
+def _shown(found: object) -> str:
+    return f"the class {found.__qualname__}" if isinstance(found, type) else f"a {type(found).__name__}"
+
+
+def _check_dataclass(cls: Any) -> None:
+    _must(isinstance(cls, type) and is_dataclass(cls), "it is no dataclass")
+    _must(cls.__dataclass_params__.frozen, "it is not frozen: a config never changes")
+    check_fields(cls)
+
+
+def _check_config(kind: str, target: str, cls: Any) -> None:
+    """Raises ZooError unless a class can be written with its tag, and is found back under it."""
+    _check_dataclass(cls)
+    _must(getattr(cls, "kind", None) == kind, f"it is no config of a {kind}: derive it from the base class in zoo_core.interfaces")
+    _must("name" not in {item.name for item in fields(cls)}, "it has a field `name`, which its tag would hide")
+    found: Any = registry().claim(kind, registry().name_of(kind, cls)).spec
+    _must((getattr(found, "config", "") or found.target) == target, f"it is written as {found.name}, which is another")
+
+
+def _check_names(spec: Spec, plugin: Plugin) -> None:
+    """Raises ZooError unless all that a spec names otherwise is there: capabilities, other specs, and fields by its defaults."""
+    if isinstance(spec, ModelSpec):
+        _check_capabilities(spec.capabilities)
+        if spec.trainer:
+            registry().claim(TrainerSpec, spec.trainer, plugin.dist)
+        if spec.sampler:
+            requires = cast(SamplerSpec, registry().claim(SamplerSpec, spec.sampler, plugin.dist).spec).requires
+            _must(requires in spec.capabilities, f"its sampler {spec.sampler} requires {requires}, which it has not")
+        _check_model(spec, plugin)
+    elif isinstance(spec, SamplerSpec):
+        _check_capabilities({spec.requires})
+        own = getattr(resolve(spec.target), "requires", "")
+        _must(own == spec.requires, f"it requires {spec.requires!r}, its class {own!r}")
+        _check_defaults(Sampler, spec, plugin)
+    elif isinstance(spec, SchedulerSpec):
+        _check_defaults(Scheduler, spec, plugin)
+    elif isinstance(spec, MetricSpec):
+        _check_capabilities(spec.requires.split())
+        own = getattr(resolve(spec.target), "better", "")
+        _must(spec.better in ("", own), f"{spec.better} is better by its spec, and {own} by its class")
+    elif isinstance(spec, RecipeSpec):
+        family = cast(ModelSpec, registry().claim(ModelSpec, spec.family, plugin.dist).spec)
+        model = type(resolve(spec.target).model)
+        _must(
+            f"{model.__module__}:{model.__qualname__}" == family.config, f"its model is {_shown(model)}, which is not that of {spec.family}"
+        )
+        encode(resolve(spec.target))
+    elif isinstance(spec, CheckpointSpec):
+        registry().claim(ModelSpec, spec.family, plugin.dist)
+
+
+def _check_model(spec: ModelSpec, plugin: Plugin) -> None:
+    """Raises ZooError unless a model by the family's first recipe, or by the defaults of its config, can do what the family declares."""
+    from zoo_core.checkpoint.build import unfilled
+
+    recipe = next((resolve(each.target) for each in plugin.specs if isinstance(each, RecipeSpec) and each.family == spec.name), None)
+    if isinstance(recipe, Recipe):
+        check_abilities(unfilled(spec, recipe.model), spec, [recipe.sampler.requires] if recipe.sampler else ())
+        return
+    config = resolve(spec.config)
+    if all(item.default is not MISSING or item.default_factory is not MISSING for item in fields(config)):
+        check_abilities(unfilled(spec, config()), spec)
+
+
+def _check_capabilities(names: Any) -> None:
+    unknown = sorted(set(names) - CAPABILITIES.keys())
+    _must(not unknown, f"no such capability: {', '.join(map(repr, unknown))}; there are {', '.join(CAPABILITIES)}")
+
+
+def _check_defaults(base: type[Tagged], spec: SamplerSpec | SchedulerSpec, plugin: Plugin) -> None:
+    asked = {item.name: 0 for item in fields(resolve(spec.target)) if item.default is MISSING and item.default_factory is MISSING}
+    if asked.keys() <= spec.defaults.keys():
+        decode(base, {"name": f"{plugin.dist}:{spec.name}"}, spec.name)

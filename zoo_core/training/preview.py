@@ -1,0 +1,102 @@
+"""The pictures of a run: sheets of samples, always of the same noise, and the figures of its loss and metrics."""
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from zoo_core.cards.metrics_log import curve, read_metrics
+from zoo_core.config import encode
+from zoo_core.images import class_columns, is_image, save_npz, save_samples
+from zoo_core.interfaces import Decoder, Denoiser, Sampler, Scheduler
+from zoo_core.registry import registry
+from zoo_core.rng import ImageRng
+from zoo_core.specs import MetricSpec
+
+__all__ = ["draw", "layout", "pictures", "save_sheet"]
+
+COUNT, SEED = 64, 0
+POINTS = 2000
+
+
+def layout(model: nn.Module) -> tuple[int, int | None]:
+    """How many images a sheet of the model has, and in how many columns: 64 in a square, or as near to 64 as fills rows of all classes.
+
+    There are no such rows, and the columns are None, where the model has less than 2 classes or more than 32.
+    """
+    columns = class_columns(_classes(model), COUNT)
+    return (COUNT, None) if columns is None else (columns * round(COUNT / columns), columns)
+
+
+def _classes(model: nn.Module) -> int:
+    return cast(int, getattr(model, "num_classes", 0))
+
+
+def save_sheet(
+    path: Path,
+    model: nn.Module,
+    sampler: Sampler,
+    device: torch.device,
+    scheduler: Scheduler | None = None,
+    made: Mapping[str, str] | None = None,
+) -> None:
+    """Draws the first images of seed 0, or 2,000 points in the plane, and writes them as a PNG; classes, if the model has any, take turns.
+
+    Each column of the PNG is then of one class: see :func:`layout`. The file carries the sampler, the seed, and what ``made`` says.
+
+    What cannot be drawn, such as a vector of five numbers, is written as an .npz beside it.
+
+    Raises:
+        ResourceError: the disk is full or the folder cannot be written.
+    """
+    classes, (count, columns) = _classes(model), layout(model)
+    if tuple(cast(Denoiser | Decoder, model).event.shape) == (2,):
+        count = POINTS
+    x = draw(model, sampler, device, range(count), torch.arange(count) % classes if classes else None, scheduler)
+    facts = {**(made or {}), "sampler": json.dumps(encode(sampler)), "seed": str(SEED)}
+    facts |= {"scheduler": json.dumps(encode(scheduler))} if scheduler else {}
+    shape = tuple(x.shape[1:])
+    if is_image(shape) or (shape == (2,) and find_spec("matplotlib")):
+        save_samples(path, x, facts, columns)
+    else:
+        save_npz(path.with_suffix(".npz"), x, facts)
+
+
+def draw(
+    model: nn.Module,
+    sampler: Sampler,
+    device: torch.device,
+    index: Sequence[int],
+    labels: Tensor | None,
+    scheduler: Scheduler | None = None,
+) -> Tensor:
+    """Images ``index`` of seed 0 from a model in training, float32 (n, *event.shape), on the CPU."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            y = None if labels is None else labels.to(device)
+            x = sampler(model, ImageRng(SEED, index, device), sigmas=sampler.noise_levels(model, scheduler), labels=y)
+    finally:
+        model.train(was_training)
+    return x.float().cpu()
+
+
+def pictures(out: Path, export: Path) -> dict[str, bytes]:
+    """The PNGs of a finished run in the folder ``out``, by name: ``samples``, and ``loss`` and ``metrics`` if matplotlib is installed."""
+    sheet = export / "samples.png"
+    found = {"samples": sheet.read_bytes()} if sheet.exists() else {}
+    if not find_spec("matplotlib"):
+        return found
+    from zoo_core.figures import curves, metric_curves, render
+
+    values = curve(read_metrics(out / "metrics.jsonl"))
+    steps = [step for step in values["step"] if step is not None]
+    losses = {name: column for name, column in values.items() if name.startswith("loss.")}
+    measured = {name: column for name, column in values.items() if registry().offers(MetricSpec, name)}
+    found |= {"loss": render(curves(steps, losses, out.name))} if losses else {}
+    return found | ({"metrics": render(metric_curves(steps, measured, out.name))} if measured else {})

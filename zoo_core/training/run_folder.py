@@ -1,0 +1,187 @@
+"""The folder of a run: the recipe it belongs to, and the checkpoint it goes on from."""
+
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from zoo_core.atomic import write_file
+from zoo_core.cards.metrics_log import read_metrics
+from zoo_core.config import dump_json, load_json
+from zoo_core.errors import ConfigError, IncompatibleCheckpoint, IntegrityError, UsageError
+from zoo_core.hardware.precision import DTYPES
+from zoo_core.recipes import Recipe
+from zoo_core.training.checkpoint import Snapshot, newest
+
+__all__ = ["Origin", "claim_run", "find_run", "flat"]
+
+_LEFTOVER = re.compile(r"\.tmp-.+-[0-9a-f]{8}")  # of a process that was killed while it wrote
+# A resumed run may change these: the steps compute the same.
+_HARMLESS = re.compile(r"fit\.(save_every|keep|sample_every|log_every)|(sampler|scheduler)(\..+)?")
+_PLACE = ("data.path", "data.root", "data.download")  # what was read there is compared by its digest
+_LONGEST = 140  # characters of a command that an error line has room for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a run goes on from.
+
+    Args:
+        snapshot: the state to restore; None for a new run.
+        facts: what every checkpoint of the run records: its recipe, the data's digest, the source's commit, and ``forks``, the changes of
+            recipe or data that the user insisted on.
+        forked: whether there was such a change just now.
+        recipe: the recipe with the precision that the run began with, where that was for the hardware to choose.
+        harmless: changes that need no ``--fork``, by key as [before, now].
+    """
+
+    recipe: Recipe
+    snapshot: Snapshot | None
+    facts: dict[str, Any] = field(default_factory=dict)
+    forked: bool = False
+    harmless: Mapping[str, list[Any]] = field(default_factory=dict)
+
+    def lines(self, out: Path, steps: int) -> list[str]:
+        """Messages for the user: the step that the run goes on from, and the harmless changes."""
+        if self.snapshot is None:
+            return []
+        step = self.snapshot.step
+        done = f"{out} has all of its {steps:,} steps: exporting it again"
+        lines = [done if step == steps else f"going on from step {step:,} of {steps:,}"]
+        if self.harmless:
+            lines.append(f"changed, without effect on the weights of a step: {_listed(self.harmless)}")
+        return lines
+
+
+def find_run(
+    out: Path,
+    recipe: Recipe,
+    *,
+    digest: str,
+    commit: str,
+    resume: bool = True,
+    fork: bool = False,
+    auto: bool = False,
+    command: str = "",
+) -> Origin:
+    """Looks into the folder for a run of this recipe on this data, and changes nothing there but to sweep. The folder's lock is held.
+
+    With ``auto``, the hardware chose the recipe's precision, and that of a run in the folder goes before it. ``command`` is the command
+    line that an error suggests with ``--fork``.
+
+    Raises:
+        UsageError: it holds a run and ``resume`` is False.
+        IncompatibleCheckpoint: it holds a run of another recipe or other data and ``fork`` is False, or one of more steps.
+        IntegrityError: it holds a run whose checkpoints are damaged or gone.
+    """
+    for folder in (out, out / "export", out / "samples"):
+        for leftover in folder.glob(".tmp-*"):
+            if _LEFTOVER.fullmatch(leftover.name) and leftover.is_file():
+                leftover.unlink(missing_ok=True)
+    snapshot = newest(out / "steps")
+    if not resume and (snapshot is not None or _has_export(out)):
+        raise UsageError(f"{out} holds a run already", "choose another --out, or leave --no-resume out to go on with it")
+    before: Mapping[str, Any] = (snapshot.facts.get("recipe") if snapshot else None) or {}
+    recipe = _as_begun(recipe, before, out) if auto else recipe
+    facts: dict[str, Any] = {"data_digest": digest, "commit": commit, "forks": [], "recipe": recipe.to_dict()}
+    if snapshot is None:
+        _check_new(out, recipe)
+        return Origin(recipe=recipe, snapshot=None, facts=facts)
+    changed = _changes(before, recipe)
+    harmless = {key: each for key, each in changed.items() if _is_harmless(key, recipe)}
+    serious = {key: each for key, each in changed.items() if key not in harmless}
+    if snapshot.facts.get("data_digest") != digest:
+        serious["data"] = [snapshot.facts.get("data_digest"), digest]
+    if snapshot.step > recipe.fit.steps:
+        what = f"the run in {out} is at step {snapshot.step:,}, past --steps {recipe.fit.steps:,}"
+        raise IncompatibleCheckpoint(what, f"ask for --steps {snapshot.step} or more, or choose another --out")
+    if serious and not fork:
+        raise _refused(out, recipe, serious, command)
+    facts |= {name: snapshot.facts.get(name, facts[name]) for name in ("commit", "forks")}
+    if serious:
+        facts["forks"] = [*facts["forks"], {"step": snapshot.step, "changed": serious}]
+    return Origin(recipe=recipe, snapshot=snapshot, facts=facts, forked=bool(serious), harmless=harmless)
+
+
+def _as_begun(recipe: Recipe, recorded: Mapping[str, Any], out: Path) -> Recipe:
+    """The recipe with the precision of the run that is recorded, if that is one which the hardware chooses."""
+    began, now = recorded.get("fit", {}).get("precision"), recipe.fit.precision
+    if began == now or began not in ("no", "bf16"):
+        return recipe
+    what = f"the run in {out} goes on in {began} ({DTYPES[began]}), as it began; on this machine auto would be {now} ({DTYPES[now]})"
+    warnings.warn(f"{what} -- -o fit.precision={now} --fork changes it", RuntimeWarning, stacklevel=2)
+    return replace(recipe, fit=replace(recipe.fit, precision=began))
+
+
+def _refused(out: Path, recipe: Recipe, changed: Mapping[str, list[Any]], command: str) -> IncompatibleCheckpoint:
+    """The error of a run that is not this one, with the command that goes on with the change."""
+    again = f"{command} --fork" if command and len(command) <= _LONGEST else "the same command with --fork"
+    if changed.keys() == {"fit.steps"}:
+        before, now = changed["fit.steps"]
+        what = f"{out} holds a run of {before:,} steps; its learning rate decays to 0 ({recipe.fit.lr_schedule}), so {now:,} steps differ"
+        return IncompatibleCheckpoint(what, f"go on under the new schedule: {again}")
+    what = f"{out} holds a run of another recipe or other data ({_listed(changed, 3)})"
+    return IncompatibleCheckpoint(what, f"choose another --out, or go on with the change: {again}")
+
+
+def _check_new(out: Path, recipe: Recipe) -> None:
+    """Raises IntegrityError where no checkpoint is left of a run that has saved some. One that never did has nothing to lose."""
+    try:
+        every = load_json(out / "recipe.json")["fit"]["save_every"]
+    except (ConfigError, KeyError, TypeError):
+        every = recipe.fit.save_every
+    last = max((row["step"] for row in read_metrics(out / "metrics.jsonl")), default=0)
+    if _has_export(out) or (isinstance(every, int) and last > every):
+        told = "export/" if _has_export(out) else f"metrics to step {last:,}"
+        what = f"{out} holds {told} of a run, and steps/ has none of its checkpoints"
+        raise IntegrityError(what, f"put them back; to start anew choose another --out, or remove {out}")
+
+
+def _has_export(out: Path) -> bool:
+    return (out / "export" / "model.safetensors").exists()
+
+
+def claim_run(out: Path, recipe: Recipe, step: int) -> None:
+    """Makes the folder that of a run of ``recipe`` which goes on from ``step``: trims metrics.jsonl, and writes recipe.json."""
+    _trim_metrics(out / "metrics.jsonl", step)
+    write_file(out / "recipe.json", dump_json(recipe.to_dict()).encode())
+
+
+def _changes(recorded: Mapping[str, Any], recipe: Recipe) -> dict[str, list[Any]]:
+    """The differences from the recipe that is recorded, as [before, now]; none where it is empty, as in checkpoints of other versions."""
+    if not recorded:
+        return {}
+    before, now = flat(recorded), flat(recipe.to_dict())
+    keys = [key for key in {**before, **now} if key not in _PLACE and before.get(key) != now.get(key)]
+    return {key: [before.get(key), now.get(key)] for key in keys}
+
+
+def _is_harmless(key: str, recipe: Recipe) -> bool:
+    """Whether a step computes the same after such a change. The rate of a step depends on the last one only where it decays."""
+    return bool(_HARMLESS.fullmatch(key)) or (key == "fit.steps" and recipe.fit.lr_schedule == "constant")
+
+
+def _listed(changed: Mapping[str, list[Any]], most: int | None = None) -> str:
+    return ", ".join(f"{key}: {_short(before)} -> {_short(now)}" for key, (before, now) in list(changed.items())[:most])
+
+
+def flat(data: Any, prefix: str = "") -> Mapping[str, Any]:
+    """Nested dictionaries as one, with keys such as ``fit.steps``."""
+    if not isinstance(data, Mapping) or not data:
+        return {prefix.rstrip("."): data}
+    return {key: value for name, item in data.items() for key, value in flat(item, f"{prefix}{name}.").items()}
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:12]}..."
+
+
+def _trim_metrics(path: Path, step: int) -> None:
+    """Drops the lines of steps after the checkpoint that the run goes on from: they come again, and all of a new run do."""
+    if path.exists():
+        rows = [row for row in read_metrics(path) if step and row["step"] <= step]
+        write_file(path, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
