@@ -22,7 +22,7 @@ Dots = Callable[..., Path]
 def test_strict_shows_the_traceback_of_what_a_plugin_raised(zoo: Zoo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     write_plugin(tmp_path, "zoo-faulty", "import json\njson.loads('x')\n")
     monkeypatch.setenv("ZOO_STRICT", "1")
-    monkeypatch.setattr("zoo_core.registry.index._current", [])
+    monkeypatch.setattr("zoo_core.registry.discovery._current", [])
     monkeypatch.setenv("ZOO_PLUGINS", "zoo-faulty")
     monkeypatch.syspath_prepend(tmp_path)
     done = zoo("list")

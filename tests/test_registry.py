@@ -193,7 +193,7 @@ def test_selecting_what_is_not_installed_says_so(two: Path) -> None:
     ("value", "dists"), [("", ["zoo-core"]), ("zoo-b", ["zoo-core", "zoo-b"]), (" zoo-b, zoo-a,", ["zoo-core", "zoo-a", "zoo-b"])]
 )
 def test_the_environment_selects_plugins(two: Path, monkeypatch: pytest.MonkeyPatch, value: str, dists: list[str]) -> None:
-    monkeypatch.setattr("zoo_core.registry.index._current", [])
+    monkeypatch.setattr("zoo_core.registry.discovery._current", [])
     monkeypatch.setenv("ZOO_PLUGINS", value)
     monkeypatch.syspath_prepend(two)
     assert [plugin.dist for plugin in registry().plugins] == dists
@@ -201,7 +201,7 @@ def test_the_environment_selects_plugins(two: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_name_that_the_environment_selects_in_vain_fails_when_something_is_claimed(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo_core.registry.index._current", [])
+    monkeypatch.setattr("zoo_core.registry.discovery._current", [])
     monkeypatch.setenv("ZOO_PLUGINS", "zoo-aa,zoo-b")
     monkeypatch.syspath_prepend(two)
     assert list(registry().claims(ModelSpec)) == ["b", "both"]

@@ -1,22 +1,9 @@
 """The registry: finds plugins, keeps broken ones apart, and turns names into specs and specs into classes."""
 
-from zoo_core.registry.index import (
-    REPO,
-    Claim,
-    Failure,
-    Plugin,
-    Reference,
-    Registry,
-    current,
-    discover,
-    installations,
-    load_plugin,
-    other_meaning,
-    parse_reference,
-    registry,
-    resolve,
-    using,
-)
+from zoo_core.registry.discovery import current, discover, installations, registry, using
+from zoo_core.registry.index import Registry, resolve
+from zoo_core.registry.plugin import Claim, Failure, Plugin, load_plugin
+from zoo_core.registry.reference import REPO, Reference, other_meaning, parse_reference
 
 __all__ = [
     "REPO",

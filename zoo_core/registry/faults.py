@@ -10,8 +10,9 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo_core.errors import PluginError
-from zoo_core.registry import Plugin, current
+from zoo_core.registry.discovery import current
 from zoo_core.registry.isolation import why
+from zoo_core.registry.plugin import Plugin
 
 __all__ = ["HINT", "check_samples", "checked", "culprit", "fault", "hint_for", "is_editable", "made", "plugin_of"]
 

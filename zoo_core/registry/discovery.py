@@ -1,0 +1,120 @@
+"""Discovery of the installed plugins, and the registry of this process.
+
+Discovery is a loop of our own: pluggy's ``load_setuptools_entrypoints`` stops at the first broken plugin.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
+from itertools import chain
+
+from zoo_core.errors import UnknownNameError
+from zoo_core.registry.index import Registry
+from zoo_core.registry.plugin import CORE, GROUP, SELECTION, Failure, Plugin, load_plugin, normalized
+
+__all__ = ["current", "discover", "installations", "registry", "using"]
+
+
+@dataclass(frozen=True, order=True)
+class _Point:
+    """An entry point and its distribution."""
+
+    dist: str
+    name: str
+    module: str
+    version: str
+
+    @classmethod
+    def of(cls, point: EntryPoint) -> "_Point":
+        try:
+            assert point.dist
+            dist, version = point.dist.name or "?", point.dist.version or "?"
+        except Exception:  # metadata that is missing or damaged, as an interrupted pip leaves it
+            dist, version = "?", "?"
+        return cls(dist, point.name, point.value, version)
+
+
+def _points() -> list[_Point]:
+    try:
+        found: Iterable[EntryPoint] = entry_points(group=GROUP)
+    except Exception:  # the metadata of some distribution cannot be read: leave that one out
+        found = chain.from_iterable(map(_points_of, distributions()))
+    return sorted({_Point.of(point) for point in found})
+
+
+def _points_of(dist: Distribution) -> Iterable[EntryPoint]:
+    try:
+        return dist.entry_points.select(group=GROUP)
+    except Exception:
+        return ()
+
+
+def _unknown(names: Sequence[str] | None, found: Sequence[_Point]) -> Iterator[tuple[str, UnknownNameError]]:
+    known = {point.name for point in found} | {point.dist for point in found}
+    for name in names or ():
+        if normalized(name) not in map(normalized, known):
+            yield name, UnknownNameError.of("plugin", name, known)
+
+
+def _selected(names: Sequence[str] | None, found: Sequence[_Point]) -> Iterator[_Point]:
+    chosen = {normalized(name) for name in names or ()}
+    for point in found:
+        if names is None or not chosen.isdisjoint({normalized(point.name), normalized(point.dist)}):
+            yield point
+
+
+def discover(names: Sequence[str] | None = None, *, record_unknown: bool = False) -> Registry:
+    """Loads zoo-core's own plugin and every installed one, or those of ``names`` (entry points or distributions) alone.
+
+    With ``record_unknown``, a name that is not installed becomes a broken plugin, and an error only when something is claimed.
+
+    Raises:
+        UnknownNameError: one of ``names`` is not installed.
+    """
+    from zoo_core import __version__
+
+    points = _points()
+    plugins = [load_plugin("core", CORE, "zoo-core", __version__)]
+    for name, error in _unknown(names, points):
+        if not record_unknown:
+            raise error
+        plugins.append(Plugin(name=name, module="?", dist=name, version="?", failure=Failure(step=SELECTION, why=str(error))))
+    plugins += [load_plugin(point.name, point.module, point.dist, point.version) for point in _selected(names, points)]
+    return Registry(tuple(plugins))
+
+
+def installations(dist: str) -> list[str]:
+    """The folders in which a distribution is installed; usually one.
+
+    Names that differ in ``-``, ``_`` and ``.`` alone are one name. The first folder on Python's path is used, and hides the others.
+    """
+    return [str(found.locate_file("")) for found in distributions(name=dist)]
+
+
+_current: list[Registry] = []
+
+
+def current() -> tuple[Plugin, ...]:
+    """The plugins of the registry of this process; none where it was not asked for yet. Finds nothing and raises nothing."""
+    return _current[-1].plugins if _current else ()
+
+
+def registry() -> Registry:
+    """The registry of this process; found at the first call. ``ZOO_PLUGINS=a,b`` selects plugins, an empty value none."""
+    if not _current:
+        chosen = os.environ.get("ZOO_PLUGINS")
+        names = None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
+        _current.append(discover(names, record_unknown=True))
+    return _current[-1]
+
+
+@contextmanager
+def using(temporary: Registry) -> Iterator[Registry]:
+    """Makes ``temporary`` the registry inside a ``with`` block, for tests of plugins that are not installed."""
+    _current.append(temporary)
+    try:
+        yield temporary
+    finally:
+        _current.pop()

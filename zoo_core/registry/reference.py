@@ -1,0 +1,98 @@
+"""References to checkpoints: ``NAME``, ``DIST:NAME``, ``ORG/REPO[@REVISION]`` or a folder."""
+
+import os
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal, cast
+
+from zoo_core.errors import UsageError
+from zoo_core.registry.discovery import registry
+from zoo_core.registry.plugin import NAME
+from zoo_core.specs import CheckpointSpec
+
+__all__ = ["REPO", "Reference", "other_meaning", "parse_reference"]
+
+# As on the Hub: no `--`, `..` or `.git`, which would make two repositories one folder of its cache; a revision is a safe path below `refs`.
+REPO = r"(?![^@]*(?:--|\.\.))[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?/[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?(?<!\.git)"
+_REVISION = r"(?=.{1,200}\Z)(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
+_REPO = re.compile(rf"(?P<repo>{REPO})(?:@(?P<revision>{_REVISION}))?")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reference:
+    """A checkpoint as a user writes it: ``NAME``, ``DIST:NAME``, ``ORG/REPO[@REVISION]`` or ``local:PATH``."""
+
+    kind: Literal["name", "hub", "local"]
+    name: str
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        return f"local:{self.name}" if self.kind == "local" else self.name + (f"@{self.revision}" if self.revision else "")
+
+    def spec(self) -> CheckpointSpec:
+        """The registered checkpoint that a ``name`` reference means; raises as :meth:`Registry.claim` does."""
+        return registry().spec(CheckpointSpec, self.name)
+
+    @property
+    def path(self) -> Path:
+        """The checkpoint folder that a ``local`` reference means: PATH itself, or its ``export`` when PATH is a run folder."""
+        try:
+            root = Path(self.name).expanduser()
+            return root / "export" if (root / "recipe.json").is_file() else root
+        except PermissionError as error:
+            from zoo_core.atomic import disk_error
+
+            raise disk_error(f"cannot read {self.name}", error, "name another folder") from error
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UsageError(f"{self.name!r} is not a path: {error}", "write the path of a folder") from error
+
+
+def parse_reference(text: "str | os.PathLike[str]") -> Reference:
+    """Reads a reference. A folder that exists means that folder: before a repository on the Hub, after the name of a registered checkpoint.
+
+    ``ORG/REPO@main`` always means the Hub. A name without a slash means a folder only where that holds a checkpoint or a run.
+
+    Raises:
+        UsageError: ``text`` has none of the four forms.
+    """
+    if isinstance(text, os.PathLike):
+        text = f"local:{os.fspath(text)}"
+    if not isinstance(cast(object, text), str):
+        raise UsageError(f"{text!r:.60} is not a checkpoint reference", "pass a name, or the path of a folder")
+    if text.startswith("local:") and len(text) > len("local:") and "\0" not in text:
+        return Reference(kind="local", name=text.removeprefix("local:"))
+    is_path = text.startswith(("./", "../", "~", "/")) or text in (".", "..") or ("/" in text and os.path.isdir(text))
+    if is_path and "\0" not in text:
+        return Reference(kind="local", name=text)
+    if match := _REPO.fullmatch(text):
+        return Reference(kind="hub", name=match["repo"], revision=match["revision"])
+    known = registry().claims(CheckpointSpec)
+    if text not in known and ":" not in text and _is_checkpoint(text):
+        return Reference(kind="local", name=text)
+    if NAME.fullmatch(text.rpartition(":")[2]) and (":" not in text or NAME.fullmatch(text.rpartition(":")[0].lower())):
+        return Reference(kind="name", name=text)
+    what = f"{text[:200]!r} is not a checkpoint reference"
+    if set(text) & set("*?["):
+        found = [name for name in known if fnmatchcase(name, text)]
+        raise UsageError(what, f"a pattern that matches {', '.join(found[:6]) or 'no checkpoint'}; write one name")
+    if text.lower() in known:
+        raise UsageError(what, f"did you mean {text.lower()}?")
+    if "/" in text and ":" not in text:
+        raise UsageError(what, f"there is no folder {text[:60]} here")
+    raise UsageError(what, "write NAME, DIST:NAME, ORG/REPO[@REVISION] or the path of a folder")
+
+
+def _is_checkpoint(folder: str) -> bool:
+    """Whether a folder holds a checkpoint or a run."""
+    return any(os.path.isfile(os.path.join(folder, name)) for name in ("config.json", "recipe.json"))
+
+
+def other_meaning(text: str) -> str:
+    """What a reference that means a folder would mean without that folder, as a sentence; empty where it can mean nothing else."""
+    if text.startswith("local:") or parse_reference(text).kind != "local":
+        return ""
+    if _REPO.fullmatch(text):
+        return f"{text} is the folder of that name here; {text}@main is the repository on the Hub"
+    return f"{text} is the folder of that name here" if NAME.fullmatch(text) else ""
