@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import save
 
 from benchmarks.timing import Ratio, compare
-from zoo_core.cards import card as cards
+from zoo_core import cards
+from zoo_core.checkpoint.files import WEIGHTS
 from zoo_core.config import dump_json
-from zoo_core.hub.fetch import WEIGHTS, fetch, pull
+from zoo_core.hub.fetch import fetch, pull
 from zoo_core.testing.hub import LoopbackHub, loopback_hub
 
 REPO, NUMBERS = "zoo/cats", 12_500_000

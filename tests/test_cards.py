@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zoo_core.cards import card as cards
+from zoo_core import cards
 from zoo_core.cards.card import ModelCard
 from zoo_core.errors import CardError
 from zoo_core.testing import fake_zoo

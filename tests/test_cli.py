@@ -404,7 +404,7 @@ def test_debug_may_stand_anywhere_and_adds_the_traceback(zoo: Zoo, fakes: Path) 
 
 
 def test_a_bug_is_one_line_too(zoo: Zoo, fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo_core.checkpoint.config.info", lambda reference: 1 / 0)
+    monkeypatch.setattr("zoo_core.loading.info", lambda reference: 1 / 0)
     result = zoo("show", "fake-images")
     assert result.code == 1
     assert "ZeroDivisionError" in one_error_line(result)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from zoo_core.checkpoint.config import as_sampler
 from zoo_core.rng import StepRng
 from zoo_core.samplers import Ancestral, Heun
+from zoo_core.samplers.choice import as_sampler
 from zoo_core.schedulers import Cosine, Karras
 from zoo_core.testing.closed_form import Gaussian, beside, drawn, inpainting_table, variance_table
 

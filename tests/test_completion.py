@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from zoo_core.cards import card as cards
+from zoo_core import cards
 from zoo_core.cards.card import ModelCard
 from zoo_core.errors import CardError, ConfigError
 from zoo_core.publishing.card import complete

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo_core.checkpoint.config import as_sampler
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.interfaces import Sampler
 from zoo_core.rng import ImageRng
 from zoo_core.samplers import Ancestral, DPMSolver2M, Heun, Langevin, Latent, PredictorCorrector
+from zoo_core.samplers.choice import as_sampler
 from zoo_core.schedulers import Geometric, Karras
 from zoo_core.testing.exact import GaussianMixture, mixture, names, passes
 from zoo_core.testing.fake import Fake, FakeDenoiser

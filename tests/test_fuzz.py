@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from zoo_core.cards import card as cards
+from zoo_core import cards
 from zoo_core.checkpoint.config import CheckpointConfig
 from zoo_core.checkpoint.files import check_name, is_data
 from zoo_core.checkpoint.safetensors import read_header

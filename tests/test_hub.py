@@ -13,7 +13,9 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from zoo_core.cards.card import DRAFT_LIMIT, Words
+from zoo_core.cards.render import DRAFT_LIMIT, Words
+from zoo_core.checkpoint.content import check_content
+from zoo_core.checkpoint.files import Files
 from zoo_core.checkpoint.safetensors import MAX_HEADER_BYTES, MAX_TENSORS, check_finite, read_header
 from zoo_core.cli import pins
 from zoo_core.errors import (
@@ -31,7 +33,7 @@ from zoo_core.errors import (
     UsageError,
     ZooError,
 )
-from zoo_core.hub.fetch import Files, check_content, fetch, pull
+from zoo_core.hub.fetch import fetch, pull
 from zoo_core.registry import Plugin, Reference, Registry, discover, other_meaning, parse_reference, registry, using
 from zoo_core.specs import CheckpointSpec, Pin
 from zoo_core.testing import fake_zoo, installed, write_checkpoint, write_checkpoint_plugin, write_fake_plugin

@@ -15,10 +15,10 @@ import pytest
 from huggingface_hub import close_session
 
 import zoo_core
-from zoo_core.checkpoint.files import Stream
+from zoo_core.checkpoint.files import Stream, oid_of
 from zoo_core.errors import GatedError, HubError, LockTimeout, LoginError, OfflineError, ResourceError, UnsafeContentError, UsageError
 from zoo_core.hub import client as wire
-from zoo_core.hub.cache import RepoCache, cache_folder, oid_of
+from zoo_core.hub.cache import RepoCache, cache_folder
 from zoo_core.hub.deadline import Deadline
 from zoo_core.hub.fetch import locks, pull
 from zoo_core.publishing import publish

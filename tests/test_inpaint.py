@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 import zoo_core
-from zoo_core.checkpoint.config import as_sampler
 from zoo_core.errors import CapabilityError, ConfigError, UsageError
 from zoo_core.interfaces import Event, Rng, Sampler, Scheduler
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng, StepRng
 from zoo_core.samplers import Ancestral, Heun, Inpainted, Langevin, Masked, resampled
+from zoo_core.samplers.choice import as_sampler
 from zoo_core.schedulers import Geometric, Karras
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.exact import GaussianMixture, mixture, names

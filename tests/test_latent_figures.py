@@ -178,7 +178,7 @@ def test_a_latent_grid_of_another_dimension_is_refused(monkeypatch: pytest.Monke
 
 def test_the_figure_of_the_latent_plane_says_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     model = plane(monkeypatch)
-    monkeypatch.setattr("zoo_core.checkpoint.build.assemble", lambda files, config: model)
+    monkeypatch.setattr("zoo_core.pretrained.assemble", lambda files, config: model)
     assert "z_1 from left to right, z_2 from bottom to top, at the quantiles 1/6 ... 5/6" in drawn(
         "local:flow", "latent-grid", "-n", "3", "--out", "z.png"
     )

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 from safetensors.torch import load_file, save_file
 
-from zoo_core.cards import card as cards
+from zoo_core import cards
 from zoo_core.config import dump_json, load_json
 from zoo_core.errors import IntegrityError, UnsafeContentError
 from zoo_core.evaluation.golden import write_golden

@@ -16,7 +16,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 import zoo_core
-from zoo_core.checkpoint.config import CheckpointConfig, as_sampler, as_scheduler, default_sampler, family_of, read_config
+from zoo_core.checkpoint.config import CheckpointConfig, default_sampler, family_of, read_config
+from zoo_core.checkpoint.files import Files
 from zoo_core.config import encode
 from zoo_core.errors import (
     CapabilityError,
@@ -29,12 +30,13 @@ from zoo_core.errors import (
     UnknownNameError,
     UsageError,
 )
-from zoo_core.hub.fetch import Files, fetch
+from zoo_core.hub.fetch import fetch
 from zoo_core.images import to_uint8
 from zoo_core.interfaces import LogProb
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
 from zoo_core.samplers import Ancestral, Latent
+from zoo_core.samplers.choice import as_sampler, as_scheduler
 from zoo_core.schedulers import Karras
 from zoo_core.testing import environment, fake_zoo, installed, write_checkpoint, write_checkpoint_plugin, write_fake_plugin, write_plugin
 from zoo_core.testing.fake import Fake, FakeDenoiser

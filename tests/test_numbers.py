@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from zoo_core.cards import card as cards
+from zoo_core import cards
 from zoo_core.cards.metrics import comparable, model_index, seconds_each
 from zoo_core.cards.tables import PLAIN, lines, numbers_section, rounded, tables
 from zoo_core.cli import pins

@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import load, save
 
 import zoo_core
-from zoo_core.cards import card as cards
+from zoo_core import cards
 from zoo_core.cli import console, main, pins
 from zoo_core.config import dump_json, load_json
 from zoo_core.errors import (

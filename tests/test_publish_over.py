@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zoo_core.cards import card as cards
+from zoo_core import cards
 from zoo_core.config import dump_json, load_json
 from zoo_core.errors import HubError, LoginError, UsageError
 from zoo_core.hub import client as wire

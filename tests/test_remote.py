@@ -20,6 +20,7 @@ from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
 from safetensors.torch import save
 
 import zoo_core
+from zoo_core.checkpoint.files import Files, oid_of
 from zoo_core.errors import (
     CardError,
     ConfigError,
@@ -38,8 +39,8 @@ from zoo_core.errors import (
     ZooError,
 )
 from zoo_core.hub import client as wire
-from zoo_core.hub.cache import RepoCache, cache_folder, oid_of
-from zoo_core.hub.fetch import Files, fetch, pull
+from zoo_core.hub.cache import RepoCache, cache_folder
+from zoo_core.hub.fetch import fetch, pull
 from zoo_core.hub.repository import search, wanted
 from zoo_core.registry import Plugin, Registry, parse_reference, using
 from zoo_core.specs import CheckpointSpec, Hub, Pin

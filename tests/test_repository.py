@@ -37,8 +37,8 @@ def test_every_checkpoint_belongs_to_one_plugin_which_links_to_it() -> None:
 
 
 def test_the_page_of_the_checkpoints_tells_all_of_them_and_their_numbers() -> None:
-    from zoo_core.checkpoint.config import info
     from zoo_core.cli.compare import compare
+    from zoo_core.loading import info
 
     page, names = (ROOT / "docs/checkpoints.md").read_text(), sorted(path.name for path in (ROOT / "model_cards").iterdir())
     for name in names:

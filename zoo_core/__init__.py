@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo_core import errors, images, interfaces, samplers, schedulers, specs
-    from zoo_core.checkpoint.config import checkpoints, info, names
     from zoo_core.hookspecs import hookimpl
     from zoo_core.hub.fetch import pull
     from zoo_core.hub.verify import verify
-    from zoo_core.loading import load
+    from zoo_core.loading import info, load
     from zoo_core.pretrained import Pretrained
     from zoo_core.publishing import publish
+    from zoo_core.registry.listing import checkpoints, names
 
 __version__ = "0.1.0"
 __all__ = [
@@ -46,14 +46,14 @@ __all__ = [
 
 _HOMES = {
     "Pretrained": "zoo_core.pretrained",
-    "checkpoints": "zoo_core.checkpoint.config",
+    "checkpoints": "zoo_core.registry.listing",
     "errors": "",
     "hookimpl": "zoo_core.hookspecs",
     "images": "",
-    "info": "zoo_core.checkpoint.config",
+    "info": "zoo_core.loading",
     "interfaces": "",
     "load": "zoo_core.loading",
-    "names": "zoo_core.checkpoint.config",
+    "names": "zoo_core.registry.listing",
     "publish": "zoo_core.publishing",
     "pull": "zoo_core.hub.fetch",
     "samplers": "",

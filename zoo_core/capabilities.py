@@ -5,11 +5,13 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from zoo_core.errors import CapabilityError
 from zoo_core.interfaces import CAPABILITIES
+from zoo_core.registry import registry
 from zoo_core.registry.faults import fault
 from zoo_core.specs import ModelSpec
 
-__all__ = ["check_abilities", "check_partial", "lacking"]
+__all__ = ["check_abilities", "check_partial", "incapable", "lacking"]
 
 
 def _members(capability: str) -> Mapping[str, Any]:
@@ -94,3 +96,10 @@ def _demand(model: object, family: ModelSpec, capability: str) -> None:
     lacks = lacking(model, capability)
     if lacks:
         raise fault(type(model), f"{family.name} declares {capability}, but {type(model).__qualname__} {lacks}")
+
+
+def incapable(what: str, capability: str, hint: str = "") -> CapabilityError:
+    """The error for a model that lacks ``capability``, or all of several with spaces between; it names the families that have one."""
+    specs = {spec.name: spec for claims in registry().claims(ModelSpec).values() for spec in (claim.spec for claim in claims)}
+    able = [name for name, spec in specs.items() if isinstance(spec, ModelSpec) and spec.capabilities & {*capability.split()}]
+    return CapabilityError(what, hint or (f"families that can: {', '.join(able)}" if able else "no installed family can"))

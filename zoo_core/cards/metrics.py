@@ -95,7 +95,7 @@ def model_index(
 
 def walk(record: Mapping[str, Any]) -> tuple[Any, Any]:
     """The sampler of a record, and the scheduler, None for the model's own noise levels, both as they would be written today."""
-    from zoo_core.checkpoint.config import written_now  # which reads cards, which read numbers
+    from zoo_core.samplers.choice import written_now  # which reads cards, which read numbers
 
     return written_now(record.get("sampler")), written_now(record.get("scheduler"), "scheduler")
 

@@ -1,4 +1,4 @@
-"""From a checkpoint's verified files to a model: its weights must be all that it has, and fit."""
+"""Builds a model from the verified files of a checkpoint; names, shapes and dtypes of all its tensors must match."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -15,18 +15,16 @@ from torch.nn.modules.module import (
 from torch.overrides import TorchFunctionMode
 
 from zoo_core.checkpoint.config import CheckpointConfig, family_of
-from zoo_core.checkpoint.files import Stream
+from zoo_core.checkpoint.files import WEIGHTS, Files, Stream
 from zoo_core.checkpoint.safetensors import TensorInfo
 from zoo_core.errors import IncompatibleCheckpoint, PluginLoadError, UnsafeContentError
 from zoo_core.hardware.memory import demand_memory
-from zoo_core.hub.fetch import WEIGHTS, Files
 from zoo_core.interfaces import ModelConfig
-from zoo_core.pretrained import Pretrained
 from zoo_core.registry import resolve
 from zoo_core.registry.faults import made
 from zoo_core.specs import ModelSpec
 
-__all__ = ["assemble", "check_fit", "misfits", "unfilled"]
+__all__ = ["build", "check_fit", "misfits", "unfilled"]
 
 # By their names in a safetensors header.
 _STORED = {
@@ -44,14 +42,11 @@ _STORED = {
 _SHOWN = 3
 
 
-def assemble(
-    files: Files, config: CheckpointConfig, *, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None
-) -> Pretrained:
-    """Builds the model on ``meta`` and assigns it the verified weights; raises as :func:`zoo_core.loading.load` does.
+def build(files: Files, config: CheckpointConfig) -> nn.Module:
+    """Builds the model on ``meta`` and assigns it the verified weights, in eval mode; raises as :func:`zoo_core.load` does.
 
     The header of the weights is compared with the config before any weight is read. Each tensor is read into its own memory, once.
     """
-    family = family_of(config)
 
     def read(stream: Stream) -> tuple[nn.Module, dict[str, Tensor]]:
         tensors = stream.header()
@@ -66,15 +61,13 @@ def assemble(
     model.load_state_dict(state, strict=True, assign=True)
     stranded = next((name for name, value in (*model.named_parameters(), *model.named_buffers()) if value.is_meta), None)
     if stranded:
-        raise PluginLoadError(
-            f"the family {family.name} keeps {stranded} out of its state", "make it a persistent buffer, or compute it when it is used"
-        )
-    model.eval().requires_grad_(False)
-    return Pretrained(model=model, config=config, family=family, files=files).to(device, dtype)
+        what = f"the family {family_of(config).name} keeps {stranded} out of its state"
+        raise PluginLoadError(what, "make it a persistent buffer, or compute it when it is used")
+    return model.eval().requires_grad_(False)
 
 
 def check_fit(files: Files, config: CheckpointConfig, tensors: Mapping[str, TensorInfo]) -> nn.Module:
-    """Checks that weights with that header fit the config, without reading them; raises as :func:`zoo_core.loading.load` does.
+    """Checks that weights with that header fit the config, without reading them; raises as :func:`zoo_core.load` does.
 
     Returns:
         The model, without weights.

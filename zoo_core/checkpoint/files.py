@@ -18,11 +18,10 @@ from zoo_core.checkpoint.safetensors import MAX_HEADER_BYTES, TensorInfo, read_h
 from zoo_core.config import MAX_JSON_BYTES, parse_json
 from zoo_core.errors import IncompatibleCheckpoint, IntegrityError, NotFoundError, ResourceError, UnsafeContentError
 from zoo_core.hardware.memory import demand_memory
-from zoo_core.hub.cache import oid_of
 from zoo_core.registry import Reference
 from zoo_core.specs import CheckpointSpec, Hub, Pin
 
-__all__ = ["CARD", "CONFIG", "TRAINING", "WEIGHTS", "Files", "OnFile", "Stream", "check_name", "is_data", "max_size"]
+__all__ = ["CARD", "CONFIG", "TRAINING", "WEIGHTS", "Files", "OnFile", "Stream", "check_name", "is_data", "max_size", "oid_of"]
 
 CARD, CONFIG, WEIGHTS, TRAINING = "README.md", "config.json", "model.safetensors", "training.json"
 
@@ -343,3 +342,8 @@ def is_data(name: str) -> bool:
 def max_size(name: str) -> int:
     """How many bytes a file of that name may have where nothing pins it: no more than its kind can be read of."""
     return _LARGEST_WEIGHTS if Path(name).name == WEIGHTS else _LARGEST.get(Path(name).suffix.lower(), _LARGEST_OTHER)
+
+
+def oid_of(data: bytes, like: str) -> str:
+    """The id that the Hub gives to a file of these bytes: a sha256, or git's id where ``like`` is as short as one of those."""
+    return hashlib.sha256(data).hexdigest() if len(like) == 64 else hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()

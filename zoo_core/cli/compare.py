@@ -31,7 +31,8 @@ def compare(references: tuple[str, ...], as_markdown: bool, as_json: bool) -> No
       zoo compare dcgan-fashion-mnist wgan-gp-fashion-mnist local:runs/mine
       zoo compare --markdown
     """
-    from zoo_core.checkpoint.config import checkpoints, info
+    from zoo_core.loading import info
+    from zoo_core.registry.listing import checkpoints
 
     if as_markdown and as_json:
         raise UsageError("--markdown and --json are two ways to print", "leave one out")

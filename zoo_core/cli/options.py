@@ -8,13 +8,13 @@ import click
 from click.shell_completion import CompletionItem
 
 from zoo_core.atomic import check_folder
-from zoo_core.checkpoint.config import as_scheduler
 from zoo_core.cli.console import inert, say
 from zoo_core.config import apply_overrides, decode
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.hub.fetch import fetch
 from zoo_core.interfaces import DatasetConfig, Scheduler
 from zoo_core.registry import other_meaning, parse_reference, registry
+from zoo_core.samplers.choice import as_scheduler
 from zoo_core.specs import CheckpointSpec, DatasetSpec
 
 __all__ = ["OF_SCHEDULER", "REFERENCE", "data_name", "data_option", "refuse_name", "scheduler_option", "writable"]

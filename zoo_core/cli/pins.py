@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo_core import cards
 from zoo_core.atomic import write_file
-from zoo_core.cards import card as cards
 from zoo_core.cards.metrics import METRICS
+from zoo_core.checkpoint.content import check_content
+from zoo_core.checkpoint.files import CARD, CONFIG, TRAINING, WEIGHTS, check_name, is_data
 from zoo_core.config import decode, dump_json, load_json
 from zoo_core.errors import ConfigError, UnsafeContentError, UsageError, ZooError
-from zoo_core.hub.fetch import CARD, CONFIG, TRAINING, WEIGHTS, check_content, check_name, is_data
 from zoo_core.registry import registry
 from zoo_core.specs import ModelSpec
 

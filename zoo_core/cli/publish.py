@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from zoo_core.checkpoint.files import CARD
 from zoo_core.cli.console import echo_json, human_size, inert, say
 from zoo_core.cli.options import REFERENCE
-from zoo_core.hub.fetch import CARD
 from zoo_core.publishing import Published
 from zoo_core.publishing import publish as publish_parcel
 from zoo_core.specs import Pin

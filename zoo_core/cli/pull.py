@@ -5,9 +5,9 @@ import os
 import click
 
 from zoo_core.checkpoint.config import wanted_plugin
+from zoo_core.checkpoint.files import CONFIG, Files
 from zoo_core.cli.console import error_line, human_size, inert, say
 from zoo_core.cli.options import REFERENCE
-from zoo_core.hub.fetch import CONFIG, Files
 from zoo_core.hub.fetch import pull as pull_files
 from zoo_core.registry import registry
 from zoo_core.specs import ModelSpec

@@ -13,15 +13,17 @@ import click
 
 from zoo_core import __version__
 from zoo_core.arguments import class_of
-from zoo_core.checkpoint.config import CheckpointConfig, as_sampler, class_names, default_sampler, family_of, read_config
+from zoo_core.checkpoint.config import CheckpointConfig, class_names, default_sampler, family_of, read_config
+from zoo_core.checkpoint.files import TRAINING, WEIGHTS, Files
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, refuse_name, scheduler_option, writable
 from zoo_core.cli.progress import Progress, loading
 from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import UsageError
 from zoo_core.figures.titles import title_line, walk_text
-from zoo_core.hub.fetch import TRAINING, WEIGHTS, Files, fetch
+from zoo_core.hub.fetch import fetch
 from zoo_core.interfaces import Labelled, OnStep, Sampler, Scheduler
+from zoo_core.samplers.choice import as_sampler
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,8 +111,8 @@ def sample(
     classes = _classes(labels, class_names(files)) if labels is not None else None
     path = _checked(out or Path(f"{files.name}.png"))
     with loading("sample"):
-        from zoo_core.checkpoint.build import assemble
         from zoo_core.images import is_image
+        from zoo_core.pretrained import assemble
 
         model = assemble(files, config, device=choose_device(device), dtype=dtype)
     schedule = schedule or model.scheduler_of(chosen)

@@ -35,7 +35,7 @@ def show(reference: str, card: bool, every_number: bool, files: bool, as_json: b
       zoo show ORG/NAME@v1.0
       zoo show local:runs/cat
     """
-    from zoo_core.checkpoint.config import info
+    from zoo_core.loading import info
 
     if as_json and (card or every_number or files):
         raise UsageError("--json prints everything", "leave --card, --numbers and --files out")

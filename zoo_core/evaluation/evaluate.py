@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.cards.metrics import METRICS, count, numbers, walk
-from zoo_core.checkpoint.config import as_sampler, as_scheduler
+from zoo_core.checkpoint.files import TRAINING, WEIGHTS, Files
 from zoo_core.config import apply_overrides, decode, encode
 from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, UsageError, ZooError
@@ -24,13 +24,13 @@ from zoo_core.evaluation.real_data import Real
 from zoo_core.evaluation.records import check_kept, keep
 from zoo_core.evaluation.reference_statistics import REFERENCE, moments_of
 from zoo_core.hardware.environment import build, plugin_versions, processor, versions
-from zoo_core.hub.fetch import TRAINING, WEIGHTS, Files
 from zoo_core.images import is_image
 from zoo_core.interfaces import DatasetConfig, Sampler, Scheduler
 from zoo_core.loading import load
 from zoo_core.pretrained import Pretrained
 from zoo_core.registry import registry, resolve
 from zoo_core.rng import Stream, generator
+from zoo_core.samplers.choice import as_sampler, as_scheduler
 from zoo_core.specs import CheckpointSpec, MetricSpec
 
 __all__ = ["Evaluation", "data_of", "evaluate", "evaluations", "metric", "some_of", "space_for"]

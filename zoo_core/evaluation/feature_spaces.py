@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo_core.checkpoint.files import WEIGHTS
 from zoo_core.errors import CapabilityError, NotFoundError, UsageError
 from zoo_core.evaluation import inception
 from zoo_core.hub.cache import is_offline
-from zoo_core.hub.fetch import WEIGHTS, places
 from zoo_core.hub.fetch import fetch as fetch_files
+from zoo_core.hub.fetch import places
 from zoo_core.images import to_uint8
 from zoo_core.interfaces import Event
 from zoo_core.registry import parse_reference, registry

@@ -14,13 +14,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from zoo_core.atomic import write_file
-from zoo_core.checkpoint.config import as_sampler
 from zoo_core.checkpoint.safetensors import read_header
 from zoo_core.config import encode, parse_json
 from zoo_core.errors import ConfigError, NotFoundError
 from zoo_core.hardware.environment import build
 from zoo_core.loading import load
 from zoo_core.pretrained import Pretrained
+from zoo_core.samplers.choice import as_sampler
 
 __all__ = ["GOLDEN", "Golden", "check_golden", "write_golden"]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from zoo_core.checkpoint.config import incapable
+from zoo_core.capabilities import incapable
 from zoo_core.config import check_range
 from zoo_core.errors import CapabilityError, UsageError
 from zoo_core.evaluation import distances

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from zoo_core.cards.markdown import describe
 from zoo_core.cards.metrics import METRICS, numbers
-from zoo_core.checkpoint.config import as_sampler, as_scheduler
+from zoo_core.checkpoint.files import WEIGHTS
 from zoo_core.config import decode, encode
 from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, NotFoundError, UnknownNameError, UsageError, ZooError
@@ -21,10 +21,10 @@ from zoo_core.evaluation.metrics import DataMetric, Metric
 from zoo_core.evaluation.real_data import Real
 from zoo_core.evaluation.reference_statistics import REFERENCE, read_references, reference_key
 from zoo_core.hardware.environment import build
-from zoo_core.hub.fetch import WEIGHTS
 from zoo_core.interfaces import DatasetConfig
 from zoo_core.loading import load
 from zoo_core.registry import registry
+from zoo_core.samplers.choice import as_sampler, as_scheduler
 
 __all__ = ["Plan", "Rerun", "rerun"]
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zoo_core.checkpoint.config import incapable
+from zoo_core.capabilities import incapable
 from zoo_core.errors import UsageError
 from zoo_core.figures.canvas import canvas, name_axes, span, square, text, to_title
 from zoo_core.figures.levels import images_of

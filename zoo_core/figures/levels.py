@@ -10,7 +10,7 @@ from typing import cast
 
 from torch import Tensor
 
-from zoo_core.checkpoint.config import incapable
+from zoo_core.capabilities import incapable
 from zoo_core.errors import UsageError
 from zoo_core.images import is_image
 from zoo_core.interfaces import Denoiser, DiscreteScheduler

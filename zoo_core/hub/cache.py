@@ -12,7 +12,6 @@ An OID is the sha256 of a large file and git's id of any other, so what lies her
 is read at each call: it may change in a long session, and the client's own constants are what it was at the client's import.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -29,7 +28,7 @@ from urllib.parse import quote
 from zoo_core.errors import LockTimeout, ResourceError, UnsafeContentError
 from zoo_core.hub.locks import acquired, lock_timeout
 
-__all__ = ["COMMIT", "OID", "RepoCache", "cache_folder", "is_offline", "is_true", "oid_of"]
+__all__ = ["COMMIT", "OID", "RepoCache", "cache_folder", "is_offline", "is_true"]
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -53,11 +52,6 @@ def cache_folder() -> Path:
     home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
     given = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")
     return Path(os.path.expandvars(os.path.expanduser(given))).absolute()
-
-
-def oid_of(data: bytes, like: str) -> str:
-    """The id that the Hub gives to a file of these bytes: a sha256, or git's id where ``like`` is as short as one of those."""
-    return hashlib.sha256(data).hexdigest() if len(like) == 64 else hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def _start_of(path: Path, count: int) -> bytes:

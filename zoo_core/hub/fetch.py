@@ -19,12 +19,8 @@ from dataclasses import replace
 from typing import Any
 
 from zoo_core.atomic import disk_error
-from zoo_core.cards.card import MAX_CARD_BYTES
-from zoo_core.cards.card import parse as parse_card
-from zoo_core.cards.metrics import METRICS
-from zoo_core.checkpoint.files import CARD, CONFIG, TRAINING, WEIGHTS, Files, OnFile, Stream, check_name, is_data
-from zoo_core.checkpoint.safetensors import check_finite, check_numbers, read_header
-from zoo_core.config import MAX_JSON_BYTES, parse_json
+from zoo_core.checkpoint.content import check_file
+from zoo_core.checkpoint.files import CONFIG, WEIGHTS, Files, OnFile, check_name, is_data
 from zoo_core.errors import (
     CardError,
     ConfigError,
@@ -45,20 +41,10 @@ from zoo_core.registry import REPO, Claim, Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec, Hub, Pin
 
 __all__ = [
-    "CARD",
-    "CONFIG",
-    "TRAINING",
-    "WEIGHTS",
-    "Files",
-    "OnFile",
     "cached",
     "carried",
     "carries",
-    "check_content",
-    "check_file",
-    "check_name",
     "fetch",
-    "is_data",
     "places",
     "pull",
     "unpinned_in_cache",
@@ -331,53 +317,6 @@ def _check_names(spec: CheckpointSpec) -> None:
         check_name(name)
     if len({name.lower() for name in spec.files}) != len(spec.files):
         raise UnsafeContentError(f"{spec.name} pins two files whose names differ in case alone", "rename one of them")
-
-
-def check_content(name: str, data: bytes, *, bare: bool = False) -> None:
-    """Looks into a file of a checkpoint, by its name, for what must not be there.
-
-    Args:
-        name: name of the file.
-        data: its bytes.
-        bare: takes a card without front matter too.
-
-    Raises:
-        UnsafeContentError: weights that are malformed, NaN, infinite or beyond the numbers of float32.
-        ConfigError, CardError: a JSON file that the zoo reads, or the card, cannot be read.
-    """
-    if name.endswith(".safetensors"):
-        check_finite(data, read_header(data, len(data), name), name)
-    elif name in (CONFIG, TRAINING, METRICS):
-        parse_json(data[: MAX_JSON_BYTES + 1], name)
-    elif name == CARD:
-        parse_card(data[: MAX_CARD_BYTES + 1], bare=bare)
-
-
-def check_file(files: Files, name: str) -> int:
-    """Verifies a file, and looks into it as :func:`check_content` does; returns its size. Weights are never in memory as a whole.
-
-    A card without front matter is text, and harms nobody: it is taken with a warning, as :func:`load` takes it.
-
-    Raises:
-        ZooError: as :meth:`Files.read` and :func:`check_content` do.
-    """
-    if name.endswith(".safetensors"):
-        return files.stream(name, _check_tensors)
-    data = files.read(name)
-    check_content(name, data, bare=True)
-    if name == CARD and not data.startswith(b"---"):
-        _log.warning("zoo: warning: the card of %s has no front matter: it states no licence and no data", files.reference)
-    return len(data)
-
-
-def _check_tensors(stream: Stream) -> int:
-    room = memoryview(bytearray(min(_ROOM, stream.size)))
-    for key, info in stream.header().items():
-        for begin in range(info.begin, info.end, _ROOM):
-            part = room[: min(_ROOM, info.end - begin)]
-            stream.fill(part)
-            check_numbers(part, info.dtype, key, stream.name)
-    return stream.size
 
 
 def pull(*references: "str | os.PathLike[str]", on_file: OnFile | None = None) -> list[Files]:

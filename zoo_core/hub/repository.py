@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from zoo_core.atomic import disk_error
+from zoo_core.cards.card import named_plugin
 from zoo_core.checkpoint.files import max_size
 from zoo_core.errors import HubError, IntegrityError, UnsafeContentError
 from zoo_core.hub.cache import COMMIT, OID, RepoCache
@@ -29,7 +30,7 @@ from zoo_core.hub.deadline import Deadline
 from zoo_core.registry import REPO
 from zoo_core.specs import Pin
 
-__all__ = ["Entry", "Found", "Listing", "commits_of", "download", "listing", "search", "wanted"]
+__all__ = ["Entry", "Found", "Listing", "commits_of", "download", "listing", "search"]
 
 _REPO, _WORD, _DATE = re.compile(REPO), re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"), re.compile(r"[0-9T:.Z+-]{10,40}")
 _FILE_SECONDS, _PACE, _LONGEST = 60.0, 16 << 10, 4 * 3600.0
@@ -149,7 +150,7 @@ def search(text: str = "", *, author: str = "", limit: int = 50, families: Colle
 
 def _found(model: Mapping[str, Any], families: Collection[str]) -> Found:
     card, tags = model.get("cardData"), model.get("tags")
-    family, plugin = wanted(card)
+    family, plugin = named_plugin(card)
     return Found(
         repo=str(model["id"]),
         commit=_text(model.get("sha"), COMMIT),
@@ -158,15 +159,6 @@ def _found(model: Mapping[str, Any], families: Collection[str]) -> Found:
         license=_text(card.get("license"), _WORD) if isinstance(card, dict) else "",
         updated=_text(model.get("lastModified"), _DATE)[:10],
     )
-
-
-def wanted(card: object) -> tuple[str, str]:
-    """The family and the distribution that the front matter of a card names, ``zoo: {family: ..., plugin: ...}``; what is no name is empty.
-
-    Both are words of whoever wrote the card: text to show, and nothing to import or install.
-    """
-    told = card.get("zoo") if isinstance(card, Mapping) else None
-    return (_text(told.get("family"), _WORD), _text(told.get("plugin"), _WORD)) if isinstance(told, Mapping) else ("", "")
 
 
 def _text(value: object, pattern: re.Pattern[str]) -> str:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from zoo_core.checkpoint.content import check_file
 from zoo_core.checkpoint.files import Files
 from zoo_core.errors import CardError, ConfigError, IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError
 from zoo_core.hub.cache import COMMIT, RepoCache, cache_folder
-from zoo_core.hub.fetch import check_file, places, unpinned_in_cache
+from zoo_core.hub.fetch import places, unpinned_in_cache
 from zoo_core.registry import Claim, Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec
 

@@ -1,5 +1,5 @@
 """A trained model, ready to use: what ``zoo_core.load`` returns."""
 
-from zoo_core.pretrained.model import Pretrained
+from zoo_core.pretrained.model import Pretrained, assemble
 
-__all__ = ["Pretrained"]
+__all__ = ["Pretrained", "assemble"]

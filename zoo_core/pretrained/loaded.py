@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.arguments import dtype_of, floats
-from zoo_core.capabilities import check_partial
+from zoo_core.capabilities import check_partial, incapable
 from zoo_core.cards.card import ModelCard, parse
-from zoo_core.checkpoint.config import CheckpointConfig, class_names, default_sampler, incapable
+from zoo_core.checkpoint.config import CheckpointConfig, class_names, default_sampler
+from zoo_core.checkpoint.files import CARD, Files
 from zoo_core.hardware.devices import device_of, inference
 from zoo_core.hardware.precision import warn_if_emulated
-from zoo_core.hub.fetch import CARD, Files
 from zoo_core.interfaces import CAPABILITIES, Decoder, Denoiser, Event, Labelled, Sampler, Scheduler
 from zoo_core.pretrained import representation as shown
 from zoo_core.specs import ModelSpec

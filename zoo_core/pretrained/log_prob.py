@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from zoo_core.checkpoint.config import incapable
+from zoo_core.capabilities import incapable
 from zoo_core.density import denoiser as likelihood
 from zoo_core.errors import UsageError
 from zoo_core.images import exact_uint8

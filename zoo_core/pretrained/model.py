@@ -10,7 +10,10 @@ import torch
 from torch import Tensor
 
 from zoo_core.arguments import floats, level, whole, within
-from zoo_core.checkpoint.config import as_sampler, as_scheduler, incapable
+from zoo_core.capabilities import incapable
+from zoo_core.checkpoint.build import build
+from zoo_core.checkpoint.config import CheckpointConfig, family_of
+from zoo_core.checkpoint.files import Files
 from zoo_core.errors import ResourceError, UsageError
 from zoo_core.interfaces import (
     Classify,
@@ -31,12 +34,13 @@ from zoo_core.pretrained.log_prob import check_space, joined, log_prob_of, metho
 from zoo_core.registry.faults import check_samples
 from zoo_core.rng import ImageRng, Stream
 from zoo_core.samplers import Inpainted, resampled
+from zoo_core.samplers.choice import as_sampler, as_scheduler
 from zoo_core.samplers.interpolation import mix
 from zoo_core.samplers.masks import given
 from zoo_core.schedulers import Continuous
 from zoo_core.suggestions import keywords_of, unknown_keyword
 
-__all__ = ["Pretrained"]
+__all__ = ["Pretrained", "assemble"]
 
 
 class Pretrained(Loaded):
@@ -390,3 +394,11 @@ def _room(n: int, shape: Sequence[int]) -> Tensor:
         return torch.empty(n, *shape)
     except (RuntimeError, MemoryError) as error:
         raise ResourceError(f"no memory for {n} samples", "draw them in parts: first= is the number of the first one") from error
+
+
+def assemble(
+    files: Files, config: CheckpointConfig, *, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None
+) -> Pretrained:
+    """Builds the model of a checkpoint from its verified files; raises as :func:`zoo_core.load` does."""
+    model = build(files, config)
+    return Pretrained(model=model, config=config, family=family_of(config), files=files).to(device, dtype)

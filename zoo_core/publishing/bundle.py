@@ -9,15 +9,17 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+from zoo_core import cards
 from zoo_core.atomic import disk_error, write_file
-from zoo_core.cards import card as cards
 from zoo_core.cards.card import ModelCard
 from zoo_core.cards.metrics import METRICS
 from zoo_core.checkpoint.config import CheckpointConfig, read_config
+from zoo_core.checkpoint.content import check_content
+from zoo_core.checkpoint.files import CARD, CONFIG, TRAINING, WEIGHTS, Files
 from zoo_core.checkpoint.safetensors import TensorInfo, read_header
 from zoo_core.config import dump_json, load_json, parse_json
 from zoo_core.errors import CardError, IntegrityError, NotFoundError, UsageError
-from zoo_core.hub.fetch import CARD, CONFIG, TRAINING, WEIGHTS, Files, carried, check_content, fetch
+from zoo_core.hub.fetch import carried, fetch
 from zoo_core.publishing.card import complete
 from zoo_core.publishing.secrets import check_text, safe_names
 from zoo_core.registry import REPO, Reference, parse_reference, registry

@@ -4,21 +4,9 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from zoo_core.cards.card import (
-    DRAFT_LICENSE,
-    DRAFT_LIMIT,
-    LIBRARY,
-    LOCAL,
-    PIPELINE,
-    ModelCard,
-    demand,
-    family_name,
-    is_strings,
-    load_call,
-    needs_line,
-    use_section,
-)
+from zoo_core.cards.card import LIBRARY, ModelCard, demand, is_strings
 from zoo_core.cards.metrics import METRICS, model_index
+from zoo_core.cards.render import DRAFT_LICENSE, DRAFT_LIMIT, LOCAL, PIPELINE, family_name, load_call, needs_line, use_section
 from zoo_core.cards.tables import numbers_section
 
 __all__ = ["complete"]

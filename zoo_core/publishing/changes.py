@@ -14,11 +14,9 @@ from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import Literal
 
-from zoo_core import __version__
-from zoo_core.cards import card as cards
+from zoo_core import __version__, cards
+from zoo_core.checkpoint.files import CARD, oid_of
 from zoo_core.errors import CardError, UsageError
-from zoo_core.hub.cache import oid_of
-from zoo_core.hub.fetch import CARD
 from zoo_core.publishing.bundle import PUBLISHED, Parcel
 from zoo_core.publishing.secrets import check_text
 from zoo_core.specs import Pin

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from zoo_core.cards.card import ModelCard
+from zoo_core.checkpoint.files import CARD
 from zoo_core.errors import HubError, IntegrityError, NotFoundError, UnsafeContentError, UsageError, ZooError
 from zoo_core.hub.cache import COMMIT, is_offline
 from zoo_core.hub.client import ask_pages, endpoint, host, is_plain, read
 from zoo_core.hub.deadline import Deadline
-from zoo_core.hub.fetch import CARD
 from zoo_core.publishing.bundle import Parcel
 from zoo_core.publishing.changes import Change, Plan, Remote, changes_anything, planned, title_of
 from zoo_core.publishing.failures import after_commit, offline, refused_card, translated, with_empty_repository

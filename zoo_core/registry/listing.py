@@ -1,12 +1,14 @@
-"""The kinds of things that are listed, and filters of their names."""
+"""Names of what is installed, by kind, with filters."""
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 
+from zoo_core.errors import UnknownNameError, UsageError
+from zoo_core.registry.discovery import registry
 from zoo_core.specs import CheckpointSpec, DatasetSpec, MetricSpec, ModelSpec, RecipeSpec, SamplerSpec, SchedulerSpec, Spec, TrainerSpec
 
-__all__ = ["LISTED", "matches"]
+__all__ = ["LISTED", "checkpoints", "matches", "names"]
 
 LISTED: Mapping[str, type[Spec]] = MappingProxyType(
     {
@@ -28,3 +30,51 @@ def matches(name: str, filter: str | Sequence[str]) -> bool:
     patterns = [filter] if isinstance(filter, str) else filter
     found = (fnmatchcase(name.lower(), each.lower()) if set(each) & set("*?[") else each.lower() in name.lower() for each in patterns)
     return any(found) or not patterns
+
+
+def names(kind: str = "checkpoints", filter: str | Sequence[str] = "") -> tuple[str, ...]:
+    """The names of what is installed; where two plugins claim one, each of theirs with its distribution.
+
+    >>> names("samplers", "d*")
+    ('ddim', 'dpmpp-2m')
+
+    Args:
+        kind: ``checkpoints``, ``families``, ``samplers``, ``schedulers``, ``datasets``, ``metrics``, ``recipes`` or ``trainers``.
+        filter: a pattern such as ``ddpm*``, a part of the names such as ``cat``, or several of these, of which one has to match.
+
+    Raises:
+        UnknownNameError: there is no such kind.
+    """
+    if not isinstance(kind, str) or kind not in LISTED:
+        raise UnknownNameError.of("kind", str(kind), LISTED)
+    _check_filter(filter)
+    claims = registry().claims(LISTED[kind])
+    found = (name if len(each) == 1 else f"{claim.plugin.dist}:{name}" for name, each in claims.items() for claim in each)
+    return tuple(name for name in found if matches(name, filter))
+
+
+def checkpoints(filter: str | Sequence[str] = "", *, family: str = "") -> tuple[str, ...]:
+    """The installed checkpoints, as references.
+
+    >>> checkpoints("ddpm*")
+    ('ddpm-afhq-cat',)
+
+    Args:
+        filter: as for :func:`names`.
+        family: those of one family alone.
+
+    Raises:
+        UnknownNameError: no installed plugin has that family.
+    """
+    found = names("checkpoints", filter)
+    if not isinstance(family, str):
+        raise UsageError(f"family must be a name, not {str(family)[:40]!r}", "`zoo list families` shows them")
+    if not family:
+        return found
+    registry().claim(ModelSpec, family)
+    return tuple(name for name in found if registry().spec(CheckpointSpec, name).family == family)
+
+
+def _check_filter(filter: object) -> None:
+    if not (isinstance(filter, str) or (isinstance(filter, list | tuple) and all(isinstance(each, str) for each in filter))):
+        raise UsageError(f"filter must be a pattern or a list of them, not {str(filter)[:40]!r}", 'such as "ddpm*"')

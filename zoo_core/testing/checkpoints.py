@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from zoo_core.cards import card as cards
+from zoo_core import cards
 from zoo_core.config import dump_json, encode
 from zoo_core.interfaces import ModelConfig, Sampler, Scheduler
 from zoo_core.testing.plugins import write_plugin

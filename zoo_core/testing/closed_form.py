@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import TYPE_CHECKING, NoReturn
 
-from zoo_core.cards.card import describe
-from zoo_core.checkpoint.config import as_sampler, as_scheduler
+from zoo_core.cards.markdown import describe
 from zoo_core.interfaces import Denoiser, Event, Rng, Sampler, Scheduler
 from zoo_core.samplers import Inpainted, resampled
+from zoo_core.samplers.choice import as_sampler, as_scheduler
 from zoo_core.schedulers import Cosine, Karras
 
 if TYPE_CHECKING:

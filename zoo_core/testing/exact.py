@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from math import sqrt
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from zoo_core.checkpoint.config import as_sampler, as_scheduler
 from zoo_core.interfaces import Event, Rng, Sampler, Scheduler
 from zoo_core.registry import registry
+from zoo_core.samplers.choice import as_sampler, as_scheduler
 from zoo_core.schedulers import Geometric
 from zoo_core.specs import SamplerSpec, SchedulerSpec
 

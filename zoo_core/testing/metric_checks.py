@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from zoo_core.checkpoint.config import CheckpointConfig
+from zoo_core.checkpoint.files import Files
 from zoo_core.errors import CapabilityError, ZooError
 from zoo_core.evaluation.features import PARTS, Gathered
 from zoo_core.evaluation.metrics import Answers, DataMetric, Metric
 from zoo_core.evaluation.statistics import Estimate, pixel_moments
-from zoo_core.hub.fetch import Files
 from zoo_core.images import from_uint8, to_uint8
 from zoo_core.interfaces import CAPABILITIES
 from zoo_core.pretrained import Pretrained

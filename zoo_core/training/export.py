@@ -13,9 +13,8 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from zoo_core import __version__
+from zoo_core import __version__, cards
 from zoo_core.atomic import write_file
-from zoo_core.cards import card as cards
 from zoo_core.cards.metrics_log import curve, read_metrics
 from zoo_core.checkpoint.config import FORMAT, CheckpointConfig
 from zoo_core.config import dump_json, encode, load_json

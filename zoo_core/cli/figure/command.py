@@ -215,8 +215,8 @@ def _drawable(target: str) -> list[str]:
         return ["loss", "metrics"]
     files = fetch(f"local:{target}" if folder.is_dir() and not target.startswith("local:") else target)
     config = read_config(files)
-    from zoo_core.checkpoint.build import assemble
     from zoo_core.images import is_image
+    from zoo_core.pretrained import assemble
 
     model = assemble(files, config)
     kinds = {"images": is_image(model.event.shape) if hasattr(model.model, "event") else False, "points": is_plane(model)}

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo_core import __version__
-from zoo_core.checkpoint.config import as_sampler, read_config
+from zoo_core.checkpoint.config import read_config
+from zoo_core.checkpoint.files import WEIGHTS
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.options import writable
 from zoo_core.cli.progress import loading
@@ -16,7 +17,8 @@ from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import UsageError
 from zoo_core.figures.canvas import FORMATS
 from zoo_core.figures.titles import joined, sigma_text, title_line, walk_text
-from zoo_core.hub.fetch import WEIGHTS, fetch
+from zoo_core.hub.fetch import fetch
+from zoo_core.samplers.choice import as_sampler
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -140,7 +142,7 @@ def opened(target: str, page: Page, kind: str) -> "tuple[Pretrained, Page]":
     config = read_config(files)
     page = page.named(files.name, kind)
     with loading(kind):
-        from zoo_core.checkpoint.build import assemble
+        from zoo_core.pretrained import assemble
 
         return assemble(files, config), page
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from zoo_core.checkpoint.config import as_sampler, incapable
+from zoo_core.capabilities import incapable
 from zoo_core.cli.console import say
 from zoo_core.cli.figure.common import POINTS, Page, is_plane, opened, pictures, plain, record_of, sampler_of, with_steps
 from zoo_core.cli.options import data_option
@@ -16,6 +16,7 @@ from zoo_core.datasets import ImageSetConfig
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.figures.titles import number, title_line, walk_text
 from zoo_core.interfaces import Labelled
+from zoo_core.samplers.choice import as_sampler
 
 if TYPE_CHECKING:
     from torch import Tensor

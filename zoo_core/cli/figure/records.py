@@ -8,11 +8,12 @@ from typing import Any
 from zoo_core import __version__
 from zoo_core.cards.metrics import METRICS, fields, numbers
 from zoo_core.cards.metrics_log import Curve, curve, read_metrics, recorded_curve
+from zoo_core.checkpoint.files import TRAINING, WEIGHTS
 from zoo_core.cli.figure.common import Page
 from zoo_core.config import load_json
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.figures.titles import number, title_line
-from zoo_core.hub.fetch import TRAINING, WEIGHTS, fetch
+from zoo_core.hub.fetch import fetch
 from zoo_core.registry import registry
 from zoo_core.specs import MetricSpec
 

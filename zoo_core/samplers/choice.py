@@ -1,0 +1,108 @@
+"""Choice of a sampler or a scheduler by its name, by plain values, or by the name that another library gives it."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from zoo_core.config import decode, encode
+from zoo_core.errors import ConfigError, ZooError
+from zoo_core.interfaces import Sampler, Scheduler
+from zoo_core.registry import registry, resolve
+from zoo_core.specs import SamplerSpec, SchedulerSpec
+from zoo_core.suggestions import ALIASES
+
+__all__ = ["as_sampler", "as_scheduler", "scheduler_with", "written_now"]
+
+
+def as_sampler(choice: "str | Mapping[str, Any] | Sampler", default: Sampler | None = None, *, prefer: str = "") -> Sampler:
+    """A sampler from its name, with that name's own defaults, or from plain values; without a ``name``, those change ``default``.
+
+    Raises:
+        ConfigError: there is no such sampler, or an option is wrong.
+    """
+    if isinstance(choice, Sampler):
+        return choice
+    values = _choice("sampler", choice)
+    if "name" not in values and default is not None:
+        values = {**encode(default), **values}
+    _refuse_foreign(values)
+    return decode(Sampler, values, "sampler", prefer=prefer)  # type: ignore[type-abstract]  # decode finds the class that the name means
+
+
+def _refuse_foreign(values: Mapping[str, Any]) -> None:
+    """Raises ConfigError for options of a recipe's part or of schedulers, and for steps where there is one pass."""
+    nested = values.get("sampler")
+    if isinstance(nested, Mapping):
+        shown = " ".join(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in nested.items())
+        raise ConfigError(
+            f"sampler: unknown key 'sampler.{next(iter(nested), '')}'", f"it is an option of the sampler itself: write {shown}"
+        )
+    claim = registry().meant(SamplerSpec, str(values.get("name")).rpartition(":")[2])
+    if not claim or not isinstance(claim.spec, SamplerSpec):
+        return
+    known = [item.name for item in fields(resolve(claim.spec.target))]
+    if "steps" in values and "steps" not in known and claim.spec.requires == "decode":
+        hint = f"leave --steps out; its options: {', '.join(known)}"
+        raise ConfigError(f"sampler: {claim.spec.name} draws in one pass and has no steps", hint)
+    for key, value in values.items():
+        if key not in ("name", *known) and (owner := scheduler_with(key)):
+            there = f'-o scheduler.{key}={value} with --scheduler {owner}, or scheduler={{"name": "{owner}", "{key}": {value}}}'
+            raise ConfigError(f"sampler: unknown key {key!r}", f"it is an option of schedulers: {there}")
+
+
+def scheduler_with(key: str) -> str:
+    """The name of the last registered scheduler that has the option ``key``; empty where none has it."""
+    specs = [claim.spec for claims in registry().claims(SchedulerSpec).values() for claim in claims[:1]]
+    having = [
+        spec.name for spec in specs if isinstance(spec, SchedulerSpec) and key in {item.name for item in fields(resolve(spec.target))}
+    ]
+    return having[-1] if having else ""
+
+
+def as_scheduler(choice: "str | Mapping[str, Any] | Scheduler") -> Scheduler:
+    """A scheduler from its name, or from plain values with a ``name``.
+
+    Raises:
+        ConfigError: there is no such scheduler, or an option is wrong.
+    """
+    if isinstance(choice, Scheduler):
+        return choice
+    return decode(Scheduler, _choice("scheduler", choice), "scheduler")  # type: ignore[type-abstract]  # decode finds the class that the name means
+
+
+def written_now(part: object, kind: str = Sampler.kind) -> object:
+    """The plain values of a sampler, or a scheduler, of a record or a config as they would be written today.
+
+    An option that came later has its default. What is no sampler here, as where its plugin is not installed, stays as it is.
+    """
+    if not isinstance(part, Mapping):
+        return part
+    try:
+        return encode(as_scheduler(part) if kind == Scheduler.kind else as_sampler(part))
+    except ZooError:
+        return part
+
+
+def _choice(kind: str, choice: object) -> dict[str, Any]:
+    if not isinstance(choice, str | Mapping):
+        raise ConfigError(f"{kind} must be a name or a mapping of options, not {type(choice).__name__}", f"`zoo list {kind}s` shows names")
+    values = {"name": choice} if isinstance(choice, str) else dict(choice)
+    name = values.get("name")
+    if isinstance(name, str) and not registry().offers(kind, name) and (meant := _meant(kind, name)):
+        raise ConfigError(f"{kind}: unknown {kind} {name[:60]!r}", f"did you mean {meant}?")
+    return values
+
+
+def _meant(kind: str, name: str) -> str:
+    """The registered name that another library's name, another spelling, or the name of a class stands for; empty for none."""
+    plain = re.sub(r"[^a-z0-9]", "", name.lower().replace("++", "pp"))
+    plain = plain if plain in ALIASES else plain.removesuffix("scheduler").removesuffix("sampler")
+    specs = [claim.spec for claims in registry().claims(kind).values() for claim in claims]
+    spelt = [spec.name for spec in specs if re.sub(r"[^a-z0-9]", "", spec.name) == plain]
+    classes = sorted(
+        (len(getattr(spec, "defaults", ())), spec.name) for spec in specs if getattr(spec, "target", "").rpartition(":")[2].lower() == plain
+    )
+    alias = ALIASES.get(plain, "")
+    return next(iter(spelt), "") or (classes[0][1] if classes else "") or (alias if registry().offers(kind, alias) else "")
