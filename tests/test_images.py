@@ -13,6 +13,7 @@ from PIL import Image
 from zoo_core import images
 from zoo_core.errors import ResourceError, UsageError
 from zoo_core.figures import curves, render, scatter
+from zoo_core.figures.samples import save_samples
 
 
 def test_every_pixel_survives_the_way_to_minus_one_one_and_back() -> None:
@@ -100,12 +101,12 @@ def test_a_folder_holds_one_picture_each_in_its_own_size(tmp_path: Path) -> None
 
 
 def test_points_become_a_scatter_plot_and_other_shapes_are_refused(tmp_path: Path) -> None:
-    images.save_samples(tmp_path / "x.png", torch.randn(50, 2), {"seed": "3"})
+    save_samples(tmp_path / "x.png", torch.randn(50, 2), {"seed": "3"})
     with Image.open(tmp_path / "x.png") as image:
         assert image.text == {"seed": "3"}
     for shape in [(4, 3), (4, 2, 8, 8), (4, 8, 8)]:
         with pytest.raises(UsageError, match="npz"):
-            images.save_samples(tmp_path / "y.png", torch.zeros(shape))
+            save_samples(tmp_path / "y.png", torch.zeros(shape))
     assert not (tmp_path / "y.png").exists()
 
 

@@ -35,7 +35,6 @@ __all__ = [
     "save_folder",
     "save_npz",
     "save_png",
-    "save_samples",
     "to_pil",
     "to_uint8",
 ]
@@ -299,33 +298,6 @@ def class_sheet(images: Tensor, names: Sequence[str]) -> Tensor:
     cells = pixels.view(-1, len(names), *pixels.shape[1:])
     # Room for a word of about ten letters, at whole pixels.
     return labelled_grid(cells, columns=[_LONG.sub(r"\1\n", name) for name in names], scale=max(1, round(_NAME_WIDTH / pixels.shape[-1])))
-
-
-def save_samples(
-    path: "str | os.PathLike[str]",
-    samples: Tensor,
-    metadata: Mapping[str, str] | None = None,
-    columns: int | None = None,
-    title: str = "",
-    names: Sequence[str] = (),
-) -> None:
-    """Writes samples as a picture: a grid of images (n, c, h, w) with so many ``columns``, or the plot of points (n, 2) with a title.
-
-    Above the columns of images stand ``names``, one each, where there are any.
-
-    Raises:
-        UsageError: they are neither.
-        ResourceError: the file cannot be written.
-    """
-    if getattr(samples, "ndim", 0) == 2 and samples.shape[1] == 2:
-        from zoo_core.figures.canvas import render
-        from zoo_core.figures.points import scatter
-
-        write_file(Path(path), render(scatter(samples, title=title), metadata))
-    elif names:
-        write_file(Path(path), png(class_sheet(samples, names), metadata))
-    else:
-        save_png(path, samples, metadata, columns)
 
 
 def open_image(path: Path, channels: int, size: tuple[int, int] | None = None) -> "Image.Image":

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from math import log
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
-from zoo_core.arguments import whole
 from zoo_core.config import Tagged
 from zoo_core.errors import UsageError
 
@@ -189,7 +188,9 @@ class LogProb:
         """
         if self.space == "binary":
             raise UsageError("bits per dimension are not told of binary images", "tell nats: the metric nll")
-        return -self.value / (whole("dims", dims, 1) * log(2))
+        if not isinstance(dims, int) or dims < 1:
+            raise UsageError(f"dims must be a whole number of at least 1, not {str(dims)[:40]!r}")
+        return -self.value / (dims * log(2))
 
 
 @runtime_checkable

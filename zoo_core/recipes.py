@@ -1,7 +1,7 @@
 """A recipe: everything that makes a training run repeatable."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from zoo_core.config import check_range, decode, encode
@@ -128,3 +128,8 @@ def check_length(sampler: Sampler | None) -> None:
     if (length := steps * repeated * (1 + corrections)) > _MOST_STEPS:
         what = f"sampler: {length:,} steps by default, more than {_MOST_STEPS:,}"
         raise ConfigError(what, "make fewer the default; `zoo sample -o` takes more")
+
+
+def with_precision(recipe: Recipe, precision: str) -> Recipe:
+    """The recipe with ``precision`` in the place of ``auto``."""
+    return replace(recipe, fit=replace(recipe.fit, precision=precision)) if recipe.fit.precision == "auto" else recipe  # type: ignore[arg-type]

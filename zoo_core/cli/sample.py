@@ -236,12 +236,13 @@ def _write(
     import torch
 
     from zoo_core import images
+    from zoo_core.figures.samples import save_samples
 
     columns = images.class_columns(classes, len(made))
     above = [names[place % classes] for place in range(min(columns, len(made)))] if columns and names else ()
     writers: dict[str, Callable[[], object]] = {
         ".npz": lambda: images.save_npz(path, made, record, **({"labels": torch.tensor(labels)} if labels else {})),
-        ".png": lambda: images.save_samples(path, made, record, columns, title, above),
+        ".png": lambda: save_samples(path, made, record, columns, title, above),
     }
     if not made.isfinite().all():
         say("zoo: warning: some of the samples are not finite")

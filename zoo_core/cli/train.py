@@ -21,9 +21,9 @@ from zoo_core.cli.progress import Progress, duration, rate
 from zoo_core.config import apply_overrides, dump_json, encode, load_json
 from zoo_core.datasets import UnsetVariable
 from zoo_core.errors import ConfigError, Interrupted, PluginError, UnknownNameError, UsageError
-from zoo_core.hardware.precision import DTYPES, PRECISION_HINT, auto_precision, resolved, warn_if_emulated
+from zoo_core.hardware.precision import DTYPES, PRECISION_HINT, auto_precision, warn_if_emulated
 from zoo_core.hub.fetch import fetch
-from zoo_core.recipes import Recipe
+from zoo_core.recipes import Recipe, with_precision
 from zoo_core.registry import Claim, registry, resolve
 from zoo_core.registry.faults import HINT
 from zoo_core.specs import DatasetSpec, ModelSpec, RecipeSpec
@@ -73,7 +73,7 @@ Examples:
 @click.option("--metrics", default="fd", show_default=True, metavar="NAME,...", help="What --eval-every measures.")
 @click.option("--eval-n", type=click.IntRange(2), default=1000, show_default=True, metavar="N", help="Samples to measure.")
 @click.option("--features", metavar="NAME", help="The feature space, as `zoo evaluate` has it.  [default: by the data]")
-@click.option("--dry-run", is_flag=True, help="Print the resolved recipe, what a step costs and whether the data fits, and stop.")
+@click.option("--dry-run", is_flag=True, help="Print the with_precision recipe, what a step costs and whether the data fits, and stop.")
 def train(
     family: str,
     recipe_name: str | None,
@@ -148,7 +148,7 @@ def _for_machine(recipe: Recipe, device: str | None) -> Recipe:
 
     place = device_of(device)
     warn_if_emulated(DTYPES.get(recipe.fit.precision, "float32"), place, PRECISION_HINT)
-    return resolved(recipe, auto_precision(place))
+    return with_precision(recipe, auto_precision(place))
 
 
 def _tell_cost(recipe: Recipe) -> None:

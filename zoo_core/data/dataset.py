@@ -13,9 +13,23 @@ from zoo_core.registry import registry, resolve
 from zoo_core.registry.faults import made
 from zoo_core.rng import StepRng, Stream, permutation
 from zoo_core.specs import DatasetSpec
-from zoo_core.training.trainer import Batch
 
-__all__ = ["Data", "load_data"]
+__all__ = ["Batch", "Data", "load_data"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Rows of a data set.
+
+    Args:
+        x: float32 (n, *event.shape); images in [-1, 1].
+        labels: int64 (n,), or None.
+        index: int64 (n,), the rows' places in the set.
+    """
+
+    x: Tensor
+    labels: Tensor | None
+    index: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,16 +8,13 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import torch
 
-    from zoo_core.recipes import Recipe
-
-__all__ = ["DTYPES", "PRECISION_HINT", "auto_precision", "is_native", "resolved", "slowdown", "warn_if_emulated"]
+__all__ = ["DTYPES", "PRECISION_HINT", "auto_precision", "is_native", "slowdown", "warn_if_emulated"]
 
 DTYPES = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 """The dtypes of ``fit.precision``, by their names in torch."""
@@ -72,11 +69,6 @@ def _cpu_has_bfloat16() -> bool:
 def auto_precision(device: "torch.device | str" = "cpu") -> Literal["no", "bf16"]:
     """The ``fit.precision`` that ``auto`` means on a device: ``bf16`` where it is native, ``no`` (float32) elsewhere."""
     return "bf16" if is_native("bfloat16", device) else "no"
-
-
-def resolved(recipe: "Recipe", precision: str) -> "Recipe":
-    """The recipe with ``precision`` where it says ``auto``."""
-    return replace(recipe, fit=replace(recipe.fit, precision=precision)) if recipe.fit.precision == "auto" else recipe  # type: ignore[arg-type]
 
 
 def warn_if_emulated(dtype: str, device: "torch.device | str", hint: str) -> None:

@@ -10,9 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.module_tracker import ModuleTracker
 
 from zoo_core.data.dataset import Data
-from zoo_core.hardware.precision import auto_precision, resolved
+from zoo_core.hardware.precision import auto_precision
 from zoo_core.interfaces import Decoder, Denoiser
-from zoo_core.recipes import Recipe
+from zoo_core.recipes import Recipe, with_precision
 from zoo_core.rng import StepRng
 from zoo_core.training.fit import check_fits
 from zoo_core.training.loop import AUTOCAST, build, loss_of
@@ -52,7 +52,7 @@ class _Unwatched(ModuleTracker):
 
 def estimate(recipe: Recipe) -> Estimate:
     """Traces a step of a recipe, on the CPU, with tensors that have shapes and no values."""
-    recipe = resolved(recipe, auto_precision("cpu"))
+    recipe = with_precision(recipe, auto_precision("cpu"))
     with FakeTensorMode(allow_non_fake_inputs=True):
         trainer = _built(recipe)
         batch, phases = _batch(recipe, trainer), trainer.phases(0)

@@ -12,8 +12,8 @@ from zoo_core.capabilities import check_abilities
 from zoo_core.data.dataset import Data
 from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, ZooError
-from zoo_core.hardware.precision import DTYPES, auto_precision, resolved
-from zoo_core.recipes import FitConfig, OptimizerConfig, Recipe
+from zoo_core.hardware.precision import DTYPES, auto_precision
+from zoo_core.recipes import FitConfig, OptimizerConfig, Recipe, with_precision
 from zoo_core.registry import registry, resolve
 from zoo_core.registry.faults import checked, fault, made
 from zoo_core.rng import StepRng, Stream, isolated
@@ -65,11 +65,11 @@ def _resolved(recipe: Recipe, processes: Processes) -> Recipe:
     if recipe.fit.precision != "auto":
         return recipe
     choices = processes.gather(auto_precision(processes.device))
-    return resolved(recipe, "no" if "no" in choices else "bf16")
+    return with_precision(recipe, "no" if "no" in choices else "bf16")
 
 
 class Loop:
-    """Trainer, moving average, and one optimizer and loss scaler a phase. The precision ``auto`` is resolved in its ``recipe``.
+    """Trainer, moving average, and one optimizer and loss scaler a phase. The precision ``auto`` is with_precision in its ``recipe``.
 
     ``start`` or ``restore`` comes first, in every process; then ``advance`` is one step.
 

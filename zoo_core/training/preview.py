@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from zoo_core.cards.metrics_log import curve, read_metrics
 from zoo_core.config import encode
-from zoo_core.images import class_columns, is_image, save_npz, save_samples
+from zoo_core.figures.samples import save_samples
+from zoo_core.images import class_columns, is_image, save_npz
 from zoo_core.interfaces import Decoder, Denoiser, Sampler, Scheduler
 from zoo_core.registry import registry
 from zoo_core.rng import ImageRng

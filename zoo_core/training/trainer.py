@@ -8,24 +8,10 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from zoo_core.data.dataset import Batch
 from zoo_core.interfaces import Rng, TrainerConfig
 
 __all__ = ["Batch", "Loss", "Trainer", "is_loops_own", "only"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Batch:
-    """Rows of a data set.
-
-    Args:
-        x: float32 (n, *event.shape); images in [-1, 1].
-        labels: int64 (n,), or None.
-        index: int64 (n,), the rows' places in the set.
-    """
-
-    x: Tensor
-    labels: Tensor | None
-    index: Tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
