@@ -520,7 +520,7 @@ def test_every_data_set_is_registered_with_a_config_that_is_its_json(name: str) 
 
 
 def test_the_documentation_has_every_data_set_with_its_options() -> None:
-    rows = [line for line in (Path(__file__).parents[1] / "docs" / "training.md").read_text().splitlines() if line.startswith("| `")]
+    rows = [line for line in (Path(__file__).parents[2] / "docs" / "training.md").read_text().splitlines() if line.startswith("| `")]
     for name, (claim,) in registry().claims(DatasetSpec).items():
         if claim.plugin.dist == "zoo-core":
             row = next(row for row in rows if re.match(rf"\| `{name}(:PATH)?` \|", row))

@@ -632,7 +632,7 @@ def test_a_pin_that_cannot_be_written_is_told_before_or_with_the_commit(
 def test_the_cats_of_this_repository_can_be_published_as_they_are(hub: LoopbackHub) -> None:
     from zoo_core.registry import discover, using
 
-    package = Path(__file__).parents[1] / "plugins" / "ddpm" / "zoo_ddpm"
+    package = Path(__file__).parents[2] / "plugins" / "ddpm" / "zoo_ddpm"
     if not load_json(package / pins.PINS).get("ddpm-afhq-cat"):
         pytest.skip("there are none")
     with using(discover(["zoo-ddpm"])):

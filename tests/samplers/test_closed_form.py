@@ -12,7 +12,7 @@ from zoo_core.samplers.choice import as_sampler
 from zoo_core.schedulers import Cosine, Karras
 from zoo_core.testing.closed_form import Gaussian, beside, drawn, inpainting_table, variance_table
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "samplers.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "samplers.md"
 C = ((1.0, 0.8), (0.8, 1.0))
 
 

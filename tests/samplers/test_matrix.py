@@ -61,7 +61,7 @@ def test_langevin_dynamics_gets_there_with_enough_passes() -> None:
 
 
 def test_the_documents_say_which_pairs_pass() -> None:
-    text = (Path(__file__).parents[1] / "docs" / "samplers.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "samplers.md").read_text()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if re.match(r"\| (sampler|`)", line)]
     head = next(row for row in rows if row[:3] == ["sampler", "steps", "passes"])
     body = {row[0].strip("`"): row for row in rows if len(row) == len(head) and row is not head}
