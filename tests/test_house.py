@@ -7,10 +7,40 @@ from pathlib import Path
 import zoo_core
 
 ROOT = Path(zoo_core.__file__).parent
-LAYERS = """
-    errors suggestions atomic specs hookspecs registry hardware config interfaces arguments capabilities recipes datasets schedulers rng
-    data images samplers density cards checkpoint hub pretrained loading distributed evaluation figures training publishing testing cli
-""".split()  # from the lowest on
+# From the lowest on.
+LAYERS = [
+    "errors",
+    "suggestions",
+    "atomic",
+    "specs",
+    "hookspecs",
+    "registry",
+    "hardware",
+    "config",
+    "interfaces",
+    "arguments",
+    "capabilities",
+    "recipes",
+    "datasets",
+    "schedulers",
+    "rng",
+    "data",
+    "images",
+    "samplers",
+    "density",
+    "cards",
+    "checkpoint",
+    "hub",
+    "pretrained",
+    "loading",
+    "distributed",
+    "evaluation",
+    "figures",
+    "training",
+    "publishing",
+    "testing",
+    "cli",
+]
 
 
 def modules() -> Iterator[tuple[str, Path, ast.Module]]:

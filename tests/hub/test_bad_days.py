@@ -18,9 +18,10 @@ import zoo_core
 from zoo_core.checkpoint.files import Stream, oid_of
 from zoo_core.errors import GatedError, HubError, LockTimeout, LoginError, OfflineError, ResourceError, UnsafeContentError, UsageError
 from zoo_core.hub import client as wire
+from zoo_core.hub import locks
 from zoo_core.hub.cache import RepoCache, cache_folder
 from zoo_core.hub.deadline import Deadline
-from zoo_core.hub.fetch import locks, pull
+from zoo_core.hub.fetch import pull
 from zoo_core.publishing import publish
 from zoo_core.publishing import upload as sending
 from zoo_core.testing import environment, fake_zoo, write_checkpoint

@@ -20,6 +20,7 @@ from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
 from safetensors.torch import save
 
 import zoo_core
+from zoo_core.cards import named_plugin
 from zoo_core.checkpoint.files import Files, oid_of
 from zoo_core.errors import (
     CardError,
@@ -41,7 +42,7 @@ from zoo_core.errors import (
 from zoo_core.hub import client as wire
 from zoo_core.hub.cache import RepoCache, cache_folder
 from zoo_core.hub.fetch import fetch, pull
-from zoo_core.hub.repository import search, wanted
+from zoo_core.hub.repository import search
 from zoo_core.registry import Plugin, Registry, parse_reference, using
 from zoo_core.specs import CheckpointSpec, Hub, Pin
 from zoo_core.testing import environment, fake_zoo, write_checkpoint, write_fake_plugin
@@ -936,7 +937,7 @@ def test_a_plugin_that_is_no_name_is_not_repeated(hub: LoopbackHub, cats: Conten
     with pytest.raises(UnknownNameError) as caught:
         zoo_core.info(CATS)
     assert "pip install" not in str(caught.value)
-    assert wanted({"zoo": {"plugin": plugin}}) == ("", "")
+    assert named_plugin({"zoo": {"plugin": plugin}}) == ("", "")
 
 
 def test_a_search_tells_family_and_plugin(hub: LoopbackHub, cats: Contents, commit: str) -> None:
