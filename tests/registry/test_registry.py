@@ -3,16 +3,20 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zoo_core.config import decode, encode
 from zoo_core.errors import NameConflictError, PluginLoadError, UnknownNameError, UsageError, ZooError
 from zoo_core.interfaces import ModelConfig
 from zoo_core.registry import Plugin, Reference, Registry, discover, parse_reference, registry, resolve, using
+from zoo_core.registry.moved import MOVED
 from zoo_core.samplers import Ancestral, Latent
 from zoo_core.schedulers import Cosine
 from zoo_core.specs import CheckpointSpec, ModelSpec, RecipeSpec, SamplerSpec
@@ -99,6 +103,35 @@ def test_what_this_zoo_core_does_not_know_means_made_for_a_newer_one(case: str, 
     with installed(write_plugin(tmp_path, "zoo-new", source), names=["zoo-new"]) as found:
         (plugin,) = found.failures
         assert str(plugin.failure) == f"made for a newer zoo-core ({why})"
+
+
+OLD = {
+    "from zoo_core.training.data import Data": "zoo_core.data.dataset",
+    "from zoo_core.images import save_samples": "zoo_core.figures.samples.save_samples",
+    "from zoo_core.hub import Files": "zoo_core.hub.fetch",
+}
+
+
+@pytest.mark.parametrize("source", OLD)
+def test_a_plugin_that_imports_a_moved_name_hears_the_new_one(source: str, tmp_path: Path) -> None:
+    with installed(write_plugin(tmp_path, "zoo-old", source), names=["zoo-old"]) as found:
+        (plugin,) = found.failures
+        assert plugin.failure is not None
+        assert plugin.failure.why.endswith(f"(it is {OLD[source]} now)")
+        assert not plugin.failure.newer
+
+
+@pytest.mark.parametrize("target", sorted(set(MOVED.values())))
+def test_every_new_name_is_there(target: str) -> None:
+    module, _, name = target.rpartition(".") if target.endswith("save_samples") else (target, "", "")
+    assert find_spec(f"zoo_core.{module}")
+    assert not name or hasattr(import_module(f"zoo_core.{module}"), name)
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_no_moved_name_is_a_module_still(old: str) -> None:
+    with suppress(ModuleNotFoundError):  # a module where there was a package
+        assert old == "hub" or find_spec(f"zoo_core.{old}") is None
 
 
 @pytest.mark.parametrize("source", ["dict(colour='red').nothing", "from json import AudioSpec", "def f(): pass\nf(colour='red')"])
@@ -347,6 +380,7 @@ def test_what_has_none_of_the_forms_is_refused(text: str) -> None:
 
 
 @given(st.text() | st.from_regex(r"[a-zA-Z0-9:/@._~\-\0]{0,40}") | st.builds("local:{}".format, st.text()))
+@example("/\0")
 def test_any_text_is_a_reference_or_a_usage_error(text: str) -> None:
     try:
         reference = parse_reference(text)

@@ -210,10 +210,17 @@ def _warn(name: str, text: str) -> None:
 
 
 def why(error: BaseException) -> str:
-    """An exception's class and text, in one line; the class alone if the text takes longer than a second."""
+    """An exception's class and text, in one line; the class alone if the text takes longer than a second.
+
+    An ImportError of a module of zoo_core that has moved names the new one.
+    """
     try:
         with _time_limit(_WORDS):
             text = " ".join(str(error).split())
     except (Exception, SystemExit, PluginExit, PluginTimeout):  # a plugin's own error class may be as broken as the plugin
         text = ""
+    if isinstance(error, ImportError) and "zoo_core." in text:
+        from zoo_core.registry.moved import new_home
+
+        text += f" (it is {home} now)" if (home := new_home(text)) else ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

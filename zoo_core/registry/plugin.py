@@ -83,9 +83,11 @@ def normalized(name: str) -> str:
 
 
 def _failure(step: str, error: BaseException, module: str) -> Failure:
+    from zoo_core.registry.moved import new_home
+
     text, where = why(error), _where(error, module)
     newer = _NEWER.search(text) if isinstance(error, (TypeError, ImportError, AttributeError)) else None
-    if newer and newer["spec"] in {None, *(cls.__name__ for cls in KINDS.values())}:
+    if newer and not new_home(text) and newer["spec"] in {None, *(cls.__name__ for cls in KINDS.values())}:
         missing = newer["name"] or newer["attribute"] or newer["module"]
         if missing:
             return Failure(step=step, why=f"no {missing}", where=where, newer=True)
