@@ -44,6 +44,7 @@ HEAVY_MODULES = (
     "zoo_core.testing.sampler_checks",
     "zoo_core.testing.subject",
     "zoo_core.testing.trainer_checks",
+    "zoo_core.testing.training",
     "zoo_core.training",
 )
 MODULES = sorted(info.name for info in pkgutil.walk_packages(zoo_core.__path__, "zoo_core.") if not info.name.endswith("__main__"))

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import zoo_core
-from zoo_core.cli import pins
+from zoo_core.cli.pin import write_pins
 from zoo_core.cli.train import _first_preset
 from zoo_core.data.dataset import load_data
 from zoo_core.datasets import FolderConfig
@@ -157,7 +157,7 @@ def test_the_words_of_the_page_become_a_card_and_a_pinned_checkpoint(pixels: Reg
     package = Path(str(import_module("zoo_pixels").__file__)).parent
     folder = write_checkpoint(package / "model_cards/pixels-photos", import_module("zoo_pixels.model").Pixels(config), config)
     (folder / "training.json").write_text("{}")
-    assert pins.main([str(package.parent)]) == 0
+    assert write_pins(package) == ["pixels-photos"]
     [found] = zoo_core.specs.checkpoints("zoo_pixels")
     assert (found.license, found.summary) == ("cc-by-4.0", "32x32 photographs, as a Gaussian for each pixel.")
     assert "300 photographs of our own" in (folder / "README.md").read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from zoo_core.cli import pins
+from zoo_core.cli.pin import PINS, pin_checkpoint, render_cards
 from zoo_core.config import load_json
 
 ROOT = Path(__file__).parents[1]
@@ -18,16 +18,16 @@ NAMED = [path.name for path in PACKAGES]
 
 @pytest.mark.parametrize("package", PACKAGES, ids=NAMED)
 def test_every_card_is_what_its_template_makes_of_its_files(package: Path) -> None:
-    cards = pins.rendered_cards(package)
+    cards = render_cards(package)
     assert {path.parent.name for path in cards} == {path.name for path in package.glob("model_cards/*")}
     for path, text in cards.items():
-        assert path.read_text() == text, "run `python -m zoo_core.cli.pins`"
+        assert path.read_text() == text, "run `zoo pin`"
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=NAMED)
 def test_every_pin_is_that_of_its_file(package: Path) -> None:
-    for name, entry in load_json(package / pins.PINS).items():
-        assert {**pins.pin(package / "model_cards" / name), "hub": entry["hub"]} == entry, "run `python -m zoo_core.cli.pins`"
+    for name, entry in load_json(package / PINS).items():
+        assert {**pin_checkpoint(package / "model_cards" / name), "hub": entry["hub"]} == entry, "run `zoo pin`"
 
 
 def test_every_checkpoint_belongs_to_one_plugin_which_links_to_it() -> None:

@@ -248,7 +248,7 @@ def checkpoints(package: str) -> tuple[CheckpointSpec, ...]:
         pins = json.loads(path.read_bytes())
         return tuple(_checkpoint(name, root / "model_cards" / name, entry) for name, entry in pins.items())
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise PluginLoadError(f"{path} is not a valid list of pins: {error!r}", "write it with `python -m zoo_core.cli.pins`") from error
+        raise PluginLoadError(f"{path} is not a valid list of pins: {error!r}", "write it with `zoo pin`") from error
 
 
 def _checkpoint(name: str, folder: Path, entry: Mapping[str, Any]) -> CheckpointSpec:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from zoo_core import cards
 from zoo_core.cards.metrics import comparable, model_index, seconds_each
 from zoo_core.cards.tables import PLAIN, lines, numbers_section, rounded, tables
-from zoo_core.cli import pins
+from zoo_core.cli.pin import render_cards
 from zoo_core.cli.show import show
 from zoo_core.config import dump_json
 from zoo_core.errors import ConfigError, UsageError
@@ -248,7 +248,7 @@ def test_pins_show_the_pictures_of_the_folder(tmp_path: Path) -> None:
     (folder / "metrics.json").write_text(dump_json({"metrics": [record()]}))
     (folder / "quality.png").write_bytes(b"")
     with fake_zoo():
-        [text] = pins.rendered_cards(tmp_path).values()
+        [text] = render_cards(tmp_path).values()
     assert "(quality.png)" in text
     assert "(nearest.png)" not in text
 

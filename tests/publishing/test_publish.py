@@ -23,7 +23,8 @@ from safetensors.torch import load, save
 
 import zoo_core
 from zoo_core import cards
-from zoo_core.cli import console, main, pins
+from zoo_core.cli import console, main
+from zoo_core.cli.pin import PINS
 from zoo_core.config import dump_json, load_json
 from zoo_core.errors import (
     CardError,
@@ -586,7 +587,7 @@ def test_the_card_of_what_a_plugin_carries_has_to_be_complete(old: str, new: str
     carried.write_text(dump_json({"blobs": pins_of(folder_of(carried))}))
     with (
         installed(carried.parents[1] / "fake", carried.parent, names=["zoo-fake", "zoo-blobs"]),
-        pytest.raises(CardError, match=r"not complete.* -- .*zoo_core\.pins"),
+        pytest.raises(CardError, match=r"not complete.* -- `zoo pin`"),
     ):
         publish("blobs", CAT)
     assert hub.requests == ()
@@ -633,11 +634,11 @@ def test_the_cats_of_this_repository_can_be_published_as_they_are(hub: LoopbackH
     from zoo_core.registry import discover, using
 
     package = Path(__file__).parents[2] / "plugins" / "ddpm" / "zoo_ddpm"
-    if not load_json(package / pins.PINS).get("ddpm-afhq-cat"):
+    if not load_json(package / PINS).get("ddpm-afhq-cat"):
         pytest.skip("there are none")
     with using(discover(["zoo-ddpm"])):
         parcel = prepare("ddpm-afhq-cat", CAT)
-    assert {name: {"sha256": pin.sha256, "size": pin.size} for name, pin in parcel.pins.items()} == load_json(package / pins.PINS)[
+    assert {name: {"sha256": pin.sha256, "size": pin.size} for name, pin in parcel.pins.items()} == load_json(package / PINS)[
         "ddpm-afhq-cat"
     ]["files"]
 

@@ -246,7 +246,7 @@ class Files:
             return f"`zoo pull {self.reference}` fetches it again"
         if self.spec is None:
             return "look into the folder"
-        return f"install {self.source.split()[0]} again; `python -m zoo_core.cli.pins` if the change is yours"
+        return f"install {self.source.split()[0]} again; `zoo pin` if the change is yours"
 
 
 class Stream:

@@ -35,6 +35,7 @@ _BUILT_IN = {
     "figure": ("zoo_core.cli.figure:figure", "Plot a checkpoint's sampling process, latents, density, metrics or loss."),
     "train": ("zoo_core.cli.train:train", "Train a model, or resume a run."),
     "publish": ("zoo_core.cli.publish:publish", "Upload a checkpoint to the Hugging Face Hub, in one commit."),
+    "pin": ("zoo_core.cli.pin:pin", "Render a plugin's model cards, and pin its checkpoints' files."),
     "plugins": ("zoo_core.cli.plugins:plugins", "List the installed plugins, and check them."),
 }
 

@@ -202,7 +202,7 @@ def _check_free(files: Files, card: ModelCard, completed: ModelCard) -> None:
     lacks = ", ".join([*keys, *(["the use of its name"] if completed.body != card.body else [])])
     raise CardError(
         f"the card of {files.name} is pinned and not complete: {lacks}",
-        "`python -m zoo_core.cli.pins` renders and pins it",
+        "`zoo pin` renders and pins it",
     )
 
 
@@ -226,7 +226,7 @@ def check_pin(path: Path, parcel: Parcel) -> None:
     if differ:
         raise IntegrityError(
             f"{path} pins other files of {parcel.name}: {', '.join(differ)[:120]}",
-            "publish it by its name, and run `python -m zoo_core.cli.pins` before",
+            "publish it by its name, and run `zoo pin` before",
         )
     try:
         with TemporaryFile(dir=path.parent) as file:

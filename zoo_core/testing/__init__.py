@@ -19,15 +19,21 @@ if TYPE_CHECKING:
     from zoo_core.testing.checkpoints import pins_of, write_checkpoint, write_checkpoint_plugin
     from zoo_core.testing.conformance import Check, checks_of, parametrize_checks
     from zoo_core.testing.plugins import environment, fake_zoo, installed, write_fake_plugin, write_plugin
+    from zoo_core.testing.training import assert_resumes, interrupt, run_state, start_loop, stop_after
 
 __all__ = [
     "Check",
+    "assert_resumes",
     "checks_of",
     "environment",
     "fake_zoo",
     "installed",
+    "interrupt",
     "parametrize_checks",
     "pins_of",
+    "run_state",
+    "start_loop",
+    "stop_after",
     "write_checkpoint",
     "write_checkpoint_plugin",
     "write_fake_plugin",
@@ -36,12 +42,17 @@ __all__ = [
 
 _HOMES = {
     "Check": "conformance",
+    "assert_resumes": "training",
     "checks_of": "conformance",
     "environment": "plugins",
     "fake_zoo": "plugins",
     "installed": "plugins",
+    "interrupt": "training",
     "parametrize_checks": "conformance",
     "pins_of": "checkpoints",
+    "run_state": "training",
+    "start_loop": "training",
+    "stop_after": "training",
     "write_checkpoint": "checkpoints",
     "write_checkpoint_plugin": "checkpoints",
     "write_fake_plugin": "plugins",

@@ -8,7 +8,7 @@ from importlib import invalidate_caches
 from pathlib import Path
 
 import zoo_core
-from zoo_core.registry import Registry, discover, using
+from zoo_core.registry import Registry, discover, load_plugin, using
 
 __all__ = ["environment", "fake_zoo", "installed", "write_fake_plugin", "write_plugin"]
 
@@ -80,11 +80,20 @@ def installed(*folders: Path, names: Sequence[str] | None = None) -> Iterator[Re
 
 
 @contextmanager
-def fake_zoo() -> Iterator[Registry]:
-    """Inside a ``with`` block, the registry holds zoo-core's own plugin and the fake families, and nothing else."""
-    from zoo_core.registry import load_plugin
+def fake_zoo(*names: str) -> Iterator[Registry]:
+    """Inside a ``with`` block, the registry holds zoo-core's own plugin, the fake families and the installed plugins ``names``, no others.
 
-    core = discover([]).plugins
+    >>> with fake_zoo() as registry:
+    ...     [plugin.dist for plugin in registry.plugins]
+    ['zoo-core', 'zoo-fake']
+
+    Args:
+        names: distributions or entry points, such as ``zoo-ddpm``.
+
+    Raises:
+        UnknownNameError: if one of ``names`` is not installed.
+    """
+    core, *named = discover(names).plugins
     fake = load_plugin("fake", "zoo_core.testing.fake_plugin", FAKE, zoo_core.__version__)
-    with using(Registry((*core, fake))) as registry:
+    with using(Registry((core, fake, *named))) as registry:
         yield registry
