@@ -20,7 +20,7 @@ import zoo_core
 from benchmarks.timing import machine
 from zoo_core.atomic import write_file
 from zoo_core.cards.metrics import fields, numbers, seconds_each, walk
-from zoo_core.cards.tables import rounded, sampler_of
+from zoo_core.cards.phrases import rounded, sampler_of
 from zoo_core.config import load_json
 from zoo_core.figures.titles import walk_text
 from zoo_core.images import labelled_grid, png

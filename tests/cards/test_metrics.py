@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from zoo_core import cards
 from zoo_core.cards.metrics import comparable, model_index, seconds_each
-from zoo_core.cards.tables import PLAIN, lines, numbers_section, rounded, tables
+from zoo_core.cards.phrases import PLAIN, lines, rounded
+from zoo_core.cards.tables import numbers_section, tables
 from zoo_core.cli.pin import render_cards
 from zoo_core.cli.show import show
 from zoo_core.config import dump_json

@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from zoo_core.cards.metrics import by_sampler
-from zoo_core.cards.tables import MARKDOWN, PLAIN, Table, markdown, side_by_side
+from zoo_core.cards.phrases import MARKDOWN, PLAIN
+from zoo_core.cards.tables import Table, markdown, side_by_side
 from zoo_core.cli.compare import compare
 from zoo_core.config import encode
 from zoo_core.errors import UsageError

@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from zoo_core.cards.metrics import by_sampler, numbers
-from zoo_core.cards.tables import PLAIN, markdown, side_by_side
+from zoo_core.cards.phrases import PLAIN
+from zoo_core.cards.tables import markdown, side_by_side
 from zoo_core.cli.console import echo_json, inert, prose, say
 from zoo_core.cli.options import REFERENCE
 from zoo_core.cli.tables import board
