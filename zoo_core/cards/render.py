@@ -165,7 +165,7 @@ def use_section(name: str, config: Mapping[str, Any], plugin: str, pipeline: str
     if pipeline == CLASSIFICATION:
         return _use_of_a_judge(name, plugin, pull)
     walk = " on ".join(describe(config[key]) for key in ("sampler", "scheduler") if config.get(key))
-    own = f"\nUnless told otherwise it is sampled by {code(walk)}.\n" if walk else ""
+    own = f"\nBy default it is sampled by {code(walk)}.\n" if walk else ""
     needs = f"\n{needs_line(plugin)}\n" if plugin else ""
     last = _classes(config) - 1
     shell = shlex.quote(name)
