@@ -350,7 +350,7 @@ def test_a_licence_is_stated_once_and_never_invented(
 
 
 def test_a_licence_in_capitals_is_the_option_s_fault(run: str) -> None:
-    with pytest.raises(UsageError, match=r"--license MIT .* -- .*small letters.* mit"):
+    with pytest.raises(UsageError, match=r'license="MIT" .* -- .*small letters.* license="mit"'):
         put(run, license="MIT")
 
 

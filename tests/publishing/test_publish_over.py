@@ -81,7 +81,7 @@ def test_an_edited_card_stays_where_the_new_version_changes_the_same_lines(folde
     edit_on_hub(hub, line, "# Lions")
     card.write_text(card.read_text().replace(line, "# Tigers"))
     before = main_of(hub)
-    with pytest.raises(UsageError, match=r"zoo/cat holds work of others that would be replaced: README\.md -- .*--force"):
+    with pytest.raises(UsageError, match=r"zoo/cat holds work of others that would be replaced: README\.md -- .*force=True"):
         put(folder)
     assert main_of(hub) == before
     put(folder, force=True)

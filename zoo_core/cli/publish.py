@@ -11,7 +11,8 @@ from zoo_core.checkpoint.files import CARD
 from zoo_core.cli.console import echo_json, human_size, inert, say
 from zoo_core.cli.options import REFERENCE
 from zoo_core.publishing import Published
-from zoo_core.publishing import publish as publish_parcel
+from zoo_core.publishing import publish as publish_checkpoint
+from zoo_core.publishing.options import command_line
 from zoo_core.specs import Pin
 
 __all__ = ["publish"]
@@ -45,7 +46,8 @@ def publish(
     """
     progress = sys.stderr.isatty()
     options: dict[str, Any] = {"license": license, "private": private, "tag": tag, "pin": pin}
-    done = publish_parcel(reference, repo, **options, force=force, dry_run=dry_run, progress=progress)
+    with command_line():
+        done = publish_checkpoint(reference, repo, **options, force=force, dry_run=dry_run, progress=progress)
     _say_left_out(done.left_out)
     if dry_run:
         _say_changes(done)

@@ -21,6 +21,7 @@ from zoo_core.config import dump_json, load_json, parse_json
 from zoo_core.errors import CardError, IntegrityError, NotFoundError, UsageError
 from zoo_core.hub.fetch import carried, fetch
 from zoo_core.publishing.card import complete
+from zoo_core.publishing.options import option
 from zoo_core.publishing.secrets import check_text, safe_names
 from zoo_core.registry import REPO, Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec, ModelSpec, Pin
@@ -181,12 +182,14 @@ def _header(data: bytes) -> bytes:
 def _license(card: ModelCard, given: str, files: Files) -> str:
     """The licence to write into the card; empty where it states one."""
     if given and not cards.LICENSE.fullmatch(given):
-        raise UsageError(f"--license {given} is no licence's name on the Hub", f"it is written in small letters, such as {_small(given)}")
+        hint = f"write it in small letters, such as {option('license', _small(given))}"
+        raise UsageError(f"{option('license', given)} is not a licence's name on the Hub", hint)
     stated = card.license not in ("", cards.DRAFT_LICENSE)
     if stated and given and given != card.license:
-        raise CardError(f"the card of {files.name} says {card.license}, --license says {given}", "leave --license out, or edit README.md")
+        hint = f"leave {option('license')} out, or edit README.md"
+        raise CardError(f"the card of {files.name} says license {card.license}, and not {option('license', given)}", hint)
     if not stated and given in ("", cards.DRAFT_LICENSE):
-        raise UsageError(f"the card of {files.name} states no licence", "say which with --license, such as mit or cc-by-nc-4.0")
+        raise UsageError(f"the card of {files.name} states no licence", f"state it, such as {option('license', 'mit')}")
     return "" if stated else given
 
 
@@ -220,7 +223,7 @@ def check_pin(path: Path, parcel: Parcel) -> None:
     """
     entry = load_json(path).get(parcel.name)
     if not isinstance(entry, dict) or not isinstance(entry.get("files"), dict):
-        raise UsageError(f"{path} has no checkpoint {parcel.name}", "--pin is for a checkpoint that a plugin carries")
+        raise UsageError(f"{path} has no checkpoint {parcel.name}", f"{option('pin')} is for a checkpoint that a plugin carries")
     pinned, sent = entry["files"], _plain(parcel.pins)
     differ = sorted(name for name in {**pinned, **sent} if pinned.get(name) != sent.get(name))
     if differ:
@@ -233,7 +236,7 @@ def check_pin(path: Path, parcel: Parcel) -> None:
             file.write(bytes(path.stat().st_size + _ROOM))
             file.flush()
     except OSError as error:
-        raise disk_error(f"cannot write {path}", error, "leave --pin out") from error
+        raise disk_error(f"cannot write {path}", error, f"leave {option('pin')} out") from error
 
 
 def write_pin(path: Path, parcel: Parcel, commit: str) -> None:

@@ -18,6 +18,7 @@ from zoo_core import __version__, cards
 from zoo_core.checkpoint.files import CARD, oid_of
 from zoo_core.errors import CardError, UsageError
 from zoo_core.publishing.bundle import PUBLISHED, Parcel
+from zoo_core.publishing.options import option
 from zoo_core.publishing.secrets import check_text
 from zoo_core.specs import Pin
 
@@ -115,14 +116,15 @@ def planned(
     if force:
         return Plan(parcel=parcel, changes=changes)
     if name and name != parcel.name and changes_anything(changes):
-        raise UsageError(f"{parcel.repo} holds another checkpoint, {name:.60}", "publish to another repository, or replace it with --force")
+        hint = f"publish to another repository, or replace it with {option('force', True)}"
+        raise UsageError(f"{parcel.repo} holds another checkpoint, {name:.60}", hint)
     if others == [CARD] and not parcel.pinned and (card := _merged_card(parcel, remote, last, read)):
         return Plan(parcel=card, changes={**changes, CARD: "merge"})
     if others:
         which = ", ".join(others[:4]) + (f" and {len(others) - 4} more" if len(others) > 4 else "")
         raise UsageError(
             f"{parcel.repo} holds work of others that would be replaced: {which}",
-            "look with --dry-run; take what is there into your folder, or replace it with --force",
+            f"look with {option('dry_run', True)}; copy those files into your folder, or replace them with {option('force', True)}",
         )
     return Plan(parcel=parcel, changes=changes)
 
@@ -149,7 +151,8 @@ def _merged_card(parcel: Parcel, remote: Remote, last: Remote, read: Callable[[s
         card = cards.parse(data)
         card.validate()
     except CardError as error:
-        raise CardError(f"the card with the edits on the Hub is not valid: {error.what}", "edit it there, or use --force") from None
+        hint = f"edit it there, or replace it with {option('force', True)}"
+        raise CardError(f"the card with the edits on the Hub is not valid: {error.what}", hint) from None
     pin = Pin(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
     return replace(parcel, card=card, files={**parcel.files, CARD: data}, pins={**parcel.pins, CARD: pin})
 

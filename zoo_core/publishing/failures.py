@@ -6,6 +6,7 @@ from json import JSONDecodeError
 
 from zoo_core.errors import CardError, GatedError, HubError, LoginError, NotFoundError, OfflineError, ZooError
 from zoo_core.hub.client import host, login_hint
+from zoo_core.publishing.options import option
 
 __all__ = ["after_commit", "offline", "refused_card", "translated", "with_empty_repository"]
 
@@ -75,11 +76,13 @@ def translated(error: Exception, repo: str, token: str) -> ZooError:
 
 
 def refused_card(why: str, token: str) -> CardError:
-    return CardError(f"the Hub refuses the card: {_line(why, token)}", "edit README.md, or name another --license")
+    return CardError(f"the Hub refuses the card: {_line(why, token)}", f"edit README.md, or pass another {option('license')}")
 
 
 def offline() -> OfflineError:
-    return OfflineError("HF_HUB_OFFLINE forbids requests, and publishing needs the Hub", "unset it, or look with --dry-run")
+    return OfflineError(
+        "HF_HUB_OFFLINE forbids requests, and publishing needs the Hub", f"unset it, or look with {option('dry_run', True)}"
+    )
 
 
 def _refused(status: int, repo: str, message: str) -> HubError:

@@ -20,6 +20,7 @@ from zoo_core.hub.deadline import Deadline
 from zoo_core.publishing.bundle import Parcel
 from zoo_core.publishing.changes import Change, Plan, Remote, changes_anything, planned, title_of
 from zoo_core.publishing.failures import after_commit, offline, refused_card, translated, with_empty_repository
+from zoo_core.publishing.options import option
 from zoo_core.specs import Pin
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def check_endpoint() -> str:
 def check_tag(tag: str | None) -> None:
     """Raises UsageError where ``tag`` is no name for a tag."""
     if tag is not None and (not _TAG.fullmatch(tag) or ".." in tag or tag.endswith((".", ".lock")) or tag == "main"):
-        raise UsageError(f"{tag!r} is no name for a tag", "write it as --tag v1")
+        raise UsageError(f"{tag!r} is not a name for a tag", f"write it as {option('tag', 'v1')}")
 
 
 def send(parcel: Parcel, *, private: bool = False, tag: str | None = None, progress: bool = False, force: bool = False) -> Published:
@@ -112,13 +113,17 @@ def send(parcel: Parcel, *, private: bool = False, tag: str | None = None, progr
         found = _remote(api, parcel.repo)
         remote = found or _created(api, parcel, private)
         if private and not remote.private:
-            raise UsageError(f"{parcel.repo} is there, and not private", "make it private in its settings, or leave --private out")
+            raise UsageError(
+                f"{parcel.repo} is there, and not private", f"make it private in its settings, or leave {option('private')} out"
+            )
         with with_empty_repository(parcel.repo, found is None, told):
             plan = _plan(api, parcel, remote, force)
             needed = changes_anything(plan.changes)
             tagged = _tagged(api, parcel.repo, tag)
             if tagged and (needed or tagged != remote.commit):
-                raise HubError(f"{parcel.repo} has a tag {tag} already, on another version", "choose another, such as --tag v2")
+                raise HubError(
+                    f"{parcel.repo} has a tag {tag} already, on another version", f"choose another, such as {option('tag', 'v2')}"
+                )
             commit = _commit(api, plan, remote) if needed else remote.commit
         if tag and not tagged:
             with after_commit(commit, told=told):
