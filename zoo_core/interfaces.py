@@ -8,10 +8,10 @@ of frozen dataclasses.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 from zoo_core.config import Tagged
 from zoo_core.errors import UsageError
@@ -31,12 +31,15 @@ __all__ = [
     "Event",
     "Features",
     "Labelled",
+    "LabelsLike",
     "LogProb",
     "ModelConfig",
     "OnStep",
     "Rng",
     "Sampler",
+    "SamplerLike",
     "Scheduler",
+    "SchedulerLike",
     "TrainerConfig",
 ]
 
@@ -318,16 +321,16 @@ class Sampler(Tagged, ABC):
 
     Attributes:
         requires: the capability that the model must have; the sampler uses no more of it than that.
-        rises: whether ``sigmas`` may go up again on their way, as they do when it inpaints (:func:`zoo_core.samplers.resampled`).
+        can_rise: whether ``sigmas`` may go up again on their way, as they do when it inpaints (:func:`zoo_core.samplers.resampled`).
     """
 
     __slots__ = ()
     kind: ClassVar[str] = "sampler"
     requires: ClassVar[str]
-    rises: ClassVar[bool] = False
+    can_rise: ClassVar[bool] = False
 
     @abstractmethod
-    def noise_levels(self, model: object, scheduler: Scheduler | None) -> tuple[float, ...]:
+    def noise_levels(self, model: Any, scheduler: Scheduler | None) -> tuple[float, ...]:
         """The ``sigmas`` to call with: from ``scheduler``, or the model's own when None, within the model's range.
 
         Empty where there is no noise to remove.
@@ -336,7 +339,7 @@ class Sampler(Tagged, ABC):
     @abstractmethod
     def __call__(
         self,
-        model: object,
+        model: Any,
         rng: Rng,
         *,
         sigmas: Sequence[float] = (),
@@ -349,10 +352,20 @@ class Sampler(Tagged, ABC):
         Args:
             model: has the capability that ``requires`` names.
             rng: one row a sample.
-            sigmas: noise levels, the last of them 0: decreasing, but where the sampler ``rises``. Those of ``noise_levels(model, None)``
+            sigmas: noise levels, the last of them 0: decreasing, but where the sampler ``can_rise``. Those of ``noise_levels(model, None)``
                 when empty.
             x: where to start, (n, *event.shape) at noise level sigmas[0] (or latents, for a decoder); drawn from ``rng`` when None. It is
                 not changed in place.
             labels: int64 (n,), for models with the capability ``labels``.
             on_step: sees every step, and the end: progress bars and figures live by it.
         """
+
+
+LabelsLike: TypeAlias = "int | str | Sequence[int] | Sequence[str] | Tensor | None"
+"""One class for all samples, or one for each, as numbers or names; None leaves the choice to the model."""
+
+SamplerLike: TypeAlias = str | Mapping[str, Any] | Sampler
+"""A sampler, its name, or its options as plain values."""
+
+SchedulerLike: TypeAlias = str | Mapping[str, Any] | Scheduler
+"""A scheduler, its name, or its options as plain values."""

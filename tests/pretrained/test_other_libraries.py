@@ -54,7 +54,7 @@ def denoiser(tmp_path: Path) -> Pretrained:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("list_models", r"zoo_core\.checkpoints"), ("from_pretrained", r"zoo_core\.load"), ("checkpoint", "mean check")],
+    [("list_models", r"zoo_core\.checkpoints"), ("from_pretrained", r"zoo_core\.load"), ("checkpoinst", "mean check")],
 )
 def test_the_module_leads_to_the_right_name(name: str, hint: str) -> None:
     with pytest.raises(AttributeError, match=f"module 'zoo_core' has no attribute '{name}' -- .*{hint}"):

@@ -366,7 +366,7 @@ def test_a_sampler_that_cannot_rise_is_refused_but_where_the_path_goes_straight_
     assert "\n" not in str(caught.value)
     known = mask.expand_as(x)
     assert same_bits(model.inpaint(x, mask, sampler=Falling(), times=1)[known], x[known])
-    assert all(few(name).rises for name in SAMPLERS)
+    assert all(few(name).can_rise for name in SAMPLERS)
 
 
 def test_points_have_no_range_and_must_be_finite_where_they_are_known(tmp_path: Path) -> None:

@@ -1,11 +1,10 @@
 """Conditions of sampling: class labels, by number or name, and the guidance scale."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, cast
 
 from zoo_core.arguments import classes_of
 from zoo_core.errors import CapabilityError, ConfigError, UsageError
-from zoo_core.interfaces import Denoiser, Labelled
+from zoo_core.interfaces import Denoiser, Labelled, LabelsLike
 from zoo_core.samplers import Guided
 
 if TYPE_CHECKING:
@@ -13,13 +12,10 @@ if TYPE_CHECKING:
 
     from zoo_core.pretrained.loaded import Loaded
 
-__all__ = ["Labels", "guided", "labels_of"]
-
-Labels: TypeAlias = "int | str | Sequence[int] | Sequence[str] | Tensor | None"
-"""One class for all samples, or one for each, as numbers or names; None leaves them to the model."""
+__all__ = ["guided", "labels_of"]
 
 
-def labels_of(pretrained: "Loaded", labels: Labels, n: int, first: int | None = None) -> "Tensor | None":
+def labels_of(pretrained: "Loaded", labels: LabelsLike, n: int, first: int | None = None) -> "Tensor | None":
     """The class of each of ``n`` samples, int64 (n,) on the model's device; None where the model is asked for no class.
 
     Args:

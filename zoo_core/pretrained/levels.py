@@ -21,11 +21,11 @@ __all__ = ["check_callback", "check_denoises", "check_noisy", "how_many", "level
 
 
 def with_options(sampler: Sampler, options: Mapping[str, Any], call: Callable[..., object]) -> Sampler:
-    """The sampler with options changed that a caller gave as keywords of ``call``.
+    """The sampler with the options that a caller passed as keywords of ``call``.
 
     Raises:
-        UsageError: the sampler has no such option.
-        ConfigError: an option has a wrong value.
+        UsageError: if the sampler has no such option.
+        ConfigError: if an option has a wrong value.
     """
     if not options:
         return sampler
@@ -35,9 +35,8 @@ def with_options(sampler: Sampler, options: Mapping[str, Any], call: Callable[..
             raise unknown_keyword(
                 f"{call.__name__} with the sampler {_title(sampler)}", key, [*known, *keywords_of(call)], _hint(sampler, key)
             )
-    plain = {
-        key: value.item() if getattr(value, "shape", None) == () else value for key, value in options.items()
-    }  # numbers of numpy, torch
+    # Scalars of numpy and torch become plain numbers.
+    plain = {key: value.item() if getattr(value, "shape", None) == () else value for key, value in options.items()}
     try:
         values = encode(sampler)
     except UnknownNameError:  # a class of the caller's own, which is not registered
@@ -60,13 +59,13 @@ def _hint(sampler: Sampler, key: str) -> str:
 
 
 def check_denoises(sampler: Sampler, what: str) -> None:
-    """Raises UsageError unless the sampler is one of denoisers, as ``what`` needs it."""
+    """Raises UsageError unless the sampler is one of denoisers; ``what`` is the action that needs one."""
     if sampler.requires != "denoise":
         raise UsageError(f"{type(sampler).__name__} samples no denoisers, and so cannot {what}", "`zoo list samplers` shows what does")
 
 
-class _Upto:
-    """A denoiser of which the noise levels up to one below its largest are walked along."""
+class _Bounded:
+    """A denoiser with a smaller largest noise level."""
 
     def __init__(self, model: Denoiser, sigma: float) -> None:
         self._model = model
@@ -80,8 +79,8 @@ def levels_from(sampler: Sampler, model: Denoiser, scheduler: Scheduler | None, 
     """The noise levels from exactly ``sigma`` down to 0, as many as the sampler walks along from the largest one.
 
     Raises:
-        UsageError: ``sigma`` is no number in the model's range, or the scheduler cannot begin there.
-        ConfigError: the scheduler cannot place that many levels below it.
+        UsageError: if ``sigma`` is not a number in the range of the model, or the scheduler cannot begin there.
+        ConfigError: if the scheduler cannot place that many levels below it.
     """
     check_denoises(sampler, "start from noisy samples")
     low, high = model.sigma_range
@@ -92,7 +91,7 @@ def levels_from(sampler: Sampler, model: Denoiser, scheduler: Scheduler | None, 
     if not low <= level <= high * (1 + 1e-6):
         raise UsageError(f"sigma must be in [{low:.4g}, {high:.4g}], the model's noise levels, not {str(sigma)[:40]}")
     level = min(level, high)
-    first, *rest = sampler.noise_levels(_Upto(model, level), scheduler)
+    first, *rest = sampler.noise_levels(_Bounded(model, level), scheduler)
     if not math.isclose(first, level, rel_tol=1e-6):
         raise UsageError(f"the scheduler begins at noise level {first:.4g}, and x is at {level:.4g}", "take another scheduler")
     return (level, *rest)
@@ -105,10 +104,10 @@ def check_callback(on_step: object) -> None:
 
 
 def how_many(n: object, x: "Tensor | None", sigma: object) -> int:
-    """The number of samples: ``n``, or the rows of ``x`` where they are to start from that.
+    """The number of samples: ``n``, or the number of rows of ``x``.
 
     Raises:
-        UsageError: neither says, or they differ, or one of ``x`` and ``sigma`` is missing.
+        UsageError: if both are missing, if they differ, or if one of ``x`` and ``sigma`` is missing.
     """
     if (x is None) != (sigma is None):
         hint = "add_noise(images, sigma) makes x of clean images; scheduler= chooses the levels of a walk from pure noise"
@@ -123,14 +122,16 @@ def how_many(n: object, x: "Tensor | None", sigma: object) -> int:
 
 
 def check_noisy(x: "Tensor", sigma: float, event: Event) -> None:
-    """Warns of samples that are said to have noise of level ``sigma``, and look clean.
+    """Warns of samples that should have noise of level ``sigma`` and look clean.
 
     Raises:
-        UsageError: they are not finite.
+        UsageError: if they are not finite.
     """
-    low, high = map(float, x.aminmax())  # NaN is the end of whatever holds it
+    low, high = map(float, x.aminmax())  # both are NaN if any value is
     if not -math.inf < low <= high < math.inf:
         raise UsageError("x must be finite")
     if event.range and sigma >= 1 and x.numel() >= 64 and event.range[0] <= low <= high <= event.range[1]:
-        told = f"x lies within [{event.range[0]:g}, {event.range[1]:g}], as clean images do: add_noise(x, {sigma:g}) gives them their noise"
-        warnings.warn(told, RuntimeWarning, stacklevel=3)
+        message = (
+            f"x lies within [{event.range[0]:g}, {event.range[1]:g}], as clean images do: add_noise(x, {sigma:g}) gives them their noise"
+        )
+        warnings.warn(message, RuntimeWarning, stacklevel=3)

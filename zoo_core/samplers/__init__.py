@@ -1,8 +1,8 @@
 """Samplers: frozen dataclasses that walk along given noise levels, in the coordinate x_sigma = x_0 + sigma * eps.
 
-They know capabilities, not families: whatever can ``denoise`` can be sampled by every sampler that requires it. Sigmas are float64 and the
-state is float32 or wider, whatever the net computes in: a bfloat16 state ruins samples at sigma 1000. Nothing here imports torch: tensors
-come from the model and from the random numbers.
+They know capabilities, not families: every sampler that requires ``denoise`` takes every model that has it. Sigmas are float64 and the
+state is float32 or wider, even if the net computes in a narrower type: a bfloat16 state ruins samples at sigma 1000. Nothing here
+imports torch: tensors come from the model and from the random numbers.
 """
 
 from zoo_core.samplers.ancestral import Ancestral
@@ -10,9 +10,21 @@ from zoo_core.samplers.base import resampled
 from zoo_core.samplers.langevin import Langevin, PredictorCorrector
 from zoo_core.samplers.latent import Latent
 from zoo_core.samplers.ode import DPMSolver2M, Heun
-from zoo_core.samplers.wrappers import Guided, Inpainted, Masked
+from zoo_core.samplers.wrappers import DenoiserWrapper, Guided, Inpainted, Masked
 
-__all__ = ["Ancestral", "DPMSolver2M", "Guided", "Heun", "Inpainted", "Langevin", "Latent", "Masked", "PredictorCorrector", "resampled"]
+__all__ = [
+    "Ancestral",
+    "DPMSolver2M",
+    "DenoiserWrapper",
+    "Guided",
+    "Heun",
+    "Inpainted",
+    "Langevin",
+    "Latent",
+    "Masked",
+    "PredictorCorrector",
+    "resampled",
+]
 
 # The registry names a class by its module, and their module is this one wherever they are written.
 for _name in __all__:

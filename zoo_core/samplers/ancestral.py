@@ -7,7 +7,7 @@ from math import sqrt
 from typing import TYPE_CHECKING, Literal
 
 from zoo_core.config import check_range
-from zoo_core.samplers.base import Guide, Walk
+from zoo_core.samplers.base import DenoiserSampler, StepContext
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +16,7 @@ __all__ = ["Ancestral"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ancestral(Walk):
+class Ancestral(DenoiserSampler):
     """Ancestral sampling with a share ``eta`` of fresh noise; one loop for DDPM, DDIM and Euler.
 
     From sigma to sigma' < sigma, with x0_hat = D(x, sigma):
@@ -49,14 +49,14 @@ class Ancestral(Walk):
     def __post_init__(self) -> None:
         check_range(self, steps=(1, 100_000), eta=(0.0, 1.0))
 
-    def walk(self, x: "Tensor", sigmas: Sequence[float], guide: Guide) -> "Tensor":
+    def walk(self, x: "Tensor", sigmas: Sequence[float], context: StepContext) -> "Tensor":
         for i, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
-            x0 = guide.denoised(x, sigma)
-            guide.show(i, sigma, x, x0)
+            x0 = context.denoised(x, sigma)
+            context.show(i, sigma, x, x0)
             sigma_up = self.eta * sigma_next * sqrt(sigma**2 - sigma_next**2) / sigma
             sigma_down = sqrt(max(sigma_next**2 - sigma_up**2, 0.0))  # by rounding it may be negative
             x = x0.lerp(x, sigma_down / sigma)
             if sigma_up > 0:
                 wider = sqrt((1 + sigma_next**-2) / (1 + sigma**-2)) if self.variance == "large" else 1.0
-                x.add_(guide.noise(x), alpha=sigma_up * wider)
+                x.add_(context.noise(x), alpha=sigma_up * wider)
         return x

@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo_core.config import decode, encode
 from zoo_core.errors import ConfigError, ZooError
-from zoo_core.interfaces import Sampler, Scheduler
+from zoo_core.interfaces import Sampler, SamplerLike, Scheduler, SchedulerLike
 from zoo_core.registry import registry, resolve
 from zoo_core.specs import SamplerSpec, SchedulerSpec
 from zoo_core.suggestions import ALIASES
@@ -16,7 +16,7 @@ from zoo_core.suggestions import ALIASES
 __all__ = ["as_sampler", "as_scheduler", "scheduler_with", "written_now"]
 
 
-def as_sampler(choice: "str | Mapping[str, Any] | Sampler", default: Sampler | None = None, *, prefer: str = "") -> Sampler:
+def as_sampler(choice: SamplerLike, default: Sampler | None = None, *, prefer: str = "") -> Sampler:
     """A sampler from its name, with that name's own defaults, or from plain values; without a ``name``, those change ``default``.
 
     Raises:
@@ -61,7 +61,7 @@ def scheduler_with(key: str) -> str:
     return having[-1] if having else ""
 
 
-def as_scheduler(choice: "str | Mapping[str, Any] | Scheduler") -> Scheduler:
+def as_scheduler(choice: SchedulerLike) -> Scheduler:
     """A scheduler from its name, or from plain values with a ``name``.
 
     Raises:

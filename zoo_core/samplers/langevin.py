@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from zoo_core.config import check_range
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.interfaces import Denoiser
-from zoo_core.samplers.base import Guide, Walk
+from zoo_core.samplers.base import DenoiserSampler, StepContext
 from zoo_core.samplers.wrappers import Inpainted, Masked
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ __all__ = ["Langevin", "PredictorCorrector"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Langevin(Walk):
+class Langevin(DenoiserSampler):
     """Annealed Langevin dynamics (Song & Ermon 2019, arXiv:1907.05600, Algorithm 1), with steps relative to the level.
 
     ``steps_per_level`` times at every level sigma_i, with alpha_i = step * sigma_i^2:
@@ -57,18 +57,18 @@ class Langevin(Walk):
     def __post_init__(self) -> None:
         check_range(self, steps=(1, 100_000), steps_per_level=(1, 100_000), step=(1e-9, 3.99))
 
-    def walk(self, x: "Tensor", sigmas: Sequence[float], guide: Guide) -> "Tensor":
+    def walk(self, x: "Tensor", sigmas: Sequence[float], context: StepContext) -> "Tensor":
         if self.masked_score:
-            guide = replace(guide, model=self._masked(guide.model, sigmas[0]), clip=False)
+            context = replace(context, model=self._masked(context.model, sigmas[0]), clip=False)
         for i, sigma in enumerate(sigmas[:-1]):
             for t in range(self.steps_per_level):
-                x0 = guide.denoised(x, sigma)
+                x0 = context.denoised(x, sigma)
                 if t == 0:
-                    guide.show(i, sigma, x, x0)
-                x = x.lerp(x0, self.step / 2).add_(guide.noise(x), alpha=sqrt(self.step) * sigma)
-        return guide.denoised(x, sigmas[-2]) if self.denoise and sigmas[-1] == 0 else x
+                    context.show(i, sigma, x, x0)
+                x = x.lerp(x0, self.step / 2).add_(context.noise(x), alpha=sqrt(self.step) * sigma)
+        return context.denoised(x, sigmas[-2]) if self.denoise and sigmas[-1] == 0 else x
 
-    def left_at(self, sigmas: Sequence[float]) -> float:
+    def final_level(self, sigmas: Sequence[float]) -> float:
         return sigmas[-2] if sigmas[-1] > 0 and len(sigmas) > 1 else sigmas[-1]  # of the last level no step has been taken
 
     def _masked(self, model: Denoiser, sigma: float) -> Masked:
@@ -82,7 +82,7 @@ class Langevin(Walk):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PredictorCorrector(Walk):
+class PredictorCorrector(DenoiserSampler):
     """Predictor-corrector sampling (Song et al. 2021, arXiv:2011.13456, Algorithms 2 and 4, variance exploding).
 
     The predictor goes from sigma to sigma' < sigma, with s = (D(x, sigma) - x) / sigma^2:
@@ -115,17 +115,17 @@ class PredictorCorrector(Walk):
     def __post_init__(self) -> None:
         check_range(self, steps=(1, 100_000), corrections=(0, 1000), snr=(1e-6, 0.99))
 
-    def walk(self, x: "Tensor", sigmas: Sequence[float], guide: Guide) -> "Tensor":
+    def walk(self, x: "Tensor", sigmas: Sequence[float], context: StepContext) -> "Tensor":
         for i, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
-            x0 = guide.denoised(x, sigma)
-            guide.show(i, sigma, x, x0)
+            x0 = context.denoised(x, sigma)
+            context.show(i, sigma, x, x0)
             ratio = sigma_next / sigma
             x = x0.lerp(x, ratio**2)
             if sigma_next == 0:
                 break
             g = sqrt(sigma**2 - sigma_next**2) * (ratio if self.predictor == "ancestral" else 1.0)
-            x.add_(guide.noise(x), alpha=g)
+            x.add_(context.noise(x), alpha=g)
             for _ in range(self.corrections):
-                x0 = guide.denoised(x, sigma_next)
-                x = x.lerp(x0, 2 * self.snr**2).add_(guide.noise(x), alpha=2 * self.snr * sigma_next)
+                x0 = context.denoised(x, sigma_next)
+                x = x.lerp(x0, 2 * self.snr**2).add_(context.noise(x), alpha=2 * self.snr * sigma_next)
         return x

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from zoo_core.config import check_range
 from zoo_core.errors import UsageError
@@ -30,14 +30,14 @@ class Latent(Sampler):
     def __post_init__(self) -> None:
         check_range(self, temperature=(0.0, 100.0))
 
-    def noise_levels(self, model: object, scheduler: Scheduler | None) -> tuple[float, ...]:
+    def noise_levels(self, model: Decoder, scheduler: Scheduler | None) -> tuple[float, ...]:
         if scheduler is not None:
             raise UsageError("the latent sampler walks along no noise levels", "leave the scheduler out")
         return ()
 
     def __call__(
         self,
-        model: object,
+        model: Decoder,
         rng: Rng,
         *,
         sigmas: Sequence[float] = (),
@@ -45,7 +45,6 @@ class Latent(Sampler):
         labels: "Tensor | None" = None,
         on_step: OnStep | None = None,
     ) -> "Tensor":
-        model = cast(Decoder, model)
         z = model.prior(rng) * self.temperature if x is None else x
         x = model.decode(z, labels)
         check_samples(model.decode, x, (len(z), *model.event.shape))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from zoo_core.config import check_range
 from zoo_core.errors import ConfigError
-from zoo_core.samplers.base import Guide, Walk
+from zoo_core.samplers.base import DenoiserSampler, StepContext
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +17,7 @@ __all__ = ["DPMSolver2M", "Heun"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Heun(Walk):
+class Heun(DenoiserSampler):
     """Heun's method with churn (Karras et al. 2022, arXiv:2206.00364): Algorithm 2; without churn, Algorithm 1.
 
     From t = sigma_i to t' = sigma_(i+1), N levels:
@@ -53,16 +53,16 @@ class Heun(Walk):
         if self.churn_max is not None and self.churn_max < self.churn_min:
             raise ConfigError(f"churn_max must not be below churn_min, not {self.churn_max:g} < {self.churn_min:g}")
 
-    def walk(self, x: "Tensor", sigmas: Sequence[float], guide: Guide) -> "Tensor":
+    def walk(self, x: "Tensor", sigmas: Sequence[float], context: StepContext) -> "Tensor":
         for i, (t, t_next) in enumerate(pairwise(sigmas)):
-            t_hat = self._raised(t, guide.count, guide.model.sigma_range[1])
-            x_hat = x.add(guide.noise(x), alpha=self.churn_noise * sqrt(t_hat**2 - t**2)) if t_hat > t else x
-            x0 = guide.denoised(x_hat, t_hat)
-            guide.show(i, t, x, x0)
+            t_hat = self._raised(t, context.count, context.model.sigma_range[1])
+            x_hat = x.add(context.noise(x), alpha=self.churn_noise * sqrt(t_hat**2 - t**2)) if t_hat > t else x
+            x0 = context.denoised(x_hat, t_hat)
+            context.show(i, t, x, x0)
             x = x0.lerp(x_hat, t_next / t_hat)  # x_hat + (t' - t_hat) d, and exactly D at t' = 0
             if t_next > 0:
                 d = (x_hat - x0).div_(t_hat)
-                d_next = (x - guide.denoised(x, t_next)).div_(t_next)
+                d_next = (x - context.denoised(x, t_next)).div_(t_next)
                 x = x_hat.add(d.add_(d_next), alpha=(t_next - t_hat) / 2)
         return x
 
@@ -74,7 +74,7 @@ class Heun(Walk):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DPMSolver2M(Walk):
+class DPMSolver2M(DenoiserSampler):
     """DPM-Solver++(2M) (Lu et al. 2022, arXiv:2211.01095, Algorithm 2), a multistep method in the predicted x_0.
 
     In lambda = -log sigma, with h = lambda' - lambda the step and r = h_previous / h,
@@ -96,11 +96,11 @@ class DPMSolver2M(Walk):
     def __post_init__(self) -> None:
         check_range(self, steps=(1, 100_000))
 
-    def walk(self, x: "Tensor", sigmas: Sequence[float], guide: Guide) -> "Tensor":
+    def walk(self, x: "Tensor", sigmas: Sequence[float], context: StepContext) -> "Tensor":
         previous: tuple[Tensor, float] | None = None
         for i, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
-            D = x0 = guide.denoised(x, sigma)
-            guide.show(i, sigma, x, x0)
+            D = x0 = context.denoised(x, sigma)
+            context.show(i, sigma, x, x0)
             h = log(sigma / sigma_next) if sigma_next > 0 else inf
             if previous and sigma_next > 0:
                 x0_previous, h_previous = previous

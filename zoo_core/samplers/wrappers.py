@@ -1,5 +1,6 @@
-"""Denoisers around a denoiser: samplers take them for any other."""
+"""Denoisers that wrap a denoiser: guidance and inpainting for every sampler."""
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from zoo_core.errors import UsageError
@@ -8,86 +9,113 @@ from zoo_core.interfaces import Denoiser, Rng
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Guided", "Inpainted", "Masked"]
+__all__ = ["DenoiserWrapper", "Guided", "Inpainted", "Masked"]
 
 
-class Guided:
-    """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598) as a denoiser around a denoiser.
+class DenoiserWrapper(ABC):
+    """Base class of denoisers that change the estimate of another one; event, noise levels and start are those of that one.
 
-    D(x, sigma, y) = D(x, sigma) + scale * (D(x, sigma, y) - D(x, sigma)): scale 0 ignores the label, 1 is the plain conditional model. (The
-    paper's w is scale - 1.) Two forward passes a step.
+    >>> class Scaled(DenoiserWrapper):
+    ...     def denoise(self, x, sigma, labels=None):
+    ...         return 0.5 * self.model.denoise(x, sigma, labels)
+
+    Args:
+        model: the denoiser to wrap.
     """
 
-    def __init__(self, model: Denoiser, scale: float) -> None:
+    def __init__(self, model: Denoiser) -> None:
         self.model = model
-        self.scale = scale
         self.event = model.event
         self.sigma_range = model.sigma_range
         self.scheduler = model.scheduler
 
     def start(self, rng: Rng, sigma: float) -> "Tensor":
         return self.model.start(rng, sigma)
+
+    @abstractmethod
+    def denoise(self, x: "Tensor", sigma: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
+        """The estimate of the clean sample; see :meth:`zoo_core.interfaces.Denoiser.denoise`."""
+
+
+class Guided(DenoiserWrapper):
+    """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598).
+
+    D(x, sigma, y) = D(x, sigma) + scale * (D(x, sigma, y) - D(x, sigma)): scale 0 ignores the label, 1 is the plain conditional model. (The
+    paper's w is scale - 1.) Two forward passes a step.
+
+    >>> from zoo_core.testing.fake import FakeDenoiser
+    >>> from zoo_core.testing.fake_config import FakeDenoiserConfig
+    >>> Guided(FakeDenoiser(FakeDenoiserConfig(shape=(2,))), scale=3.0).event.shape
+    (2,)
+
+    Args:
+        model: the denoiser to guide.
+        scale: the guidance scale.
+    """
+
+    def __init__(self, model: Denoiser, scale: float) -> None:
+        super().__init__(model)
+        self.scale = scale
 
     def denoise(self, x: "Tensor", sigma: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
         if labels is None:
             raise UsageError("guidance needs labels", "pass labels=, or --labels on the command line")
-        free = self.model.denoise(x, sigma)
-        return free + self.scale * (self.model.denoise(x, sigma, labels) - free)
+        unconditional = self.model.denoise(x, sigma)
+        return unconditional + self.scale * (self.model.denoise(x, sigma, labels) - unconditional)
 
 
-class Inpainted:
+class Inpainted(DenoiserWrapper):
     """A denoiser that knows a part of the sample: D'(x, sigma) = M * known + (1 - M) * D(x, sigma).
 
-    Whatever walks down with it ends with ``known`` where the mask is 1, and with what fits beside it elsewhere.
+    A sampler that walks down with it ends with ``known`` where the mask is 1, and with samples that fit it elsewhere.
+
+    >>> import torch
+    >>> from zoo_core.testing.fake import FakeDenoiser
+    >>> from zoo_core.testing.fake_config import FakeDenoiserConfig
+    >>> model = FakeDenoiser(FakeDenoiserConfig(shape=(2,)))
+    >>> Inpainted(model, torch.tensor([3.0, 0.0]), torch.tensor([1.0, 0.0])).denoise(torch.zeros(1, 2), torch.ones(1))[0, 0]
+    tensor(3.)
 
     Args:
-        model: the denoiser around which it is.
-        known: (n, *event.shape), or what broadcasts to it; counts where the mask is 1 alone.
+        model: the denoiser to wrap.
+        known: known values (n, *event.shape), or of a shape that broadcasts to that; read only where the mask is 1.
         mask: M in [0, 1], of a shape that broadcasts to that of ``known``.
     """
 
     def __init__(self, model: Denoiser, known: "Tensor", mask: "Tensor") -> None:
-        self.model = model
+        super().__init__(model)
         self.known = known
         self.mask = mask
-        self.event = model.event
-        self.sigma_range = model.sigma_range
-        self.scheduler = model.scheduler
-
-    def start(self, rng: Rng, sigma: float) -> "Tensor":
-        return self.model.start(rng, sigma)
 
     def denoise(self, x: "Tensor", sigma: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
         return self.model.denoise(x, sigma, labels).lerp(self.known.to(x), self.mask.to(x))
 
 
-class Masked:
+class Masked(DenoiserWrapper):
     """The masked score s(x | known) = s(x) - 2 M (x - known), with which courses inpaint by Langevin dynamics, as a denoiser:
 
         D'(x, sigma) = D(x, sigma) - 2 sigma^2 M (x - known)
 
-    It is the score of the model's density times N(x; known, 1/2) where the mask is 1, whatever the level: x ends near ``known``, with that
-    Gaussian's spread, and not at it. :class:`Inpainted` has no such spread and goes with every sampler; this one is for
-    :class:`~zoo_core.samplers.Langevin` alone, which takes it with ``masked_score`` and says which steps are small enough.
+    It is the score of the model's density times N(x; known, 1/2) where the mask is 1, at every level: there x ends near ``known``, with the
+    spread of that Gaussian, and not at it. :class:`Inpainted` has no such spread and works with every sampler; this class is for
+    :class:`~zoo_core.samplers.Langevin` alone, whose option ``masked_score`` uses it and documents which steps are small enough.
+
+    >>> from zoo_core.samplers import Langevin
+    >>> Langevin(masked_score=True).masked_score
+    True
 
     Args:
-        model: the denoiser around which it is.
-        known: (n, *event.shape), or what broadcasts to it; counts where the mask is 1 alone.
+        model: the denoiser to wrap.
+        known: known values (n, *event.shape), or of a shape that broadcasts to that; read only where the mask is 1.
         mask: M in [0, 1], of a shape that broadcasts to that of ``known``.
         clip: clamps D, and not D', to the range of the model's event, where it has one.
     """
 
     def __init__(self, model: Denoiser, known: "Tensor", mask: "Tensor", *, clip: bool = False) -> None:
-        self.model = model
+        super().__init__(model)
         self.known = known
         self.mask = mask
         self.clip = clip
-        self.event = model.event
-        self.sigma_range = model.sigma_range
-        self.scheduler = model.scheduler
-
-    def start(self, rng: Rng, sigma: float) -> "Tensor":
-        return self.model.start(rng, sigma)
 
     def denoise(self, x: "Tensor", sigma: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
         x0 = self.model.denoise(x, sigma, labels)

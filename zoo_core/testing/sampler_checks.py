@@ -172,8 +172,8 @@ def check_labels_are_passed_on(part: Part) -> None:
 
 
 def check_rises_with_fresh_noise(part: Part) -> None:
-    """Where it ``rises``, and levels go up again, x has the noise of the level there, most of it drawn anew; and it ends with samples."""
-    if not part.value.rises:
+    """If it ``can_rise``: where levels go up again, x has the noise of that level, most of it fresh, and the end are samples."""
+    if not part.value.can_rise:
         return
     path = resampled(Karras().sigmas(6, *_Denoises.sigma_range), times=2)
     seen: dict[int, Tensor] = {}

@@ -1,0 +1,284 @@
+"""Sampling of a loaded model: from noise or a given start, beside a known part, and along a path."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from zoo_core.arguments import level, whole, within
+from zoo_core.capabilities import incapable
+from zoo_core.errors import ResourceError, UsageError
+from zoo_core.interfaces import (
+    Decoder,
+    Denoiser,
+    Labelled,
+    LabelsLike,
+    OnStep,
+    Sampler,
+    SamplerLike,
+    SchedulerLike,
+)
+from zoo_core.pretrained.conditions import guided, labels_of
+from zoo_core.pretrained.inference import Inference
+from zoo_core.pretrained.levels import check_callback, check_denoises, check_noisy, how_many, levels_from, with_options
+from zoo_core.registry.faults import check_samples
+from zoo_core.rng import ImageRng, Stream
+from zoo_core.samplers import Inpainted, resampled
+from zoo_core.samplers.choice import as_sampler, as_scheduler
+from zoo_core.samplers.interpolation import mix
+from zoo_core.samplers.masks import given
+from zoo_core.schedulers import Continuous
+from zoo_core.suggestions import keywords_of, unknown_keyword
+
+__all__ = ["Sampling"]
+
+
+class Sampling(Inference):
+    """The part of :class:`zoo_core.pretrained.Pretrained` that draws samples."""
+
+    def sample(
+        self,
+        n: int | None = None,
+        *,
+        seed: int = 0,
+        sampler: SamplerLike | None = None,
+        scheduler: SchedulerLike | None = None,
+        labels: LabelsLike = None,
+        guidance: float | None = None,
+        x: Tensor | None = None,
+        sigma: float | None = None,
+        batch_size: int = 64,
+        on_step: OnStep | None = None,
+        first: int = 0,
+        **options: Any,
+    ) -> Tensor:
+        """Draws images ``first`` ... ``first + n - 1`` of a seed: float32 (n, *event.shape), on the CPU; images are in [-1, 1].
+
+        The noise of an image depends on the seed and on its number alone.
+
+            cats.sample(16, sampler="dpmpp-2m", scheduler="karras", steps=10)
+            cats.sample(x=cats.add_noise(images, 2.0), sigma=2.0)  # SDEdit (Meng et al. 2022, arXiv:2108.01073)
+
+        Args:
+            n: number of images; the number of rows of ``x`` if that is given.
+            seed: seed in [0, 2**64).
+            sampler: sampler, or its name with its own defaults, or options of the default sampler such as ``{"steps": 20}``.
+            scheduler: scheduler of the noise levels; that of :meth:`scheduler_of` if None.
+            labels: classes, as numbers or names. If None, a class-conditional model draws image i of class i modulo their number.
+            guidance: scale of classifier-free guidance; 1 is the plain conditional model.
+            x: samples with noise of level ``sigma`` to start from, (n, *event.shape), as :meth:`add_noise` makes them.
+            sigma: noise level of ``x``; the ``steps`` levels of the sampler lie between it and 0.
+            batch_size: number of images that are computed at once; changes speed and memory only.
+            on_step: callback that sees every step of every batch.
+            first: number of the first image.
+            options: options of the sampler, such as ``steps=10`` or ``eta=0.5``.
+
+        Raises:
+            UsageError: if n, first or batch_size is out of range, labels, x or sigma do not fit, or an option is unknown.
+            ResourceError: if the memory is too small for n images.
+            ConfigError: if there is no such sampler or scheduler, or an option has a wrong value.
+            CapabilityError: if the model lacks what the sampler, the labels or guidance need.
+            PluginError: if the sampler or the model does not return samples.
+        """
+        check_callback(on_step)
+        start = None if x is None else self._samples(x)
+        n = how_many(n, start, sigma)
+        first = whole("first", first)
+        walker, sigmas = self._walk(sampler, scheduler, self.sample, options, sigma)
+        classes = labels_of(self, labels, n, first)
+        model = self.model if guidance is None else guided(self, guidance, classes)
+        if start is not None:
+            check_noisy(start, sigmas[0], self.event)
+
+        def walk(rows: slice, rng: ImageRng, y: Tensor | None) -> Tensor:
+            if start is not None:  # drawn and dropped, so that the steps draw the same noise as after a start of their own
+                cast(Denoiser, model).start(rng, sigmas[0])
+            return walker(model, rng, sigmas=sigmas, x=None if start is None else start[rows], labels=y, on_step=on_step)
+
+        return self._drawn(walk, walker, n, classes, batch_size, seed, first)
+
+    def add_noise(self, x: Tensor, sigma: float | Tensor, *, seed: int = 0, first: int = 0) -> Tensor:
+        """Adds noise of level ``sigma`` to clean samples, x + sigma * eps: float32 (n, *event.shape), on the CPU.
+
+        eps of row i depends on the seed and on the number ``first`` + i alone, not on the level; ``sample`` draws other noise with that
+        seed. The figure ``forward`` shows these samples.
+
+        Args:
+            x: clean samples (n, *event.shape).
+            sigma: noise level, at least 0, one for all rows or (n,).
+            seed: seed in [0, 2**64).
+            first: number of the first row.
+
+        Raises:
+            UsageError: if an argument has a wrong type, shape or value.
+        """
+        self.require("denoise", "be given noisy samples")
+        x = within(self._samples(x), self.event).float()
+        seed = whole("seed", seed)
+        first = whole("first", first)
+        eps = ImageRng(seed, range(first, first + len(x)), self.device, stream=Stream.NOISE).normal(*self.event.shape)
+        levels = level(sigma, len(x)).to(x).view(-1, *[1] * len(self.event.shape))
+        return (x + levels * eps).cpu()
+
+    def inpaint(
+        self,
+        x: Tensor,
+        mask: Tensor | str,
+        *,
+        seed: int = 0,
+        sampler: SamplerLike | None = None,
+        scheduler: SchedulerLike | None = None,
+        labels: LabelsLike = None,
+        guidance: float | None = None,
+        jump: int = 1,
+        times: int = 5,
+        batch_size: int = 64,
+        on_step: OnStep | None = None,
+        first: int = 0,
+        **options: Any,
+    ) -> Tensor:
+        """Keeps the known part of ``x`` bit for bit and fills in the rest: float32 (n, *event.shape), on the CPU.
+
+        The sampler walks with :class:`zoo_core.samplers.Inpainted` along the levels of :func:`zoo_core.samplers.resampled` (RePaint,
+        Lugmayr et al. 2022, arXiv:2201.09865), with ``times`` as many forward passes as ``sample``. Row i has the noise of image
+        ``first`` + i. All other arguments and errors are those of :meth:`sample`.
+
+        Args:
+            x: samples (n, *event.shape) within the range of the event; read only where the mask is 1, NaN is allowed elsewhere.
+            mask: True or 1 where ``x`` is known, False or 0 elsewhere, of a shape that broadcasts to that of ``x``; or the name of the
+                part of an image that is known: ``top``, ``bottom``, ``left``, ``right``, ``centre`` or ``border``.
+            jump: number of levels that the walk goes down before it goes up again.
+            times: number of times that it goes down each stretch; 1 goes straight down, and fits less well.
+
+        Raises:
+            UsageError: if ``x`` or the mask has a wrong shape or wrong values, or the sampler cannot inpaint.
+            CapabilityError: if the model cannot denoise.
+        """
+        self.require("denoise", "inpaint")
+        check_callback(on_step)
+        known, mask = given(self._samples(x), mask, self.event)
+        n = whole("the number of rows of x", len(known), 1)
+        chosen, sigmas = self._walk(sampler, scheduler, self.inpaint, options)
+        check_denoises(chosen, "inpaint")
+        path = resampled(sigmas, jump=whole("jump", jump, 1), times=whole("times", times, 1, 1000))
+        if not chosen.can_rise and any(after > before for before, after in pairwise(path)):
+            hint = "take another sampler, or times=1, which goes straight down"
+            raise UsageError(f"{type(chosen).__name__} cannot go back up to a noise level, as inpainting does", hint)
+        classes = labels_of(self, labels, n, whole("first", first))
+        model = cast(Denoiser, self.model) if guidance is None else guided(self, guidance, classes)
+
+        def walk(rows: slice, rng: ImageRng, y: Tensor | None) -> Tensor:
+            return chosen(Inpainted(model, known[rows], mask[rows].float()), rng, sigmas=path, labels=y, on_step=on_step)
+
+        out = self._drawn(walk, chosen, n, classes, batch_size, seed, first)
+        # With the masked score, and if the sampler does not end with an estimate, x is only near the known values.
+        return torch.where(mask.cpu(), known.cpu(), out)
+
+    def interpolate(
+        self,
+        a: "int | Tensor",
+        b: "int | Tensor",
+        *,
+        steps: int = 8,
+        spherical: bool = True,
+        seed: int = 0,
+        labels: int | None = None,
+        sampler: SamplerLike | None = None,
+        **options: Any,
+    ) -> Tensor:
+        """Draws a path from one sample to another through latents or starting noise: float32 (steps, *event.shape).
+
+        Args:
+            a: number of an image of ``seed``, or a sample (*event.shape) to encode.
+            b: the other end, likewise.
+            steps: number of points on the path, including both ends.
+            spherical: interpolates along a great circle (slerp), which keeps the typical length of Gaussian vectors; else linearly.
+            seed: seed of the images ``a`` and ``b``.
+            labels: class of all points. If None, a class-conditional model keeps the class of image ``a``, so the last point is image
+                ``b`` only if that has the same class.
+            sampler: sampler of a model that denoises; ``ddim`` if None, so that only the start differs along the path.
+            options: options of the sampler; its number of steps is given as ``sampler={"name": "ddim", "steps": 20}``.
+
+        Raises:
+            UsageError: if an argument has a wrong type or value.
+            CapabilityError: if the model cannot encode a given sample, or can neither decode nor denoise.
+        """
+        steps = whole("steps", steps, 2)
+        seed = whole("seed", seed)
+        if not isinstance(spherical, bool):
+            raise UsageError(f"spherical must be True or False, not {str(spherical)[:40]!r}")
+        a, b = (end if isinstance(end, Tensor) else whole("an image's number", end) for end in (a, b))
+        weights = torch.linspace(0, 1, steps, device=self.device)
+        if labels is None and isinstance(a, int) and getattr(self.model, "needs_labels", False):
+            labels = a % cast(Labelled, self.model).num_classes
+        classes = labels_of(self, labels, steps)
+        if "denoise" not in self.capabilities:
+            self.require("decode", "interpolate")
+            if options:
+                raise unknown_keyword(f"interpolate of {self.name}", next(iter(options)), keywords_of(self.interpolate))
+            z = mix(self._latent(a, seed, labels), self._latent(b, seed, labels), weights, spherical)
+            return self.decode(z, classes)
+        if not (isinstance(a, int) and isinstance(b, int)):
+            raise incapable(f"{self.name} cannot encode samples", "encode")
+        chosen, sigmas = self._walk({"name": "ddim"} if sampler is None else sampler, None, self.interpolate, options)
+        model = cast(Denoiser, self.model)
+        # Every row draws the noise of image a, so that only the start differs even if the sampler adds noise.
+        rng = ImageRng(seed, [a] * steps, self.device)
+        with self._inference():
+            start = model.start(rng, sigmas[0])[0], model.start(ImageRng(seed, [b], self.device), sigmas[0])[0]
+            x = chosen(model, rng, sigmas=sigmas, x=mix(*start, weights, spherical), labels=classes)
+        return x.float().cpu()
+
+    def _walk(
+        self, sampler: Any, scheduler: Any, call: Callable[..., object], options: Mapping[str, Any], sigma: float | None = None
+    ) -> tuple[Sampler, tuple[float, ...]]:
+        """The sampler with its options, and the noise levels from the largest, or from ``sigma``, down to 0."""
+        chosen = self.sampler if sampler is None else as_sampler(sampler, self.sampler)
+        chosen = with_options(chosen, options, call)
+        self.require(chosen.requires, "be sampled so")
+        placed = self.scheduler_of(chosen) if scheduler is None else as_scheduler(scheduler)
+        if sigma is None:
+            return chosen, chosen.noise_levels(self.model, placed)
+        self.require("denoise", "start from noisy samples")
+        if scheduler is None and isinstance(placed, Continuous):
+            placed = replace(placed, sigma_max=None)  # to begin at sigma, if that is above
+        return chosen, levels_from(chosen, cast(Denoiser, self.model), placed, sigma)
+
+    def _drawn(
+        self,
+        walk: Callable[[slice, ImageRng, Tensor | None], Tensor],
+        sampler: Sampler,
+        n: int,
+        classes: Tensor | None,
+        batch_size: int,
+        seed: int,
+        first: int,
+    ) -> Tensor:
+        """The samples that ``walk`` returns for rows 0 ... n - 1, in batches, each with its own noise; row 0 is image ``first``."""
+        seed = whole("seed", seed)
+        size = whole("batch_size", batch_size, 1)
+        out = _empty(n, self.event.shape)
+        for begin in range(0, n, size):
+            rows = slice(begin, min(begin + size, n))
+            rng = ImageRng(seed, range(first + rows.start, first + rows.stop), self.device)
+            with self._inference():
+                samples = walk(rows, rng, None if classes is None else classes[rows])
+            check_samples(type(sampler), samples, out[rows].shape)
+            out[rows] = samples
+        return out
+
+    def _latent(self, end: "int | Tensor", seed: int, labels: int | None) -> Tensor:
+        if isinstance(end, Tensor):
+            return self.encode(end[None], labels)[0].to(self.device)
+        with self._inference():
+            return cast(Decoder, self.model).prior(ImageRng(seed, [end], self.device))[0]
+
+
+def _empty(n: int, shape: Sequence[int]) -> Tensor:
+    try:
+        return torch.empty(n, *shape)
+    except (RuntimeError, MemoryError) as error:
+        raise ResourceError(f"no memory for {n} samples", "draw them in parts: first= is the number of the first one") from error
