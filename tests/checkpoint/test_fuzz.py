@@ -15,12 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zoo_core import cards
+from zoo_core.cards import named_plugin
 from zoo_core.checkpoint.config import CheckpointConfig
 from zoo_core.checkpoint.files import check_name, is_data
 from zoo_core.checkpoint.safetensors import read_header
 from zoo_core.config import decode, parse_json
 from zoo_core.errors import UnsafeContentError, ZooError
-from zoo_core.hub import repository as remote
+from zoo_core.hub import repository as repositories
+from zoo_core.hub import search as searching
 from zoo_core.hub.cache import COMMIT, OID, RepoCache, cache_folder
 from zoo_core.registry import parse_reference
 from zoo_core.testing import fake_zoo
@@ -114,29 +116,29 @@ descriptions = st.fixed_dictionaries(
 
 @given(descriptions | values)
 def test_a_description_of_a_repository_gives_checked_ids_or_an_error(data: object) -> None:
-    with mock.patch.object(remote, "ask", return_value=data):
-        found = bounded(lambda: remote.listing("a/b", "main", is_data))
+    with mock.patch.object(repositories, "ask", return_value=data):
+        found = bounded(lambda: repositories.Repository("a/b").listing("main", is_data))
     if found is None:
         return
     assert COMMIT.fullmatch(found.commit)
-    for name, entry in found.files.items():
+    for name, file in found.files.items():
         check_name(name)
-        assert OID.fullmatch(entry.oid)
-        assert entry.size >= 0
+        assert OID.fullmatch(file.oid)
+        assert file.size >= 0
     assert all(name.isprintable() for name in found.skipped)
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(["id", "sha", "tags", "cardData", "lastModified", "zoo"]), values), max_size=4) | values)
 def test_what_a_search_finds_is_words(data: object) -> None:
-    with mock.patch.object(remote, "ask", return_value=data):
-        for model in bounded(lambda: remote.search(families=["fake"])) or ():
+    with mock.patch.object(searching, "ask", return_value=data):
+        for model in bounded(lambda: searching.search(families=["fake"])) or ():
             words = (model.repo, model.commit, model.family, model.plugin, model.license, model.updated)
             assert all(re.fullmatch(r"[A-Za-z0-9._:/+-]*", word) for word in words)
 
 
 @given(values)
 def test_what_a_card_says_of_a_plugin_is_a_name_or_nothing(data: object) -> None:
-    for word in remote.wanted({"zoo": data}) + remote.wanted(data):
+    for word in named_plugin({"zoo": data}) + named_plugin(data):
         assert re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})?", word)
 
 

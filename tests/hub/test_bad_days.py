@@ -59,7 +59,7 @@ def commit(hub: LoopbackHub, cats: Mapping[str, bytes]) -> str:
 
 @pytest.mark.parametrize("part", ["headers", "chunks"])
 @pytest.mark.parametrize(
-    ("match", "limit"), [("GET /api/", "zoo_core.hub.client._ANSWER_SECONDS"), ("GET /lfs/", "zoo_core.hub.repository._FILE_SECONDS")]
+    ("match", "limit"), [("GET /api/", "zoo_core.hub.client._ANSWER_SECONDS"), ("GET /lfs/", "zoo_core.hub.download._FILE_SECONDS")]
 )
 def test_a_server_that_is_never_silent_and_never_done_is_left_after_the_deadline(
     hub: LoopbackHub, commit: str, part: str, match: str, limit: str, monkeypatch: pytest.MonkeyPatch

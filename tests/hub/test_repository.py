@@ -42,7 +42,7 @@ from zoo_core.errors import (
 from zoo_core.hub import client as wire
 from zoo_core.hub.cache import RepoCache, cache_folder
 from zoo_core.hub.fetch import fetch, pull
-from zoo_core.hub.repository import search
+from zoo_core.hub.search import search
 from zoo_core.registry import Plugin, Registry, parse_reference, using
 from zoo_core.specs import CheckpointSpec, Hub, Pin
 from zoo_core.testing import environment, fake_zoo, write_checkpoint, write_fake_plugin
@@ -306,14 +306,14 @@ def test_wrong_bytes_twice_are_an_integrity_error_and_nothing_of_them_stays(
 def test_a_body_without_end_is_left_at_its_first_byte_too_many(
     hub: LoopbackHub, cats: Contents, commit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zoo_core.hub.repository import _Body
+    from zoo_core.hub.download import _Body
 
     beyond: list[int] = []
     add = _Body.add
 
     def noted(self: _Body, chunk: bytes) -> bool:
         more = add(self, chunk)
-        beyond.append(self.got - self.entry.size)
+        beyond.append(self.received - self.file.size)
         return more
 
     monkeypatch.setattr(_Body, "add", noted)
@@ -545,8 +545,8 @@ REFUSALS: dict[str, tuple[dict[str, Any], type[ZooError], str]] = {
     "a reset": ({"reset": True}, HubError, "connection to .* broke"),
     "an early close": ({"truncate": 3}, HubError, "connection to .* broke"),
     "packed": ({"headers": {"Content-Encoding": "gzip"}}, HubError, "compressed"),
-    "a redirect to nowhere": ({"status": 302, "headers": {"Location": "http://example.org/"}}, TrustError, "no HTTPS"),
-    "a redirect to a file": ({"status": 302, "headers": {"Location": "file:///etc/passwd"}}, TrustError, "no HTTPS"),
+    "a redirect to nowhere": ({"status": 302, "headers": {"Location": "http://example.org/"}}, TrustError, "not HTTPS"),
+    "a redirect to a file": ({"status": 302, "headers": {"Location": "file:///etc/passwd"}}, TrustError, "not HTTPS"),
     "a redirect to itself": ({"status": 302, "headers": {"Location": f"/api/models/{CATS}/revision/main"}}, HubError, "without end"),
 }
 TEMPORARY = {"429", "500", "a reset", "an early close"}
@@ -823,7 +823,7 @@ def test_a_full_disk_is_a_resource_error_and_leaves_nothing_half_written(
 
 
 def test_a_write_that_fails_is_a_resource_error(hub: LoopbackHub, commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from zoo_core.hub.repository import _Body
+    from zoo_core.hub.download import _Body
 
     def full(self: Any, chunk: bytes) -> bool:
         raise OSError(28, "No space left on device")
@@ -1023,11 +1023,10 @@ def test_options_of_a_remote_list_need_remote(hub: LoopbackHub, tmp_path: Path) 
 
 # On a busy machine it takes long until all of them wait for the first, whose server is silent for so long.
 PULL = """
-from zoo_core.hub import fetch as hub
-from zoo_core.hub import repository as remote
-from zoo_core.hub import client as wire
-wire.TIMEOUT = remote._FILE_SECONDS = 300.0
-print(hub.pull('zoo/cats')[0].folder)
+from zoo_core.hub import client, download
+from zoo_core.hub.fetch import pull
+client.TIMEOUT = download._FILE_SECONDS = 300.0
+print(pull('zoo/cats')[0].folder)
 """
 
 

@@ -1,6 +1,6 @@
 """Model cards, and the numbers on them.
 
-A card is a README.md whose front matter a machine reads and whose body a person reads.
+A card is a README.md with front matter for machines and a body for people.
 """
 
 from zoo_core.cards.card import (

@@ -1,10 +1,9 @@
-"""Model cards: a README.md whose front matter a machine reads and whose body a person reads.
+"""Model cards: a README.md with front matter for machines and a body for people.
 
-Reading is strict, since a card may come from anywhere: pure-Python YAML without aliases, at most 64 KiB of it, plain values only. Writing
-takes its numbers from training.json and metrics.json alone.
+Reading is strict, since a card may come from anywhere: pure-Python YAML without aliases, at most 64 KiB of it, plain values only.
 
-The key ``zoo`` of the front matter says which family a checkpoint is of, and which package to install for it. It is told to people and
-never acted upon: what a checkpoint is made of is in its config.json.
+The key ``zoo`` of the front matter names the family of a checkpoint and the package that has it. It is shown to people and never acted upon:
+config.json alone says how the model is built.
 """
 
 import math
@@ -44,7 +43,18 @@ DATASET = re.compile(r"[\w.-]{1,96}(?:/[\w.-]{1,96})?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """The front matter of a card, and its markdown body."""
+    """The front matter of a card, and its markdown body.
+
+    Args:
+        metadata: keys and plain values of the front matter.
+        body: markdown text.
+
+    Example:
+        >>> from zoo_core.cards import parse
+        >>> card = parse("---\nlicense: mit\n---\n\n# Moons\n\nA flow that draws moons.\n")
+        >>> card.title, card.license, card.summary
+        ('Moons', 'mit', 'A flow that draws moons.')
+    """
 
     metadata: Mapping[str, Any]
     body: str
@@ -53,7 +63,7 @@ class ModelCard:
         return f"ModelCard({self.title!r}, license={self.license!r}, {len(self.body):,} characters)"
 
     def __str__(self) -> str:
-        """The card's text; :func:`parse` of it gives the card back."""
+        """The text of the card; :func:`parse` reads it back."""
         import yaml
 
         front = yaml.safe_dump(dict(self.metadata), sort_keys=False, allow_unicode=True, width=120)
@@ -61,32 +71,32 @@ class ModelCard:
 
     @property
     def summary(self) -> str:
-        """The first paragraph below the heading, in one line."""
+        """The first paragraph of text, in one line; empty if there is none."""
         paragraphs = (" ".join(part.split()) for part in re.split(r"\n\s*\n", self.body))
         return next((text for text in paragraphs if text and not text.startswith(("#", "!", "<", "|", "```"))), "")
 
     @property
     def title(self) -> str:
-        """The first heading."""
+        """The first heading; empty if there is none."""
         headings = (line[2:].strip() for line in self.body.splitlines() if line.startswith("# "))
         return next(filter(None, headings), "")
 
     @property
     def license(self) -> str:
-        """The licence by its name on the Hub."""
+        """The licence by its name on the Hub; empty if none is stated."""
         return str(self.metadata.get("license", ""))
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        """The data sets, as the front matter names them."""
+        """Names of the data sets in the front matter."""
         datasets = self.metadata.get("datasets")
         return tuple(datasets) if is_strings(datasets) else ()
 
     def validate(self) -> None:
-        """Checks what the Hub and the zoo ask of a card.
+        """Checks the fields that the Hub and the zoo require.
 
         Raises:
-            CardError: a field is missing or is not what it must be.
+            CardError: if a field is missing or not valid.
         """
         data = self.metadata
         demand(
@@ -103,7 +113,7 @@ class ModelCard:
 
 
 def demand(condition: bool, what: str) -> None:
-    """Raises CardError with ``what`` is wrong with a card, unless the condition holds."""
+    """Raises CardError with the fault ``what`` of a card unless the condition holds."""
     if not condition:
         raise CardError(f"model card: {what}", "edit the front matter of README.md")
 
@@ -126,11 +136,12 @@ def parse(text: str | bytes, *, bare: bool = False) -> ModelCard:
     """Reads a card.
 
     Args:
-        text: of the card.
-        bare: takes a text without front matter too, as a card without metadata.
+        text: text of the card, or its bytes in UTF-8.
+        bare: whether text without front matter is accepted too, as a card without metadata.
 
     Raises:
-        CardError: no UTF-8, too large, a byte order mark, no front matter or no line that closes it, or YAML that is not plain values.
+        CardError: if the bytes are not UTF-8, too many, or begin with a byte order mark; if the front matter is missing, has no closing
+            line, or is not YAML of plain values.
     """
     if isinstance(text, bytes):
         demand(len(text) <= MAX_CARD_BYTES, f"it is larger than {MAX_CARD_BYTES >> 20} MiB")
@@ -157,8 +168,8 @@ def _metadata(text: str) -> dict[str, Any]:
         _check_plain(data)
     except CardError:
         raise
-    except Exception as error:  # yaml's own errors, and RecursionError, ValueError, OverflowError, ... of hostile input
-        raise CardError(f"model card: its front matter is no plain YAML: {' '.join(str(error).split())[:120]}", "edit README.md") from error
+    except Exception as error:  # YAML's own errors, and RecursionError, ValueError, OverflowError, ... from hostile input
+        raise CardError(f"model card: its front matter is not plain YAML: {' '.join(str(error).split())[:120]}", "edit README.md") from error
     demand(isinstance(data, dict), "its front matter must be a mapping")
     return dict(data)
 
@@ -168,7 +179,7 @@ def _loader() -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Pure Python (the C loader crashes on deep nesting); without aliases, repeated keys and dates."""
+        """Pure Python, since the C loader crashes on deep nesting; without aliases, repeated keys and dates."""
 
         yaml_implicit_resolvers = {  # noqa: RUF012  # yaml's own name for it
             first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
@@ -204,7 +215,7 @@ def _check_plain(value: object) -> None:
 def named_plugin(card: object) -> tuple[str, str]:
     """The family and the distribution that the front matter of a card names, ``zoo: {family: ..., plugin: ...}``.
 
-    Each is empty where it is missing or is not a name. Both come from whoever wrote the card: show them, but import and install nothing.
+    Each is empty if it is missing or not a name. The author of the card wrote both: show them, but import and install nothing.
     """
     zoo = card.get("zoo") if isinstance(card, Mapping) else None
     words = [zoo.get(key) if isinstance(zoo, Mapping) else None for key in ("family", "plugin")]

@@ -15,7 +15,7 @@ from zoo_core.registry.listing import LISTED, matches
 from zoo_core.specs import CheckpointSpec, ModelSpec
 
 if TYPE_CHECKING:
-    from zoo_core.hub.repository import Found
+    from zoo_core.hub.search import SearchResult
 
 __all__ = ["list_"]
 
@@ -114,7 +114,7 @@ def _unmatched(kind: str, patterns: Sequence[str]) -> UnknownNameError:
 
 def _list_remote(search: str, author: str, limit: int, as_json: bool) -> None:
     from zoo_core.hub.client import host
-    from zoo_core.hub.repository import search as find
+    from zoo_core.hub.search import search as find
 
     found = find(search, author=author, limit=limit, families=registry().claims(ModelSpec))
     if as_json:
@@ -126,13 +126,13 @@ def _list_remote(search: str, author: str, limit: int, as_json: bool) -> None:
         say(f"zoo: {host()} has none that match -- a checkpoint of the zoo has the tag zoo-core there")
 
 
-def _state(model: "Found") -> str:
+def _state(model: "SearchResult") -> str:
     """Whether it is here, can be pulled and used, or needs a plugin first. What plugin, is its author's word."""
-    from zoo_core.hub.fetch import cached, carries
+    from zoo_core.hub.fetch import cached_commit, is_packaged
 
     pinned = [claim.spec for claims in registry().claims(CheckpointSpec).values() for claim in claims]
-    here = any(isinstance(spec, CheckpointSpec) and spec.hub and spec.hub.repo == model.repo and carries(spec) for spec in pinned)
-    if here or (model.commit and cached(Reference(kind="hub", name=model.repo), commit=model.commit)):
+    here = any(isinstance(spec, CheckpointSpec) and spec.hub and spec.hub.repo == model.repo and is_packaged(spec) for spec in pinned)
+    if here or (model.commit and cached_commit(Reference(kind="hub", name=model.repo), model.commit)):
         return "here"
     if model.family in registry().claims(ModelSpec):
         return "pullable"

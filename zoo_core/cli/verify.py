@@ -13,7 +13,7 @@ from zoo_core.cards.phrases import PLAIN, relation, sampler_of
 from zoo_core.cli.console import echo_json, inert, row, say
 from zoo_core.cli.options import REFERENCE, data_name
 from zoo_core.errors import IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError, ZooError
-from zoo_core.hub.verify import State, here, verdicts
+from zoo_core.hub.verify import State, local_copies, verdicts
 from zoo_core.registry import parse_reference
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _offline(references: tuple[str, ...]) -> Iterator[None]:
     """
     for reference in map(parse_reference, references):
         if reference.kind != "local":
-            here(reference)
+            local_copies(reference)
     before = os.environ.get("HF_HUB_OFFLINE")
     os.environ["HF_HUB_OFFLINE"] = "1"
     try:

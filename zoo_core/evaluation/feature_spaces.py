@@ -18,7 +18,7 @@ from zoo_core.errors import CapabilityError, NotFoundError, UsageError
 from zoo_core.evaluation import inception
 from zoo_core.hub.cache import is_offline
 from zoo_core.hub.fetch import fetch as fetch_files
-from zoo_core.hub.fetch import places
+from zoo_core.hub.fetch import registered_copies
 from zoo_core.images import to_uint8
 from zoo_core.interfaces import Event
 from zoo_core.registry import parse_reference, registry
@@ -110,7 +110,7 @@ def space(name: str, device: torch.device | str = "cpu", *, fetch: bool = True) 
 def _demand_here(name: str) -> None:
     """Raises NotFoundError unless a registered checkpoint of that name is here."""
     reference = parse_reference(name)
-    if reference.kind != "name" or not places(reference, registry().claim(CheckpointSpec, reference.name)):
+    if reference.kind != "name" or not registered_copies(reference, registry().claim(CheckpointSpec, reference.name)):
         raise NotFoundError(f"the features of {name} are not here", f"`zoo pull {name}` fetches a registered checkpoint")
 
 

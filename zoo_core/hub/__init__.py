@@ -1,1 +1,1 @@
-"""The Hugging Face Hub and its cache on this machine. No module here knows models."""
+"""The Hugging Face Hub and its cache on this machine. No module here imports a model."""

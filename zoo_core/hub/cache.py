@@ -1,6 +1,6 @@
-"""The Hugging Face cache on this machine: where it is, what it holds of a repository, and how a verified file gets into it.
+"""The Hugging Face cache on this machine: its folder, the files of a repository in it, and the steps that add a verified file.
 
-The layout is that of the Hub's own client, so that each finds what the other fetched::
+The layout is that of the Hub's own client, so that each finds the files that the other fetched::
 
     models--ORG--NAME/blobs/OID                 the bytes, under the id that the Hub gives them
     models--ORG--NAME/snapshots/COMMIT/FILE     a link to them
@@ -8,8 +8,8 @@ The layout is that of the Hub's own client, so that each finds what the other fe
     models--ORG--NAME/zoo/COMMIT.json           the zoo's own: the ids of the files that the commit must have, once they are all here
     .locks/models--ORG--NAME/OID.lock           held while a blob is fetched; a killed process holds none
 
-An OID is the sha256 of a large file and git's id of any other, so what lies here can be checked without asking anybody. The environment
-is read at each call: it may change in a long session, and the client's own constants are what it was at the client's import.
+An OID is the sha256 of a large file and git's id of any other, so the files can be checked without any request. The environment is read at
+each call: it may change in a long session, and the client's own constants hold its state at the client's import.
 """
 
 import json
@@ -48,14 +48,14 @@ def is_offline() -> bool:
 
 
 def cache_folder() -> Path:
-    """Where the cache is, by ``HF_HUB_CACHE``, ``HUGGINGFACE_HUB_CACHE``, ``HF_HOME`` or ``XDG_CACHE_HOME``."""
+    """Folder of the cache, from ``HF_HUB_CACHE``, ``HUGGINGFACE_HUB_CACHE``, ``HF_HOME`` or ``XDG_CACHE_HOME``."""
     home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
     given = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")
     return Path(os.path.expandvars(os.path.expanduser(given))).absolute()
 
 
 def _start_of(path: Path, count: int) -> bytes:
-    """The first bytes of a regular file; none of anything else, such as a pipe, which would hold us for ever."""
+    """The first bytes of a regular file; empty for anything else, such as a pipe, which would block."""
     if not path.is_file():
         return b""
     with path.open("rb") as file:
@@ -64,14 +64,25 @@ def _start_of(path: Path, count: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class RepoCache:
-    """What the cache below ``root`` holds of the repository ``ORG/NAME``. Reading never writes, so that a read-only cache serves too."""
+    """The part of the cache that belongs to one repository. Reading never writes, so that a read-only cache serves too.
+
+    Args:
+        repo: ``ORG/NAME``.
+        root: folder of the whole cache.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from zoo_core.hub.cache import RepoCache
+        >>> RepoCache("zoo/cats", Path("cache")).snapshot("0123abcd").as_posix()
+        'cache/models--zoo--cats/snapshots/0123abcd'
+    """
 
     repo: str
     root: Path
 
     @property
     def folder(self) -> Path:
-        """Where everything of this repository lies. No name of the Hub holds ``--``, so no two share one."""
+        """Folder of this repository. No name on the Hub has ``--``, so no two repositories share one."""
         return self.root / self._named
 
     @property
@@ -83,17 +94,17 @@ class RepoCache:
         return self.folder / "snapshots" / commit
 
     def blob(self, oid: str) -> Path:
-        """The bytes of that id."""
+        """File with the bytes of that id."""
         return self.folder / "blobs" / oid
 
     def commits(self) -> tuple[str, ...]:
-        """The commits of which there is anything."""
+        """The commits that have a folder."""
         with suppress(OSError):
             return tuple(sorted(name for name in os.listdir(self.folder / "snapshots") if COMMIT.fullmatch(name)))
         return ()
 
     def held(self, commit: str) -> Mapping[str, str]:
-        """The names in a commit's folder, and the ids that their links tell: what there is, which may be less than what there must be."""
+        """Ids of the files in a commit's folder, read from their links. Some files of the commit may be missing."""
         held = {}
         with suppress(OSError):
             for name in sorted(os.listdir(self.snapshot(commit))):
@@ -104,14 +115,14 @@ class RepoCache:
         return held
 
     def has(self, commit: str, name: str, oid: str, size: int) -> bool:
-        """Whether a commit's folder has a file, as far as can be told without reading it."""
+        """Whether a commit's folder has a file, judged by its link and size without reading it."""
         path = self.snapshot(commit) / name
         with suppress(OSError):
             return path.samefile(self.blob(oid)) if path.is_symlink() else path.is_file() and path.stat().st_size == size
         return False
 
     def noted(self, commit: str) -> Mapping[str, str] | None:
-        """The ids of the files that a commit must have, if :meth:`note` has noted them."""
+        """Ids of the files that a commit must have, if :meth:`note` wrote them down."""
         with suppress(OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
             noted = json.loads(_start_of(self._note(commit), _MAX_NOTE))["files"] if self.snapshot(commit).is_dir() else None
             if noted and all(isinstance(oid, str) and OID.fullmatch(oid) for oid in noted.values()):
@@ -119,7 +130,7 @@ class RepoCache:
         return None
 
     def note(self, commit: str, oids: Mapping[str, str]) -> None:
-        """Notes the ids of the files that a commit must have, now that they are all here. A cache that cannot be written is borne."""
+        """Writes down the ids of the files that a commit must have, once they are all here; does nothing if the cache is read-only."""
         if self.noted(commit) != oids:
             self._write(self._note(commit), json.dumps({"files": dict(oids)}))
 
@@ -127,7 +138,7 @@ class RepoCache:
         return self.folder / "zoo" / f"{commit}.json"
 
     def ref(self, revision: str) -> str | None:
-        """The commit that a branch or tag meant when it was last fetched."""
+        """The commit of a branch or tag when it was last fetched; None if it never was."""
         for path in self._refs(revision):
             with suppress(OSError):
                 commit = _start_of(path, 64).decode("ascii", "replace").strip()
@@ -136,7 +147,7 @@ class RepoCache:
         return None
 
     def note_ref(self, revision: str, commit: str) -> None:
-        """Notes what a branch or tag means now. Nothing happens where the cache cannot be written."""
+        """Writes down the present commit of a branch or tag; does nothing if the cache is read-only."""
         if revision == commit or self.ref(revision) == commit:
             return
         shared, own = self._refs(revision)
@@ -147,8 +158,8 @@ class RepoCache:
             self._write(own, commit)
 
     def _refs(self, revision: str) -> tuple[Path, Path]:
-        """The two places of a branch or tag: the client's, and the zoo's own where that is taken: ``feature`` cannot be a file while
-        there is a ``feature/x``."""
+        """The two files of a branch or tag: the client's, and the zoo's own for a name that is taken there: ``feature`` cannot be a file
+        beside ``feature/x``."""
         return self.folder / "refs" / revision, self.folder / "zoo" / "refs" / quote(revision, safe="")
 
     def _write(self, path: Path, text: str) -> bool:
@@ -199,7 +210,7 @@ class RepoCache:
 
     @contextmanager
     def incoming(self, oid: str) -> Iterator[BinaryIO]:
-        """A new file to fetch a blob into; it is gone afterwards, unless :meth:`keep` has made it the blob."""
+        """A new file for the bytes of a blob; it is deleted afterwards, unless :meth:`keep` made it the blob."""
         path = self.blob(oid).with_name(f"{oid}.{uuid.uuid4().hex[:8]}.incomplete")
         self.check_inside(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -210,12 +221,12 @@ class RepoCache:
             path.unlink(missing_ok=True)
 
     def keep(self, file: BinaryIO, oid: str) -> None:
-        """Makes a file of :meth:`incoming` the blob, in one step. What was there stays as it was for those who have it open."""
+        """Makes a file of :meth:`incoming` the blob, in one step. Processes that have the old blob open still read the old bytes."""
         file.flush()
         os.replace(file.name, self.blob(oid))
 
     def link(self, commit: str, name: str, oid: str) -> None:
-        """Puts a blob under its name into a commit's folder, by a copy where the disk has no links."""
+        """Puts a blob under its name into a commit's folder: a link, or a copy if the disk has no links."""
         path, target = self.snapshot(commit) / name, Path(*[".."] * (2 + name.count("/")), "blobs", oid)
         if path.is_symlink() and Path(os.readlink(path)) == target:
             return
@@ -232,13 +243,13 @@ class RepoCache:
             temporary.unlink(missing_ok=True)
 
     def remove(self, commit: str, name: str, oid: str) -> None:
-        """Removes a blob that is wrong, and its name."""
+        """Removes a wrong blob, and its name in a commit's folder."""
         self.check_inside(self.snapshot(commit), self.blob(oid).parent)
         (self.snapshot(commit) / name).unlink(missing_ok=True)
         self.blob(oid).unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Removes what killed processes left of unfinished downloads: old, and locked by nobody."""
+        """Removes unfinished downloads of killed processes: old files that nobody has locked."""
         with suppress(OSError):
             for path in (self.folder / "blobs").glob("*.incomplete"):
                 with suppress(OSError, LockTimeout, ResourceError, UnsafeContentError):

@@ -79,7 +79,7 @@ def endpoint() -> str:
         os.environ["HF_ENDPOINT"] = set_to.strip()  # the Hub's client reads it too, and fails at a blank
     parts = _split(given)
     if not parts or parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise UsageError("HF_ENDPOINT is no address of a Hub", "write it as https://HOST, without a password, or unset it")
+        raise UsageError("HF_ENDPOINT is not an address of a Hub", "write it as https://HOST, without a password, or unset it")
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
         raise TrustError(f"HF_ENDPOINT {parts.hostname} is plain HTTP, which anybody on the way can read and change", "use https")
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path}"
@@ -104,7 +104,7 @@ def _check_redirect(url: str) -> None:
     parts = _split(url)
     plain = parts is not None and parts.scheme == "http" and _is_loopback(parts.hostname or "") and endpoint().startswith("http:")
     if not parts or not (parts.scheme == "https" or plain):
-        raise TrustError(f"{host()} redirects to {url!r:.80}, which is no HTTPS", "do not use that Hub")
+        raise TrustError(f"{host()} redirects to {url!r:.80}, which is not HTTPS", "do not use that Hub")
 
 
 def _is_loopback(name: str) -> bool:
@@ -129,20 +129,20 @@ def ask(path: str, query: Mapping[str, str], what: str) -> Any:
 
 
 def ask_pages(path: str, what: str) -> Iterator[list[Any]]:
-    """The pages of a long JSON list, as they are asked for, and no more than a thousand.
+    """The pages of a long JSON list, each requested when it is needed, and no more than a thousand.
 
     Args:
         path: path of the first page below the Hub's address.
         what: name of what is asked for, for messages.
 
     Raises:
-        HubError: if there is no answer, it is not a list in JSON, or it leads to another server.
+        HubError: if there is no answer, it is not a JSON list, or its next page is on another server.
     """
     for _ in range(_MAX_PAGES):
         raw, after = read(path, {}, what)
         page = _json(raw, what)
         if not isinstance(page, list):
-            raise HubError(f"the answer of {host()} about {what} is no list", "is HF_ENDPOINT a Hugging Face Hub?")
+            raise HubError(f"the answer of {host()} about {what} is not a list", "is HF_ENDPOINT a Hugging Face Hub?")
         yield page
         if not after:
             return
@@ -160,7 +160,7 @@ def _json(raw: bytes, what: str) -> Any:
 
 
 def read(path: str, query: Mapping[str, str], what: str) -> tuple[bytes, str]:
-    """The body of the answer to a GET, of 8 MiB at most, and the address of the next page; empty where there is none.
+    """The body of the answer to a GET, at most 8 MiB, and the address of the next page; empty if there is none.
 
     Args:
         path: path below the Hub's address.
@@ -187,7 +187,7 @@ def _read(url: str, query: Mapping[str, str], what: str, deadline: Deadline) -> 
 
 @contextmanager
 def answer(url: str, headers: Mapping[str, str], what: str, query: Mapping[str, str] | None = None) -> Iterator["httpx2.Response"]:
-    """The answer to one GET, with its body still to be read; redirects are followed, refusals raised."""
+    """The answer to one GET, with its body unread; redirects are followed, and refusals are raised."""
     import httpx2
 
     sent = {**_identity(), **headers}
@@ -262,7 +262,7 @@ def _identity() -> dict[str, str]:
 
 
 def login_hint() -> str:
-    """The next step where a token is not accepted: it is in the environment, or in the file of ``hf auth login``."""
+    """The next step after a token was not accepted: it is in the environment, or in the file of ``hf auth login``."""
     given = next((name for name in TOKEN_VARIABLES if os.environ.get(name)), "")
     return f"set {given} again, or unset it" if given else "log in again: `hf auth login`; or log out: `hf auth logout`"
 

@@ -1,4 +1,4 @@
-"""The access tokens of this process, for what must show or send none of them. Nothing is asked of the network to know them."""
+"""Access tokens known to this process, so that output can redact them and publishing can refuse them. No request is made."""
 
 import os
 import sys
@@ -10,23 +10,26 @@ TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
 def access_tokens(least: int) -> tuple[str, ...]:
-    """The tokens of the environment, and that of `hf auth login`, as far as they have ``least`` characters.
+    """The tokens in the environment, and the one of ``hf auth login``.
 
     The client's own ``get_token`` may renew a login over the network, which neither an error message nor a dry run should do.
+
+    Args:
+        least: smallest length; shorter strings are not taken for tokens.
     """
-    found = (*(os.environ.get(name, "") for name in TOKEN_VARIABLES), _stored())
-    return tuple(dict.fromkeys(token.strip() for token in found if len(token.strip()) >= least))
+    tokens = (*(os.environ.get(name, "") for name in TOKEN_VARIABLES), _stored_token())
+    return tuple(dict.fromkeys(token.strip() for token in tokens if len(token.strip()) >= least))
 
 
-def _stored() -> str:
+def _stored_token() -> str:
     try:
-        return Path(os.path.expandvars(_login())).expanduser().read_text()
+        return Path(os.path.expandvars(_token_path())).expanduser().read_text()
     except (OSError, RuntimeError, ValueError):
         return ""
 
 
-def _login() -> str:
-    """Where the client keeps a login; it reads that from the environment when it is imported, which is too slow to do here."""
+def _token_path() -> str:
+    """The file of a login. The client reads it from the environment at its import, which would be too slow here."""
     if client := sys.modules.get("huggingface_hub.constants"):
         return str(client.HF_TOKEN_PATH)
     home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")

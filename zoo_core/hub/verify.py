@@ -1,4 +1,4 @@
-"""``verify``: checks installed files against their pins. Nothing is fetched, and nothing is mended."""
+"""``verify``: comparison of the checkpoints on this machine with their pins. Nothing is fetched or replaced."""
 
 import os
 from collections.abc import Iterator
@@ -8,19 +8,35 @@ from typing import Literal
 from zoo_core.checkpoint.content import check_file
 from zoo_core.checkpoint.files import Files
 from zoo_core.errors import CardError, ConfigError, IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError
-from zoo_core.hub.cache import COMMIT, RepoCache, cache_folder
-from zoo_core.hub.fetch import places, unpinned_in_cache
-from zoo_core.registry import Claim, Reference, parse_reference, registry
+from zoo_core.hub.cache import COMMIT
+from zoo_core.hub.fetch import registered_copies, snapshot
+from zoo_core.hub.repository import Repository
+from zoo_core.registry import Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec
 
-__all__ = ["State", "Verdict", "here", "verdicts", "verify"]
+__all__ = ["State", "Verdict", "local_copies", "verdicts", "verify"]
 
 State = Literal["ok", "missing", "differs", "unsafe", "unreadable"]
+"""``unsafe``: a file with its pinned digest that must not be opened all the same, such as weights with NaN."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What was found of a file: ``unsafe`` is what has its pinned digest and still must not be opened, such as weights with NaN."""
+    """State of one file.
+
+    Args:
+        reference: reference of its checkpoint.
+        file: name of the file.
+        source: place that holds it: a distribution and its version, or the cache.
+        state: one of :data:`State`.
+        why: reason, in words; empty for ``ok``.
+
+    Example:
+        >>> from zoo_core.hub.verify import Verdict
+        >>> verdict = Verdict(reference="vae-mnist", file="config.json", source="zoo-vae 0.1.0", state="ok")
+        >>> verdict.state, verdict.why
+        ('ok', '')
+    """
 
     reference: str
     file: str
@@ -30,62 +46,66 @@ class Verdict:
 
 
 def verify(*references: "str | os.PathLike[str]") -> list[Verdict]:
-    """Reads every file of the given checkpoints, in each place that holds them, and compares it with its pin.
+    """Reads every file of the given checkpoints, in each place on this machine that holds them, and compares it with its pin.
 
     Args:
-        references: of checkpoints; all registered ones that are here when none is given. One that nothing pins, from the Hub, is compared
-            with the ids that the Hub gave its files when they were fetched.
+        references: names of checkpoints or repositories; without any, all registered checkpoints on this machine. Files of a repository
+            that nothing pins are compared with the ids that the Hub listed when they were fetched.
+
+    Returns:
+        A verdict for each file in each place.
 
     Raises:
-        UsageError: a reference is none, or means a local folder, which nothing pins.
-        UnknownNameError, NameConflictError: no installed plugin, or several, have a checkpoint of that name.
-        NotFoundError: one of the given checkpoints is not here.
+        UsageError: if a reference is not valid, or is a local folder, which nothing pins.
+        UnknownNameError, NameConflictError: if no installed plugin, or several, have a checkpoint of that name.
+        NotFoundError: if a given checkpoint is not on this machine.
     """
     return list(verdicts(*references))
 
 
 def verdicts(*references: "str | os.PathLike[str]") -> Iterator[Verdict]:
-    """As :func:`verify`, one file after the other."""
+    """The verdicts of :func:`verify`, one file after the other."""
     for reference in map(parse_reference, references):
         if reference.kind == "local":
             raise UsageError(f"nothing pins {reference}", "`zoo pull PATH` reads and checks the files of a folder")
-        yield from _verdicts(here(reference))
+        yield from _verdicts(local_copies(reference))
     if not references:
         for claims in registry().claims(CheckpointSpec).values():
             for claim in claims:
                 name = claim.spec.name if len(claims) == 1 else claim.name
-                yield from _verdicts(places(Reference(kind="name", name=name), claim))
+                yield from _verdicts(registered_copies(Reference(kind="name", name=name), claim))
 
 
-def here(reference: Reference) -> list[Files]:
-    """The files of a checkpoint in every place here, asking no network.
+def local_copies(reference: Reference) -> list[Files]:
+    """The copies of a checkpoint on this machine, without any request.
+
+    Args:
+        reference: the name of a registered checkpoint, or of a repository.
 
     Raises:
-        UnknownNameError, NameConflictError: no installed plugin, or several, have a checkpoint of that name.
-        NotFoundError: it is not here.
+        UnknownNameError, NameConflictError: if no installed plugin, or several, have a checkpoint of that name.
+        NotFoundError: if there is no copy.
     """
-    found = _registered(reference) if reference.kind == "name" else _hosted(reference)
-    if not found:
+    if reference.kind == "name":
+        copies = registered_copies(reference, registry().claim(CheckpointSpec, reference.name))
+    else:
+        copies = _snapshots(reference)
+    if not copies:
         raise NotFoundError(f"{reference} is not here", f"`zoo pull {reference}` fetches it")
-    return found
+    return copies
 
 
-def _registered(reference: Reference) -> list[Files]:
-    claim: Claim = registry().claim(CheckpointSpec, reference.name)
-    return places(reference, claim)
-
-
-def _hosted(reference: Reference) -> list[Files]:
+def _snapshots(reference: Reference) -> list[Files]:
     revision = reference.revision or "main"
-    commit = revision if COMMIT.fullmatch(revision) else RepoCache(reference.name, cache_folder()).ref(revision)
-    files = unpinned_in_cache(reference, commit) if commit else None
+    commit = revision if COMMIT.fullmatch(revision) else Repository(reference.name).cache.ref(revision)
+    files = snapshot(reference, commit) if commit else None
     return [files] if files else []
 
 
-def _verdicts(found: list[Files]) -> Iterator[Verdict]:
-    """Of all files in all places; what a place lacks counts only where no place is whole."""
+def _verdicts(copies: list[Files]) -> Iterator[Verdict]:
+    """The verdicts of all files in all places; missing files count only if no place has them all."""
     missing: list[list[Verdict]] = []
-    for files in found:
+    for files in copies:
         missing.append([])
         for verdict in (_verdict(files, name) for name in files.names):
             if verdict.state == "missing":

@@ -19,7 +19,7 @@ from zoo_core.checkpoint.files import CARD, CONFIG, TRAINING, WEIGHTS, Files
 from zoo_core.checkpoint.safetensors import TensorInfo, read_header
 from zoo_core.config import dump_json, load_json, parse_json
 from zoo_core.errors import CardError, IntegrityError, NotFoundError, UsageError
-from zoo_core.hub.fetch import carried, fetch
+from zoo_core.hub.fetch import fetch, packaged
 from zoo_core.publishing.card import complete
 from zoo_core.publishing.options import option
 from zoo_core.publishing.secrets import check_text, safe_names
@@ -129,7 +129,7 @@ def _found(text: "str | os.PathLike[str]") -> Files:
     if reference.kind == "hub" and not _is_run(reference):
         raise UsageError(f"there is no folder {text} here", "publish NAME, or the folder of a checkpoint or of a training run")
     if reference.kind == "name":
-        return carried(reference, registry().claim(CheckpointSpec, reference.name))
+        return packaged(reference, registry().claim(CheckpointSpec, reference.name))
     return fetch(Reference(kind="local", name=reference.name))
 
 
