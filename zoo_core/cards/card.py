@@ -2,8 +2,8 @@
 
 Reading is strict, since a card may come from anywhere: pure-Python YAML without aliases, at most 64 KiB of it, plain values only.
 
-The key ``zoo`` of the front matter names the family of a checkpoint and the package that has it. It is shown to people and never acted upon:
-config.json alone says how the model is built.
+The key ``zoo`` of the front matter names the family of a checkpoint and the package that has it. It is shown to people and never acted
+upon: config.json alone says how the model is built.
 """
 
 import math
@@ -43,7 +43,7 @@ DATASET = re.compile(r"[\w.-]{1,96}(?:/[\w.-]{1,96})?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """The front matter of a card, and its markdown body.
+    r"""The front matter of a card, and its markdown body.
 
     Args:
         metadata: keys and plain values of the front matter.
@@ -169,7 +169,8 @@ def _metadata(text: str) -> dict[str, Any]:
     except CardError:
         raise
     except Exception as error:  # YAML's own errors, and RecursionError, ValueError, OverflowError, ... from hostile input
-        raise CardError(f"model card: its front matter is not plain YAML: {' '.join(str(error).split())[:120]}", "edit README.md") from error
+        reason = " ".join(str(error).split())[:120]
+        raise CardError(f"model card: its front matter is not plain YAML: {reason}", "edit README.md") from error
     demand(isinstance(data, dict), "its front matter must be a mapping")
     return dict(data)
 

@@ -1,13 +1,13 @@
-"""metrics.json: the numbers of a checkpoint.
+"""metrics.json: the numbers of a checkpoint, a record for each.
 
-It is ``{"metrics": [{"metric": "fd", "value": 12.3, "stderr": 0.4, "dataset": "afhq", "split": "val", ...}, ...]}``. An entry has the name
-of a metric, a value and a data set; ``split``, ``stderr``, ``unit`` and whatever else says what the number is may follow.
+It is ``{"metrics": [{"metric": "fd", "value": 12.3, "stderr": 0.4, "dataset": "afhq", "split": "val", ...}, ...]}``. A record has the name
+of a metric, a value and a data set. Other fields are optional: ``split``, ``stderr``, ``unit``, ``sampler``, ``n`` and more.
 """
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 from zoo_core.errors import ConfigError
 
@@ -26,15 +26,18 @@ __all__ = [
 ]
 
 METRICS = "metrics.json"
-# What the front matter says of a number: all else is in metrics.json, and would not fit there.
+# Fields that the front matter repeats; the others would not fit there.
 _ARGS = ("stderr", "unit", "kind", "space", "method", "options", "n", "sampler", "scheduler", "nfe", "seed")
 
 
 def numbers(metrics: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """The entries of a metrics.json.
+    """The records of a metrics.json, checked.
+
+    Args:
+        metrics: content of the file.
 
     Raises:
-        ConfigError: it is not what the zoo writes, with the path of the field.
+        ConfigError: if a record is not valid; the message has the path of the field.
     """
     entries = metrics.get("metrics")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -59,12 +62,12 @@ def _check(entry: Mapping[str, Any], where: str) -> None:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether ``value`` is a finite number, and no bool."""
+    """Whether ``value`` is a finite number, and not a bool."""
     return isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
 
 
 def _is_finite(value: object) -> bool:
-    """Whether every number in a JSON value can be told exactly in a card."""
+    """Whether every number in a JSON value is finite, and small enough for YAML."""
     if isinstance(value, dict | list):
         return all(map(_is_finite, value.values() if isinstance(value, dict) else value))
     return not isinstance(value, int | float) or (abs(value) < 2**63 and math.isfinite(value))
@@ -73,63 +76,79 @@ def _is_finite(value: object) -> bool:
 def model_index(
     name: str, metrics: Mapping[str, Any], pipeline: str, sampler: object = None, scheduler: object = None
 ) -> list[dict[str, Any]]:
-    """The numbers of a metrics.json as the Hub reads them from the front matter of the card of ``name``.
+    """The ``model-index`` of a card's front matter, from which the Hub reads numbers.
 
-    Of the numbers of samples, those by the checkpoint's own ``sampler`` and ``scheduler``, or all
-    where there are none: dozens would bury the card.
+    Numbers of samples are limited to those by the checkpoint's own sampler and scheduler, if there are any: dozens would bury the card.
+
+    Args:
+        name: name of the model.
+        metrics: content of its metrics.json.
+        pipeline: the Hub's tag of its task; may be empty.
+        sampler: the checkpoint's sampler, as in its config.json.
+        scheduler: the checkpoint's scheduler; None for the model's own noise levels.
 
     Raises:
         ConfigError: as :func:`numbers` does.
     """
     results: dict[tuple[str, str], dict[str, Any]] = {}
     for entry in by_sampler(numbers(metrics), sampler, scheduler):
-        more = {key: entry[key] for key in _ARGS if key in entry}
+        args = {key: entry[key] for key in _ARGS if key in entry}
         if "name" in fields(entry, "features"):
-            more["features"] = fields(entry, "features")["name"]
-        dataset, split = entry["dataset"], entry.get("split", "")
-        told = {"type": dataset, "name": dataset} | ({"split": split} if split else {})
-        result = results.setdefault((dataset, split), {"task": {"type": pipeline or "other"}, "dataset": told, "metrics": []})
-        result["metrics"].append({"type": entry["metric"], "value": entry["value"]} | ({"args": more} if more else {}))
+            args["features"] = fields(entry, "features")["name"]
+        name_of_data = entry["dataset"]
+        split = entry.get("split", "")
+        dataset = {"type": name_of_data, "name": name_of_data} | ({"split": split} if split else {})
+        result = results.setdefault((name_of_data, split), {"task": {"type": pipeline or "other"}, "dataset": dataset, "metrics": []})
+        result["metrics"].append({"type": entry["metric"], "value": entry["value"]} | ({"args": args} if args else {}))
     return [{"name": name, "results": [*results.values()]}]
 
 
 def walk(record: Mapping[str, Any]) -> tuple[Any, Any]:
-    """The sampler of a record, and the scheduler, None for the model's own noise levels, both as they would be written today."""
-    from zoo_core.samplers.choice import written_now  # which reads cards, which read numbers
+    """The sampler and the scheduler of a record in their present notation; no scheduler means the model's own noise levels."""
+    from zoo_core.samplers.choice import written_now
 
     return written_now(record.get("sampler")), written_now(record.get("scheduler"), "scheduler")
 
 
 def by_sampler(records: Sequence[Mapping[str, Any]], sampler: object, scheduler: object = None) -> list[Mapping[str, Any]]:
-    """The numbers by this ``sampler`` along the levels of this ``scheduler``, None for the model's own, and those that are of no samples.
+    """The records by one sampler and scheduler, or by all if there are none, and the records that need no samples.
 
-    Where there are none by that sampler, the numbers by all.
+    Args:
+        records: records of a metrics.json.
+        sampler: a sampler, as in a config.json.
+        scheduler: a scheduler; None for the model's own noise levels.
     """
-    asked = walk({"sampler": sampler, "scheduler": scheduler})
-    own = [record for record in records if is_of_samples(record) and walk(record) == asked]
+    wanted = walk({"sampler": sampler, "scheduler": scheduler})
+    own = [record for record in records if is_of_samples(record) and walk(record) == wanted]
     return [record for record in records if not own or record in own or not is_of_samples(record)]
 
 
 def fields(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """What stands under ``key``, where that is an object; otherwise nothing."""
+    """The object under ``key``; empty if there is none."""
     value = record.get(key)
     return value if isinstance(value, dict) else {}
 
 
 def is_of_samples(record: Mapping[str, Any]) -> bool:
-    """Whether it is a number of samples that were drawn, and not of a model on data."""
+    """Whether a record is of samples that were drawn, and not of a model on data."""
     return isinstance(record.get("sampler"), dict)
 
 
-def count(record: Mapping[str, Any], of: str) -> int | None:
-    """How many ``real`` or ``drawn`` samples a number is of; a plain ``n`` counts what the number is of."""
+def count(record: Mapping[str, Any], kind: Literal["real", "drawn"]) -> int | None:
+    """The number of real or drawn samples of a record; None if it does not state one.
+
+    Args:
+        record: a record, whose ``n`` is an object with both numbers, or a plain number of the samples that were measured.
+        kind: which samples to count.
+    """
     n = record.get("n")
-    found = n.get(of) if isinstance(n, dict) else n if of == ("drawn" if is_of_samples(record) else "real") else None
-    return found if type(found) is int else None
+    measured = "drawn" if is_of_samples(record) else "real"
+    number = n.get(kind) if isinstance(n, dict) else n if kind == measured else None
+    return number if type(number) is int else None
 
 
 def seconds_each(record: Mapping[str, Any]) -> float | None:
-    """How long it took to draw one sample, in seconds, where the record says it: in the fastest batch, or else on average."""
+    """Seconds to draw one sample, in the fastest batch if the record states it, else on average; None if it states neither."""
     if is_number(record.get("pace")):
         return record["pace"]
     seconds, drawn = record.get("seconds"), count(record, "drawn")
@@ -137,9 +156,10 @@ def seconds_each(record: Mapping[str, Any]) -> float | None:
 
 
 def comparable(records: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """The records of samples in groups: in each, as many samples of a seed and of the same weights, beside the same data, in one space.
+    """The records of samples, in groups whose numbers can be compared.
 
-    A metric that takes no real samples stands with those that do.
+    The records of a group have the same number of samples, seed, weights, data and feature space. A metric that uses no real samples joins
+    the first group that it could belong to.
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     real: dict[str, int | None] = {}

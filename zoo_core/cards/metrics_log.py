@@ -1,4 +1,4 @@
-"""The metrics.jsonl of a run: a JSON object a line, with the ``step`` and whatever was logged since the line before."""
+"""The metrics.jsonl of a run: one JSON object per line, with the ``step`` and the values that were logged at it."""
 
 import json
 import math
@@ -10,16 +10,20 @@ from typing import Any
 __all__ = ["Curve", "curve", "read_metrics", "recorded_curve"]
 
 Curve = dict[str, list[float | None]]
-"""``step``, and by name the values at those steps; None where a value was not logged."""
+"""The steps under ``step``, and the values at those steps by name; None at steps without a value."""
 
 _BESIDE = ("step", "seconds")
 _LONGEST = 1 << 20  # bytes of a line
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl; lines that a crash cut short, and others that are no object with a step, are left out."""
+    """The objects in a metrics.jsonl. Lines that a crash cut short, and other lines that are not an object with a step, are left out.
+
+    Args:
+        path: path of the file; without a file the list is empty.
+    """
     rows = []
-    if path.is_file():  # a pipe would hold us for ever
+    if path.is_file():  # a pipe would block
         with path.open("rb") as file:
             while line := file.readline(_LONGEST):
                 with suppress(ValueError, RecursionError):
@@ -30,9 +34,17 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def curve(rows: Sequence[Mapping[str, Any]], points: int | None = None) -> Curve:
-    """What the rows logged, by name; with ``points``, means over at most so many stretches of steps.
+    """The values of the rows, by name.
 
-    A phase that does not run at every step is absent from some rows: a mean is over the rows that have the value.
+    Args:
+        rows: rows of :func:`read_metrics`.
+        points: the largest number of points; more rows are averaged over stretches of steps. A mean is over the rows that have the value,
+            since a phase that does not run at every step is absent from some.
+
+    Example:
+        >>> from zoo_core.cards.metrics_log import curve
+        >>> curve([{"step": 10, "loss": 2.0}, {"step": 20, "loss": 1.0}], points=1)
+        {'step': [20], 'loss': [1.5]}
     """
     stride = max(1, -(-len(rows) // points)) if points else 1
     chunks = [rows[i : i + stride] for i in range(0, len(rows), stride)]
@@ -42,18 +54,18 @@ def curve(rows: Sequence[Mapping[str, Any]], points: int | None = None) -> Curve
 
 
 def recorded_curve(training: Mapping[str, Any]) -> Curve:
-    """The curve in a training record; empty where it has none that can be drawn: columns of numbers or None, as long as their steps."""
-    found = training.get("curve")
-    if not (isinstance(found, dict) and all(isinstance(column, list) for column in found.values())):
+    """The curve in a training.json; empty if it has none, or its columns are not numbers or None, as many as there are steps."""
+    columns = training.get("curve")
+    if not (isinstance(columns, dict) and all(isinstance(column, list) for column in columns.values())):
         return {}
-    values = all(value is None or _is_number(value) for column in found.values() for value in column)
-    steps = found.get("step", [])
-    return found if values and None not in steps and {len(column) for column in found.values()} == {len(steps)} else {}
+    are_numbers = all(value is None or _is_number(value) for column in columns.values() for value in column)
+    steps = columns.get("step", [])
+    return columns if are_numbers and None not in steps and {len(column) for column in columns.values()} == {len(steps)} else {}
 
 
 def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    found = [float(row[name]) for row in rows if _is_number(row.get(name))]
-    return round(sum(found) / len(found), 6) if found else None
+    values = [float(row[name]) for row in rows if _is_number(row.get(name))]
+    return round(sum(values) / len(values), 6) if values else None
 
 
 def _is_number(value: object) -> bool:

@@ -28,27 +28,33 @@ __all__ = [
 
 PIPELINE = "unconditional-image-generation"
 LOCAL = "local:"
-"""How the reference of a folder begins."""
+"""Prefix of a reference to a folder."""
 CLASSIFICATION = "image-classification"
-"""The Hub's tag of a model that judges images and draws none; its card says how to ask it."""
+"""The Hub's tag of a classifier, which draws no images; its card shows how to classify some."""
 DRAFT_LICENSE = "unknown"
-"""What a draft says in the place of a licence."""
+"""Placeholder of the licence in a draft."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Words:
-    """What a person says about a checkpoint, beside what its files say of themselves.
+    """The text of a card that a person writes; everything else comes from the checkpoint's files.
 
     Args:
-        summary: one sentence that says what it is.
-        license: of the weights, by its name on the Hub.
-        license_note: where the licence comes from.
-        datasets: names for the front matter, such as ``mnist``; where there are none, the one of the recipe, unless that is a folder.
+        summary: one sentence that describes the model.
+        license: licence of the weights, by its name on the Hub.
+        license_note: origin of the licence.
+        datasets: names for the front matter, such as ``mnist``; by default that of the recipe, unless it is a folder.
         data: the data set in words, such as "AFHQ cat, 4,656 images".
-        paper: such as ``arXiv:2006.11239``.
-        pipeline: the Hub's tag of its task: :data:`PIPELINE`, :data:`CLASSIFICATION` for a model that draws nothing, empty for samples that
-            are no images. None chooses the first or the last by the shape of the data in training.json.
-        limits: what it cannot do.
+        paper: the paper to cite, such as ``arXiv:2006.11239``.
+        pipeline: the Hub's tag of its task: :data:`PIPELINE`, :data:`CLASSIFICATION` for a classifier, empty for samples that are not
+            images. None chooses the first or the last by the shape of the data in training.json.
+        limits: a sentence for each limitation.
+
+    Example:
+        >>> from zoo_core.cards import Words
+        >>> words = Words(summary="A flow that draws moons.", license="mit", paper="arXiv:1605.08803")
+        >>> words.pipeline is None
+        True
     """
 
     summary: str
@@ -75,35 +81,35 @@ def render(
     """The card of a trained checkpoint.
 
     Args:
-        name: of the checkpoint.
-        config: its config.json.
-        training: its training.json: ``recipe``, ``command``, ``steps``, ``hours``, ``processor``, ``commit``, ``versions``, ``data``,
-            ``curve``, and ``sheet``, where the columns of its samples.png are classes; what is missing is left out. Every number on the
+        name: name of the checkpoint.
+        config: content of its config.json.
+        training: content of its training.json: ``recipe``, ``command``, ``steps``, ``hours``, ``processor``, ``commit``, ``versions``,
+            ``data``, ``curve``, and ``sheet`` if the columns of its samples.png are classes; missing keys are left out. Every number on the
             card comes from here and from ``metrics``.
-        words: the rest.
-        reference: the name that it is loaded by, such as ``local:runs/cat``; that of the checkpoint when empty.
-        plugin: the distribution that has its family.
-        metrics: its metrics.json, see :mod:`zoo_core.cards.metrics`.
-        pictures: the names of the pictures in its folder; those of its numbers are shown.
+        words: the text that a person writes.
+        reference: the name that it is loaded by, such as ``local:runs/cat``; by default ``name``.
+        plugin: the distribution that has its family; may be empty.
+        metrics: content of its metrics.json, see :mod:`zoo_core.cards.metrics`.
+        pictures: names of the pictures in its folder; pictures of its numbers are shown.
 
     Raises:
-        ConfigError: metrics.json is wrong.
+        ConfigError: if metrics.json is not valid.
     """
-    family, pipeline = family_name(config), _pipeline(training) if words.pipeline is None else words.pipeline
+    family = family_name(config)
+    pipeline = _pipeline(training) if words.pipeline is None else words.pipeline
     front: dict[str, Any] = {"license": words.license, "library_name": LIBRARY}
     front |= {"pipeline_tag": pipeline} if pipeline else {}
-    datasets = list(words.datasets) or _made_set(training)
+    datasets = list(words.datasets) or _generated_data(training)
     front |= {"datasets": datasets} if datasets else {}
     front["tags"] = [LIBRARY, family]
     front |= {"zoo": {"family": family, "plugin": plugin}} if plugin else {}
-    front |= (
-        {"model-index": model_index(name, metrics, pipeline, config.get("sampler"), config.get("scheduler"))} if metrics is not None else {}
-    )
+    if metrics is not None:
+        front["model-index"] = model_index(name, metrics, pipeline, config.get("sampler"), config.get("scheduler"))
     draws = pipeline != CLASSIFICATION
-    drawn = _grid(training.get("sheet")) if pipeline else "![samples](samples.png)"
+    samples = _grid(training.get("sheet")) if pipeline else "![samples](samples.png)"
     body = [
         f"# {name}\n\n{words.summary}",
-        drawn if draws else "",
+        samples if draws else "",
         use_section(reference or name, config, plugin, pipeline),
         numbers_section(name, metrics, pictures),
         _training(training),
@@ -115,8 +121,8 @@ def render(
     return ModelCard(front, "\n\n".join(part for part in body if part) + "\n")
 
 
-def _made_set(training: Mapping[str, Any]) -> list[str]:
-    """The name of the data set in a training.json, where that names one by itself, such as ``moons``; a folder's path is nobody's name."""
+def _generated_data(training: Mapping[str, Any]) -> list[str]:
+    """The name of the data set in a training.json, such as ``moons``; none for data in a folder, whose path is not a name."""
     recipe = training.get("recipe")
     data = recipe.get("data") if isinstance(recipe, Mapping) else None
     name = data.get("name") if isinstance(data, Mapping) and "path" not in data else None
@@ -125,14 +131,15 @@ def _made_set(training: Mapping[str, Any]) -> list[str]:
 
 
 def _pipeline(training: Mapping[str, Any]) -> str:
-    """The tag of a model that draws samples such as it was trained on: images, unless their shape is known to be another."""
+    """The Hub's tag of a model that draws samples like its data: images, unless the shape in training.json is another."""
     shape = training.get("data", {}).get("shape")
     return "" if shape is not None and not (len(shape) == 3 and shape[0] in (1, 3)) else PIPELINE
 
 
 def _grid(sheet: Mapping[str, Any] | None) -> str:
-    count, how = (sheet["images"], ", each column of one class") if sheet else (64, "")
-    return f"![{count} samples in a grid](samples.png)\n\nImages 0 to {count - 1} of seed 0{how}, not chosen."
+    count = sheet["images"] if sheet else 64
+    columns = ", each column of one class" if sheet else ""
+    return f"![{count} samples in a grid](samples.png)\n\nImages 0 to {count - 1} of seed 0{columns}, not chosen."
 
 
 _LIMITS = (
@@ -142,11 +149,11 @@ _LIMITS = (
 
 
 DRAFT_LIMIT = "This card is a draft: say what it is, where its data comes from and under which licence it may be used."
-"""What a draft says among its limits."""
+"""Placeholder among the limits of a draft."""
 
 
 def draft(name: str, config: Mapping[str, Any], training: Mapping[str, Any], pipeline: str | None = None, *, reference: str = "") -> str:
-    """The text of a card for a run that nobody has described yet: valid, with the licence and the data to be filled in.
+    """The text of a card for a run without a description: valid, with placeholders for the licence and the data.
 
     The arguments are those of :func:`render` and :class:`Words`.
     """
@@ -155,17 +162,24 @@ def draft(name: str, config: Mapping[str, Any], training: Mapping[str, Any], pip
 
 
 def family_name(config: Mapping[str, Any]) -> str:
-    """The name of the family, without the distribution by which a config tells it from another of that name."""
+    """The name of the family in a config.json, without the distribution that may stand before it."""
     return str(config["model"]["name"]).rpartition(":")[2]
 
 
 def use_section(name: str, config: Mapping[str, Any], plugin: str, pipeline: str = PIPELINE) -> str:
-    """How to get and to use the checkpoint that is loaded by ``name``; nothing has to be pulled where that is ``local:PATH``."""
+    """The section of a card that shows how to pull and use a checkpoint.
+
+    Args:
+        name: the reference that it is loaded by; ``local:PATH`` needs no pull.
+        config: content of its config.json.
+        plugin: the distribution that has its family; may be empty.
+        pipeline: the Hub's tag of its task.
+    """
     pull = "" if name.startswith(LOCAL) else f"zoo pull {name}\n"
     if pipeline == CLASSIFICATION:
-        return _use_of_a_judge(name, plugin, pull)
-    walk = " on ".join(describe(config[key]) for key in ("sampler", "scheduler") if config.get(key))
-    own = f"\nBy default it is sampled by {code(walk)}.\n" if walk else ""
+        return _classifier_use(name, plugin, pull)
+    sampler = " on ".join(describe(config[key]) for key in ("sampler", "scheduler") if config.get(key))
+    default = f"\nBy default it is sampled by {code(sampler)}.\n" if sampler else ""
     needs = f"\n{needs_line(plugin)}\n" if plugin else ""
     last = _classes(config) - 1
     shell = shlex.quote(name)
@@ -183,17 +197,17 @@ import zoo_core
 model = {load_call(name)}
 samples = model.sample(16, seed=0){call}
 ```
-{own}
+{default}
 {"Image" if pipeline else "Sample"} i of a seed is always drawn from the same noise, whatever the batch size and device.""".strip()
 
 
 def _classes(config: Mapping[str, Any]) -> int:
-    """How many classes the model has, where its config says it by the usual name."""
+    """The number of classes of the model; 0 if its config has no ``num_classes``."""
     count = config["model"].get("num_classes", 0)
     return count if type(count) is int else 0
 
 
-def _use_of_a_judge(name: str, plugin: str, pull: str) -> str:
+def _classifier_use(name: str, plugin: str, pull: str) -> str:
     needs = f"\n{needs_line(plugin)}\n" if plugin else ""
     command = f"\n```sh\n{pull}```\n" if pull else ""
     return f"""## Use
@@ -208,7 +222,7 @@ log_probabilities = model.classify(images)  # (n, num_classes)
 
 
 def needs_line(plugin: str) -> str:
-    """The sentence that names the package which a checkpoint needs."""
+    """The sentence that names the package that a checkpoint needs."""
     return f"It needs the package `{plugin}`, a plugin of {LIBRARY}."
 
 
@@ -218,37 +232,42 @@ def load_call(reference: str) -> str:
 
 
 def _training(training: Mapping[str, Any]) -> str:
-    steps, hours = training.get("steps"), training.get("hours")
-    told = " ".join(
-        filter(
-            None,
-            [
-                f"{steps:,} steps" if steps is not None else "",
-                f"in {hours:g} hours" if hours is not None else "",
-                f"on {training['processor']}" if training.get("processor") else "",
-            ],
-        )
-    )
+    steps = training.get("steps")
+    hours = training.get("hours")
+    effort = [
+        f"{steps:,} steps" if steps is not None else "",
+        f"in {hours:g} hours" if hours is not None else "",
+        f"on {training['processor']}" if training.get("processor") else "",
+    ]
     versions = ", ".join(f"{name} {version}" for name, version in training.get("versions", {}).items())
-    lines = [f"{told}." if told else "", _curve(recorded_curve(training)), f"Versions: {versions}." if versions else ""]
-    lines.append(f"{LIBRARY} commit: `{training['commit']}`." if training.get("commit") else "")
-    command = f"```sh\n{training['command']}\n```" if training.get("command") else ""
-    table = "\n".join(["| part | value |", "|---|---|", *_table(training.get("recipe", {}))])
-    told = " ".join(filter(None, lines))
-    return "\n\n".join(filter(None, ["## Training", command, told, table, "All of it, with the curve of the loss, is in training.json."]))
+    sentences = [
+        f"{' '.join(filter(None, effort))}." if any(effort) else "",
+        _curve(recorded_curve(training)),
+        f"Versions: {versions}." if versions else "",
+        f"{LIBRARY} commit: `{training['commit']}`." if training.get("commit") else "",
+    ]
+    parts = [
+        "## Training",
+        f"```sh\n{training['command']}\n```" if training.get("command") else "",
+        " ".join(filter(None, sentences)),
+        "\n".join(["| part | value |", "|---|---|", *_table(training.get("recipe", {}))]),
+        "All of it, with the curve of the loss, is in training.json.",
+    ]
+    return "\n\n".join(filter(None, parts))
 
 
 def _curve(curve: Mapping[str, Sequence[float | None]]) -> str:
     steps = curve.get("step", ())
     losses = [name for name in curve if name == "loss" or name.startswith("loss.")]
-    told = []
+    sentences = []
     for name in losses:
         # A phase that does not run at every step has gaps.
         points = [(step, value) for step, value in zip(steps, curve[name], strict=True) if value is not None]
         if points:
-            (first, high), (last, low) = points[0], points[-1]
-            told.append(f"`{name}` went from {high:.3g} (by step {first:,}) to {low:.3g} (by step {last:,})")
-    return "; ".join(told) + "." if told else ""
+            first, high = points[0]
+            last, low = points[-1]
+            sentences.append(f"`{name}` went from {high:.3g} (by step {first:,}) to {low:.3g} (by step {last:,})")
+    return "; ".join(sentences) + "." if sentences else ""
 
 
 def _table(recipe: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -261,9 +280,12 @@ def _table(recipe: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 def _data(training: Mapping[str, Any], words: str) -> str:
     facts = training.get("data", {})
     count = f"{facts['count']:,}" if facts.get("count") else ""
-    told = [f"{words}." if words else "", f"{count} samples." if count and count not in words else ""]
-    told.append(f"The sha256 of what training saw, before mirroring, is `{facts['digest']}`." if facts.get("digest") else "")
-    return "\n\n".join(["## Data", " ".join(filter(None, told))]) if any(told) else ""
+    sentences = [
+        f"{words}." if words else "",
+        f"{count} samples." if count and count not in words else "",
+        f"The sha256 of what training saw, before mirroring, is `{facts['digest']}`." if facts.get("digest") else "",
+    ]
+    return "\n\n".join(["## Data", " ".join(filter(None, sentences))]) if any(sentences) else ""
 
 
 def _citation(family: str, paper: str) -> str:
