@@ -18,7 +18,7 @@ import torch
 
 import zoo_core
 from benchmarks.timing import Ratio, clock, compare
-from zoo_core.cards.metrics import METRICS, fields, numbers
+from zoo_core.cards.metrics import METRICS, metric_records, subrecord
 from zoo_core.config import load_json
 from zoo_core.data.dataset import Data
 from zoo_core.distributed import Processes
@@ -45,7 +45,7 @@ def measure() -> Iterator[Ratio]:
         yield compare(f"training step, batch {BATCH}", ours, "lucidrains, bfloat16", theirs, budget=1.0, rounds=ROUNDS, now=clock)
     ancestral = partial(cats.sample, IMAGES, sampler={"name": "ancestral", "steps": STEPS})
     record, than = _cheapest()
-    solver = partial(cats.sample, IMAGES, sampler=record["sampler"], scheduler=fields(record, "scheduler") or None)
+    solver = partial(cats.sample, IMAGES, sampler=record["sampler"], scheduler=subrecord(record, "scheduler") or None)
     few = f"{record['nfe']} passes of {record['sampler']['name']}"
     for name, (_, _, sample) in peers.items():
         theirs = f"{name}, {STEPS} ancestral steps"
@@ -61,7 +61,7 @@ def measure() -> Iterator[Ratio]:
 def _cheapest() -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Of the recorded fd of the checkpoint: the one in the fewest passes that is no worse than 50 ancestral steps, and theirs."""
     files = zoo_core.load(NAME).files
-    found = [record for record in numbers(load_json(files.folder / METRICS)) if record["metric"] == "fd"]
+    found = [record for record in metric_records(load_json(files.folder / METRICS)) if record["metric"] == "fd"]
     than = next(record for record in found if record["sampler"]["name"] == "ancestral" and record["nfe"] == STEPS)
     return min((record for record in found if record["value"] <= than["value"]), key=lambda record: (record["nfe"], record["value"])), than
 

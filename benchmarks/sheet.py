@@ -19,7 +19,7 @@ import torch
 import zoo_core
 from benchmarks.timing import machine
 from zoo_core.atomic import write_file
-from zoo_core.cards.metrics import fields, numbers, seconds_each, walk
+from zoo_core.cards.metrics import metric_records, sampler_and_scheduler, seconds_per_sample, subrecord
 from zoo_core.cards.phrases import rounded, sampler_of
 from zoo_core.config import load_json
 from zoo_core.figures.titles import walk_text
@@ -35,7 +35,7 @@ def by_walk(records: list[Record]) -> list[dict[str, Record]]:
     """The records of each sampler by their metrics; the samplers with the largest distances first."""
     found: dict[str, dict[str, Record]] = {}
     for record in records:
-        found.setdefault(json.dumps(walk(record), sort_keys=True), {})[record["metric"]] = record
+        found.setdefault(json.dumps(sampler_and_scheduler(record), sort_keys=True), {})[record["metric"]] = record
     return sorted((each for each in found.values() if "fd" in each), key=lambda each: -each["fd"]["value"])
 
 
@@ -51,13 +51,13 @@ def main(reference: str, metrics: Path, out: Path) -> None:
     rows, captions = [], []
     print(f"{machine()}\n")
     print("| sampler | passes | seconds an image | fd | pixel-std | pixel-saturation |\n|---|---:|---:|---:|---:|---:|")
-    found = by_walk([record for record in numbers(load_json(metrics)) if record["metric"] in METRICS])
+    found = by_walk([record for record in metric_records(load_json(metrics)) if record["metric"] in METRICS])
     for each in found:
-        fd, scheduler = each["fd"], fields(each["fd"], "scheduler")
+        fd, scheduler = each["fd"], subrecord(each["fd"], "scheduler")
         rows.append(model.sample(COLUMNS, seed=0, sampler=fd["sampler"], scheduler=scheduler or cast(Denoiser, model.model).scheduler))
         contrast = f", std {each['pixel-std']['value']:.2f}" if "pixel-std" in each else ""
         captions.append(f"{walk_text(fd['sampler'], scheduler)}: fd {fd['value']:.2f}{contrast}")
-        print(f"| `{sampler_of(fd)}` | {fd['nfe']} | {rounded(seconds_each(fd) or 0.0, 2)} | {cells(each)} |")
+        print(f"| `{sampler_of(fd)}` | {fd['nfe']} | {rounded(seconds_per_sample(fd) or 0.0, 2)} | {cells(each)} |")
     floors = {name: record["floor"] for each in found for name, record in each.items() if "floor" in record}
     if floors:
         print(f"| real halves | | | {cells(floors)} |")

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from zoo_core import cards
-from zoo_core.cards.metrics import comparable, model_index, seconds_each
+from zoo_core.cards.metrics import comparable_groups, model_index, seconds_per_sample
 from zoo_core.cards.phrases import PLAIN, lines, rounded
 from zoo_core.cards.tables import numbers_section, tables
 from zoo_core.cli.pin import render_cards
@@ -123,14 +123,14 @@ def test_a_scheduler_stands_beside_its_sampler_and_the_pace_is_that_of_the_faste
     ],
 )
 def test_numbers_that_cannot_be_compared_stand_in_two_tables(changes: Record) -> None:
-    assert len(comparable([record(), record("kid")])) == 1
-    assert len(comparable([record(), record("kid", **changes)])) == 2
+    assert len(comparable_groups([record(), record("kid")])) == 1
+    assert len(comparable_groups([record(), record("kid", **changes)])) == 2
 
 
 def test_a_metric_without_real_images_stands_with_those_that_have_them() -> None:
     score = record("is", 5.25, n={"drawn": 4656})
     for records in ([score, record()], [record(), score]):
-        [group] = comparable(records)
+        [group] = comparable_groups(records)
         assert group == records
         assert "against 4,656 of" in section(*records)
 
@@ -314,9 +314,9 @@ def test_each_metric_and_each_comparison_has_a_panel_of_its_own() -> None:
 
 
 def test_seconds_are_of_one_image() -> None:
-    assert seconds_each(record(seconds=9312)) == 2
+    assert seconds_per_sample(record(seconds=9312)) == 2
     for changes in ({"seconds": None}, {"seconds": "1"}, {"n": {"drawn": 0}}, {"n": 3.5}):
-        assert seconds_each(record(**changes)) is None
+        assert seconds_per_sample(record(**changes)) is None
 
 
 def test_numbers_that_are_wrong_are_an_error_of_the_config() -> None:

@@ -14,15 +14,15 @@ from zoo_core.errors import ConfigError
 __all__ = [
     "METRICS",
     "by_sampler",
-    "comparable",
-    "count",
-    "fields",
+    "comparable_groups",
     "is_number",
     "is_of_samples",
+    "metric_records",
     "model_index",
-    "numbers",
-    "seconds_each",
-    "walk",
+    "sample_count",
+    "sampler_and_scheduler",
+    "seconds_per_sample",
+    "subrecord",
 ]
 
 METRICS = "metrics.json"
@@ -30,7 +30,7 @@ METRICS = "metrics.json"
 _ARGS = ("stderr", "unit", "kind", "space", "method", "options", "n", "sampler", "scheduler", "nfe", "seed")
 
 
-def numbers(metrics: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def metric_records(metrics: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """The records of a metrics.json, checked.
 
     Args:
@@ -88,13 +88,13 @@ def model_index(
         scheduler: the checkpoint's scheduler; None for the model's own noise levels.
 
     Raises:
-        ConfigError: as :func:`numbers` does.
+        ConfigError: as :func:`metric_records` does.
     """
     results: dict[tuple[str, str], dict[str, Any]] = {}
-    for entry in by_sampler(numbers(metrics), sampler, scheduler):
+    for entry in by_sampler(metric_records(metrics), sampler, scheduler):
         args = {key: entry[key] for key in _ARGS if key in entry}
-        if "name" in fields(entry, "features"):
-            args["features"] = fields(entry, "features")["name"]
+        if "name" in subrecord(entry, "features"):
+            args["features"] = subrecord(entry, "features")["name"]
         name_of_data = entry["dataset"]
         split = entry.get("split", "")
         dataset = {"type": name_of_data, "name": name_of_data} | ({"split": split} if split else {})
@@ -103,7 +103,7 @@ def model_index(
     return [{"name": name, "results": [*results.values()]}]
 
 
-def walk(record: Mapping[str, Any]) -> tuple[Any, Any]:
+def sampler_and_scheduler(record: Mapping[str, Any]) -> tuple[Any, Any]:
     """The sampler and the scheduler of a record in their present notation; no scheduler means the model's own noise levels."""
     from zoo_core.samplers.choice import written_now
 
@@ -118,12 +118,12 @@ def by_sampler(records: Sequence[Mapping[str, Any]], sampler: object, scheduler:
         sampler: a sampler, as in a config.json.
         scheduler: a scheduler; None for the model's own noise levels.
     """
-    wanted = walk({"sampler": sampler, "scheduler": scheduler})
-    own = [record for record in records if is_of_samples(record) and walk(record) == wanted]
+    wanted = sampler_and_scheduler({"sampler": sampler, "scheduler": scheduler})
+    own = [record for record in records if is_of_samples(record) and sampler_and_scheduler(record) == wanted]
     return [record for record in records if not own or record in own or not is_of_samples(record)]
 
 
-def fields(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def subrecord(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """The object under ``key``; empty if there is none."""
     value = record.get(key)
     return value if isinstance(value, dict) else {}
@@ -134,7 +134,7 @@ def is_of_samples(record: Mapping[str, Any]) -> bool:
     return isinstance(record.get("sampler"), dict)
 
 
-def count(record: Mapping[str, Any], kind: Literal["real", "drawn"]) -> int | None:
+def sample_count(record: Mapping[str, Any], kind: Literal["real", "drawn"]) -> int | None:
     """The number of real or drawn samples of a record; None if it does not state one.
 
     Args:
@@ -147,15 +147,15 @@ def count(record: Mapping[str, Any], kind: Literal["real", "drawn"]) -> int | No
     return number if type(number) is int else None
 
 
-def seconds_each(record: Mapping[str, Any]) -> float | None:
+def seconds_per_sample(record: Mapping[str, Any]) -> float | None:
     """Seconds to draw one sample, in the fastest batch if the record states it, else on average; None if it states neither."""
     if is_number(record.get("pace")):
         return record["pace"]
-    seconds, drawn = record.get("seconds"), count(record, "drawn")
+    seconds, drawn = record.get("seconds"), sample_count(record, "drawn")
     return seconds / drawn if is_number(seconds) and drawn else None
 
 
-def comparable(records: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+def comparable_groups(records: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
     """The records of samples, in groups whose numbers can be compared.
 
     The records of a group have the same number of samples, seed, weights, data and feature space. A metric that uses no real samples joins
@@ -163,7 +163,7 @@ def comparable(records: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, A
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     real: dict[str, int | None] = {}
-    sampled = [(record, _basis(record), count(record, "real")) for record in records if is_of_samples(record)]
+    sampled = [(record, _basis(record), sample_count(record, "real")) for record in records if is_of_samples(record)]
     for _, basis, n in sampled:
         real[basis] = real.get(basis) or n
     for record, basis, n in sampled:
@@ -172,6 +172,8 @@ def comparable(records: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, A
 
 
 def _basis(record: Mapping[str, Any]) -> str:
-    data, features = (fields(record, key) for key in ("data", "features"))
+    data, features = (subrecord(record, key) for key in ("data", "features"))
     plain = [record.get(key) for key in ("dataset", "split", "seed", "weights")]
-    return json.dumps([*plain, data.get("digest"), features.get("name"), features.get("digest"), count(record, "drawn")], sort_keys=True)
+    return json.dumps(
+        [*plain, data.get("digest"), features.get("name"), features.get("digest"), sample_count(record, "drawn")], sort_keys=True
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo_core.cards.markdown import code, describe, one_line, word
-from zoo_core.cards.metrics import count, fields, is_number, is_of_samples, seconds_each
+from zoo_core.cards.metrics import is_number, is_of_samples, sample_count, seconds_per_sample, subrecord
 from zoo_core.registry import registry
 from zoo_core.specs import MetricSpec
 
@@ -172,8 +172,8 @@ def rounded(value: float, digits: int) -> str:
 def caption(group: Sequence[Record], style: Style = MARKDOWN) -> str:
     """Caption of comparable records: the samples, the real ones that they are compared with, and the feature space."""
     first = group[0]
-    drawn = count(first, "drawn")
-    space = fields(first, "features").get("name")
+    drawn = sample_count(first, "drawn")
+    space = subrecord(first, "features").get("name")
     samples = f"{unit_of(group)}s"
     real = first_count(group)
     parts = [
@@ -186,12 +186,12 @@ def caption(group: Sequence[Record], style: Style = MARKDOWN) -> str:
 
 def first_count(group: Sequence[Record]) -> int | None:
     """Number of real samples of the first record that states one."""
-    return next((n for n in (count(record, "real") for record in group) if n), None)
+    return next((n for n in (sample_count(record, "real") for record in group) if n), None)
 
 
 def unit_of(group: Sequence[Record]) -> str:
     """The word for one of the samples that were measured: ``image``, or ``sample`` if they are not images."""
-    return "sample" if fields(group[0], "features").get("name") == _NO_NET else "image"
+    return "sample" if subrecord(group[0], "features").get("name") == _NO_NET else "image"
 
 
 def features_clause(space: str, group: Sequence[Record], style: Style) -> str:
@@ -210,19 +210,21 @@ def data_name(record: Record, style: Style) -> str:
 
 def processors_sentence(group: Sequence[Record], style: Style) -> str:
     """The sentence that names the processors on which time was taken; empty if no record states both."""
-    names = dict.fromkeys(str(record["processor"]) for record in group if record.get("processor") and seconds_each(record) is not None)
+    names = dict.fromkeys(
+        str(record["processor"]) for record in group if record.get("processor") and seconds_per_sample(record) is not None
+    )
     return f" Times are of {' or '.join(map(style.word, names))}." if names else ""
 
 
 def sampler_of(record: Record) -> str:
     """The sampler of a record, and the scheduler if it is not the model's own: ``heun: steps=5 on karras: rho=7.0``."""
-    parts = (describe(fields(record, key)) for key in ("sampler", "scheduler"))
+    parts = (describe(subrecord(record, key)) for key in ("sampler", "scheduler"))
     return " on ".join(filter(None, parts))
 
 
 def metric_name(record: Record) -> str:
     """The metric of a record with its options: ``precision: k=3``."""
-    return describe({**fields(record, "options"), "name": record["metric"]})
+    return describe({**subrecord(record, "options"), "name": record["metric"]})
 
 
 def lines(records: Sequence[Record], style: Style = MARKDOWN) -> list[str]:
@@ -232,7 +234,7 @@ def lines(records: Sequence[Record], style: Style = MARKDOWN) -> list[str]:
 
 def _line(record: Record, style: Style) -> str:
     unit = nature(record, style)
-    n = count(record, "real")
+    n = sample_count(record, "real")
     on = f"on the {n:,} of" if n is not None else "on"
     return f"{style.word(metric_name(record))} {number_cell(record, style)}{f' {unit}' if unit else ''} {on} {data_name(record, style)}"
 
@@ -242,11 +244,11 @@ def nature(record: Record, style: Style = MARKDOWN) -> str:
     unit = text_field(record, "unit")
     space = text_field(record, "space")
     kind = text_field(record, "kind")
-    terms = fields(record, "terms")
+    terms = subrecord(record, "terms")
     remarks = [
         _KINDS.get(kind, "" if kind == "exact" else style.word(kind)),
         _METHODS.get(text_field(record, "method"), ""),
-        *(f"{style.word(name)} {number_cell(fields(terms, name), style)}" for name in terms),
+        *(f"{style.word(name)} {number_cell(subrecord(terms, name), style)}" for name in terms),
     ]
     remark = ", ".join(filter(None, remarks))
     return " ".join(filter(None, [style.word(unit), SPACES.get(space, style.word(space)), f"({remark})" if remark else ""]))

@@ -6,7 +6,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zoo_core.cards.metrics import comparable, count, fields, is_number, is_of_samples, numbers, seconds_each, walk
+from zoo_core.cards.metrics import (
+    comparable_groups,
+    is_number,
+    is_of_samples,
+    metric_records,
+    sample_count,
+    sampler_and_scheduler,
+    seconds_per_sample,
+    subrecord,
+)
 from zoo_core.cards.phrases import (
     MARKDOWN,
     SPACES,
@@ -70,7 +79,7 @@ def numbers_section(name: str, metrics: Mapping[str, Any] | None, pictures: Coll
     Raises:
         ConfigError: if metrics.json is not valid.
     """
-    records = numbers(metrics) if metrics is not None else ()
+    records = metric_records(metrics) if metrics is not None else ()
     parts = [part for table in tables(records) for part in (table.caption, markdown(table))]
     parts.append("\n".join(f"- {line}" for line in lines(records)))
     parts += [f"![{title}]({picture})" for picture, title in _PICTURES.items() if picture in pictures]
@@ -95,7 +104,7 @@ def tables(records: Sequence[Record], style: Style = MARKDOWN) -> list[Table]:
         records: entries of a metrics.json.
         style: how names and numbers are written.
     """
-    return [_table(group, style) for group in comparable(records)]
+    return [_table(group, style) for group in comparable_groups(records)]
 
 
 def _table(group: Sequence[Record], style: Style) -> Table:
@@ -103,7 +112,7 @@ def _table(group: Sequence[Record], style: Style) -> Table:
     floors = _floors(group)
     rows: dict[str, list[Record]] = {}
     for record in _in_order(group):
-        rows.setdefault(json.dumps([*walk(record), record.get("nfe")], sort_keys=True), []).append(record)
+        rows.setdefault(json.dumps([*sampler_and_scheduler(record), record.get("nfe")], sort_keys=True), []).append(record)
     drawn = [(*_sampler_cells(row, style), *(_cell(row, metric, style, floors) for metric in metrics)) for row in rows.values()]
     real = [(label, "", "", *cells) for label, cells in _real_rows(group, metrics, floors, style)]
     remark = " The last rows compare halves of the real ones: as they are, and with one of them harmed." if real else ""
@@ -129,7 +138,7 @@ def _in_order(group: Sequence[Record]) -> list[Record]:
 
 def _without_steps(record: Record) -> tuple[Any, str]:
     """The name of a sampler, and its options and scheduler as JSON without the number of steps."""
-    sampler, scheduler = walk(record)
+    sampler, scheduler = sampler_and_scheduler(record)
     options = {key: value for key, value in sampler.items() if key != "steps"}
     return sampler.get("name"), json.dumps([options, scheduler], sort_keys=True)
 
@@ -148,19 +157,19 @@ def side_by_side(named: Mapping[str, Sequence[Record]], style: Style = MARKDOWN)
         style: how names and numbers are written.
     """
     every = [record for records in named.values() for record in records]
-    digests = {_config(record): digest for record in every if (digest := fields(record, "data").get("digest"))}
+    digests = {_config(record): digest for record in every if (digest := subrecord(record, "data").get("digest"))}
     groups: dict[str, dict[str, list[Record]]] = {}
     for name, records in named.items():
         for record in records:
             # A metric that reads no data has no digest of it; another record with the same config has.
-            data = fields(record, "data").get("digest") or digests.get(_config(record), _config(record))
-            basis = [record["dataset"], not is_of_samples(record), record.get("split"), data, fields(record, "features")]
+            data = subrecord(record, "data").get("digest") or digests.get(_config(record), _config(record))
+            basis = [record["dataset"], not is_of_samples(record), record.get("split"), data, subrecord(record, "features")]
             groups.setdefault(json.dumps(basis, sort_keys=True), {}).setdefault(name, []).append(record)
     return [_board(groups[basis], style) for basis in sorted(groups)]
 
 
 def _config(record: Record) -> str:
-    return json.dumps(fields(record, "data").get("config"), sort_keys=True)
+    return json.dumps(subrecord(record, "data").get("config"), sort_keys=True)
 
 
 def _board(group: Mapping[str, Sequence[Record]], style: Style) -> Table:
@@ -171,7 +180,7 @@ def _board(group: Mapping[str, Sequence[Record]], style: Style) -> Table:
     rows: dict[tuple[str, int | None, float], list[Record]] = {}
     for name, records in group.items():
         for record in records:
-            rows.setdefault((name, count(record, "drawn" if drawn else "real"), _nfe(record)), []).append(record)
+            rows.setdefault((name, sample_count(record, "drawn" if drawn else "real"), _nfe(record)), []).append(record)
     first = next((str(record["metric"]) for record in every if record["metric"] in _LOWER_IS_BETTER), "")
     cells = [
         (
@@ -196,7 +205,7 @@ def _board(group: Mapping[str, Sequence[Record]], style: Style) -> Table:
 def _board_caption(group: Sequence[Record], style: Style) -> str:
     if not is_of_samples(group[0]):
         return f"On {data_name(group[0], style)}"
-    space = fields(group[0], "features").get("name")
+    space = subrecord(group[0], "features").get("name")
     real = first_count(group)
     against = f"{unit_of(group).capitalize()}s against {f'{real:,} of ' if real else ''}{data_name(group[0], style)}"
     return against + (features_clause(space, group, style) if isinstance(space, str) else "")
@@ -227,7 +236,7 @@ def _nfe(record: Record) -> float:
 def _sampler_cells(row: Sequence[Record], style: Style) -> tuple[str, str, str]:
     """A sampler, its network evaluations, and its seconds per image; empty cells if no record states them."""
     nfe = _nfe(row[0])
-    seconds = [each for each in map(seconds_each, row) if each is not None]
+    seconds = [each for each in map(seconds_per_sample, row) if each is not None]
     evaluations = "" if nfe == math.inf else f"{nfe:,}"
     return style.name(sampler_of(row[0])), evaluations, Cell.of(rounded(seconds[0], 2), seconds[0]) if seconds else ""
 
@@ -242,7 +251,7 @@ def _cell(row: Sequence[Record], metric: str, style: Style, floors: Mapping[str,
 
 def _floors(group: Sequence[Record]) -> dict[str, float]:
     """Frechet distances of two halves of the real samples, by metric. Floors of other metrics may be zero or negative."""
-    floors = ((metric_name(record), fields(record, "floor").get("value")) for record in group if record["metric"] == "fd")
+    floors = ((metric_name(record), subrecord(record, "floor").get("value")) for record in group if record["metric"] == "fd")
     return {metric: value for metric, value in floors if is_number(value) and value > 0}
 
 
@@ -256,12 +265,12 @@ def _real_rows(
     """Label and cells of each row of real samples: two halves as they are, and with one of them degraded."""
     bounds: dict[str, dict[str, Record]] = {}
     for record in group:
-        if floor := fields(record, "floor"):
+        if floor := subrecord(record, "floor"):
             bounds.setdefault(_halves_label(floor), {}).setdefault(metric_name(record), floor)
     for record in group:
-        harms = fields(record, "harms")
+        harms = subrecord(record, "harms")
         for harm in harms:
-            entry = fields(harms, harm)
+            entry = subrecord(harms, harm)
             bounds.setdefault(f"{style.word(harm)}{_size_remark(entry)}", {}).setdefault(metric_name(record), entry)
     return [
         (label, tuple(number_cell(row.get(metric, {}), style, floors.get(metric), real=True) for metric in metrics))

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from zoo_core.cards.metrics import by_sampler, numbers
+from zoo_core.cards.metrics import by_sampler, metric_records
 from zoo_core.cards.phrases import PLAIN
 from zoo_core.cards.tables import markdown, side_by_side
 from zoo_core.cli.console import echo_json, inert, prose, say
@@ -59,4 +59,4 @@ def compare(references: tuple[str, ...], as_markdown: bool, as_json: bool) -> No
 
 
 def _records(facts: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return by_sampler(numbers(facts["metrics"]), facts["sampler"], facts["scheduler"]) if facts["metrics"] else ()
+    return by_sampler(metric_records(facts["metrics"]), facts["sampler"], facts["scheduler"]) if facts["metrics"] else ()

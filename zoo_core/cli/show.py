@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from zoo_core.cards.markdown import describe
-from zoo_core.cards.metrics import by_sampler, numbers
+from zoo_core.cards.metrics import by_sampler, metric_records
 from zoo_core.cards.phrases import PLAIN, lines
 from zoo_core.cards.tables import tables
 from zoo_core.cli.console import bold, dim, echo_json, human_size, inert, line_of, prose, terminal_width, wrap
@@ -133,7 +133,7 @@ def _card(text: str) -> None:
 def _numbers(metrics: Mapping[str, Any], sampler: Any = None, scheduler: Any = None) -> None:
     """The numbers, or those of the checkpoint's own ``sampler`` and ``scheduler``; what stands there if it is not the zoo's."""
     try:
-        records = numbers(metrics) if metrics else ()
+        records = metric_records(metrics) if metrics else ()
     except ConfigError as error:
         prose(f"{error.what}: `--json` prints it.")
         return

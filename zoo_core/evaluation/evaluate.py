@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zoo_core.cards.metrics import METRICS, count, numbers, walk
+from zoo_core.cards.metrics import METRICS, metric_records, sample_count, sampler_and_scheduler
 from zoo_core.checkpoint.files import TRAINING, WEIGHTS, Files
 from zoo_core.config import apply_overrides, decode, encode
 from zoo_core.distributed import Processes
@@ -156,11 +156,11 @@ class Evaluation:
         """What the checkpoint's own metrics.json says of the same measurement with other numbers of samples: that with the most."""
         files = self.model.files
         try:
-            kept = numbers(files.json(METRICS)) if METRICS in files.names else ()
+            kept = metric_records(files.json(METRICS)) if METRICS in files.names else ()
         except ZooError:  # what is wrong with its old numbers is no reason to lose the new one
             return {}
-        same = [each for each in kept if _measurement(each) == _measurement(record) and count(each, "drawn")]
-        largest = max(same, key=lambda each: count(each, "drawn") or 0, default=None)
+        same = [each for each in kept if _measurement(each) == _measurement(record) and sample_count(each, "drawn")]
+        largest = max(same, key=lambda each: sample_count(each, "drawn") or 0, default=None)
         return {} if largest is None else {"recorded": {key: largest[key] for key in ("value", "stderr", "n") if key in largest}}
 
     def of_data(self, metrics: Mapping[str, DataMetric], real: Real, *, n: int | None = None) -> Iterator[Record]:
@@ -235,7 +235,7 @@ def some_of(count: int, n: int) -> Tensor:
 
 def _measurement(record: Mapping[str, Any]) -> list[Any]:
     """What two records have in common that differ in nothing but how many samples they are of, and of which seed."""
-    return [record["metric"], *(record.get(key) for key in ("options", "features")), *walk(record)]
+    return [record["metric"], *(record.get(key) for key in ("options", "features")), *sampler_and_scheduler(record)]
 
 
 def _options(each: Metric | DataMetric) -> Record:

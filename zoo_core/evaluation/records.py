@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.atomic import check_folder, write_file
-from zoo_core.cards.metrics import numbers, walk
+from zoo_core.cards.metrics import metric_records, sampler_and_scheduler
 from zoo_core.config import dump_json, load_json
 from zoo_core.evaluation.reference_statistics import REFERENCE, read_references, with_reference
 from zoo_core.evaluation.statistics import Moments
@@ -20,7 +20,7 @@ _KEY = ("metric", "options", "features", "seed", "n", "dataset", "split", "data"
 def check_kept(path: Path) -> None:
     """Raises, before hours of work, what :func:`keep` would raise after them."""
     if path.exists():
-        numbers(load_json(path))
+        metric_records(load_json(path))
     beside = path.with_name(REFERENCE)
     if beside.exists():
         read_references(beside.read_bytes())
@@ -55,4 +55,4 @@ def keep(path: Path, records: Sequence[Mapping[str, Any]], moments: Mapping[str,
 
 
 def _key(record: Mapping[str, Any]) -> str:
-    return json.dumps([*walk(record), *(record.get(name) for name in _KEY)], sort_keys=True)
+    return json.dumps([*sampler_and_scheduler(record), *(record.get(name) for name in _KEY)], sort_keys=True)

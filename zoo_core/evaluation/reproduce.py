@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any, Literal
 
 from zoo_core.cards.markdown import describe
-from zoo_core.cards.metrics import METRICS, numbers
+from zoo_core.cards.metrics import METRICS, metric_records
 from zoo_core.checkpoint.files import WEIGHTS
 from zoo_core.config import decode, encode
 from zoo_core.distributed import Processes
@@ -109,7 +109,7 @@ def rerun(
         raise NotFoundError(f"{reference} has no {METRICS}", "`zoo evaluate` measures it")
     allowed = Allowed(pinned=METRICS in (model.files.pins or {}), root=data_root, data=data)
     again = _Again(Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch, on_stage=on_stage), allowed)
-    records = sorted(numbers(model.files.json(METRICS)), key=_samples)
+    records = sorted(metric_records(model.files.json(METRICS)), key=_samples)
     groups = [list(same) for _, same in groupby(records, key=_samples)]
     for same in groups:
         if plan := again.plan(same):

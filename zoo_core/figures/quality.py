@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo_core.cards.markdown import describe
-from zoo_core.cards.metrics import comparable, fields, is_number, is_of_samples, seconds_each
+from zoo_core.cards.metrics import comparable_groups, is_number, is_of_samples, seconds_per_sample, subrecord
 from zoo_core.cards.phrases import PLAIN, caption, rounded, unit_of
 from zoo_core.errors import UsageError
 from zoo_core.figures.canvas import canvas, text, to_title
@@ -81,14 +81,14 @@ def panels(records: Sequence[Record], metrics: Sequence[str] = ()) -> list[Panel
         raise UsageError(f"there are no numbers of {missing[0]} for samples", f"there are those of {', '.join(names)}")
     found = []
     for name in wanted:
-        for group in comparable([record for record in drawn if record["metric"] == name]):
+        for group in comparable_groups([record for record in drawn if record["metric"] == name]):
             metrics_of = dict.fromkeys(_title(record) for record in group)
             found += [_panel(title, [record for record in group if _title(record) == title]) for title in metrics_of]
     return found
 
 
 def _title(record: Record) -> str:
-    return describe({**fields(record, "options"), "name": record["metric"]})
+    return describe({**subrecord(record, "options"), "name": record["metric"]})
 
 
 def _panel(title: str, group: Sequence[Record]) -> Panel:
@@ -96,9 +96,9 @@ def _panel(title: str, group: Sequence[Record]) -> Panel:
     for name, record in zip(_names(group), group, strict=True):
         stderr = record.get("stderr")
         error = float(stderr) if is_number(stderr) else 0.0
-        point = Point(nfe=record["nfe"], value=record["value"], stderr=error, seconds=seconds_each(record))
+        point = Point(nfe=record["nfe"], value=record["value"], stderr=error, seconds=seconds_per_sample(record))
         curves.setdefault(name, []).append(point)
-    floors = [fields(record, "floor").get("value") for record in group]
+    floors = [subrecord(record, "floor").get("value") for record in group]
     return Panel(
         metric=title,
         caption=caption(group, PLAIN),
@@ -107,14 +107,16 @@ def _panel(title: str, group: Sequence[Record]) -> Panel:
         unit=unit_of(group),
         sense=sense(str(group[0]["metric"])),
         processors=tuple(
-            dict.fromkeys(str(record["processor"]) for record in group if record.get("processor") and seconds_each(record) is not None)
+            dict.fromkeys(
+                str(record["processor"]) for record in group if record.get("processor") and seconds_per_sample(record) is not None
+            )
         ),
     )
 
 
 def _names(group: Sequence[Record]) -> list[str]:
     """What the curve of each record is called: its sampler and scheduler, and the options in which it differs from others so called."""
-    known = [[known_as(part) for part in (fields(record, "sampler"), fields(record, "scheduler")) if part] for record in group]
+    known = [[known_as(part) for part in (subrecord(record, "sampler"), subrecord(record, "scheduler")) if part] for record in group]
     names = [" on ".join(name for name, _ in parts if name) for parts in known]
     options = [[f"{key} {_plain(value)}" for _, changed in parts for key, value in changed.items()] for parts in known]
     found = []

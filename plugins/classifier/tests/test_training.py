@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 import zoo_core
 from zoo_classifier.config import ClassifierConfig, ClassifierTrainerConfig
-from zoo_core.cards.metrics import numbers
+from zoo_core.cards.metrics import metric_records
 from zoo_core.cli.group import zoo
 from zoo_core.config import parse_json
 from zoo_core.data.dataset import Data, load_data
@@ -180,7 +180,7 @@ def test_the_command_measures_accuracy_on_data_of_a_kind_that_it_was_trained_on(
     done = CliRunner().invoke(zoo, words, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert "- / 120" in done.stdout
-    (entry,) = numbers(parse_json(CliRunner().invoke(zoo, [*words, "--json"]).stdout.encode(), "metrics.json"))
+    (entry,) = metric_records(parse_json(CliRunner().invoke(zoo, [*words, "--json"]).stdout.encode(), "metrics.json"))
     assert (entry["metric"], entry["n"], entry["dataset"]) == ("accuracy", {"real": 120}, "folder")
     assert entry["data"]["config"]["size"] == 12
 

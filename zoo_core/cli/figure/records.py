@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core import __version__
-from zoo_core.cards.metrics import METRICS, fields, numbers
+from zoo_core.cards.metrics import METRICS, metric_records, subrecord
 from zoo_core.cards.metrics_log import Curve, curve, read_metrics, recorded_curve
 from zoo_core.checkpoint.files import TRAINING, WEIGHTS
 from zoo_core.cli.figure.common import Page
@@ -80,7 +80,7 @@ def _title(run: Path) -> str:
         plain = load_json(recipe) if recipe.is_file() else {}
     except ZooError:
         plain = {}
-    family, data = (str(fields(plain, key).get("name", "")) for key in ("model", "data"))
+    family, data = (str(subrecord(plain, key).get("name", "")) for key in ("model", "data"))
     of = " on ".join(filter(None, [family, data]))
     return ", ".join(filter(None, ["/".join(run.resolve().parts[-2:]), of]))
 
@@ -132,8 +132,8 @@ def _records(target: str) -> tuple[str, Sequence[Mapping[str, Any]]]:
     name = (folder.parent if folder.name == "export" else folder).resolve().name
     for place in (folder, folder / "export"):
         if (place / METRICS).is_file():
-            return name, numbers(load_json(place / METRICS))
+            return name, metric_records(load_json(place / METRICS))
     if folder.is_dir():
         return name, ()
     files = fetch(target)
-    return files.name, numbers(files.json(METRICS)) if METRICS in files.names else ()
+    return files.name, metric_records(files.json(METRICS)) if METRICS in files.names else ()
