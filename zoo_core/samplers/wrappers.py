@@ -73,8 +73,8 @@ class Inpainted(DenoiserWrapper):
     >>> from zoo_core.testing.fake import FakeDenoiser
     >>> from zoo_core.testing.fake_config import FakeDenoiserConfig
     >>> model = FakeDenoiser(FakeDenoiserConfig(shape=(2,)))
-    >>> Inpainted(model, torch.tensor([3.0, 0.0]), torch.tensor([1.0, 0.0])).denoise(torch.zeros(1, 2), torch.ones(1))[0, 0]
-    tensor(3.)
+    >>> Inpainted(model, torch.tensor([3.0, 0.0]), torch.tensor([1.0, 0.0])).denoise(torch.zeros(1, 2), torch.ones(1))[0, 0].item()
+    3.0
 
     Args:
         model: the denoiser to wrap.
