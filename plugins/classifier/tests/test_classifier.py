@@ -10,7 +10,7 @@ from torch import Tensor
 from zoo_classifier.config import ClassifierConfig, ClassifierTrainerConfig
 from zoo_classifier.model import Classifier
 from zoo_classifier.recipes import CIFAR10, FASHION_MNIST, MNIST
-from zoo_classifier.trainer import ClassifierTrainer, blanked, shifted
+from zoo_classifier.trainer import ClassifierTrainer, cut_out, shift
 from zoo_core.config import decode, encode
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import ModelConfig, TrainerConfig
@@ -63,7 +63,7 @@ def test_each_level_halves_the_side_rounded_up(widths: tuple[int, ...], side: in
 
 def test_a_shift_moves_the_image_and_mirrors_what_comes_in() -> None:
     x = torch.arange(9.0).view(1, 1, 3, 3).expand(3, 1, 3, 3)
-    moved = shifted(x, torch.tensor([[1, 1], [0, 1], [1, 2]]), 1)
+    moved = shift(x, torch.tensor([[1, 1], [0, 1], [1, 2]]), 1)
     assert torch.equal(moved[0], x[0])
     assert moved[1, 0].tolist() == [[3, 4, 5], [0, 1, 2], [3, 4, 5]]
     assert moved[2, 0].tolist() == [[1, 2, 1], [4, 5, 4], [7, 8, 7]]
@@ -73,13 +73,13 @@ def test_a_shift_treats_every_row_and_channel_as_if_it_were_alone() -> None:
     x, place = images(5, 3, 6, 6), torch.tensor([[0, 4], [1, 3], [2, 2], [4, 0], [3, 3]])
     framed = F.pad(x, [2] * 4, mode="reflect")
     for row, (down, right) in enumerate(place.tolist()):
-        assert torch.equal(shifted(x, place, 2)[row], framed[row, :, down : down + 6, right : right + 6])
+        assert torch.equal(shift(x, place, 2)[row], framed[row, :, down : down + 6, right : right + 6])
 
 
 @pytest.mark.parametrize("side", [1, 2, 3])
 def test_cutout_blanks_one_square_in_all_channels(side: int) -> None:
     x = torch.ones(2, 3, 8, 8)
-    cut = blanked(x, torch.tensor([[4, 5], [0, 7]]), side)
+    cut = cut_out(x, torch.tensor([[4, 5], [0, 7]]), side)
     assert (cut[0] == 0).sum(dim=(1, 2)).tolist() == [side**2] * 3
     assert (cut[0, 0, 4 - side // 2 : 4 - side // 2 + side, 5 - side // 2 : 5 - side // 2 + side] == 0).all()
     assert 0 < (cut[1] == 0).sum() <= 3 * side**2

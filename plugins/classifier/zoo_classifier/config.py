@@ -15,10 +15,17 @@ class ClassifierConfig(ModelConfig):
 
     Args:
         image_size: side of the square images.
-        channels: of an image.
-        num_classes: how many classes it tells apart.
+        channels: number of channels of an image.
+        num_classes: number of classes.
         widths: channels of each level; a level has half the side of the one before. The last is the number of features.
-        blocks: residual blocks a level, on all levels but the first, which is one convolution.
+        blocks: residual blocks of each level but the first, which is one convolution.
+
+    Raises:
+        ConfigError: if a value is out of range, or the image is too small for so many levels.
+
+    Example:
+        >>> ClassifierConfig(image_size=32, channels=3, widths=(16, 32)).num_classes
+        10
     """
 
     image_size: int = 28
@@ -37,13 +44,20 @@ class ClassifierConfig(ModelConfig):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassifierTrainerConfig(TrainerConfig):
-    """How the net is trained. Mirrored images are the data set's own: ``data.flip``.
+    """Settings of training. Mirroring belongs to the data set: ``data.flip``.
 
     Args:
         label_smoothing: share of the target's probability that is spread over all classes (Szegedy et al. 2016, arXiv:1512.00567,
-            section 7). It makes for better probabilities and for poorer features (Kornblith et al. 2021, arXiv:2010.16402).
-        shift: pixels by which images are moved at most, in each direction; what comes in at the border is mirrored.
+            section 7). It gives better probabilities and poorer features (Kornblith et al. 2021, arXiv:2010.16402).
+        shift: largest distance in pixels by which images are moved, in each direction; the border is padded by reflection.
         cutout: side of the square that is blanked at a random place (DeVries and Taylor 2017, arXiv:1708.04552); 0 for none.
+
+    Raises:
+        ConfigError: if a value is out of range.
+
+    Example:
+        >>> ClassifierTrainerConfig(shift=4, cutout=8).label_smoothing
+        0.0
     """
 
     label_smoothing: float = 0.0

@@ -1,4 +1,4 @@
-"""A small residual net after He et al. 2015 (arXiv:1512.03385) that names the class of an image, and whose features compare images."""
+"""A small residual classifier after He et al. 2015 (arXiv:1512.03385); metrics compare images in its features."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,9 +29,16 @@ class Block(nn.Module):
 class Classifier(nn.Module):
     """Capabilities ``features`` and ``classify``, for images (n, channels, image_size, image_size) in [-1, 1].
 
-    A convolution; then, level after level, one of stride 2 that halves the side, and residual blocks. The mean over the last level's pixels
-    is the features, and a linear map of them the logits. Batch norm makes what a row gives depend on its batch in train mode, and in eval
-    mode, which the capabilities are for, on that row alone.
+    A convolution; then for each further level a convolution of stride 2 that halves the side, and residual blocks. The features are the
+    mean over the last level's pixels, and the logits are a linear map of them. Because of batch norm, the outputs of a row depend on its
+    batch in train mode. In eval mode, for which the capabilities are meant, they depend on that row alone.
+
+    Example:
+        >>> import torch
+        >>> net = Classifier(ClassifierConfig(image_size=8, widths=(4, 8))).eval()
+        >>> images = torch.zeros(2, 1, 8, 8)
+        >>> net.features(images).shape, net.classify(images).shape
+        (torch.Size([2, 8]), torch.Size([2, 10]))
     """
 
     def __init__(self, config: ClassifierConfig) -> None:
@@ -52,11 +59,11 @@ class Classifier(nn.Module):
         return self.config.num_classes
 
     def features(self, x: Tensor) -> Tensor:
-        """The penultimate activations, averaged over all places: (n, widths[-1]), not negative."""
+        """The penultimate activations, averaged over all pixels: (n, widths[-1]), not negative."""
         return self.body(x).mean((2, 3), dtype=x.dtype)
 
     def logits(self, x: Tensor) -> Tensor:
-        """Log-probabilities up to a constant of each row, (n, num_classes)."""
+        """Unnormalised log-probabilities of the classes, (n, num_classes)."""
         return self.head(self.features(x)).to(x.dtype)
 
     def classify(self, x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ __all__ = ["CIFAR10", "FASHION_MNIST", "MNIST"]
 
 
 def _fit(steps: int) -> FitConfig:
-    """Momentum with a learning rate that rises for a fifth of the run and falls to 0, as in Smith and Topin 2017 (arXiv:1708.07120)."""
+    """SGD with momentum; the learning rate rises for a fifth of the run and falls to 0 (Smith and Topin 2017, arXiv:1708.07120)."""
     return FitConfig(
         steps=steps,
         batch_size=128,
@@ -28,7 +28,7 @@ MNIST = Recipe(
     fit=_fit(2000),
     data=MNISTConfig(),
 )
-"""Digits, in about six minutes on one CPU core: four epochs. Never mirrored, which some digits do not survive."""
+"""Digits, in about six minutes on one CPU core: four epochs. They are not mirrored, since some digits would become unreadable."""
 
 FASHION_MNIST = Recipe(
     model=ClassifierConfig(),
@@ -38,7 +38,7 @@ FASHION_MNIST = Recipe(
 )
 """Articles of clothing, in about half an hour on one CPU core: twelve epochs.
 
-Blanked squares and larger shifts cost more than they gain in so few: at 600 steps, 1 % of accuracy.
+In so few epochs, blanked squares and larger shifts cost more than they gain: 1 % of accuracy at 600 steps.
 """
 
 CIFAR10 = Recipe(
@@ -47,5 +47,7 @@ CIFAR10 = Recipe(
     fit=_fit(7500),
     data=FolderConfig(path="$CIFAR10/train", size=32, flip=True),
 )
-"""Small colour photographs, in about 35 minutes on one CPU core: nineteen epochs. ``--data cifar10`` takes the files that the set is
-published as, in the place of a folder of images in class folders."""
+"""Small colour photographs, in about 35 minutes on one CPU core: nineteen epochs.
+
+``--data cifar10`` reads the published files of the set instead of images in class folders.
+"""

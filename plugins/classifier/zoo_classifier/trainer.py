@@ -1,4 +1,4 @@
-"""Training a classifier: cross-entropy on images that are moved about and partly hidden."""
+"""Training a classifier: cross-entropy on images that are shifted and partly blanked."""
 
 from typing import ClassVar
 
@@ -12,13 +12,26 @@ from zoo_core.errors import ConfigError
 from zoo_core.interfaces import Rng
 from zoo_core.training.trainer import Batch, Loss, Trainer
 
-__all__ = ["ClassifierTrainer", "blanked", "shifted"]
+__all__ = ["ClassifierTrainer", "cut_out", "shift"]
 
 
 class ClassifierTrainer(Trainer):
-    """Cross-entropy; ``accuracy`` is that of the batch as the net in training sees it, moved and partly hidden."""
+    """Cross-entropy. The log ``accuracy`` is measured on the batch in train mode, after its images were shifted and blanked.
 
-    average_buffers: ClassVar[bool] = True  # averaged weights need the statistics of batch norm that belong to them
+    Raises:
+        ConfigError: if ``config.shift`` is not less than the side of the images.
+
+    Example:
+        >>> from zoo_classifier.config import ClassifierConfig
+        >>> from zoo_core.rng import StepRng
+        >>> model = Classifier(ClassifierConfig(image_size=8, widths=(4, 8)))
+        >>> trainer = ClassifierTrainer(model, ClassifierTrainerConfig(shift=1))
+        >>> batch = Batch(x=torch.zeros(2, 1, 8, 8), labels=torch.tensor([0, 1]), index=torch.arange(2))
+        >>> sorted(trainer("model", batch, StepRng(0, 0, 2)).logs)
+        ['accuracy']
+    """
+
+    average_buffers: ClassVar[bool] = True  # averaged weights need averaged statistics of batch norm
     model: Classifier
 
     def __init__(self, model: Classifier, config: ClassifierTrainerConfig) -> None:
@@ -33,9 +46,9 @@ class ClassifierTrainer(Trainer):
         x, labels = batch.x, batch.labels
         assert labels is not None, "fit refuses data without labels"
         if self.shift:
-            x = shifted(x, rng.integers(0, 2 * self.shift + 1, 2), self.shift)
+            x = shift(x, rng.integers(0, 2 * self.shift + 1, 2), self.shift)
         if self.cutout:
-            x = blanked(x, rng.integers(0, x.shape[-1], 2), self.cutout)
+            x = cut_out(x, rng.integers(0, x.shape[-1], 2), self.cutout)
         logits = self.model.logits(x)
         accuracy = (logits.detach().argmax(dim=1) == labels).float().mean()
         return Loss(value=F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing), logs={"accuracy": accuracy})
@@ -44,21 +57,31 @@ class ClassifierTrainer(Trainer):
         return (self.model.body,)
 
 
-def shifted(x: Tensor, place: Tensor, shift: int) -> Tensor:
-    """Crops of the size of ``x`` (n, c, h, w) after ``shift`` mirrored pixels were put around it, at ``place`` int64 (n, 2).
+def shift(x: Tensor, corner: Tensor, margin: int) -> Tensor:
+    """Crops of ``x`` (n, c, h, w), of its size, after ``margin`` pixels were added around it by reflection.
 
-    Places are in [0, 2 shift]; (shift, shift) leaves an image as it is.
+    Args:
+        x: images (n, c, h, w).
+        corner: row and column of each crop's upper left corner in the padded image, int64 (n, 2) in [0, 2 margin]; (margin, margin)
+            leaves an image unchanged.
+        margin: number of pixels that are added at each side.
     """
     h, w = x.shape[2:]
-    framed = F.pad(x, [shift] * 4, mode="reflect")
-    rows = place[:, 0, None] + torch.arange(h, device=x.device)
-    columns = place[:, 1, None] + torch.arange(w, device=x.device)
+    framed = F.pad(x, [margin] * 4, mode="reflect")
+    rows = corner[:, 0, None] + torch.arange(h, device=x.device)
+    columns = corner[:, 1, None] + torch.arange(w, device=x.device)
     image, channel = (torch.arange(count, device=x.device) for count in x.shape[:2])
     return framed[image[:, None, None, None], channel[:, None, None], rows[:, None, :, None], columns[:, None, None, :]]
 
 
-def blanked(x: Tensor, centre: Tensor, side: int) -> Tensor:
-    """``x`` (n, c, h, w) with a square of that side at mid-grey (0), as far as it lies in the image, around ``centre`` int64 (n, 2)."""
+def cut_out(x: Tensor, centre: Tensor, side: int) -> Tensor:
+    """``x`` with a square of mid-grey (0) in each image, clipped to the image.
+
+    Args:
+        x: images (n, c, h, w).
+        centre: row and column of each square's centre, int64 (n, 2).
+        side: side of the squares in pixels.
+    """
     first = centre - side // 2
     rows, columns = (torch.arange(size, device=x.device) - first[:, i, None] for i, size in enumerate(x.shape[2:]))
     inside = ((rows >= 0) & (rows < side))[:, None, :, None] & ((columns >= 0) & (columns < side))[:, None, None, :]

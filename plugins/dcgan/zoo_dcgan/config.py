@@ -15,12 +15,20 @@ class DCGANConfig(ModelConfig):
     """A generator of strided transposed convolutions (Radford et al. 2015, arXiv:1511.06434, figure 1).
 
     Args:
-        shape: of an image, (channels, side, side).
+        shape: shape of an image, (channels, side, side).
         latent: dimension of z.
         width: channels of the finest feature maps; each coarser stage has twice as many.
-        stages: how often the generator doubles the side. 28 comes of 14, 7 and 4: a half is rounded up.
-        kernel: side of the convolutions' kernels: 5, as the authors have it, or 4, which no two steps of a stride of 2 cover unevenly, but
-            which finds no half of an odd side.
+        stages: number of times that the generator doubles the side. Halves are rounded up: 4 -> 7 -> 14 -> 28.
+        kernel: side of the convolutions' kernels: 5, as in the authors' code, or 4, which with a stride of 2 covers all pixels equally
+            often, but needs even sides.
+
+    Raises:
+        ConfigError: if a value is out of range, or the stages or the kernel do not suit the side.
+
+    Example:
+        >>> config = DCGANConfig(shape=(1, 28, 28), width=32, stages=3)
+        >>> config.sides, config.widths
+        ((28, 14, 7, 4), (32, 64, 128))
     """
 
     shape: tuple[int, int, int] = (1, 28, 28)
@@ -36,7 +44,7 @@ class DCGANConfig(ModelConfig):
         if self.sides[-2] < 3:
             raise ConfigError(f"stages must be fewer than {self.stages} for a side of {self.shape[1]}")
         if self.kernel == 4 and any(side % 2 for side in self.sides[:-1]):
-            raise ConfigError(f"kernel must be 5 for the sides {', '.join(map(str, self.sides))}: one of 4 halves even sides alone")
+            raise ConfigError(f"kernel must be 5 for the sides {', '.join(map(str, self.sides))}: 4 needs even sides")
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -51,11 +59,18 @@ class DCGANConfig(ModelConfig):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DCGANTrainerConfig(TrainerConfig):
-    """What generator and discriminator minimise, and the discriminator.
+    """The losses of generator and discriminator, and the width of the discriminator.
 
     Args:
-        loss: one of :data:`zoo_core.training.adversarial.LOSSES`.
+        loss: name of one of :data:`zoo_core.training.adversarial.LOSSES`.
         width: channels of the discriminator's finest feature maps; each coarser stage has twice as many.
+
+    Raises:
+        ConfigError: if a value is out of range.
+
+    Example:
+        >>> DCGANTrainerConfig(loss="hinge").width
+        32
     """
 
     loss: Literal["non-saturating", "minimax", "least-squares", "hinge", "reverse-kl"] = "non-saturating"

@@ -34,12 +34,13 @@ MNIST = Recipe(
 )
 """Digits, 4 -> 7 -> 14 -> 28: 0.65 M parameters, and 0.26 M in the discriminator. About 40 minutes on one CPU core, 26 epochs.
 
-The learning rates are higher than the paper's, and fall; the generator's is the higher one, since the discriminator learns faster, and
-wins. Two stages, 7 -> 14 -> 28 as in InfoGAN, are too shallow: a generator of as many weights stayed far from the data for 30,000 steps.
+The learning rates are higher than the paper's and decay. The generator's is the higher one, because with equal rates the discriminator
+learns faster and wins. Two stages, 7 -> 14 -> 28 as in InfoGAN, are too shallow: with as many weights, that generator stayed far from the
+data for 30,000 steps.
 """
 
 FASHION_MNIST = replace(MNIST, data=FashionMNISTConfig())
-"""The same on articles of clothing."""
+"""The same for articles of clothing."""
 
 PAPER = Recipe(
     model=DCGANConfig(shape=(3, 64, 64), width=128, stages=4),
@@ -55,8 +56,8 @@ PAPER = Recipe(
     data=FolderConfig(path="$PHOTOS", size=64),
     sampler=Latent(),
 )
-"""64x64 photographs of a folder, as Radford et al. 2015 draw bedrooms and faces: 18.9 M parameters, and 17.2 M in the discriminator.
+"""64x64 photographs of a folder, with the nets of Radford et al. 2015: 18.9 M parameters, and 17.2 M in the discriminator.
 
-The number of steps is ours: the paper gives none. It is 25 epochs of the 350,000 faces of the authors' code, where a batch trains only one
-of the two nets. That code also decays weights by 1e-5, which the paper does not have.
+The paper gives no number of steps. This one is 25 epochs of the 350,000 faces of the authors' code, where each batch trains only one of the
+two nets. That code also has a weight decay of 1e-5, which the paper does not mention.
 """

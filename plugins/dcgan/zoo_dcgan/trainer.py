@@ -1,4 +1,4 @@
-"""Training a DCGAN: a discriminator against the generator, a step of each on every batch."""
+"""Training a DCGAN: every batch trains the discriminator, then the generator."""
 
 from collections.abc import Iterable
 
@@ -17,10 +17,19 @@ __all__ = ["DCGANTrainer"]
 class DCGANTrainer(AdversarialTrainer):
     """The losses of :class:`AdversarialTrainer` by name, with the discriminator as the critic.
 
-    Real and generated images go through the discriminator in batches of their own, each with its own statistics of batch norm.
+    Real and generated images pass through the discriminator in separate batches, each with its own statistics of batch norm.
 
     Raises:
-        ConfigError: a batch, or a part of one, has a single row, which has no statistics; said at the first batch.
+        ConfigError: in ``forward``, if a batch or a part of one has a single row, for which batch norm has no statistics.
+
+    Example:
+        >>> import torch
+        >>> from zoo_core.rng import StepRng
+        >>> from zoo_dcgan.config import DCGANConfig
+        >>> trainer = DCGANTrainer(DCGAN(DCGANConfig(latent=8, width=4)), DCGANTrainerConfig(width=4))
+        >>> batch = Batch(x=torch.zeros(2, 1, 28, 28), labels=None, index=torch.arange(2))
+        >>> sorted(trainer("critic", batch, StepRng(0, 0, 2)).logs)
+        ['critic.fake', 'critic.gap', 'critic.real']
     """
 
     model: DCGAN

@@ -13,22 +13,30 @@ __all__ = ["DDPMConfig", "DDPMTrainerConfig"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DDPMConfig(ModelConfig):
-    """A U-Net that was trained to undo the noise of ``scheduler``.
+    """A U-Net that removes the noise of the levels of ``scheduler``.
 
     Args:
         image_size: side of the square images; a multiple of 2 ** (len(multipliers) - 1).
-        channels: of an image.
+        channels: number of channels of an image.
         dim: width of the first level; level i has the width dim * multipliers[i] and half the side of level i - 1.
-        blocks: residual blocks a level on the way down; one more on the way up.
-        attention: sides of the levels with softmax attention after each block (the middle has it always).
+        blocks: residual blocks of each level on the way down; one more on the way up.
+        attention: sides of the levels with softmax attention after each block; the middle always has it.
         linear_attention: sides of the levels with linear attention after each block.
-        heads: of every attention.
-        resample_conv: whether a 3x3 convolution goes with each change of resolution, or average pooling and repetition alone.
-        dropout: in the residual blocks.
-        scheduler: the noise levels of training; part of what the weights mean.
-        prediction: what the net's output is: the noise eps, the clean image x_0, or v = sqrt(abar) eps - sqrt(1 - abar) x_0 (Salimans & Ho
-            2022, arXiv:2202.00512, section 4), from which x_0 is found equally well at every level: an error of eps counts sigma times.
-        num_classes: 0 for a model without labels.
+        heads: number of heads of every attention.
+        resample_conv: resamples with 3x3 convolutions instead of average pooling and nearest-neighbour repetition.
+        dropout: rate of dropout in the residual blocks.
+        scheduler: the noise levels of training; the weights are valid for these alone.
+        prediction: the net's output: the noise eps, the clean image x_0, or v = sqrt(abar) eps - sqrt(1 - abar) x_0 (Salimans & Ho 2022,
+            arXiv:2202.00512, section 4). An error of v has about the same effect on x_0 at every level; an error of eps is multiplied by
+            sigma.
+        num_classes: number of classes; 0 for a model without labels.
+
+    Raises:
+        ConfigError: if a value is out of range, or image_size, dim and heads do not divide as they must.
+
+    Example:
+        >>> DDPMConfig(image_size=16, multipliers=(1, 2), linear_attention=(8,)).prediction
+        'eps'
     """
 
     image_size: int = 32
@@ -53,18 +61,25 @@ class DDPMConfig(ModelConfig):
         if self.image_size % 2 ** (len(self.multipliers) - 1):
             raise ConfigError(f"image_size must be a multiple of {2 ** (len(self.multipliers) - 1)} for {len(self.multipliers)} levels")
         if self.dim % self.heads:
-            raise ConfigError(f"heads must divide dim, and {self.heads} does not divide {self.dim}")
+            raise ConfigError(f"heads must divide dim, but {self.heads} does not divide {self.dim}")
         if self.dim % 2:
-            raise ConfigError("dim must be even: half of the time embedding are sines, half cosines")
+            raise ConfigError("dim must be even: one half of the time embedding is sines, the other cosines")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DDPMTrainerConfig(TrainerConfig):
-    """How the net is trained.
+    """The loss, and the rate at which labels are withheld.
 
     Args:
-        loss: ``l1`` or ``mse`` (the paper's L_simple, eq. 14) between prediction and target.
-        p_uncond: share of rows whose label is withheld, so that guidance is possible; for models with classes.
+        loss: absolute (``l1``) or squared (``mse``, the paper's L_simple, eq. 14) error between prediction and target.
+        p_uncond: probability that the label of a row is withheld, which classifier-free guidance needs; for models with classes.
+
+    Raises:
+        ConfigError: if a value is out of range.
+
+    Example:
+        >>> DDPMTrainerConfig(loss="l1").p_uncond
+        0.1
     """
 
     loss: Literal["l1", "mse"] = "mse"

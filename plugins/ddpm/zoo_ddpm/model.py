@@ -13,12 +13,19 @@ __all__ = ["DDPM"]
 
 
 class DDPM(nn.Module):
-    """A U-Net that predicts the noise, the image or a mixture of both, with the noise levels that it was trained on.
+    """A U-Net that predicts the noise, the image or a mixture of both, with the noise levels of its training.
 
-    x_t = x_sigma / sqrt(1 + sigma^2) with sigma_t = sqrt((1 - abar_t) / abar_t), t = 1 ... T. A sigma between two levels is a fractional
-    t, linear in log sigma. From the net's output at (x_t, t),
+    x_t = x_sigma / sqrt(1 + sigma^2) with sigma_t = sqrt((1 - abar_t) / abar_t), t = 1 ... T. A sigma between two levels is mapped to a
+    fractional t, linear in log sigma. From the net's output at (x_t, t),
 
         D(x, sigma) = x - sigma * eps,   D = x_0,   or   D = x / (1 + sigma^2) - sigma / sqrt(1 + sigma^2) * v
+
+    Example:
+        >>> from zoo_core.rng import ImageRng
+        >>> model = DDPM(DDPMConfig(image_size=8, dim=8, multipliers=(1, 2), linear_attention=()))
+        >>> x = model.start(ImageRng(0, range(2)), sigma=1.0)
+        >>> model.denoise(x, sigma=1.0).shape
+        torch.Size([2, 3, 8, 8])
     """
 
     def __init__(self, config: DDPMConfig) -> None:

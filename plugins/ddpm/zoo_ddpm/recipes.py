@@ -25,9 +25,9 @@ COURSE = Recipe(
 )
 """A narrow U-Net for 32x32 photographs that trains in about an hour and a half on one CPU core.
 
-It predicts v, with the squared error. With 50 cosine levels the largest sigma is 1015, where an image guessed from predicted noise is off
-by a thousand times the error of that noise: ancestral sampling forgets it, DDIM and the ODE solvers do not. And the squared error's optimum
-is the mean that the score needs, the absolute error's is a median. ``-o model.prediction=eps -o trainer.loss=l1`` is how the course has it.
+It predicts v, with the squared error. With 50 cosine levels the largest sigma is 1015, where an error of predicted noise gives a thousand
+times that error in the image: ancestral sampling forgets it, DDIM and the ODE solvers do not. The optimum of the squared error is the mean
+that the score needs; that of the absolute error is a median. The course has ``-o model.prediction=eps -o trainer.loss=l1``.
 """
 
 PAPER = Recipe(

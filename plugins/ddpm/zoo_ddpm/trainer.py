@@ -1,4 +1,4 @@
-"""Training a DDPM: predict what was mixed, at a random level."""
+"""Training a DDPM: prediction of noise, image or v at random noise levels."""
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,16 @@ __all__ = ["DDPMTrainer"]
 
 
 class DDPMTrainer(Trainer):
-    """L_simple of Ho et al. 2020 (arXiv:2006.11239, eq. 14, Algorithm 1), with the absolute or the squared error."""
+    """L_simple of Ho et al. 2020 (arXiv:2006.11239, eq. 14, Algorithm 1), with the absolute or the squared error.
+
+    Example:
+        >>> from zoo_core.rng import StepRng
+        >>> from zoo_ddpm.config import DDPMConfig
+        >>> model = DDPM(DDPMConfig(image_size=8, dim=8, multipliers=(1, 2), linear_attention=()))
+        >>> batch = Batch(x=torch.zeros(2, 3, 8, 8), labels=None, index=torch.arange(2))
+        >>> DDPMTrainer(model, DDPMTrainerConfig())("model", batch, StepRng(0, 0, 2)).value.shape
+        torch.Size([])
+    """
 
     model: DDPM
 
@@ -28,7 +37,9 @@ class DDPMTrainer(Trainer):
         t = rng.integers(1, len(levels) + 1)
         sigma = levels[t - 1].view(-1, 1, 1, 1)
         eps = rng.normal(*batch.x.shape[1:])
-        signal, noise = (1 + sigma**2).rsqrt().float(), (sigma * (1 + sigma**2).rsqrt()).float()  # sqrt(abar), sqrt(1 - abar)
+        scale = (1 + sigma**2).rsqrt()
+        signal = scale.float()  # sqrt(abar)
+        noise = (sigma * scale).float()  # sqrt(1 - abar)
         out = self.model.net(signal * batch.x + noise * eps, t, self._labels(batch, rng)).float()
         target = {"eps": eps, "x0": batch.x, "v": signal * eps - noise * batch.x}[self.model.config.prediction]
         return Loss(value=self.error(out, target))

@@ -1,4 +1,4 @@
-"""The U-Net of Ho et al. 2020 (arXiv:2006.11239, appendix B), with linear attention and plain resampling by option."""
+"""The U-Net of Ho et al. 2020 (arXiv:2006.11239, appendix B), with optional linear attention and resampling without convolutions."""
 
 import math
 
@@ -21,7 +21,7 @@ def timestep_embedding(t: Tensor, dim: int) -> Tensor:
 
 
 class Norm(nn.GroupNorm):
-    """GroupNorm with at most 32 groups of at least 4 channels, added up in float32 whatever the type of its input."""
+    """GroupNorm with at most 32 groups of at least 4 channels; its sums are in float32 for inputs of every dtype."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(math.gcd(channels, min(32, max(channels // 4, 1))), channels, eps=1e-6)
@@ -30,20 +30,20 @@ class Norm(nn.GroupNorm):
         with torch.autocast(x.device.type, enabled=False):
             wide = torch.promote_types(x.dtype, torch.float32)
             if x.device.type == "cpu" and self.weight.dtype == wide and x.is_contiguous():
-                # This kernel takes bfloat16 beside float32 weights and accumulates in float32: a third of the time, and no copies.
+                # This kernel takes bfloat16 inputs with float32 weights and accumulates in float32: a third of the time, and no copies.
                 return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
             return F.group_norm(x.to(wide), self.num_groups, self.weight.to(wide), self.bias.to(wide), self.eps).to(x.dtype)
 
 
 class Pointwise(nn.Conv2d):
-    """A 1x1 convolution. On the CPU it is a matrix product where that is faster: half the time of oneDNN's kernels for few channels."""
+    """A 1x1 convolution. With few channels on the CPU it is a matrix product, which takes half the time of oneDNN's kernels."""
 
     def __init__(self, width_in: int, width: int) -> None:
         super().__init__(width_in, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         n, channels, height, side = x.shape
-        # The product's backward pass keeps a gradient of the weights for each image: no more of them than pixels.
+        # The product's backward pass keeps a gradient of the weights for each image, so channels are limited by the number of pixels.
         if x.device.type != "cpu" or not x.is_contiguous() or channels > height * side or self.bias is None:
             return super().forward(x)
         weight = self.weight.view(1, -1, channels).expand(n, -1, -1)
@@ -51,8 +51,8 @@ class Pointwise(nn.Conv2d):
         return out.view(n, -1, height, side)
 
 
-def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
-    """The layer with its parameters at zero: what it ends starts as the identity, or as silence."""
+def zero_parameters(layer: nn.Conv2d) -> nn.Conv2d:
+    """Sets the parameters to zero: a residual branch that ends in this layer begins as the identity. Returns the layer."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
@@ -68,7 +68,7 @@ class ResBlock(nn.Module):
         self.embed = nn.Linear(embedding, width)
         self.norm2 = Norm(width)
         self.dropout = nn.Dropout(dropout)
-        self.conv2 = zeroed(nn.Conv2d(width, width, 3, padding=1))
+        self.conv2 = zero_parameters(nn.Conv2d(width, width, 3, padding=1))
         self.shortcut = Pointwise(width_in, width) if width_in != width else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
@@ -80,14 +80,14 @@ class ResBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Softmax attention among all pixels: O(pixels^2)."""
+    """Softmax attention among all pixels, in O(pixels^2) time."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.norm = Norm(width)
         self.qkv = Pointwise(width, 3 * width)
-        self.project = zeroed(Pointwise(width, width))
+        self.project = zero_parameters(Pointwise(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = rearrange(self.qkv(self.norm(x)), "n (three head c) h w -> three n head (h w) c", three=3, head=self.heads)
@@ -97,14 +97,14 @@ class Attention(nn.Module):
 
 
 class LinearAttention(nn.Module):
-    """Attention with softmaxes on queries and keys apart: O(pixels) (Shen et al. 2018, arXiv:1812.01243, section 3.2)."""
+    """Attention with separate softmaxes of queries and keys, in O(pixels) time (Shen et al. 2018, arXiv:1812.01243, section 3.2)."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.norm = Norm(width)
         self.qkv = Pointwise(width, 3 * width)
-        self.project = zeroed(Pointwise(width, width))
+        self.project = zero_parameters(Pointwise(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = rearrange(self.qkv(self.norm(x)), "n (three head c) h w -> three (n head) c (h w)", three=3, head=self.heads)
@@ -115,7 +115,7 @@ class LinearAttention(nn.Module):
 
 
 class Stage(nn.Module):
-    """A residual block and the attention of its level, if it has one."""
+    """A residual block, and the attention of its level if there is one."""
 
     def __init__(self, width_in: int, width: int, size: int, config: DDPMConfig) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class Stage(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Half the side, by a strided convolution or by averaging."""
+    """Halves the side, by a strided convolution or by averaging."""
 
     def __init__(self, width: int, conv: bool) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Twice the side, by repetition and, by option, a convolution."""
+    """Doubles the side by repetition; a convolution may follow."""
 
     def __init__(self, width: int, conv: bool) -> None:
         super().__init__()
@@ -156,7 +156,13 @@ class Upsample(nn.Module):
 
 
 class UNet(nn.Module):
-    """Predicts from a noisy image, its time and its label: (n, channels, side, side), (n,), (n,) -> the image's shape."""
+    """A net of noisy images (n, channels, side, side), times t (n,) and labels (n,), with outputs of the images' shape.
+
+    Example:
+        >>> net = UNet(DDPMConfig(image_size=8, dim=8, multipliers=(1, 2), linear_attention=()))
+        >>> net(torch.zeros(2, 3, 8, 8), torch.tensor([1.0, 2.5])).shape
+        torch.Size([2, 3, 8, 8])
+    """
 
     def __init__(self, config: DDPMConfig) -> None:
         super().__init__()
@@ -168,7 +174,8 @@ class UNet(nn.Module):
         self.labels = nn.Embedding(config.num_classes + 1, 4 * config.dim) if config.num_classes else None
         self.conv_in = nn.Conv2d(config.channels, config.dim, 3, padding=1)
 
-        width, skips = config.dim, [config.dim]
+        width = config.dim
+        skips = [config.dim]
         self.down = nn.ModuleList()
         for level, (size, wider) in enumerate(zip(sizes, widths, strict=True)):
             for _ in range(config.blocks):
@@ -189,7 +196,7 @@ class UNet(nn.Module):
                 self.up.append(Upsample(width, config.resample_conv))
 
         self.norm_out = Norm(width)
-        self.conv_out = zeroed(nn.Conv2d(width, config.channels, 3, padding=1))
+        self.conv_out = zero_parameters(nn.Conv2d(width, config.channels, 3, padding=1))
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         embedding = self.embed(timestep_embedding(t, self.dim).to(x.dtype))

@@ -15,10 +15,10 @@ from zoo_core.recipes import Recipe
 from zoo_core.rng import ImageRng, StepRng
 from zoo_core.training.trainer import Batch
 from zoo_ncsn_langevin.config import NCSNConfig
-from zoo_ncsn_langevin.embedding import waves
+from zoo_ncsn_langevin.embedding import sinusoids
 from zoo_ncsn_langevin.model import NCSN, nearest_level, scalings
 from zoo_ncsn_langevin.recipes import GAUSSIAN_MIXTURE, MNIST, PAPER_V1, PAPER_V2
-from zoo_ncsn_langevin.refinenet import average, halved, instance_norm_plus
+from zoo_ncsn_langevin.refinenet import average, convolve_and_halve, instance_norm_plus
 from zoo_ncsn_langevin.trainer import NCSNTrainer
 
 TINY = NCSNConfig(shape=(2, 8, 8), width=4, multipliers=(1, 2, 2), dilations=(1, 1, 2), levels=6, units=1)
@@ -148,12 +148,12 @@ def test_convolutions_take_the_place_of_pools_exactly() -> None:
     x = images(2, 3, 8, 8).double()
     torch.testing.assert_close(average(x), F.avg_pool2d(x, 5, 1, padding=2))
     conv = nn.Conv2d(3, 5, 3, padding=1).double()
-    torch.testing.assert_close(halved(x, conv), F.avg_pool2d(conv(x), 2))
+    torch.testing.assert_close(convolve_and_halve(x, conv), F.avg_pool2d(conv(x), 2))
 
 
 def test_waves_turn_once_where_sigma_grows_by_two_pi_over_their_frequency_e_folds() -> None:
     log_sigma = levels(-3.0, 0.4)
-    features = waves(log_sigma, 4)
+    features = sinusoids(log_sigma, 4)
     frequency = [0.25 * (16 / 0.25) ** (i / 3) for i in range(4)]
     expected = [[wave(w * value) for wave in (math.sin, math.cos) for w in frequency] for value in log_sigma.tolist()]
     torch.testing.assert_close(features, torch.tensor(expected, dtype=torch.float64))
@@ -234,7 +234,7 @@ def test_the_small_recipes_fit_eight_megabytes(recipe: Recipe) -> None:
         ({"shape": [1, 4, 4]}, "side of 8 or more"),
         ({"shape": [2]}, "channels, side, side"),
         ({"net": "mlp"}, "the dimension"),
-        ({"dilations": [1, 1]}, "as many"),
+        ({"dilations": [1, 1]}, "same length"),
         ({"scheduler": {"name": "os.system"}}, "os.system"),
         ({"ngf": 64}, "ngf"),
     ],

@@ -1,4 +1,4 @@
-"""How a net learns of the noise level."""
+"""The embedding of the noise level: sinusoids of log sigma and two layers."""
 
 import math
 
@@ -6,12 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["LogSigma", "waves"]
+__all__ = ["LogSigma", "sinusoids"]
 
-SLOWEST, FASTEST = 0.25, 16.0  # radians for each e-fold of sigma: over a range of 10^3, from a quarter of a turn to steps of a few percent
+# Radians for each factor of e in sigma. Over a range of 10^3 the slowest makes a quarter of a turn; the fastest resolves a few percent.
+SLOWEST = 0.25
+FASTEST = 16.0
 
 
-def waves(log_sigma: Tensor, count: int) -> Tensor:
+def sinusoids(log_sigma: Tensor, count: int) -> Tensor:
     """Sines and cosines of ``log_sigma`` (n,) at geometric frequencies, (n, 2 * count)."""
     frequency = torch.linspace(math.log(SLOWEST), math.log(FASTEST), count, device=log_sigma.device, dtype=log_sigma.dtype).exp()
     angle = log_sigma[:, None] * frequency
@@ -19,7 +21,15 @@ def waves(log_sigma: Tensor, count: int) -> Tensor:
 
 
 class LogSigma(nn.Module):
-    """An embedding of log sigma (n,) as (n, width): waves and two layers."""
+    """An embedding of log sigma (n,) as (n, width): sinusoids and two layers.
+
+    Args:
+        width: width of the embedding.
+
+    Example:
+        >>> LogSigma(8)(torch.zeros(3)).shape
+        torch.Size([3, 8])
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -27,5 +37,5 @@ class LogSigma(nn.Module):
         self.second = nn.Linear(width, width)
 
     def forward(self, log_sigma: Tensor) -> Tensor:
-        h = waves(log_sigma, self.first.in_features // 2).to(self.first.weight.dtype)
+        h = sinusoids(log_sigma, self.first.in_features // 2).to(self.first.weight.dtype)
         return F.silu(self.second(F.silu(self.first(h))))

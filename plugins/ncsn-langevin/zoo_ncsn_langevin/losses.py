@@ -1,6 +1,6 @@
-"""Score matching: what a score s(x) must minimise to be the gradient of log p, where only samples of p are there.
+"""Losses of score matching: their minimum over s is the gradient of log p, and they need only samples of p.
 
-All are values per row, (n,), and means of them estimate E |s(x) - grad log p(x)|^2 / 2 up to a constant that does not depend on s.
+All are values per row, (n,); their means estimate E |s(x) - grad log p(x)|^2 / 2 up to a constant that does not depend on s.
 """
 
 from collections.abc import Callable
@@ -19,21 +19,25 @@ def denoising(score: Tensor, eps: Tensor, sigma: Tensor) -> Tensor:
     """|s(x_0 + sigma eps) + eps / sigma|^2 / 2 (Vincent 2011; arXiv:1907.05600, eq. 5).
 
     Args:
-        score, eps: (n, ...).
-        sigma: broadcasts against them.
+        score: s at the noisy samples, (n, ...).
+        eps: the noise, standard normal (n, ...).
+        sigma: noise levels that broadcast against both.
     """
     error = score + eps / sigma
     return _inner(error, error) / 2
 
 
 def divergence(score: Tensor, x: Tensor) -> Tensor:
-    """The trace of the Jacobian of ``score`` (n, ...) by ``x`` (n, ...), whose rows do not depend on each other: (n,).
+    """The trace of each row's Jacobian of ``score`` (n, ...) by ``x`` (n, ...), (n,); rows must not depend on each other.
 
-    Exact, by one backward pass for each dimension; it can be differentiated again.
+    It is exact, takes one backward pass for each dimension, and can be differentiated again.
     """
     flat = score.flatten(1)
-    slopes = [torch.autograd.grad(column.sum(), x, create_graph=True)[0].flatten(1)[:, i] for i, column in enumerate(flat.unbind(1))]
-    return torch.stack(slopes, dim=1).sum(dim=1)
+    diagonal = []
+    for i, column in enumerate(flat.unbind(1)):
+        (gradient,) = torch.autograd.grad(column.sum(), x, create_graph=True)
+        diagonal.append(gradient.flatten(1)[:, i])
+    return torch.stack(diagonal, dim=1).sum(dim=1)
 
 
 def implicit(score: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -47,9 +51,9 @@ def sliced(score: Callable[[Tensor], Tensor], x: Tensor, v: Tensor) -> Tensor:
     """|s(x)|^2 / 2 + v^T grad s(x) v, averaged over directions: sliced score matching with reduced variance (arXiv:1905.07088, eq. 8).
 
     Args:
-        score: of (n, ...), row by row.
-        x: (n, ...).
-        v: directions (n, slices, ...) with E v v^T = I, such as standard normal ones.
+        score: function from (n, ...) to the scores (n, ...), row by row.
+        x: samples (n, ...).
+        v: directions (n, slices, ...) with E v v^T = I, for example standard normal.
     """
     x = x.detach().requires_grad_(True)
     s = score(x)

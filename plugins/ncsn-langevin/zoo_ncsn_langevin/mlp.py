@@ -1,4 +1,4 @@
-"""A score network for points: a residual multilayer perceptron that sees log sigma."""
+"""A score network for points: a residual multilayer perceptron, conditioned on log sigma."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,7 +24,13 @@ class Block(nn.Module):
 
 
 class MLP(nn.Module):
-    """(n, d) points and log sigma (n,) -> (n, d). Smooth, so that it can be differentiated twice."""
+    """Points (n, d) and log sigma (n,) -> (n, d). It is smooth, so that it can be differentiated twice.
+
+    Example:
+        >>> import torch
+        >>> MLP(NCSNConfig(shape=(2,), net="mlp", width=8))(torch.zeros(3, 2), torch.zeros(3)).shape
+        torch.Size([3, 2])
+    """
 
     def __init__(self, config: NCSNConfig) -> None:
         super().__init__()

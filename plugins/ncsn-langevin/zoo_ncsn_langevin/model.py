@@ -20,8 +20,8 @@ __all__ = ["NCSN", "nearest_level", "scalings"]
 def scalings(form: Literal["score", "scaled", "edm"], sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, Tensor]:
     """c_skip, c_out and c_in of D(x, sigma) = c_skip x + c_out F(c_in x, sigma), of the shape of ``sigma``.
 
-    With F the score, or sigma times the score, D is Tweedie's x + sigma^2 s(x, sigma). ``edm`` is table 1 of Karras et al. 2022
-    (arXiv:2206.00364): if x_0 has the standard deviation ``sigma_data``, then c_in x and the F that would be right have variance 1.
+    If F is the score, or sigma times the score, D is Tweedie's x + sigma^2 s(x, sigma). ``edm`` is table 1 of Karras et al. 2022
+    (arXiv:2206.00364): if x_0 has the standard deviation ``sigma_data``, then c_in x and the optimal F have variance 1.
     """
     one = torch.ones_like(sigma)
     match form:
@@ -35,7 +35,7 @@ def scalings(form: Literal["score", "scaled", "edm"], sigma: Tensor, sigma_data:
 
 
 def nearest_level(levels: Sequence[float], sigma: float) -> int:
-    """The index of that of the increasing ``levels`` whose logarithm is nearest to that of ``sigma``."""
+    """The index of the level nearest to ``sigma`` in the logarithm; ``levels`` must increase."""
     above = bisect_left(levels, sigma)
     if above in (0, len(levels)):
         return min(above, len(levels) - 1)
@@ -44,11 +44,17 @@ def nearest_level(levels: Sequence[float], sigma: float) -> int:
 
 
 class NCSN(nn.Module):
-    """A net F that knows the score of data under Gaussian noise; its config's ``form`` says how.
+    """A net F that gives the score of data under Gaussian noise; the config's ``form`` is its parameterisation.
 
         D(x, sigma) = c_skip x + c_out F(c_in x, sigma),    s(x, sigma) = (D(x, sigma) - x) / sigma^2
 
-    A net of the form ``score`` knows its own levels alone, and takes any other sigma for the nearest of them.
+    A net of the form ``score`` has an embedding for each of its levels, and rounds any other sigma to the nearest of them.
+
+    Example:
+        >>> net = NCSN(NCSNConfig(shape=(2,), net="mlp", width=8))
+        >>> x = torch.zeros(3, 2)
+        >>> net.denoise(x, 0.5).shape, net.score(x, 0.5).shape
+        (torch.Size([3, 2]), torch.Size([3, 2]))
     """
 
     def __init__(self, config: NCSNConfig) -> None:
@@ -70,7 +76,7 @@ class NCSN(nn.Module):
         return self.config.scheduler
 
     def start(self, rng: Rng, sigma: float) -> Tensor:
-        # At the largest level noise is all that there is to see, so the data's own variance is left out.
+        # At the largest level the noise hides the data, whose own variance is left out.
         return rng.normal(*self.config.shape) * sigma
 
     def scalings(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -91,7 +97,7 @@ class NCSN(nn.Module):
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         """The gradient of log p_sigma at ``x`` (n, *event.shape), of its shape and dtype; ``sigma`` float64 (n,).
 
-        It is (denoise - x) / sigma^2, with the division done first: nothing cancels where sigma is small.
+        It equals (denoise - x) / sigma^2. The coefficients are divided first, so that no digits cancel at small sigma.
         """
         sigma = levels(sigma, x)
         sigma_ = self.over(sigma)
@@ -103,7 +109,7 @@ class NCSN(nn.Module):
         return sigma.view(-1, *[1] * len(self.config.shape))
 
     def _level(self, sigma: Tensor, dtype: torch.dtype) -> Tensor:
-        """What the net is told of the noise, (n,): log sigma, or in a RefineNet of the papers' forms the row of its norms' tables."""
+        """The net's conditioning, (n,): log sigma, or for RefineNets of the papers' forms the row in the tables of their norms."""
         sigma = sigma.clamp(*self.sigma_range)
         if self.config.net == "mlp" or self.config.form == "edm":
             return sigma.log().to(dtype)

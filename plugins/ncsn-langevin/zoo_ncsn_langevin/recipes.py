@@ -40,8 +40,8 @@ MNIST = Recipe(
 )
 """Digits, in about two hours on one CPU core: eleven epochs.
 
-What made small nets good here: the preconditioning of EDM, noise up to sigma 20, where nothing of the digit is left to see, and many small
-batches rather than few large ones. In the same time a wide first stage with one block a stage learns more than a narrow one with two.
+Three things made small nets good here: the preconditioning of EDM; noise up to sigma 20, which hides the digit completely; and many small
+batches instead of few large ones. In the same time, a wide first stage with one block per stage learns more than a narrow one with two.
 """
 
 GAUSSIAN_MIXTURE = Recipe(
@@ -59,8 +59,9 @@ GAUSSIAN_MIXTURE = Recipe(
 )
 """The toy of Song & Ermon 2019, section 3.2, in some minutes of one CPU core.
 
-The largest sigma is far above the distance of the means: at the start the noise hides on which side a point begins, or the weights of the
-two would be off. A third of the steps gives a net that looks as good, and draws 79 instead of 80 of a hundred from the larger one.
+The largest sigma is far above the distance of the means: the noise must hide the side of a point completely, otherwise samples have wrong
+weights of the components. A third of the steps gives a net that looks as good, but draws 79 of a hundred samples from the larger component
+instead of 80.
 """
 
 PAPER_V1 = Recipe(
@@ -87,7 +88,10 @@ PAPER_V1 = Recipe(
     data=CIFAR10Config(flip=True),
     sampler=Langevin(steps=10, steps_per_level=100, step=0.2, denoise=False, clip=False),
 )
-"""CIFAR-10 of Song & Ermon 2019: 30.1 M parameters. The step is Algorithm 1's 2e-5 at sigma 0.01; the released code moves twice as far."""
+"""CIFAR-10 of Song & Ermon 2019: 30.1 M parameters.
+
+The step is Algorithm 1's 2e-5 at sigma 0.01; in the released code it is twice as large.
+"""
 
 PAPER_V2 = Recipe(
     model=NCSNConfig(
@@ -113,4 +117,7 @@ PAPER_V2 = Recipe(
     data=CIFAR10Config(flip=True),
     sampler=Langevin(steps=232, steps_per_level=5, step=0.124, denoise=True, clip=False),
 )
-"""CIFAR-10 of Song & Ermon 2020: 29.7 M parameters. Its Algorithm 1 moves by alpha s, with alpha 6.2e-6 at sigma 0.01: half of our step."""
+"""CIFAR-10 of Song & Ermon 2020: 29.7 M parameters.
+
+Its Algorithm 1 moves by alpha s with alpha 6.2e-6 at sigma 0.01, which is half of ``step``.
+"""

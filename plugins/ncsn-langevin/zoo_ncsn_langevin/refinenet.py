@@ -1,7 +1,8 @@
 """The RefineNet of NCSN (Song & Ermon 2019, arXiv:1907.05600, appendix A; 2020, arXiv:2006.09011, appendix A).
 
-Stages of residual blocks go down in resolution, or widen their view by dilation instead. Refinements come back up: each fuses what its
-stage saw with what the coarser one made of it (Lin et al. 2016, arXiv:1611.06612). ELU everywhere, and instance norms that keep the means.
+Stages of residual blocks reduce the resolution, or widen their receptive field by dilation instead. Refinements go back up: each fuses the
+output of its stage with that of the coarser refinement (Lin et al. 2016, arXiv:1611.06612). Activations are ELUs, and instance norms keep
+the means.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,32 +16,45 @@ from zoo_ncsn_langevin.embedding import LogSigma
 
 __all__ = ["InstanceNormPlus", "RefineNet", "instance_norm_plus"]
 
-LINKS, SIDE_OF_POOLS = 2, 5
+LINKS = 2  # pools in a chain
+POOL_SIDE = 5
 Norm = Callable[[int], nn.Module]
-"""Makes the norm of so many channels, which is called with its input and the noise level."""
+"""From a number of channels to a norm, which is called with its input and the noise level."""
 
 
 def instance_norm_plus(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
-    """gamma * (instance norm of x + alpha * (mu - m) / v) + beta (arXiv:1907.05600, appendix A.1), added up in float32 at least.
+    """gamma * (instance norm of x + alpha * (mu - m) / v) + beta (arXiv:1907.05600, appendix A.1), with sums in float32 or wider.
 
-    mu are the means over the pixels, which the instance norm takes away, m and v^2 the mean and variance of mu over the channels.
+    mu are the means over the pixels, which the instance norm removes; m and v^2 are the mean and variance of mu over the channels.
 
     Args:
-        x: (n, c, h, w).
-        gamma, alpha, beta: (n, c), of float32 or wider.
-        eps: added to both variances.
+        x: features (n, c, h, w).
+        gamma: scale, (n, c), of float32 or wider.
+        alpha: weight of the normalised means, (n, c), of the same dtype.
+        beta: shift, (n, c), of the same dtype.
+        eps: number added to both variances.
     """
     n, c, h, w = x.shape
     mu = x.mean((2, 3), dtype=gamma.dtype)
     variance, m = torch.var_mean(mu, dim=1, keepdim=True)
     shift = gamma * alpha * (mu - m) * (variance + eps).rsqrt() + beta
-    # As a batch norm of n * c channels it is one kernel, which has an affine part for each and takes bfloat16 beside float32 weights.
+    # A batch norm of n * c channels is one kernel, with an affine part for each, and takes bfloat16 inputs with float32 weights.
     rows = x.reshape(1, n * c, h, w)
     return F.batch_norm(rows, None, None, gamma.reshape(-1), shift.reshape(-1), training=True, eps=eps).view(n, c, h, w)
 
 
 class InstanceNormPlus(nn.Module):
-    """Conditional instance normalisation++: ``table`` gives gamma, alpha and beta, by the level's index or from its embedding."""
+    """Conditional instance normalisation++ (:func:`instance_norm_plus`).
+
+    Args:
+        channels: number of channels.
+        table: gamma, alpha and beta, 3 * channels numbers, of each level: an embedding of its index, or a linear map of its embedding.
+
+    Example:
+        >>> norm = InstanceNormPlus(4, nn.Embedding(10, 12))
+        >>> norm(torch.zeros(2, 4, 8, 8), torch.tensor([0, 9])).shape
+        torch.Size([2, 4, 8, 8])
+    """
 
     def __init__(self, channels: int, table: nn.Embedding | nn.Linear) -> None:
         super().__init__()
@@ -57,29 +71,30 @@ class InstanceNormPlus(nn.Module):
 
 
 class NoNorm(nn.Module):
-    """NCSNv2 normalises in its residual blocks alone."""
+    """The identity: NCSNv2 has norms in its residual blocks only."""
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         return x
 
 
 def average(x: Tensor) -> Tensor:
-    """``x`` (n, c, h, w) averaged over 5x5 pixels, zeros beyond the border among them; as a convolution it takes a tenth of the time."""
-    channels, side = x.shape[1], SIDE_OF_POOLS
-    return F.conv2d(x, x.new_full((channels, 1, side, side), side**-2), padding=side // 2, groups=channels)
+    """``x`` (n, c, h, w) averaged over 5x5 pixels, with zeros beyond the border; as a convolution it takes a tenth of the time."""
+    channels = x.shape[1]
+    kernel = x.new_full((channels, 1, POOL_SIDE, POOL_SIDE), POOL_SIDE**-2)
+    return F.conv2d(x, kernel, padding=POOL_SIDE // 2, groups=channels)
 
 
 def maximum(x: Tensor) -> Tensor:
     """The maxima of ``x`` (n, c, h, w) over 5x5 pixels."""
-    return F.max_pool2d(x, SIDE_OF_POOLS, 1, padding=SIDE_OF_POOLS // 2)
+    return F.max_pool2d(x, POOL_SIDE, 1, padding=POOL_SIDE // 2)
 
 
 def convolution(width_in: int, width: int, dilation: int = 1, bias: bool = True) -> nn.Conv2d:
-    """3x3, keeping the side."""
+    """A 3x3 convolution that keeps the side."""
     return nn.Conv2d(width_in, width, 3, padding=dilation, dilation=dilation, bias=bias)
 
 
-def halved(x: Tensor, conv: nn.Conv2d) -> Tensor:
+def convolve_and_halve(x: Tensor, conv: nn.Conv2d) -> Tensor:
     """``conv`` (3x3, not dilated) of ``x`` (n, c, h, w), averaged over 2x2 pixels: one convolution of stride 2 with a kernel of 4x4."""
     corners = [F.pad(conv.weight, (right, 1 - right, down, 1 - down)) for right in (0, 1) for down in (0, 1)]
     weight = torch.stack(corners).mean(0)
@@ -87,7 +102,7 @@ def halved(x: Tensor, conv: nn.Conv2d) -> Tensor:
 
 
 class ResBlock(nn.Module):
-    """Norm, ELU, convolution, twice, beside a shortcut; ``halve`` averages 2x2 pixels of both at the end."""
+    """Norm, ELU and convolution, twice, plus a shortcut; with ``halve``, both are averaged over 2x2 pixels at the end."""
 
     def __init__(self, width_in: int, width: int, norm: Norm, dilation: int, *, enters: bool, halve: bool) -> None:
         super().__init__()
@@ -104,12 +119,12 @@ class ResBlock(nn.Module):
         h = self.conv1(F.elu(self.norm1(x, level)))
         h = F.elu(self.norm2(h, level))
         if self.halve:
-            return self.shortcut(F.avg_pool2d(x, 2)) + halved(h, self.conv2)
+            return self.shortcut(F.avg_pool2d(x, 2)) + convolve_and_halve(h, self.conv2)
         return self.shortcut(x) + self.conv2(h)
 
 
 class ConvolutionUnit(nn.Module):
-    """A residual convolution unit: norm, ELU, convolution, twice, beside the identity."""
+    """A residual convolution unit: norm, ELU and convolution, twice, plus the identity."""
 
     def __init__(self, width: int, norm: Norm) -> None:
         super().__init__()
@@ -124,7 +139,7 @@ class ConvolutionUnit(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Multi-resolution fusion: each input is convolved and enlarged to the side of the first; their sum."""
+    """Multi-resolution fusion: the sum of all inputs, each convolved and enlarged to the side of the first."""
 
     def __init__(self, widths_in: Sequence[int], width: int, norm: Norm) -> None:
         super().__init__()
@@ -159,7 +174,7 @@ class Pooling(nn.Module):
 
 
 class Refinement(nn.Module):
-    """Residual convolution units for each input, fusion, pooling, and units for the output."""
+    """Residual convolution units for each input, then fusion, pooling, and units for the output."""
 
     def __init__(
         self, widths_in: Sequence[int], width: int, norm: Norm, pool: Callable[[Tensor], Tensor], units: int, units_out: int
@@ -171,12 +186,12 @@ class Refinement(nn.Module):
         self.output = nn.ModuleList([ConvolutionUnit(width, norm) for _ in range(units_out)])
 
     def forward(self, inputs: Sequence[Tensor], level: Tensor) -> Tensor:
-        adapted = [_through(units, x, level) for x, units in zip(inputs, self.adapt, strict=True)]
+        adapted = [_apply(units, x, level) for x, units in zip(inputs, self.adapt, strict=True)]
         x = adapted[0] if self.fuse is None else self.fuse(adapted, level)
-        return _through(self.output, self.pool(x, level), level)
+        return _apply(self.output, self.pool(x, level), level)
 
 
-def _through(layers: object, x: Tensor, level: Tensor) -> Tensor:
+def _apply(layers: object, x: Tensor, level: Tensor) -> Tensor:
     assert isinstance(layers, nn.ModuleList)
     for layer in layers:
         x = layer(x, level)
@@ -184,11 +199,20 @@ def _through(layers: object, x: Tensor, level: Tensor) -> Tensor:
 
 
 class RefineNet(nn.Module):
-    """(n, channels, side, side) and what says the level (n,), an index or log sigma by the config's form -> the image's shape."""
+    """Images (n, channels, side, side) and levels (n,) -> outputs of the images' shape.
+
+    The config's form decides about levels: for ``edm`` they are log sigma, for ``score`` indices, and for ``scaled`` zeros.
+
+    Example:
+        >>> net = RefineNet(NCSNConfig(shape=(1, 8, 8), width=4, multipliers=(1, 2), dilations=(1, 1)))
+        >>> net(torch.zeros(2, 1, 8, 8), torch.zeros(2)).shape
+        torch.Size([2, 1, 8, 8])
+    """
 
     def __init__(self, config: NCSNConfig) -> None:
         super().__init__()
-        channels, widths = config.shape[0], [config.width * multiplier for multiplier in config.multipliers]
+        channels = config.shape[0]
+        widths = [config.width * multiplier for multiplier in config.multipliers]
         self.embed = LogSigma(4 * config.width) if config.form == "edm" else None
 
         def norm(width: int) -> nn.Module:
@@ -222,12 +246,13 @@ class RefineNet(nn.Module):
         if self.embed is not None:
             with torch.autocast(x.device.type, enabled=False):
                 level = self.embed(level)
-        h, seen = self.enter(x), []
+        h = self.enter(x)
+        outputs = []
         for stage in self.stages:
-            h = _through(stage, h, level)
-            seen.append(h)
+            h = _apply(stage, h, level)
+            outputs.append(h)
         first, *rest = self.refinements
-        h = first([seen.pop()], level)
+        h = first([outputs.pop()], level)
         for refinement in rest:
-            h = refinement([seen.pop(), h], level)
+            h = refinement([outputs.pop(), h], level)
         return self.leave(F.elu(self.norm(h, level)))

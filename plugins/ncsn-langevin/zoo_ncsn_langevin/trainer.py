@@ -15,18 +15,29 @@ from zoo_ncsn_langevin.model import NCSN
 
 __all__ = ["NCSNTrainer"]
 
-MOST_DIMENSIONS = 64  # of the exact trace, which costs a backward pass for each
+MOST_DIMENSIONS = 64  # for the exact trace, which costs a backward pass for each dimension
 
 
 class NCSNTrainer(Trainer):
-    """Score matching of the noisy data p_sigma, in the mean over levels (Song & Ermon 2019, arXiv:1907.05600, eqs. 5 and 6).
+    """Score matching of the noisy data p_sigma, averaged over levels (Song & Ermon 2019, arXiv:1907.05600, eqs. 5 and 6).
 
     With d the dimension and l(sigma) the weight, a row's loss is l(sigma) / d times |s(x, sigma) + eps / sigma|^2 / 2 (``dsm``),
     |s|^2 / 2 + tr grad s (``ism``), or |s|^2 / 2 + v^T grad s v (``ssm``), at x = x_0 + sigma eps. In expectation ``dsm`` is larger than
-    the others by the constant l(sigma) / (2 sigma^2) (Vincent 2011), so that all have the same gradient.
+    the others by the constant l(sigma) / (2 sigma^2) (Vincent 2011), so all have the same gradient.
 
     ``variance`` is l = sigma^2, ``output`` is l = sigma^4 / c_out^2. By s = (D - x) / sigma^2, ``dsm`` is l c_out^2 / sigma^4 times the
-    squared error of the net's output F against (x_0 - c_skip x) / c_out, and so it is computed: nothing is divided by a small sigma.
+    squared error of the net's output F against (x_0 - c_skip x) / c_out. It is computed in that form, without division by a small sigma.
+
+    Raises:
+        ConfigError: if the loss is ``ism`` and samples have more than 64 dimensions.
+
+    Example:
+        >>> from zoo_core.rng import StepRng
+        >>> from zoo_ncsn_langevin.config import NCSNConfig
+        >>> model = NCSN(NCSNConfig(shape=(2,), net="mlp", width=8))
+        >>> batch = Batch(x=torch.zeros(4, 2), labels=None, index=torch.arange(4))
+        >>> NCSNTrainer(model, NCSNTrainerConfig())("model", batch, StepRng(0, 0, 4)).value.shape
+        torch.Size([])
     """
 
     model: NCSN
@@ -37,7 +48,7 @@ class NCSNTrainer(Trainer):
         self.dimensions = prod(model.event.shape)
         if config.loss == "ism" and self.dimensions > MOST_DIMENSIONS:
             raise ConfigError(
-                f"trainer.loss=ism takes a backward pass for each of the {self.dimensions} dimensions, and allows {MOST_DIMENSIONS}",
+                f"trainer.loss=ism takes a backward pass for each of {self.dimensions} dimensions, and allows {MOST_DIMENSIONS}",
                 "choose dsm or ssm",
             )
 
@@ -58,7 +69,7 @@ class NCSNTrainer(Trainer):
         return Loss(value=(self._weight(sigma).float() / self.dimensions * value).mean())
 
     def compilable(self) -> tuple[nn.Module, ...]:
-        return (self.model.net,) if self.settings.loss == "dsm" else ()  # the others differentiate twice
+        return (self.model.net,) if self.settings.loss == "dsm" else ()  # the other losses differentiate twice
 
     def _sigma(self, rng: Rng, device: torch.device) -> Tensor:
         """A noise level for each row, (n,) on the device."""

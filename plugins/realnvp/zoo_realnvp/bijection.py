@@ -1,4 +1,4 @@
-"""Bijections with parameters, and what puts them together."""
+"""Bijections with parameters, and their compositions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -12,7 +12,18 @@ __all__ = ["Bijection", "Chain", "Flattened", "OnHalf", "Squeezed"]
 
 
 class Bijection(nn.Module, ABC):
-    """y = f(x), of the shape of x."""
+    """Base of bijections y = f(x) that keep the shape.
+
+    Example:
+        >>> class Double(Bijection):
+        ...     def forward(self, x):
+        ...         return 2 * x, torch.full((len(x),), x[0].numel()) * torch.tensor(2.0).log()
+        ...     def inverse(self, y):
+        ...         return y / 2
+        >>> y, log_det = Double()(torch.ones(3, 2))
+        >>> y[0].tolist(), log_det.shape
+        ([2.0, 2.0], torch.Size([3]))
+    """
 
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -20,11 +31,16 @@ class Bijection(nn.Module, ABC):
 
     @abstractmethod
     def inverse(self, y: Tensor) -> Tensor:
-        """x with f(x) = ``y``."""
+        """The x with f(x) = ``y``, of the shape of ``y``."""
 
 
 class Chain(Bijection):
-    """One bijection after the other."""
+    """The composition of bijections, the first of ``parts`` first.
+
+    Example:
+        >>> Chain([])(torch.ones(3, 2))[1].tolist()
+        [0.0, 0.0, 0.0]
+    """
 
     def __init__(self, parts: Iterable[Bijection]) -> None:
         super().__init__()
@@ -39,14 +55,18 @@ class Chain(Bijection):
 
     def inverse(self, y: Tensor) -> Tensor:
         for part in reversed(self.parts):
-            y = part.inverse(y)  # type: ignore[operator]  # a ModuleList does not know what it holds
+            y = part.inverse(y)  # type: ignore[operator]  # torch types the items of a ModuleList as Module
         return y
 
 
 class Squeezed(Bijection):
-    """``inner`` on images whose squares of 2 x 2 pixels became 4 times the channels (Dinh et al. 2017, section 3.6).
+    """``inner`` on squeezed images: squares of 2 x 2 pixels become 4 times the channels (Dinh et al. 2017, section 3.6).
 
     The upper two pixels of all channels come first, then the lower two.
+
+    Example:
+        >>> Squeezed(Chain([]))(torch.ones(1, 3, 4, 4))[0].shape
+        torch.Size([1, 3, 4, 4])
     """
 
     def __init__(self, inner: Bijection) -> None:
@@ -63,24 +83,34 @@ class Squeezed(Bijection):
 
 
 class OnHalf(Bijection):
-    """``inner`` on the first half of the channels; the second half is done (Dinh et al. 2017, section 3.6, eqs. 13 and 14)."""
+    """``inner`` on the first half of the channels; the second half passes unchanged (Dinh et al. 2017, section 3.6, eqs. 13 and 14).
+
+    Example:
+        >>> OnHalf(Chain([]))(torch.ones(1, 4, 2, 2))[0].shape
+        torch.Size([1, 4, 2, 2])
+    """
 
     def __init__(self, inner: Bijection) -> None:
         super().__init__()
         self.inner = inner
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        on, done = x.chunk(2, dim=1)
-        y, volume = self.inner(on)
-        return torch.cat([y, done], dim=1), volume
+        first, second = x.chunk(2, dim=1)
+        y, volume = self.inner(first)
+        return torch.cat([y, second], dim=1), volume
 
     def inverse(self, y: Tensor) -> Tensor:
-        on, done = y.chunk(2, dim=1)
-        return torch.cat([self.inner.inverse(on), done], dim=1)
+        first, second = y.chunk(2, dim=1)
+        return torch.cat([self.inner.inverse(first), second], dim=1)
 
 
 class Flattened(Bijection):
-    """``inner`` on samples as rows of numbers."""
+    """``inner`` on flattened samples, (n, d).
+
+    Example:
+        >>> Flattened(Chain([]))(torch.ones(2, 1, 4, 4))[0].shape
+        torch.Size([2, 1, 4, 4])
+    """
 
     def __init__(self, inner: Bijection) -> None:
         super().__init__()

@@ -15,14 +15,23 @@ class RealNVPConfig(ModelConfig):
     """A flow of affine couplings (Dinh et al. 2017, arXiv:1605.08803).
 
     Args:
-        shape: of a sample: (channels, height, width) of images, (dimension,) of points.
-        scales: of images. After each but the last, the image is squeezed to half its side, and half of its channels are done (section 3.6).
-        couplings: of points, all of them; of images, those of each mask at each scale. The last scale has one more checkerboard (3.6).
+        shape: shape of a sample: (channels, height, width) of images, (dimension,) of points.
+        scales: number of scales, for images. After each but the last, images are squeezed to half their side, and half of the channels are
+            factored out (section 3.6).
+        couplings: number of all couplings, for points; for images, of those with each mask at each scale, and one more with a checkerboard
+            at the last (section 3.6).
         blocks: residual blocks of each coupling's net.
-        width: channels of those nets at the first scale, doubled at each further one; or of the layers, for points.
-        norm: between the couplings: ``batch`` by running statistics (section 3.7), ``act`` by an affine map that begins with the
-            statistics of the first batch (Kingma & Dhariwal 2018, arXiv:1807.03039, section 3.1).
+        width: channels of those nets at the first scale, doubled at each further one; for points, width of their layers.
+        norm: norm between the couplings: ``batch`` uses running statistics (section 3.7), ``act`` is an affine map that is initialised from
+            the first batch (Kingma & Dhariwal 2018, arXiv:1807.03039, section 3.1).
         alpha: margin of the logit of images, at both ends.
+
+    Raises:
+        ConfigError: if a value is out of range, or the shape does not suit couplings or scales.
+
+    Example:
+        >>> RealNVPConfig(shape=(2,), couplings=6, width=64).norm
+        'batch'
     """
 
     shape: tuple[int, ...] = (3, 32, 32)
@@ -37,7 +46,7 @@ class RealNVPConfig(ModelConfig):
         check_range(self, shape=(1, 4096), scales=(1, 8), couplings=(1, 1024), blocks=(0, 64), width=(1, 4096), alpha=(1e-6, 0.4))
         if len(self.shape) == 1:
             if self.shape[0] < 2:
-                raise ConfigError("shape must have two dimensions or more: a coupling changes some by what it knows of the others")
+                raise ConfigError("shape must have two dimensions or more: a coupling transforms some of them given the others")
         elif len(self.shape) == 3:
             times = 2 ** (self.scales - 1)
             if any(side % times or side < 2 * times for side in self.shape[1:]):
@@ -51,13 +60,21 @@ class MAFConfig(ModelConfig):
     """A masked autoregressive flow (Papamakarios et al. 2017, arXiv:1705.07057).
 
     Args:
-        shape: of a sample: (dimension,) of points, or (channels, height, width) of images, which it takes as one row of numbers.
-        layers: MADEs, one after the other.
-        hidden: hidden layers of each MADE.
+        shape: shape of a sample: (dimension,) of points, or (channels, height, width) of images, which are flattened.
+        layers: number of MADEs.
+        hidden: number of hidden layers of each MADE.
         width: units of each hidden layer.
-        order: of the dimensions from one MADE to the next: ``reverse``, or ``random``, which depends on the layer and the dimension alone.
-        norm: between the MADEs: ``batch`` or ``act``, as for realnvp.
+        order: permutation of the dimensions between two MADEs: ``reverse``, or ``random``, which depends only on the layer and the number
+            of dimensions.
+        norm: norm between the MADEs: ``batch`` or ``act``, as for realnvp.
         alpha: margin of the logit of images, at both ends.
+
+    Raises:
+        ConfigError: if a value is out of range, or the shape is neither of images nor of points.
+
+    Example:
+        >>> MAFConfig(shape=(2,), layers=8).order
+        'reverse'
     """
 
     shape: tuple[int, ...] = (2,)
@@ -79,8 +96,15 @@ class FlowTrainerConfig(TrainerConfig):
     """Maximum likelihood; images are dequantised with uniform noise.
 
     Args:
-        scale_decay: coefficient of the sum of the squared scales of weight norm, beside the nats of a sample (arXiv:1605.08803,
+        scale_decay: coefficient of the sum of the squared scales of weight norm, added to the nats of a sample (arXiv:1605.08803,
             section 4.1). Only realnvp has such scales.
+
+    Raises:
+        ConfigError: if scale_decay is out of range.
+
+    Example:
+        >>> FlowTrainerConfig(scale_decay=0.0).scale_decay
+        0.0
     """
 
     scale_decay: float = 5e-5

@@ -12,34 +12,34 @@ from zoo_realnvp.bijection import Bijection
 __all__ = ["AffineCoupling", "Mask", "NormedConv2d", "NormedLinear", "ResNet", "checkerboard", "halves", "stripes"]
 
 Mask = Callable[[Tensor, int], Tensor]
-"""From samples and a parity, 0 or 1, to the mask b that broadcasts against them: 1 is known and stays, 0 is changed."""
+"""From samples and a parity, 0 or 1, to the mask b that broadcasts against them: 1 for values that pass unchanged, 0 for others."""
 
 
 def checkerboard(x: Tensor, parity: int) -> Tensor:
-    """(h, w) of ``x`` (n, c, h, w): 1 where row + column is even for parity 0, odd for parity 1 (figure 3, left)."""
+    """Mask (h, w) of images ``x`` (n, c, h, w): 1 where row + column is even for parity 0, odd for parity 1 (figure 3, left)."""
     rows, columns = (torch.arange(side, device=x.device) for side in x.shape[2:])
     return ((rows[:, None] + columns + parity) % 2 == 0).to(x.dtype)
 
 
 def halves(x: Tensor, parity: int) -> Tensor:
-    """(c, 1, 1) of ``x`` (n, c, h, w): 1 in the first half of the channels for parity 0, in the second for parity 1 (figure 3, right)."""
+    """Mask (c, 1, 1) of images ``x`` (n, c, h, w): 1 in the first half of the channels for parity 0, else in the second (figure 3)."""
     channels = torch.arange(x.shape[1], device=x.device)
     return ((2 * channels < x.shape[1]) == (parity == 0)).to(x.dtype)[:, None, None]
 
 
 def stripes(x: Tensor, parity: int) -> Tensor:
-    """(d,) of points ``x`` (n, d): 1 in the even dimensions for parity 0, in the odd ones for parity 1."""
+    """Mask (d,) of points ``x`` (n, d): 1 in the even dimensions for parity 0, in the odd ones for parity 1."""
     return ((torch.arange(x.shape[1], device=x.device) + parity) % 2 == 0).to(x.dtype)
 
 
 class WeightNorm(nn.Module):
-    """A weight of a norm of its own for each output, w = g v / |v| (Salimans & Kingma 2016, arXiv:1602.07868, eq. 2).
+    """A weight with a learned norm for each output, w = g v / |v| (Salimans & Kingma 2016, arXiv:1602.07868, eq. 2).
 
-    It names its parameters as ``torch.nn.utils.parametrizations.weight_norm`` does: ``original0`` is g and ``original1`` is v. Layers with
+    Its parameters have the names of ``torch.nn.utils.parametrizations.weight_norm``: ``original0`` is g and ``original1`` is v. Layers with
     torch's own can neither be pickled nor be passed to another process.
 
     Args:
-        weight: (outputs, ...), that w begins with.
+        weight: initial value of w, (outputs, ...).
     """
 
     def __init__(self, weight: Tensor) -> None:
@@ -52,39 +52,46 @@ class WeightNorm(nn.Module):
         return torch._weight_norm(self.original1, self.original0, 0)
 
 
-class NormedLinear(nn.Linear):
-    """A linear layer with :class:`WeightNorm`; arguments as those of ``torch.nn.Linear``."""
+class _WeightNormed(nn.Module):
+    """Base that gives a layer a :class:`WeightNorm`; it stands before the layer among the bases."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.parametrizations = nn.ModuleDict({"weight": WeightNorm(self._parameters.pop("weight"))})  # type: ignore[arg-type]  # it has one
+        weight = cast(Tensor, self._parameters.pop("weight"))
+        self.parametrizations = nn.ModuleDict({"weight": WeightNorm(weight)})
 
     @property
-    def weight(self) -> Tensor:  # type: ignore[override]  # computed, where torch's layer has a parameter
+    def weight(self) -> Tensor:
         return cast(Tensor, self.parametrizations["weight"]())
 
 
-class NormedConv2d(nn.Conv2d):
-    """A convolution with :class:`WeightNorm`; arguments as those of ``torch.nn.Conv2d``."""
+class NormedLinear(_WeightNormed, nn.Linear):  # type: ignore[misc]  # weight is computed, where torch's layer has a parameter
+    """A linear layer with weight norm; arguments as those of ``torch.nn.Linear``.
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.parametrizations = nn.ModuleDict({"weight": WeightNorm(self._parameters.pop("weight"))})  # type: ignore[arg-type]  # it has one
+    Example:
+        >>> sorted(name for name, _ in NormedLinear(3, 2).named_parameters())
+        ['bias', 'parametrizations.weight.original0', 'parametrizations.weight.original1']
+    """
 
-    @property
-    def weight(self) -> Tensor:  # type: ignore[override]  # computed, where torch's layer has a parameter
-        return cast(Tensor, self.parametrizations["weight"]())
+
+class NormedConv2d(_WeightNormed, nn.Conv2d):  # type: ignore[misc]  # weight is computed, where torch's layer has a parameter
+    """A convolution with weight norm; arguments as those of ``torch.nn.Conv2d``.
+
+    Example:
+        >>> NormedConv2d(3, 2, 1)(torch.zeros(1, 3, 4, 4)).shape
+        torch.Size([1, 2, 4, 4])
+    """
 
 
 def _layer(kernel: int | None, inputs: int, outputs: int) -> nn.Module:
-    """Weight-normed: linear for points (``kernel`` None), else a convolution that keeps the side."""
+    """A layer with weight norm: linear for points (``kernel`` None), otherwise a convolution that keeps the side."""
     if kernel is None:
         return NormedLinear(inputs, outputs)
     return NormedConv2d(inputs, outputs, kernel, padding=kernel // 2)
 
 
 class Block(nn.Module):
-    """Two layers, each after a rectifier, beside the identity."""
+    """Two layers, each after a rectifier, plus the identity."""
 
     def __init__(self, kernel: int | None, width: int) -> None:
         super().__init__()
@@ -98,8 +105,12 @@ class Block(nn.Module):
 class ResNet(nn.Module):
     """A residual net with weight norm, from ``inputs`` to ``outputs`` channels; for points (``kernel`` None), from (n, d) to (n, d').
 
-    Its output begins as 0, so that a coupling begins as the identity. It has no batch norm inside, unlike the paper's: a row's
-    log-likelihood must not depend on the rows beside it.
+    Its output is initially 0, so that a coupling begins as the identity. Unlike the paper's, it has no batch norm inside: the
+    log-likelihood of a row must not depend on the other rows.
+
+    Example:
+        >>> ResNet(2, 4, width=8, blocks=1, kernel=None)(torch.ones(3, 2)).shape
+        torch.Size([3, 4])
     """
 
     def __init__(self, inputs: int, outputs: int, *, width: int, blocks: int, kernel: int | None) -> None:
@@ -119,15 +130,29 @@ class AffineCoupling(Bijection):
     """y = b x + (1 - b) (x exp(s(b x)) + t(b x)) with a mask b (eq. 9); log |det| is the sum of (1 - b) s.
 
     One net gives t and, through ``scale`` tanh with a learned scale for each channel, s (section 4.1).
+
+    Args:
+        channels: channels of images, or dimensions of points.
+        mask: function of samples and a parity that gives b.
+        parity: 0 or 1, for the mask.
+        net: net from samples to twice as many channels.
+
+    Example:
+        >>> coupling = AffineCoupling(2, stripes, 0, ResNet(2, 4, width=8, blocks=1, kernel=None))
+        >>> y, log_det = coupling(torch.ones(3, 2))
+        >>> coupling.inverse(y).tolist() == torch.ones(3, 2).tolist(), log_det.shape
+        (True, torch.Size([3]))
     """
 
     def __init__(self, channels: int, mask: Mask, parity: int, net: nn.Module) -> None:
         super().__init__()
-        self.mask, self.parity, self.net = mask, parity, net
+        self.mask = mask
+        self.parity = parity
+        self.net = net
         self.scale = nn.Parameter(torch.ones(channels))
 
     def _map(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """s and t, 0 where the mask is 1, of samples that are looked at only there."""
+        """s and t as functions of the values where the mask is 1; there both are 0."""
         b = self.mask(x, self.parity)
         s, t = self.net(b * x).chunk(2, dim=1)
         return (1 - b) * self.scale.view(-1, *[1] * (x.ndim - 2)) * s.tanh(), (1 - b) * t

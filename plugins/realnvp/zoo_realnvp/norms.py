@@ -1,4 +1,4 @@
-"""Norms between the layers of a flow: an affine map for each channel, that of its inverse and Jacobian too."""
+"""Norms between the layers of a flow: invertible affine maps of each channel."""
 
 from abc import abstractmethod
 from math import prod
@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 from zoo_realnvp.bijection import Bijection
 
-__all__ = ["ActNorm", "Norm", "RunningNorm", "initialise", "norm"]
+__all__ = ["ActNorm", "Norm", "RunningNorm", "initialise", "make_norm"]
 
 
 class Norm(Bijection):
-    """A bijection that can be set so that its output for a batch has mean 0 and variance 1 in every channel."""
+    """Base of affine bijections that can be initialised from a batch."""
 
     @abstractmethod
     def initialise(self, x: Tensor) -> None:
-        """Sets it for the batch ``x`` (n, channels, ...)."""
+        """Sets the map so that its outputs for ``x`` (n, channels, ...) have mean 0 and variance 1 in every channel."""
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -25,7 +25,7 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _over(values: Tensor, x: Tensor) -> Tensor:
-    """(channels,) as (channels, 1, ...), against ``x`` (n, channels, ...)."""
+    """``values`` (channels,) as (channels, 1, ...), to broadcast against ``x`` (n, channels, ...)."""
     return values.view(-1, *[1] * (x.ndim - 2))
 
 
@@ -34,10 +34,21 @@ def _volume(log_scale: Tensor, x: Tensor) -> Tensor:
 
 
 class RunningNorm(Norm):
-    """Batch norm by running statistics, in training too (Dinh et al. 2017, arXiv:1605.08803, section 3.7 and appendix E).
+    """Batch norm by running statistics, in train mode too (Dinh et al. 2017, arXiv:1605.08803, section 3.7 and appendix E).
 
-    Each training batch first moves the statistics by ``momentum`` towards its own, through which alone gradients flow, and is then
-    normalised by them. So the log-likelihood that training reports is that of the map that is kept, and a density at all.
+    Each training batch first moves the statistics by ``momentum`` towards its own, and is then normalised by them; gradients flow through
+    its own statistics only. So training reports the log-likelihood of the very map that is kept; with the batch's own statistics it would
+    be no density.
+
+    Args:
+        channels: number of channels.
+        momentum: weight of the batch's statistics, in [0, 1].
+        eps: number added to the variances.
+
+    Example:
+        >>> norm = RunningNorm(2).eval()
+        >>> torch.allclose(norm.inverse(norm(torch.ones(3, 2))[0]), torch.ones(3, 2))
+        True
     """
 
     mean: Tensor
@@ -45,12 +56,14 @@ class RunningNorm(Norm):
 
     def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
-        self.momentum, self.eps = momentum, eps
+        self.momentum = momentum
+        self.eps = eps
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("variance", torch.ones(channels))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        mean, variance = self.mean, self.variance
+        mean = self.mean
+        variance = self.variance
         if self.training:
             batch_variance, batch_mean = _moments(x)
             mean = mean + self.momentum * (batch_mean - mean)
@@ -72,7 +85,14 @@ class RunningNorm(Norm):
 class ActNorm(Norm):
     """y = (x - mean) exp(log_scale), learned (Kingma & Dhariwal 2018, arXiv:1807.03039, section 3.1).
 
-    Nothing but ``initialise`` looks at a batch: weights that were loaded stay what they are.
+    Only ``initialise`` depends on a batch: loaded weights are not changed by the first one.
+
+    Example:
+        >>> norm = ActNorm(2)
+        >>> with torch.no_grad():
+        ...     norm.initialise(torch.tensor([[1.0, 2.0], [3.0, 6.0]]))
+        >>> norm.mean.tolist()
+        [2.0, 4.0]
     """
 
     def __init__(self, channels: int) -> None:
@@ -92,21 +112,21 @@ class ActNorm(Norm):
         self.log_scale.copy_(-0.5 * (variance + 1e-5).log())
 
 
-def norm(name: str, channels: int) -> Norm:
-    """The norm that a config calls ``batch`` or ``act``."""
+def make_norm(name: str, channels: int) -> Norm:
+    """A norm by its name in a config, ``batch`` or ``act``."""
     return {"batch": RunningNorm, "act": ActNorm}[name](channels)
 
 
 def initialise(flow: nn.Module, x: Tensor) -> None:
-    """Sets every norm of a flow, in the order of the pass, for what of the batch ``x`` comes to it. Call it without gradients."""
+    """Initialises every norm of a flow from its inputs in one pass of the batch ``x``, in order. Call it under ``torch.no_grad``."""
 
-    def first(module: nn.Module, given: tuple[Tensor]) -> None:
+    def hook(module: nn.Module, inputs: tuple[Tensor]) -> None:
         assert isinstance(module, Norm)
-        module.initialise(*given)
+        module.initialise(*inputs)
 
-    hooks = [module.register_forward_pre_hook(first) for module in flow.modules() if isinstance(module, Norm)]
+    handles = [module.register_forward_pre_hook(hook) for module in flow.modules() if isinstance(module, Norm)]
     try:
         flow(x)
     finally:
-        for hook in hooks:
-            hook.remove()
+        for handle in handles:
+            handle.remove()

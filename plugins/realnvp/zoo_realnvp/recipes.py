@@ -27,7 +27,7 @@ MNIST = Recipe(
 )
 """Digits, in about an hour on one CPU core: six epochs of small batches.
 
-Float32: the nets are small, and a flow computes in no narrower type anyway.
+It trains in float32: the nets are small, and flows do not compute in narrower types.
 """
 
 MOONS = Recipe(
@@ -44,7 +44,7 @@ MOONS = Recipe(
     data=MoonsConfig(count=100_000, noise=0.05),
     sampler=Latent(),
 )
-"""Two moons, in a minute and a half of one CPU core. A point of them has the entropy 0.290 nats."""
+"""Two moons, in a minute and a half of one CPU core. The entropy of a point is 0.290 nats."""
 
 MAF_MOONS = Recipe(
     model=MAFConfig(shape=(2,), layers=8, hidden=2, width=64, norm="act"),
@@ -55,7 +55,7 @@ MAF_MOONS = Recipe(
 )
 """The same moons for an autoregressive flow, in a minute of one CPU core.
 
-Gradients are clipped: where a scale exp(-alpha) is large, so are they.
+Gradients are clipped, because large scales exp(-alpha) make them large.
 """
 
 PAPER_CIFAR10 = Recipe(
@@ -72,7 +72,7 @@ PAPER_CIFAR10 = Recipe(
     data=CIFAR10Config(flip=True),
     sampler=Latent(),
 )
-"""CIFAR-10 of Dinh et al. 2017, section 4.1: 18.4 M parameters. The number of steps is ours: the paper gives none.
+"""CIFAR-10 of Dinh et al. 2017, section 4.1: 18.4 M parameters. The paper gives no number of steps.
 
-Its margin of the logit is at both ends, and its nets have no batch norm inside; see the README.
+Unlike the paper's, the logit has its margin at both ends, and the nets have no batch norm inside; see the README.
 """

@@ -14,17 +14,27 @@ from zoo_realnvp.norms import initialise
 
 __all__ = ["FlowTrainer"]
 
-SCALE = ".parametrizations.weight.original0"  # of weight norm, by torch's name
+SCALE = ".parametrizations.weight.original0"  # end of the names of weight norm's scales, as in torch
 
 
 class FlowTrainer(Trainer):
-    """Minimises (-log p(x) + c sum g^2) / d, with d the dimensions of a sample and g the scales of weight norm, in nats.
+    """Minimises (-log p(x) + c sum g^2) / d in nats, with d the dimensions of a sample and g the scales of weight norm.
 
-    log p is what the model's ``log_prob`` gives, for images the bound under one draw of uniform dequantisation. It is logged as ``nats``
-    a sample and as ``bits_per_dim``.
+    log p is the model's ``log_prob``, for images the bound with one draw of uniform dequantisation. -log p is logged as ``nats`` per sample
+    and as ``bits_per_dim``.
+
+    Example:
+        >>> import torch
+        >>> from zoo_core.rng import StepRng
+        >>> from zoo_realnvp.config import RealNVPConfig
+        >>> from zoo_realnvp.model import RealNVP
+        >>> trainer = FlowTrainer(RealNVP(RealNVPConfig(shape=(2,), couplings=2, width=8)), FlowTrainerConfig())
+        >>> batch = Batch(x=torch.randn(4, 2), labels=None, index=torch.arange(4))
+        >>> sorted(trainer("model", batch, StepRng(0, 0, 4)).logs)
+        ['bits_per_dim', 'nats']
     """
 
-    average_buffers: ClassVar[bool] = True  # the running statistics, with the weights that they belong to
+    average_buffers: ClassVar[bool] = True  # averaged weights need averaged running statistics
 
     model: Flow
 
