@@ -17,11 +17,18 @@ class ProjectionCGANConfig(ModelConfig):
     """A residual generator of images of a class, from a standard normal latent. The defaults are the paper's for CIFAR-10.
 
     Args:
-        shape: of an image: (channels, side, side).
-        num_classes: how many classes there are.
+        shape: shape of an image, (channels, side, side).
+        num_classes: number of classes.
         latent: dimension of z.
-        width: channels, times those of ``multipliers``.
-        multipliers: block i has width * multipliers[i] channels and doubles the side; the first block begins with those of its own.
+        width: number of channels that ``multipliers`` multiply.
+        multipliers: block i has width * multipliers[i] channels and doubles the side; the first block has as many input channels.
+
+    Raises:
+        ConfigError: if a value is out of range, or the side does not halve as often as there are blocks.
+
+    Example:
+        >>> ProjectionCGANConfig(shape=(1, 28, 28), latent=64, width=16, multipliers=(2, 1)).num_classes
+        10
     """
 
     shape: tuple[int, int, int] = (3, 32, 32)
@@ -40,12 +47,19 @@ class ProjectionCGANTrainerConfig(TrainerConfig):
     """Adversarial training against a projection discriminator. The defaults are the paper's for CIFAR-10.
 
     Args:
-        loss: ``hinge``, or ``non-saturating``, by which the critic's output is a logit.
-        n_critic: steps of the critic for each of the generator.
-        generator_factor: the generator's batch, in batches of the critic.
-        width: of the critic, as the generator's.
+        loss: ``hinge``, or ``non-saturating``, where the critic's output is a logit.
+        n_critic: number of steps of the critic for each step of the generator.
+        generator_factor: size of the generator's batch, in batches of the critic.
+        width: number of channels that ``multipliers`` multiply.
         multipliers: block i of the critic has width * multipliers[i] channels.
-        halvings: so many of the first blocks halve the side.
+        halvings: number of blocks that halve the side, the first ones.
+
+    Raises:
+        ConfigError: if a value is out of range, or there are fewer blocks than halvings.
+
+    Example:
+        >>> ProjectionCGANTrainerConfig(width=32, multipliers=(1, 2, 4)).loss
+        'hinge'
     """
 
     loss: Literal["hinge", "non-saturating"] = "hinge"
@@ -57,21 +71,29 @@ class ProjectionCGANTrainerConfig(TrainerConfig):
 
     def __post_init__(self) -> None:
         check_range(self, n_critic=(1, 1000), generator_factor=(1, 64), width=(1, 4096), multipliers=(1, 64), halvings=(0, _MOST_BLOCKS))
-        if not 1 <= len(self.multipliers) <= _MOST_BLOCKS:
-            raise ConfigError(f"multipliers must be 1 to {_MOST_BLOCKS}")
+        _check_count(self.multipliers)
         if self.halvings > len(self.multipliers):
             raise ConfigError(f"halvings must be at most {len(self.multipliers)}, as many as there are multipliers")
 
 
 def check_blocks(shape: tuple[int, int, int], multipliers: tuple[int, ...], halvings: int) -> None:
-    """Refuses blocks that images of that shape do not go through.
+    """Checks that images of a shape can pass the blocks of a net.
+
+    Args:
+        shape: shape of an image, (channels, side, side).
+        multipliers: one number for each block.
+        halvings: number of blocks that halve or double the side.
 
     Raises:
-        ConfigError: there are none or too many, or the side does not halve ``halvings`` times.
+        ConfigError: if there are no blocks or too many, the image is not square, or its side does not halve ``halvings`` times.
     """
-    if not 1 <= len(multipliers) <= _MOST_BLOCKS:
-        raise ConfigError(f"multipliers must be 1 to {_MOST_BLOCKS}")
+    _check_count(multipliers)
     if shape[1] != shape[2]:
         raise ConfigError("shape must be (channels, side, side)")
     if shape[1] % 2**halvings:
-        raise ConfigError(f"shape must have a side that halves {halvings} times, as often as blocks change it, not {shape[1]}")
+        raise ConfigError(f"shape must have a side that halves {halvings} times, once for each block that changes it, not {shape[1]}")
+
+
+def _check_count(multipliers: tuple[int, ...]) -> None:
+    if not 1 <= len(multipliers) <= _MOST_BLOCKS:
+        raise ConfigError(f"multipliers must be 1 to {_MOST_BLOCKS} numbers, not {len(multipliers)}")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from zoo_core.errors import UsageError
 from zoo_core.interfaces import Event, Rng
 from zoo_projection_cgan.config import ProjectionCGANConfig
-from zoo_projection_cgan.nets import UpBlock, initialised
+from zoo_projection_cgan.nets import UpBlock, initialise
 
 __all__ = ["Generator"]
 
@@ -17,7 +17,14 @@ __all__ = ["Generator"]
 class Generator(nn.Module):
     """x = G(z, y) in [-1, 1], z ~ N(0, I): a linear layer, residual blocks that each double the side, and a tanh.
 
-    The class is in the gain and the bias of every block's batch norms and nowhere else; the last batch norm has none of it.
+    The class y enters only through gain and bias of the blocks' batch norms; the last batch norm does not depend on it.
+
+    Example:
+        >>> import torch
+        >>> from zoo_core.rng import ImageRng
+        >>> net = Generator(ProjectionCGANConfig(shape=(1, 8, 8), latent=4, width=8, multipliers=(1,))).eval()
+        >>> net.decode(net.prior(ImageRng(0, range(2))), torch.tensor([0, 7])).shape
+        torch.Size([2, 1, 8, 8])
     """
 
     needs_labels: ClassVar[bool] = True
@@ -33,24 +40,24 @@ class Generator(nn.Module):
         self.blocks = nn.ModuleList(UpBlock(*pair, config.num_classes) for pair in pairwise([widths[0], *widths]))
         self.norm = nn.BatchNorm2d(widths[-1])
         self.conv = nn.Conv2d(widths[-1], config.shape[0], 3, padding=1)
-        initialised(self)
+        initialise(self)
 
     @property
     def event(self) -> Event:
         return Event(shape=self.config.shape, range=(-1.0, 1.0))
 
     def prior(self, rng: Rng) -> Tensor:
-        """(rows, latent), standard normal."""
+        """Standard normal latents, (len(rng), latent)."""
         return rng.normal(self.config.latent)
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (n, *shape), float32 in [-1, 1], of latents ``z`` (n, latent) and ``labels`` int64 (n,).
 
         Raises:
-            UsageError: there are no labels.
+            UsageError: if ``labels`` is None.
         """
         if labels is None:
-            raise UsageError("the generator knows nothing but classes, and so needs labels", "pass labels=")
+            raise UsageError("the generator is class-conditional only and needs labels", "pass labels=")
         h = self.unflatten(self.linear(z))
         for block in self.blocks:
             h = block(h, labels)

@@ -29,8 +29,10 @@ FASHION_MNIST = Recipe(
     data=FashionMNISTConfig(),
     sampler=Latent(),
 )
-"""Clothing by class, 7 -> 14 -> 28: 19 epochs. One step of the critic for each of the generator, at twice its learning rate (Heusel et al.
-2017, arXiv:1706.08500)."""
+"""Clothing by class, 7 -> 14 -> 28: 19 epochs.
+
+Each step trains both nets; the critic's learning rate is twice the generator's (Heusel et al. 2017, arXiv:1706.08500).
+"""
 
 PAPER = Recipe(
     model=ProjectionCGANConfig(),
@@ -47,7 +49,7 @@ PAPER = Recipe(
     data=CIFAR10Config(),
     sampler=Latent(),
 )
-"""The released code's sn_cifar10: 50,000 steps of the generator and five times as many of the critic, which are those counted here.
+"""The released code's sn_cifar10: 50,000 steps of the generator and five times as many of the critic; ``steps`` counts the critic's.
 
-There labels of generated images are drawn evenly, the data have noise below their 8 bits, and psi has no bias.
+In that code, labels of generated images are drawn uniformly, the 8-bit data are dequantised with noise, and psi has no bias.
 """

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.images import from_uint8, to_uint8
-from zoo_vae.likelihoods import bernoulli, discretised_logistic, gaussian, kl_to_standard_normal, level_of
+from zoo_vae.likelihoods import bernoulli, discretised_logistic, gaussian, kl_to_standard_normal, nearest_level
 
 MEANS, SCALES = (-1.3, -1.0, -0.2, 0.4, 1.0, 3.0), (1e-3, 0.01, 0.1, 1.0, 20.0)
 ALL_LEVELS = torch.arange(256, dtype=torch.float64) / 127.5 - 1
@@ -38,9 +38,9 @@ def test_the_discretised_logistic_is_finite_in_float32_however_far_its_mean_is_a
 
 def test_the_level_is_the_8_bit_image_that_x_is() -> None:
     pixels = torch.arange(256, dtype=torch.uint8)
-    assert torch.equal(level_of(from_uint8(pixels)).to(torch.uint8), pixels)
+    assert torch.equal(nearest_level(from_uint8(pixels)).to(torch.uint8), pixels)
     x = torch.linspace(-1.2, 1.2, 5001)
-    assert torch.equal(level_of(x).to(torch.uint8), to_uint8(x))
+    assert torch.equal(nearest_level(x).to(torch.uint8), to_uint8(x))
     one, other = (discretised_logistic(from_uint8(pixels) + shift, torch.tensor(0.1), torch.tensor(-2.0)) for shift in (0, 0.003))
     assert torch.equal(one, other)
 

@@ -16,7 +16,7 @@ from zoo_vae.config import VAEConfig, VAETrainerConfig
 from zoo_vae.likelihoods import bernoulli, discretised_logistic, gaussian, kl_to_standard_normal
 from zoo_vae.model import VAE
 from zoo_vae.recipes import LATENT_2D, MNIST
-from zoo_vae.trainer import VAETrainer, penalty
+from zoo_vae.trainer import VAETrainer, kl_penalty
 
 BINARY = VAEConfig(shape=(1, 6, 6), latent=3, hidden=(8,))
 LEVELS = VAEConfig(shape=(2, 8, 8), net="conv", latent=3, width=4, likelihood="discretised-logistic")
@@ -244,10 +244,10 @@ def test_the_loss_is_the_negative_elbo_and_the_logs_are_its_parts(name: str) -> 
 
 def test_beta_weighs_the_kl_and_free_bits_are_free() -> None:
     kl = torch.tensor([[0.1, 2.0, 0.0], [0.3, 4.0, 0.2]])
-    assert penalty(kl, 1.0, 0.0).item() == pytest.approx(0.2 + 3 + 0.1)
-    assert penalty(kl, 4.0, 0.0).item() == pytest.approx(4 * (0.2 + 3 + 0.1))
-    assert penalty(kl, 1.0, 0.5).item() == pytest.approx(0.5 + 3 + 0.5)
-    assert penalty(kl, 2.0, 0.15).item() == pytest.approx(2 * (0.2 + 3 + 0.15))
+    assert kl_penalty(kl, 1.0, 0.0).item() == pytest.approx(0.2 + 3 + 0.1)
+    assert kl_penalty(kl, 4.0, 0.0).item() == pytest.approx(4 * (0.2 + 3 + 0.1))
+    assert kl_penalty(kl, 1.0, 0.5).item() == pytest.approx(0.5 + 3 + 0.5)
+    assert kl_penalty(kl, 2.0, 0.15).item() == pytest.approx(2 * (0.2 + 3 + 0.15))
 
 
 @pytest.mark.parametrize("settings", [VAETrainerConfig(beta=3.0), VAETrainerConfig(beta=0.5, free_bits=0.4)])

@@ -17,21 +17,28 @@ class VAEConfig(ModelConfig):
     """A variational autoencoder: q(z | x) = N(mu(x), diag sigma(x)^2), p(z) = N(0, I), and a likelihood p(x | z).
 
     Args:
-        shape: of a sample: (channels, side, side), or any shape for an MLP.
+        shape: shape of a sample: (channels, side, side), or any shape for an MLP.
         net: ``mlp`` (Kingma & Welling 2013, arXiv:1312.6114, appendix C), or ``conv``, strided convolutions and their transposes.
         latent: dimension of z.
-        hidden: widths of the hidden layers of an MLP encoder; the decoder has them in reverse. None at all makes both linear.
+        hidden: widths of the hidden layers of an MLP encoder; the decoder has them in reverse. An empty tuple makes both linear.
         width: channels of the first convolution.
         multipliers: convolution i has width * multipliers[i] channels, and halves the side.
-        activation: between layers.
-        likelihood: of x given z, which decides what the log-probability is of.
+        activation: activation between layers.
+        likelihood: distribution of x given z.
             ``bernoulli``: of a binary image, drawn from the grey levels (space ``binary``).
-            ``discretised-logistic``: of an 8-bit image (space ``uint8``; Salimans et al. 2017, arXiv:1701.05517, section 2.1, of one
+            ``discretised-logistic``: of an 8-bit image (space ``uint8``; Salimans et al. 2017, arXiv:1701.05517, section 2.1, with one
             component).
             ``gaussian``: of a point (space ``continuous``).
-        scale: of the logistic, or standard deviation of the Gaussian: ``fixed`` at initial_scale, ``learned``, one for each channel, or
-            ``predicted`` by the decoder for each value.
-        initial_scale: its value, or where learning starts, in the units of x.
+        scale: kind of the logistic's scale, or of the Gaussian's standard deviation: ``fixed`` at initial_scale, ``learned``, one for each
+            channel, or ``predicted`` by the decoder for each value.
+        initial_scale: fixed or initial value of the scale, in the units of x.
+
+    Raises:
+        ConfigError: if a value is out of range, or the shape does not suit the net.
+
+    Example:
+        >>> VAEConfig(latent=2, hidden=(256, 128)).likelihood
+        'bernoulli'
     """
 
     shape: tuple[int, ...] = (1, 28, 28)
@@ -59,20 +66,27 @@ class VAEConfig(ModelConfig):
         if len(self.shape) != 3 or self.shape[1] != self.shape[2]:
             raise ConfigError("shape must be (channels, side, side) for convolutions")
         if not 1 <= len(self.multipliers) <= _MOST_LAYERS:
-            raise ConfigError(f"multipliers must be 1 to {_MOST_LAYERS}")
+            raise ConfigError(f"multipliers must be 1 to {_MOST_LAYERS} numbers, not {len(self.multipliers)}")
         if self.shape[1] % 2 ** len(self.multipliers):
-            raise ConfigError(f"shape must have a side that halves {len(self.multipliers)} times, as often as there are multipliers")
+            raise ConfigError(f"shape must have a side that halves {len(self.multipliers)} times, once for each multiplier")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VAETrainerConfig(TrainerConfig):
-    """What is maximised: E log p(x | z) - beta KL(q(z | x) || p(z)), over one draw of z for each row.
+    """The objective E log p(x | z) - beta KL(q(z | x) || p(z)), with one draw of z for each row.
 
     Args:
-        beta: weight of the KL; 1 is the evidence lower bound, more asks for latents that are independent of each other (Higgins et al.
-            2017, beta-VAE, eq. 4).
-        free_bits: nats of KL, in the mean over a batch, that cost each latent dimension nothing: a dimension counts as max(free_bits, KL)
-            (Kingma et al. 2016, arXiv:1606.04934, eq. 15). 0 for none.
+        beta: weight of the KL; 1 is the evidence lower bound, larger values favour independent latents (Higgins et al. 2017, beta-VAE,
+            eq. 4).
+        free_bits: nats of KL, averaged over a batch, that are free in each latent dimension: a dimension counts as max(free_bits, KL)
+            (Kingma et al. 2016, arXiv:1606.04934, eq. 15).
+
+    Raises:
+        ConfigError: if a value is out of range.
+
+    Example:
+        >>> VAETrainerConfig(beta=4.0).free_bits
+        0.0
     """
 
     beta: float = 1.0

@@ -19,16 +19,23 @@ SPACES: dict[str, Literal["continuous", "uint8", "binary"]] = {
     "discretised-logistic": "uint8",
     "gaussian": "continuous",
 }
-LOWEST = -7.0  # of log scale, as in PixelCNN++: without a floor, the density of values that repeat has no largest value
-CHUNK = 4096  # rows that go through a net at once in log_prob, so that activations do not grow with n or k
+LOWEST = -7.0  # bound of log scale, as in PixelCNN++: without it, the density of repeated values is unbounded
+CHUNK = 4096  # rows of one pass in log_prob, which bounds the memory of activations for all n and k
 
 
 class VAE(nn.Module):
     """q(z | x) = N(mu(x), diag sigma(x)^2) from an encoder, p(x | z) from a decoder, p(z) = N(0, I).
 
-        log p(x) >= log 1/k sum_i p(x, z_i) / q(z_i | x) in the mean over z_1 ... z_k ~ q(z | x)
+        log p(x) >= E log 1/k sum_i p(x, z_i) / q(z_i | x),    z_1 ... z_k ~ q(z | x)
 
-    (Burda et al. 2016, arXiv:1509.00519, eqs. 7 and 8), which is the evidence lower bound for k = 1, and log p(x) for k to infinity.
+    (Burda et al. 2016, arXiv:1509.00519, eqs. 7 and 8). The bound is the evidence lower bound for k = 1, and tends to log p(x) for large k.
+
+    Example:
+        >>> from zoo_core.rng import ImageRng
+        >>> net = VAE(VAEConfig(shape=(1, 8, 8), latent=2, hidden=(16,)))
+        >>> x = torch.zeros(3, 1, 8, 8)
+        >>> net.decode(net.encode(x)).shape, net.log_prob(x, rng=ImageRng(0, range(3)), k=10).kind
+        (torch.Size([3, 1, 8, 8]), 'lower_bound')
     """
 
     def __init__(self, config: VAEConfig) -> None:
@@ -47,18 +54,18 @@ class VAE(nn.Module):
 
     @property
     def space(self) -> Literal["continuous", "uint8", "binary"]:
-        """What the likelihood is of."""
+        """The space of the log-probability: of points, 8-bit images or binary images."""
         return SPACES[self.config.likelihood]
 
     def prior(self, rng: Rng) -> Tensor:
         return rng.normal(self.config.latent)
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The posterior's mean, (n, latent). A Bernoulli model is given the grey levels of ``x`` as they are: nothing is drawn."""
+        """The posterior's mean, (n, latent). For a Bernoulli model it is that of the grey levels of ``x``, without a binary draw."""
         return self.posterior(x)[0]
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The mean of p(x | z), within the event's range; of a discretised logistic its location, which is the mean but for the ends."""
+        """The mean of p(x | z), clamped to the event's range; for a discretised logistic its location, the mean except near the ends."""
         if self.config.likelihood == "bernoulli":
             return (self._output(z) / 2).tanh()  # 2 p - 1
         mean, _ = self._location(z)
@@ -70,9 +77,9 @@ class VAE(nn.Module):
         return mu, log_sigma
 
     def observed(self, x: Tensor, rng: Rng) -> Tensor:
-        """What the likelihood is taken of, (n, *event.shape): ``x`` itself, or for a Bernoulli model a binary image of -1 and 1.
+        """The values of the likelihood, (n, *event.shape): ``x`` itself, or for a Bernoulli model a binary image of -1 and 1.
 
-        A value is 1 with the probability (x + 1) / 2. Values that are -1 or 1 already stay, and the row draws as much all the same.
+        A value is 1 with the probability (x + 1) / 2. Values -1 and 1 do not change; they consume random numbers all the same.
         """
         if self.config.likelihood != "bernoulli":
             return x
@@ -90,18 +97,18 @@ class VAE(nn.Module):
         return values.flatten(1).sum(dim=1)
 
     def log_prob(self, x: Tensor, labels: Tensor | None = None, *, rng: Rng | None = None, k: int = 1) -> LogProb:
-        """A lower bound on log p(x), (n,): with ``k`` = 1 the ELBO, its KL in closed form, otherwise that of IWAE with ``k`` draws.
+        """A lower bound on log p(x), (n,): for ``k`` = 1 the ELBO with its KL in closed form, otherwise the bound of IWAE with ``k`` draws.
 
-        Row i draws its binary image first, where it is one, and then its latents, so that the image is the same for every ``k``.
+        Row i of a Bernoulli model draws its binary image before its latents, so that the image is the same for every ``k``.
 
         Args:
-            x: (n, *event.shape) in the event's range.
-            labels: there are none.
-            rng: a row for each of ``x``.
-            k: draws of z for each row; more are a tighter bound, and 200 come near log p(x) where q is any good.
+            x: samples (n, *event.shape) in the event's range.
+            labels: ignored.
+            rng: random numbers, with a row for each row of ``x``.
+            k: number of draws of z for each row; more give a tighter bound, and 200 come near log p(x) if q is accurate.
 
         Raises:
-            UsageError: there is no ``rng``, or ``k`` is less than 1.
+            UsageError: if ``rng`` is None, or ``k`` is less than 1.
         """
         if rng is None:
             raise UsageError("the log-probability of a VAE is a Monte Carlo bound and needs random numbers", "pass rng=")
@@ -123,7 +130,7 @@ class VAE(nn.Module):
     def _log_weights(self, x: Tensor, mu: Tensor, log_sigma: Tensor, eps: Tensor) -> Tensor:
         """log p(x, z) / q(z | x), (n, m), at z = mu + sigma eps; ``eps`` (n, m, latent)."""
         z = mu[:, None] + log_sigma.exp()[:, None] * eps
-        # log p(z) - log q(z | x), in which the constants cancel.
+        # log p(z) - log q(z | x), whose constants cancel.
         ratio = (0.5 * (eps**2 - z**2) + log_sigma[:, None]).sum(dim=2)
         repeated = x[:, None].expand(-1, eps.shape[1], *x.shape[1:])
         return self._chunked(repeated.flatten(0, 1), z.flatten(0, 1)).view_as(ratio) + ratio

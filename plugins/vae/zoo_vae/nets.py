@@ -1,4 +1,4 @@
-"""The encoder and the decoder of a VAE, as layers that follow each other."""
+"""The encoder and the decoder of a VAE, as sequences of layers."""
 
 from itertools import pairwise
 from math import prod
@@ -13,7 +13,7 @@ _ACTIVATIONS = {"elu": nn.ELU, "relu": nn.ReLU, "silu": nn.SiLU, "softplus": nn.
 
 
 def encoder(config: VAEConfig) -> nn.Sequential:
-    """(n, *shape) -> (n, 2 * latent)."""
+    """A net from samples (n, *shape) to (n, 2 * latent)."""
     if config.net == "mlp":
         return nn.Sequential(nn.Flatten(), *_mlp([prod(config.shape), *config.hidden, 2 * config.latent], config))
     channels, *coarsest = _stages(config)
@@ -24,7 +24,7 @@ def encoder(config: VAEConfig) -> nn.Sequential:
 
 
 def decoder(config: VAEConfig, outputs: int) -> nn.Sequential:
-    """(n, latent) -> (n, outputs * shape[0], *shape[1:])."""
+    """A net from latents (n, latent) to (n, outputs * shape[0], *shape[1:])."""
     first, *rest = config.shape
     if config.net == "mlp":
         layers = _mlp([config.latent, *config.hidden[::-1], outputs * prod(config.shape)], config)
@@ -39,7 +39,8 @@ def decoder(config: VAEConfig, outputs: int) -> nn.Sequential:
 
 def _stages(config: VAEConfig) -> tuple[list[int], int, int, int]:
     """The channels of all stages, and the shape of the last."""
-    channels, side = [config.width * multiplier for multiplier in config.multipliers], config.shape[1] >> len(config.multipliers)
+    channels = [config.width * multiplier for multiplier in config.multipliers]
+    side = config.shape[1] >> len(config.multipliers)
     return channels, channels[-1], side, side
 
 

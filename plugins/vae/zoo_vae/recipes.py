@@ -26,12 +26,12 @@ MNIST = Recipe(
 )
 """Digits as binary images, in about 20 minutes of one CPU core: 267 epochs.
 
-Adam at 1e-3 with a cosine decay learns fast: a minute of it, 5,000 batches of 128, reaches 101.0 nats (200 importance samples, 1,000 test
-images), and all of it 93.0 (10,000).
+Adam at 1e-3 with a cosine decay learns fast: one minute, 5,000 batches of 128, reaches 101.0 nats (200 importance samples, 1,000 test
+images), and the whole recipe 93.0 (10,000 test images).
 """
 
 LATENT_2D = replace(MNIST, model=VAEConfig(latent=2, hidden=(256, 128, 64)), fit=replace(MNIST.fit, steps=24_000))
-"""Digits on a plane of latents, to be drawn as a map: 80 epochs in about 6 minutes of one CPU core.
+"""Digits with latents in the plane, for ``zoo figure REF latent-grid``: 80 epochs in about 6 minutes of one CPU core.
 
-Two latents leave the decoder much to make up: three hidden layers reach a better bound than one of 400, with fewer weights.
+With two latents, most of the work is the decoder's: three hidden layers reach a better bound than one of 400, with fewer weights.
 """

@@ -11,19 +11,28 @@ from zoo_vae.config import VAETrainerConfig
 from zoo_vae.likelihoods import kl_to_standard_normal
 from zoo_vae.model import VAE
 
-__all__ = ["VAETrainer", "penalty"]
+__all__ = ["VAETrainer", "kl_penalty"]
 
 
-def penalty(kl: Tensor, beta: float, free_bits: float) -> Tensor:
-    """beta sum_j max(free_bits, mean_i kl_ij), (), of ``kl`` (n, latent) in nats (arXiv:1606.04934, eq. 15, a group for each dimension)."""
+def kl_penalty(kl: Tensor, beta: float, free_bits: float) -> Tensor:
+    """beta sum_j max(free_bits, mean_i kl_ij), (), of ``kl`` (n, latent) in nats (arXiv:1606.04934, eq. 15, one dimension per group)."""
     return beta * kl.mean(dim=0).clamp(min=free_bits).sum()
 
 
 class VAETrainer(Trainer):
-    """-E log p(x | z) + beta KL(q(z | x) || p(z)) in nats, with one z = mu + sigma eps a row (arXiv:1312.6114, eq. 10).
+    """-E log p(x | z) + beta KL(q(z | x) || p(z)) in nats, with one z = mu + sigma eps for each row (arXiv:1312.6114, eq. 10).
 
-    A Bernoulli model sees binary images that are drawn anew at every step from the grey levels. The logs ``elbo``, ``reconstruction``
-    (E log p(x | z)) and ``kl`` are what they are without beta and free bits, in nats for each sample.
+    A Bernoulli model is trained on binary images, which are drawn from the grey levels anew at every step. The logs ``elbo``,
+    ``reconstruction`` (E log p(x | z)) and ``kl`` are in nats per sample, without beta and free bits.
+
+    Example:
+        >>> import torch
+        >>> from zoo_core.rng import StepRng
+        >>> from zoo_vae.config import VAEConfig
+        >>> trainer = VAETrainer(VAE(VAEConfig(shape=(1, 8, 8), latent=2, hidden=(16,))), VAETrainerConfig())
+        >>> batch = Batch(x=torch.zeros(4, 1, 8, 8), labels=None, index=torch.arange(4))
+        >>> sorted(trainer("model", batch, StepRng(0, 0, 4)).logs)
+        ['elbo', 'kl', 'reconstruction']
     """
 
     model: VAE
@@ -38,7 +47,7 @@ class VAETrainer(Trainer):
         z = mu + log_sigma.exp() * rng.normal(mu.shape[1])
         reconstruction = self.model.log_likelihood(x, z).mean()
         kl = kl_to_standard_normal(mu, log_sigma)
-        value = penalty(kl, self.settings.beta, self.settings.free_bits) - reconstruction
+        value = kl_penalty(kl, self.settings.beta, self.settings.free_bits) - reconstruction
         return Loss(value=value, logs=self._logs(reconstruction.detach(), kl.detach().sum(dim=1).mean()))
 
     def compilable(self) -> Iterable[nn.Module]:

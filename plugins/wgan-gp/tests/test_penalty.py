@@ -11,7 +11,7 @@ from zoo_core.rng import StepRng
 from zoo_core.training.trainer import Batch, only
 from zoo_wgan_gp.config import WGANGPConfig, WGANGPTrainerConfig
 from zoo_wgan_gp.model import WGANGP
-from zoo_wgan_gp.trainer import WGANGPTrainer, interpolates, slopes
+from zoo_wgan_gp.trainer import WGANGPTrainer, gradient_norms, interpolate
 
 ROWS = 4
 CONVOLUTIONS = WGANGPConfig(shape=(1, 8, 8), latent=3, width=3, stages=2, norm="none")
@@ -92,19 +92,21 @@ def test_the_gradient_of_the_penalty_is_that_of_finite_differences(config: WGANG
 def test_the_slope_at_a_row_does_not_depend_on_the_other_rows(config: WGANGPConfig) -> None:
     f = trainer_of(config).critic
     x = rows(1)
-    before = slopes(f, x, create_graph=True)
+    before = gradient_norms(f, x, create_graph=True)
     x[2] = 5 * x[2] + 1
-    assert (slopes(f, x, create_graph=True) == before).tolist() == [True, True, False, True]
+    assert (gradient_norms(f, x, create_graph=True) == before).tolist() == [True, True, False, True]
 
 
 def test_the_slope_is_of_all_of_a_row() -> None:
     """f(x) = w.x has the slope |w|, whatever the shape of x."""
     w = torch.arange(12.0).view(1, 3, 2, 2)
-    torch.testing.assert_close(slopes(lambda x: (w * x).sum((1, 2, 3)), torch.zeros(5, 3, 2, 2), create_graph=False), w.norm().expand(5))
+    torch.testing.assert_close(
+        gradient_norms(lambda x: (w * x).sum((1, 2, 3)), torch.zeros(5, 3, 2, 2), create_graph=False), w.norm().expand(5)
+    )
 
 
 def test_the_points_of_the_penalty_lie_anywhere_between_a_real_sample_and_its_generated_one() -> None:
-    points = interpolates(torch.ones(2000, 1, 2, 2), torch.zeros(2000, 1, 2, 2), StepRng(0, 0, 2000))
+    points = interpolate(torch.ones(2000, 1, 2, 2), torch.zeros(2000, 1, 2, 2), StepRng(0, 0, 2000))
     assert (points == points[:, :, :1, :1]).all()  # one share a row
     share = points[:, 0, 0, 0].sort().values
     # Kolmogorov and Smirnov's distance from the uniform distribution: above 1.95 / sqrt(n) once in a thousand times.
@@ -137,7 +139,7 @@ def test_the_logs_are_the_penalty_and_the_mean_slope() -> None:
     loss = trainer("critic", batch(x), StepRng(0, 0, ROWS))
     rng = StepRng(0, 0, ROWS)
     fake = trainer.model.decode(trainer.model.prior(rng)).detach()
-    slope = slopes(trainer.critic, interpolates(x, fake, rng), create_graph=False)
+    slope = gradient_norms(trainer.critic, interpolate(x, fake, rng), create_graph=False)
     torch.testing.assert_close(loss.logs["critic.slope"], slope.mean())
     torch.testing.assert_close(loss.logs["critic.penalty"], 10 * ((slope - 1) ** 2).mean())
     torch.testing.assert_close(loss.value.detach(), loss.logs["critic.penalty"] - loss.logs["critic.gap"])

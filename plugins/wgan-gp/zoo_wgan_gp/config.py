@@ -12,16 +12,24 @@ __all__ = ["WGANGPConfig", "WGANGPTrainerConfig"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WGANGPConfig(ModelConfig):
-    """A generator of images from standard normal latents (Gulrajani et al. 2017, arXiv:1704.00028). Its critic is of the same kind.
+    """A generator of images from standard normal latents (Gulrajani et al. 2017, arXiv:1704.00028); its critic has the same kind of layers.
 
     Args:
-        shape: (channels, side, side).
+        shape: shape of an image, (channels, side, side).
         net: ``conv``, 5x5 convolutions of stride 2 and their transposes, as in the authors' code for MNIST; or ``resnet``, the residual
             blocks of appendix F, whose critic halves the side twice.
         latent: dimension of the latent.
-        width: channels at the finest stage; ``conv`` has twice as many at each coarser one, ``resnet`` as many everywhere.
-        stages: how often the generator doubles the side; a ``conv`` critic halves it as often.
-        norm: of the generator. Batch norm decodes by running statistics. A critic has none: its penalty is of each row alone (section 4).
+        width: channels of the finest stage; ``conv`` has twice as many at each coarser stage, ``resnet`` as many at all stages.
+        stages: number of times that the generator doubles the side; a ``conv`` critic halves it as often.
+        norm: norm of the generator. Batch norm decodes by running statistics. The critic has no norm, because the penalty is a function of
+            single rows (section 4).
+
+    Raises:
+        ConfigError: if a value is out of range, the image is not square, or its side does not suit the net and its stages.
+
+    Example:
+        >>> WGANGPConfig(shape=(1, 28, 28), width=32).stages
+        3
     """
 
     shape: tuple[int, int, int] = (1, 28, 28)
@@ -44,17 +52,24 @@ class WGANGPConfig(ModelConfig):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WGANGPTrainerConfig(TrainerConfig):
-    """The Wasserstein distance's dual, between a generator and a critic that is kept about 1-Lipschitz.
+    """The dual form of the Wasserstein distance, with a critic that is constrained to be about 1-Lipschitz.
 
     Args:
-        width: of the critic, as that of the model.
-        n_critic: a step trains the critic, and every so many-th step the generator too.
-        constraint: ``penalty``, of the critic's gradient (arXiv:1704.00028, eq. 3); or ``clipping``, of its weights (Arjovsky et al. 2017,
+        width: channels of the critic, counted as the model's.
+        n_critic: number of steps of the critic for each step of the generator.
+        constraint: ``penalty`` on the critic's gradient (arXiv:1704.00028, eq. 3), or ``clipping`` of its weights (Arjovsky et al. 2017,
             arXiv:1701.07875, algorithm 1).
-        penalty_weight: lambda.
-        one_sided: whether slopes below 1 cost nothing (section 4).
-        clip: weights are clipped to [-clip, clip].
-        generator_factor: the generator's batch, in batches of the critic.
+        penalty_weight: weight lambda of the penalty.
+        one_sided: does not penalise slopes below 1 (section 4).
+        clip: bound of the absolute weights, for ``clipping``.
+        generator_factor: size of the generator's batch, in batches of the critic.
+
+    Raises:
+        ConfigError: if a value is out of range.
+
+    Example:
+        >>> WGANGPTrainerConfig(constraint="clipping").clip
+        0.01
     """
 
     width: int = 64

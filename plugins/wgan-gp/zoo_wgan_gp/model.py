@@ -10,7 +10,14 @@ __all__ = ["WGANGP"]
 
 
 class WGANGP(nn.Module):
-    """Images from standard normal latents, in one pass."""
+    """Images from standard normal latents, in one pass.
+
+    Example:
+        >>> from zoo_core.rng import ImageRng
+        >>> net = WGANGP(WGANGPConfig(shape=(1, 8, 8), latent=4, width=4, stages=2)).eval()
+        >>> net.decode(net.prior(ImageRng(0, range(2)))).shape
+        torch.Size([2, 1, 8, 8])
+    """
 
     def __init__(self, config: WGANGPConfig) -> None:
         super().__init__()
@@ -22,10 +29,10 @@ class WGANGP(nn.Module):
         return Event(shape=self.config.shape, range=(-1.0, 1.0))
 
     def prior(self, rng: Rng) -> Tensor:
-        """Latents, (rows, latent)."""
+        """Standard normal latents, (len(rng), latent)."""
         return rng.normal(self.config.latent)
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (n, *shape) in [-1, 1] of ``z`` (n, latent); ``labels`` are not looked at."""
+        """Images (n, *shape) in [-1, 1] of latents ``z`` (n, latent); ``labels`` are ignored."""
         x: Tensor = self.generator(z)
         return x.to(z.dtype)

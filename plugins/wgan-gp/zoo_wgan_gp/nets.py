@@ -1,4 +1,4 @@
-"""Generators and critics, as layers that follow each other, with the initial weights of the authors' code."""
+"""Generators and critics, as sequences of layers, initialised as in the authors' code."""
 
 from itertools import pairwise
 from math import ceil, sqrt
@@ -13,15 +13,15 @@ __all__ = ["Halved", "Rectifier", "Residual", "critic", "generator"]
 
 
 def generator(config: WGANGPConfig) -> nn.Sequential:
-    """(n, latent) -> (n, *shape), in [-1, 1]."""
+    """A net from latents (n, latent) to images (n, *shape) in [-1, 1]."""
     net = _conv_generator(config) if config.net == "conv" else _resnet_generator(config)
-    return _initialised(net)
+    return _initialise(net)
 
 
 def critic(config: WGANGPConfig, width: int) -> nn.Sequential:
-    """(n, *shape) -> (n,). No row of it knows of another."""
+    """A net from images (n, *shape) to outputs (n,), in which no row depends on another."""
     net = _conv_critic(config, width) if config.net == "conv" else _resnet_critic(config, width)
-    return _initialised(net)
+    return _initialise(net)
 
 
 def _conv_generator(config: WGANGPConfig) -> nn.Sequential:
@@ -31,14 +31,15 @@ def _conv_generator(config: WGANGPConfig) -> nn.Sequential:
     norm = config.norm == "batch"
     layers: list[nn.Module] = [nn.Linear(config.latent, channels[0] * sides[0] ** 2), nn.Unflatten(1, coarsest)]
     for (inputs, outputs), (_, side) in zip(pairwise([*channels, config.shape[0]]), pairwise(sides), strict=True):
-        # A side that was odd before it was halved: 4 -> 7.
+        # Odd sides are twice the side before, less 1: 4 -> 7.
         up = nn.ConvTranspose2d(inputs, outputs, 5, stride=2, padding=2, output_padding=1 - side % 2)
         layers += [*_norm(inputs, norm), nn.ReLU(), up]
     return nn.Sequential(*layers, nn.Tanh())
 
 
 def _conv_critic(config: WGANGPConfig, width: int) -> nn.Sequential:
-    channels, side = [width << i for i in range(config.stages)], ceil(config.shape[1] / 2**config.stages)
+    channels = [width << i for i in range(config.stages)]
+    side = ceil(config.shape[1] / 2**config.stages)
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise([config.shape[0], *channels]):
         layers += [nn.Conv2d(inputs, outputs, 5, stride=2, padding=2), Rectifier(0.2)]
@@ -46,7 +47,9 @@ def _conv_critic(config: WGANGPConfig, width: int) -> nn.Sequential:
 
 
 def _resnet_generator(config: WGANGPConfig) -> nn.Sequential:
-    width, side, norm = config.width, config.shape[1] >> config.stages, config.norm == "batch"
+    width = config.width
+    side = config.shape[1] >> config.stages
+    norm = config.norm == "batch"
     blocks = [Residual(width, width, resample="up", norm=norm) for _ in range(config.stages)]
     first = [nn.Linear(config.latent, width * side**2), nn.Unflatten(1, (width, side, side))]
     last = [*_norm(width, norm), nn.ReLU(), nn.Conv2d(width, config.shape[0], 3, padding=1), nn.Tanh()]
@@ -68,9 +71,16 @@ def _resnet_critic(config: WGANGPConfig, width: int) -> nn.Sequential:
 
 
 class Rectifier(nn.Module):
-    """max(x, slope x), as a product with a mask that has no gradient.
+    """max(x, slope x), as a product with a mask without gradient.
 
-    The second derivative of torch's own rectifiers is 0, and in a penalty that 0 is sent back through all the layers below.
+    The second derivative of torch's rectifiers is a tensor of zeros, which a gradient penalty sends back through all layers below.
+
+    Args:
+        slope: slope for negative inputs.
+
+    Example:
+        >>> Rectifier(0.5)(torch.tensor([-2.0, 2.0])).tolist()
+        [-1.0, 2.0]
     """
 
     def __init__(self, slope: float = 0.0) -> None:
@@ -83,7 +93,12 @@ class Rectifier(nn.Module):
 
 
 class Halved(nn.Module):
-    """Means of four pixels. Those of torch's own pooling, too, send zeros back in a penalty."""
+    """Means of 2x2 pixels. Like torch's rectifiers, torch's pooling sends zeros back in a gradient penalty.
+
+    Example:
+        >>> Halved()(torch.ones(1, 3, 4, 4)).shape
+        torch.Size([1, 3, 2, 2])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         n, channels, height, width = x.shape
@@ -91,17 +106,21 @@ class Halved(nn.Module):
 
 
 class Residual(nn.Module):
-    """x + conv(relu(norm(conv(relu(norm(x)))))), whose side is doubled or halved on both ways (arXiv:1704.00028, appendix F).
+    """x + conv(relu(norm(conv(relu(norm(x)))))), with both summands doubled or halved in side (arXiv:1704.00028, appendix F).
 
-    Upsampling repeats pixels before the first convolution, downsampling takes means of four after the second. Where the shapes differ, the
-    way past is a 1x1 convolution, at the smaller side: it commutes with both.
+    Upsampling repeats pixels before the first convolution; downsampling averages 2x2 pixels after the second. If the shapes differ, the
+    shortcut has a 1x1 convolution at the smaller side, which commutes with both.
 
     Args:
-        inputs: channels.
-        outputs: channels.
-        resample: of the side.
-        norm: whether there are batch norms.
-        first: the block of a critic that sees the image: without norm and rectifier before the first convolution.
+        inputs: number of input channels.
+        outputs: number of output channels.
+        resample: ``up`` doubles the side, ``down`` halves it, None keeps it.
+        norm: adds batch norms.
+        first: omits norm and rectifier before the first convolution, for the critic's block whose input is the image.
+
+    Example:
+        >>> Residual(3, 2, resample="down", first=True)(torch.zeros(1, 3, 4, 4)).shape
+        torch.Size([1, 2, 2, 2])
     """
 
     def __init__(
@@ -132,26 +151,28 @@ class Residual(nn.Module):
         return y
 
 
-def _norm(channels: int, wanted: bool) -> list[nn.Module]:
-    return [nn.BatchNorm2d(channels)] if wanted else []
+def _norm(channels: int, norm: bool) -> list[nn.Module]:
+    return [nn.BatchNorm2d(channels)] if norm else []
 
 
 @torch.no_grad()
-def _initialised(net: nn.Sequential) -> nn.Sequential:
-    """Uniform weights of variance 4 / (fan_in + fan_out) where a rectifier follows or is about to, else of half of that; no biases.
+def _initialise(net: nn.Sequential) -> nn.Sequential:
+    """Sets uniform weights of variance 4 / (fan_in + fan_out) in convolutions next to rectifiers, of half of it elsewhere, and zero biases.
 
-    What a fan of a strided convolution counts is the values that meet, so the side that has more of them has stride^2 times fewer.
+    Returns the net. The fan at the finer side of a strided convolution is divided by stride^2, since each value meets fewer weights there.
     """
     convolutions = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
     for layer in net.modules():
         if isinstance(layer, nn.Linear):
             _uniform(layer, 2 / (layer.in_features + layer.out_features))
     for layer in convolutions:
-        kernel, stride = layer.kernel_size[0] ** 2, layer.stride[0] ** 2
+        kernel = layer.kernel_size[0] ** 2
+        stride = layer.stride[0] ** 2
         transposed = isinstance(layer, nn.ConvTranspose2d)
-        fan_in, fan_out = layer.in_channels * kernel, layer.out_channels * kernel
+        fan_in = layer.in_channels * kernel
+        fan_out = layer.out_channels * kernel
         fans = fan_in / stride + fan_out if transposed else fan_in + fan_out / stride
-        # Not before a rectifier: the ways past, and the last convolution of a generator of residual blocks.
+        # Without a rectifier: shortcuts, and the last convolution of a generator of residual blocks.
         plain = kernel == 1 or (not transposed and isinstance(net[-1], nn.Tanh) and layer is convolutions[-1])
         _uniform(layer, (2 if plain else 4) / fans)
     return net

@@ -34,8 +34,8 @@ FASHION_MNIST = Recipe(
 )
 """Clothes, in about 50 minutes of one CPU core: 24 epochs.
 
-One step of the critic for each of the generator, and a larger learning rate instead (Heusel et al. 2017, arXiv:1706.08500). In a minute of
-one core, batches of 64, that halved the Fréchet distance of the paper's five steps at 2e-4; and batches of 32 went further than 64.
+Each step trains both nets, at larger learning rates instead of more steps of the critic (Heusel et al. 2017, arXiv:1706.08500). In a minute
+of one core with batches of 64, that halved the Fréchet distance of the paper's five steps at 2e-4; batches of 32 went further than 64.
 """
 
 MNIST = replace(FASHION_MNIST, data=MNISTConfig())
@@ -57,4 +57,4 @@ PAPER_CIFAR10 = Recipe(
     data=CIFAR10Config(),
     sampler=Latent(),
 )
-"""CIFAR-10 without labels, of Gulrajani et al. 2017, section 5.3 and appendix F: 100,000 steps of the generator, whose batch is 128."""
+"""CIFAR-10 without labels (Gulrajani et al. 2017, section 5.3 and appendix F): 100,000 steps of the generator, with batches of 128."""

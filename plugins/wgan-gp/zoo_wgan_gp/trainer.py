@@ -1,4 +1,4 @@
-"""Training a Wasserstein GAN: a critic whose gap is about the distance, and a generator that closes it."""
+"""Training a Wasserstein GAN: the critic's gap estimates the distance, and the generator reduces it."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,36 +11,45 @@ from zoo_wgan_gp.config import WGANGPTrainerConfig
 from zoo_wgan_gp.model import WGANGP
 from zoo_wgan_gp.nets import critic
 
-__all__ = ["WGANGPTrainer", "excess", "interpolates", "slopes"]
+__all__ = ["WGANGPTrainer", "gradient_norms", "interpolate", "slope_excess"]
 
 
-def interpolates(real: Tensor, fake: Tensor, rng: Rng) -> Tensor:
-    """A point for each row, uniform on the line between its real and its generated sample (arXiv:1704.00028, algorithm 1, line 6)."""
+def interpolate(real: Tensor, fake: Tensor, rng: Rng) -> Tensor:
+    """A point for each row, uniform on the segment from its generated to its real sample (arXiv:1704.00028, algorithm 1, line 6)."""
     share = rng.uniform(*[1] * (real.ndim - 1))
     return share * real + (1 - share) * fake
 
 
-def slopes(critic: Callable[[Tensor], Tensor], x: Tensor, *, create_graph: bool) -> Tensor:
-    """|grad f(x_i)|, (n,), for each row of ``x`` (n, ...): the Euclidean norm of all of the row.
+def gradient_norms(critic: Callable[[Tensor], Tensor], x: Tensor, *, create_graph: bool) -> Tensor:
+    """|grad f(x_i)|, (n,), for each row of ``x`` (n, ...): the Euclidean norm over the whole row.
 
-    The gradient of the sum over rows is that of each row alone only if no row of ``critic`` knows of another, as batch norm does.
+    It is right only if the outputs of ``critic`` depend on their own rows alone; batch norm would mix the rows.
     """
     x = x.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=create_graph)
     return gradient.flatten(1).norm(dim=1)
 
 
-def excess(slope: Tensor, *, one_sided: bool) -> Tensor:
-    """How far slopes are from 1, or above it: what is squared in the penalty (arXiv:1704.00028, eq. 3 and section 4)."""
+def slope_excess(slope: Tensor, *, one_sided: bool) -> Tensor:
+    """slope - 1, or max(slope - 1, 0) if one-sided; the penalty squares it (arXiv:1704.00028, eq. 3 and section 4)."""
     return (slope - 1).relu() if one_sided else slope - 1
 
 
 class WGANGPTrainer(AdversarialTrainer):
-    """max over f, min over G of E f(x) - E f(G(z)), with f kept about 1-Lipschitz by a penalty or by clipping.
+    """max over f, min over G of E f(x) - E f(G(z)), with f constrained to be about 1-Lipschitz by a penalty or by clipping.
 
-    ``critic.gap`` estimates the Wasserstein distance, in the Euclidean distance of images, in units of the slope that the critic has:
-    ``critic.slope``, the mean norm of its gradient between real and generated samples, is about 1 under the penalty and anything under
-    clipping. ``critic.penalty`` is what the penalty adds to the critic's loss.
+    ``critic.gap`` estimates the Wasserstein distance, for the Euclidean distance of images, times the slope of the critic. That is
+    ``critic.slope``, the mean norm of its gradient between real and generated samples: about 1 under the penalty, arbitrary under clipping.
+    ``critic.penalty`` is the penalty's part of the critic's loss.
+
+    Example:
+        >>> from zoo_core.rng import StepRng
+        >>> from zoo_core.training.trainer import Batch
+        >>> from zoo_wgan_gp.config import WGANGPConfig
+        >>> model = WGANGP(WGANGPConfig(shape=(1, 8, 8), latent=4, width=4, stages=2))
+        >>> batch = Batch(x=torch.zeros(2, 1, 8, 8), labels=None, index=torch.arange(2))
+        >>> sorted(WGANGPTrainer(model, WGANGPTrainerConfig(width=4))("critic", batch, StepRng(0, 0, 2)).logs)
+        ['critic.fake', 'critic.gap', 'critic.penalty', 'critic.real', 'critic.slope']
     """
 
     model: WGANGP
@@ -51,12 +60,13 @@ class WGANGPTrainer(AdversarialTrainer):
         self.settings = config
 
     def penalty(self, real: Tensor, fake: Tensor, labels: Tensor | None, rng: Rng) -> tuple[Tensor | None, Mapping[str, Tensor]]:
-        settings, penalised = self.settings, self.settings.constraint == "penalty"
-        slope = slopes(lambda x: self.judge(x, labels), interpolates(real, fake, rng), create_graph=penalised)
+        settings = self.settings
+        penalised = settings.constraint == "penalty"
+        slope = gradient_norms(lambda x: self.judge(x, labels), interpolate(real, fake, rng), create_graph=penalised)
         logs = {"critic.slope": slope.detach().mean()}
         if not penalised:
             return None, logs
-        value = settings.penalty_weight * excess(slope, one_sided=settings.one_sided).square().mean()
+        value = settings.penalty_weight * slope_excess(slope, one_sided=settings.one_sided).square().mean()
         return value, {**logs, "critic.penalty": value.detach()}
 
     @torch.no_grad()
