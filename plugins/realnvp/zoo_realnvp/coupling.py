@@ -65,7 +65,7 @@ class _WeightNormed(nn.Module):
         return cast(Tensor, self.parametrizations["weight"]())
 
 
-class NormedLinear(_WeightNormed, nn.Linear):  # type: ignore[misc]  # weight is computed, where torch's layer has a parameter
+class NormedLinear(_WeightNormed, nn.Linear):  # type: ignore[override]  # torch declares weight as an attribute
     """A linear layer with weight norm; arguments as those of ``torch.nn.Linear``.
 
     Example:
@@ -74,7 +74,7 @@ class NormedLinear(_WeightNormed, nn.Linear):  # type: ignore[misc]  # weight is
     """
 
 
-class NormedConv2d(_WeightNormed, nn.Conv2d):  # type: ignore[misc]  # weight is computed, where torch's layer has a parameter
+class NormedConv2d(_WeightNormed, nn.Conv2d):  # type: ignore[override]  # torch declares weight as an attribute
     """A convolution with weight norm; arguments as those of ``torch.nn.Conv2d``.
 
     Example:
