@@ -12,7 +12,6 @@ ROOT = Path(__file__).parents[1]
 FILES = [*sorted(ROOT.glob("zoo_core/**/*.py")), *sorted(ROOT.glob("plugins/*/zoo_*/**/*.py"))]
 # Packages whose classes need no example yet. To be emptied.
 PENDING = (
-    "zoo_classifier",
     "zoo_core.cards",
     "zoo_core.checkpoint",
     "zoo_core.cli",
@@ -40,13 +39,6 @@ PENDING = (
     "zoo_core.suggestions",
     "zoo_core.testing",
     "zoo_core.training",
-    "zoo_dcgan",
-    "zoo_ddpm",
-    "zoo_ncsn_langevin",
-    "zoo_projection_cgan",
-    "zoo_realnvp",
-    "zoo_vae",
-    "zoo_wgan_gp",
 )
 # Modules whose docstring has one example for all of their classes.
 SHARED = ("zoo_core.errors",)

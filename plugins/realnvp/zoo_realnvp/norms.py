@@ -12,7 +12,15 @@ __all__ = ["ActNorm", "Norm", "RunningNorm", "initialise", "make_norm"]
 
 
 class Norm(Bijection):
-    """Base of affine bijections that can be initialised from a batch."""
+    """Base of affine bijections that can be initialised from a batch.
+
+    Example:
+        >>> norm = make_norm("batch", channels=2)
+        >>> with torch.no_grad():
+        ...     norm.initialise(torch.tensor([[1.0, 2.0], [3.0, 6.0]]))
+        >>> norm.eval()(torch.tensor([[2.0, 4.0]]))[0].tolist()
+        [[0.0, 0.0]]
+    """
 
     @abstractmethod
     def initialise(self, x: Tensor) -> None:
