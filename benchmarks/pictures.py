@@ -23,7 +23,7 @@ from zoo_core.data.dataset import load_data
 from zoo_core.datasets import MNISTConfig
 from zoo_core.figures.titles import title_line, walk_text
 from zoo_core.images import labelled_grid, png
-from zoo_core.samplers.masks import part
+from zoo_core.samplers.masks import part_mask
 
 NAME = "ncsn-mnist"
 KARRAS = {"name": "karras"}
@@ -51,7 +51,7 @@ def samplers(model: zoo_core.Pretrained) -> tuple[Tensor, list[str], str, dict[s
 def completions(model: zoo_core.Pretrained, root: str) -> tuple[Tensor, list[str], str, dict[str, str]]:
     """Eight test digits, their left halves, and completions by three ways: as :func:`samplers`."""
     x = load_data(MNISTConfig(root=root, split="test")).rows(torch.arange(8))
-    mask = part("left", model.event.shape)
+    mask = part_mask("left", model.event.shape)
     ways: list[dict[str, Any]] = [
         {"sampler": {**LANGEVIN, "masked_score": True}, "scheduler": GEOMETRIC, "times": 1},
         {"sampler": LANGEVIN, "scheduler": GEOMETRIC, "times": 1},

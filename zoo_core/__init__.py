@@ -66,9 +66,9 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
-        from zoo_core.suggestions import MODULE, missing
+        from zoo_core.suggestions import MODULE, attribute_error
 
-        raise missing("module 'zoo_core'", name, MODULE, __all__)
+        raise attribute_error("module 'zoo_core'", name, MODULE, __all__)
     return getattr(import_module(home), name) if home else import_module(f"zoo_core.{name}")
 
 

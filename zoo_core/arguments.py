@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from zoo_core.interfaces import Event
 
-__all__ = ["class_of", "classes_of", "dtype_of", "floats", "level", "level_dtype", "levels", "whole", "within"]
+__all__ = ["as_floats", "as_int", "as_levels", "check_in_range", "class_of", "classes_of", "dtype_of", "level_dtype", "levels_like"]
 
 _SINGLE = {"mps"}  # devices without float64
 
 
-def whole(name: str, value: object, low: int = 0, high: int = 2**64 - 1) -> int:
+def as_int(name: str, value: object, low: int = 0, high: int = 2**64 - 1) -> int:
     """``value`` as an int in [low, high].
 
     Raises:
@@ -35,7 +35,7 @@ def whole(name: str, value: object, low: int = 0, high: int = 2**64 - 1) -> int:
     return number
 
 
-def floats(name: str, x: object, shape: Sequence[int]) -> "Tensor":
+def as_floats(name: str, x: object, shape: Sequence[int]) -> "Tensor":
     """``x``, (n, *shape), without gradients.
 
     Raises:
@@ -53,7 +53,7 @@ def floats(name: str, x: object, shape: Sequence[int]) -> "Tensor":
     return x.detach()
 
 
-def within(x: "Tensor", event: "Event") -> "Tensor":
+def check_in_range(x: "Tensor", event: "Event") -> "Tensor":
     """``x``, samples of an event. Samples of a model may leave its range a little; a set of pixels from 0 to 1 is warned of.
 
     Raises:
@@ -123,7 +123,7 @@ def class_of(label: str, names: Sequence[str]) -> int:
     raise UsageError(f"labels: no class is called {label[:40]!r}", UnknownNameError.of("class", label, names).hint)
 
 
-def level(sigma: object, n: int) -> "Tensor":
+def as_levels(sigma: object, n: int) -> "Tensor":
     """float64 (n,) of one noise level for all, or of (n,).
 
     Raises:
@@ -132,17 +132,17 @@ def level(sigma: object, n: int) -> "Tensor":
     import torch
 
     try:
-        level = torch.as_tensor(sigma, dtype=torch.float64)
+        sigmas = torch.as_tensor(sigma, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
         raise UsageError(f"sigma must be a number or a tensor, not {str(sigma)[:40]!r}") from None
-    if level.shape not in ((), (n,)):
-        raise UsageError(f"sigma must be one number, or have the shape ({n},), not {tuple(level.shape)}")
-    if not bool((level.isfinite() & (level >= 0)).all()):
+    if sigmas.shape not in ((), (n,)):
+        raise UsageError(f"sigma must be one number, or have the shape ({n},), not {tuple(sigmas.shape)}")
+    if not bool((sigmas.isfinite() & (sigmas >= 0)).all()):
         raise UsageError("sigma must be finite and at least 0")
-    return level.expand(n)
+    return sigmas.expand(n)
 
 
-def levels(sigma: "float | Tensor", x: "Tensor") -> "Tensor":
+def levels_like(sigma: "float | Tensor", x: "Tensor") -> "Tensor":
     """Noise levels (n,) for ``x`` (n, ...) on its device and of :func:`level_dtype`, from one number or a tensor (n,), unchecked."""
     import torch
 

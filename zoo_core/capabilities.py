@@ -11,7 +11,7 @@ from zoo_core.registry import registry
 from zoo_core.registry.faults import fault
 from zoo_core.specs import ModelSpec
 
-__all__ = ["check_abilities", "check_partial", "incapable", "lacking"]
+__all__ = ["capability_error", "check_capabilities", "check_partial", "lacking"]
 
 
 def _members(capability: str) -> Mapping[str, Any]:
@@ -75,7 +75,7 @@ def check_partial(model: object, family: ModelSpec) -> None:
             _demand(model, family, capability)
 
 
-def check_abilities(model: object, family: ModelSpec, needed: Iterable[str] = ()) -> None:
+def check_capabilities(model: object, family: ModelSpec, needed: Iterable[str] = ()) -> None:
     """Checks, before it is trained, that a model can do what its family declares and what is ``needed`` of it, such as by its sampler.
 
     A family declares the most that its models can do, and a model may have nothing of some of that, by its config.
@@ -98,7 +98,7 @@ def _demand(model: object, family: ModelSpec, capability: str) -> None:
         raise fault(type(model), f"{family.name} declares {capability}, but {type(model).__qualname__} {lacks}")
 
 
-def incapable(what: str, capability: str, hint: str = "") -> CapabilityError:
+def capability_error(what: str, capability: str, hint: str = "") -> CapabilityError:
     """The error for a model that lacks ``capability``, or all of several with spaces between; it names the families that have one."""
     specs = {spec.name: spec for claims in registry().claims(ModelSpec).values() for spec in (claim.spec for claim in claims)}
     able = [name for name, spec in specs.items() if isinstance(spec, ModelSpec) and spec.capabilities & {*capability.split()}]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo_core.arguments import whole
+from zoo_core.arguments import as_int
 from zoo_core.atomic import write_file
 from zoo_core.data.image_files import PictureError, quietly, read_picture
 from zoo_core.errors import UsageError
@@ -129,8 +129,8 @@ def grid(images: Tensor, columns: int | None = None, scale: int | None = None) -
     """
     pixels = _pixels(images)
     n, c, h, w = pixels.shape
-    columns = min(n, whole("columns", columns, 1) if columns is not None else _columns(n))
-    scale = whole("scale", scale, 1, _MOST_SCALE) if scale is not None else _scale(columns, w)
+    columns = min(n, as_int("columns", columns, 1) if columns is not None else _columns(n))
+    scale = as_int("scale", scale, 1, _MOST_SCALE) if scale is not None else _scale(columns, w)
     rows, h, w = math.ceil(n / columns), h * scale, w * scale
     out = torch.full((c, rows * (h + GAP) + GAP, columns * (w + GAP) + GAP), _WHITE, dtype=torch.uint8)
     for i, image in enumerate(_enlarged(pixels, scale)):

@@ -8,7 +8,7 @@ from zoo_core.config import check_range, decode, encode
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import DatasetConfig, ModelConfig, Sampler, Scheduler, TrainerConfig
 
-__all__ = ["EMAConfig", "FitConfig", "OptimizerConfig", "Recipe", "check_length"]
+__all__ = ["EMAConfig", "FitConfig", "OptimizerConfig", "Recipe", "check_length", "with_precision"]
 
 _MOST_STEPS = 10_000
 _LENGTHS = (("steps", 1), ("steps_per_level", 1), ("corrections", 0))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo_core.errors import UnknownNameError, UsageError
 
-__all__ = ["ALIASES", "KEYWORDS", "LOAD", "METHODS", "MODULE", "Led", "keywords_of", "missing", "unknown_keyword"]
+__all__ = ["ALIASES", "KEYWORDS", "LOAD", "METHODS", "MODULE", "Suggesting", "attribute_error", "keywords_of", "unknown_keyword"]
 
 _GUIDANCE = "guidance=SCALE, with labels="
 _N = "the number of samples is n, the first argument: sample(16)"
@@ -176,7 +176,7 @@ ALIASES: Mapping[str, str] = MappingProxyType(
 """Samplers and schedulers by other libraries' names, in lower case and without marks."""
 
 
-def missing(owner: str, name: str, table: Mapping[str, str], known: Iterable[str]) -> AttributeError:
+def attribute_error(owner: str, name: str, table: Mapping[str, str], known: Iterable[str]) -> AttributeError:
     """The error for an attribute that there is not, with what it is called here, or the nearest name."""
     what = f"{owner} has no attribute {name!r}"
     if name.startswith("_"):
@@ -186,13 +186,13 @@ def missing(owner: str, name: str, table: Mapping[str, str], known: Iterable[str
     return AttributeError(f"{what} -- {hint}" if hint else what)
 
 
-class Led(type):
+class Suggesting(type):
     """Leads attributes of a class that there are not to the right call."""
 
     if not TYPE_CHECKING:  # so that type checkers still find misspelt names
 
         def __getattr__(cls, name: str) -> Any:
-            raise missing(cls.__name__, name, METHODS, dir(cls))
+            raise attribute_error(cls.__name__, name, METHODS, dir(cls))
 
 
 def keywords_of(call: Callable[..., object]) -> list[str]:

@@ -19,7 +19,7 @@ from zoo_core.loading import load
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
 from zoo_core.samplers import Ancestral, Heun, Langevin
-from zoo_core.samplers.masks import PARTS, part, read_mask
+from zoo_core.samplers.masks import PARTS, part_mask, read_mask
 from zoo_core.schedulers import Cosine
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import Fake, FakeDenoiser
@@ -172,7 +172,7 @@ def test_a_score_that_is_0_everywhere_is_drawn() -> None:
 
 
 def test_an_image_its_known_part_and_completions_stand_in_a_row() -> None:
-    model, mask = opened("images"), part("left", SHAPE)
+    model, mask = opened("images"), part_mask("left", SHAPE)
     x = model.sample(2, seed=4).clamp(-1, 1)
     cells = figures.inpainted(model, x, mask, 3, seed=1, sampler=Heun(steps=3), times=2, first=5)
     assert cells.shape == (2, 5, *SHAPE)
@@ -192,15 +192,15 @@ def test_a_mask_is_a_part_or_the_white_of_a_picture(tmp_path: Path) -> None:
     for name, share in SHARES.items():
         mask = read_mask(name, SHAPE)
         assert (mask.shape, mask.dtype, mask.float().mean().item()) == ((1, 8, 8), torch.bool, share)
-    assert torch.equal(part("top", SHAPE) ^ part("bottom", SHAPE), torch.ones(1, 8, 8, dtype=torch.bool))
-    assert torch.equal(part("centre", SHAPE), ~part("border", SHAPE))
-    assert part("right", SHAPE)[:, :, 4:].all()
-    assert part("top", SHAPE)[:, :4].all()
-    picture: Tensor = part("right", SHAPE) * 2.0 - 1
+    assert torch.equal(part_mask("top", SHAPE) ^ part_mask("bottom", SHAPE), torch.ones(1, 8, 8, dtype=torch.bool))
+    assert torch.equal(part_mask("centre", SHAPE), ~part_mask("border", SHAPE))
+    assert part_mask("right", SHAPE)[:, :, 4:].all()
+    assert part_mask("top", SHAPE)[:, :4].all()
+    picture: Tensor = part_mask("right", SHAPE) * 2.0 - 1
     save_png(tmp_path / "mask.png", picture[None])
     with Image.open(tmp_path / "mask.png") as image:
         image.crop((0, 0, image.width, image.height)).resize((8, 8), Image.Resampling.NEAREST).save(tmp_path / "small.png")
-    assert torch.equal(read_mask(str(tmp_path / "small.png"), SHAPE), part("right", SHAPE))
+    assert torch.equal(read_mask(str(tmp_path / "small.png"), SHAPE), part_mask("right", SHAPE))
     with pytest.raises(UsageError, match="no mask middle -- name a picture whose white pixels are known, or one of top, bottom"):
         read_mask("middle", SHAPE)
 
@@ -230,7 +230,7 @@ def test_the_figure_of_inpainting_walks_the_levels_that_are_asked_for() -> None:
 def test_completions_of_samples_are_not_the_samples_again() -> None:
     """They are images 4 and on, where the samples are images 0 to 3."""
     drawn("local:images", "inpaint", "-n", "1", "--times", "1", "--out", "x.png")
-    model, mask = opened("images"), part("left", SHAPE)
+    model, mask = opened("images"), part_mask("left", SHAPE)
     x = model.sample(4)
     assert (model.inpaint(x, mask, times=1, first=4) - x).abs().mean() > 2 * (model.inpaint(x, mask, times=1) - x).abs().mean()
 

@@ -10,7 +10,7 @@ import pytest
 
 from zoo_core.cli.console import MAX_LINE
 from zoo_core.errors import PluginError
-from zoo_core.registry.faults import checked, culprit, fault, made
+from zoo_core.registry.faults import call_plugin, expect, fault, plugin_error_from
 from zoo_core.testing import fake_zoo, installed, write_plugin
 from zoo_core.testing.fake_config import FakeConfig
 from zoo_core.testing.plugin_checks import findings
@@ -126,7 +126,7 @@ def test_the_innermost_place_in_a_plugin_is_the_culprit(tmp_path: Path) -> None:
 
         with pytest.raises(ValueError, match="Expecting value") as caught:
             zoo_outer.call()
-        assert str(culprit(caught.value)).startswith("in zoo-inner (zoo_inner.py:3): JSONDecodeError: Expecting value")
+        assert str(plugin_error_from(caught.value)).startswith("in zoo-inner (zoo_inner.py:3): JSONDecodeError: Expecting value")
 
 
 def test_the_fake_families_are_no_plugin_that_takes_the_blame_from_the_core() -> None:
@@ -139,10 +139,10 @@ def test_a_call_that_fails_within_is_left_as_it_is() -> None:
         return number + None  # type: ignore[operator]  # the slip
 
     with pytest.raises(TypeError, match="unsupported operand"):
-        made(inner, 3, kind=int)
+        call_plugin(inner, 3, kind=int)
     with pytest.raises(PluginError, match=r"test_faulty_plugins.py:\d+\): TypeError: .*missing 1 required"):
-        made(inner, kind=int)
-    assert checked(inner, True, int) is True
+        call_plugin(inner, kind=int)
+    assert expect(inner, True, int) is True
 
 
 @pytest.mark.parametrize(

@@ -280,7 +280,7 @@ def test_a_plugin_cannot_take_a_name_of_the_core(tmp_path: Path) -> None:
         assert found.spec(SamplerSpec, "zoo-sly:ancestral").target == "sly:Sampler"
         assert found.claim(SamplerSpec, "ancestral", "zoo-sly").plugin.dist == "zoo-sly"
         assert found.name_of("sampler", Ancestral) == "ancestral"
-        assert found.meant(SamplerSpec, "ancestral") == found.claim(SamplerSpec, "zoo-core:ancestral")
+        assert found.claim_or_none(SamplerSpec, "ancestral") == found.claim(SamplerSpec, "zoo-core:ancestral")
 
 
 def test_what_is_encoded_where_a_name_is_ambiguous_names_the_distribution(tmp_path: Path) -> None:

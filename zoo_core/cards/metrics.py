@@ -105,9 +105,9 @@ def model_index(
 
 def sampler_and_scheduler(record: Mapping[str, Any]) -> tuple[Any, Any]:
     """The sampler and the scheduler of a record in their present notation; no scheduler means the model's own noise levels."""
-    from zoo_core.samplers.choice import written_now
+    from zoo_core.samplers.choice import with_current_defaults
 
-    return written_now(record.get("sampler")), written_now(record.get("scheduler"), "scheduler")
+    return with_current_defaults(record.get("sampler")), with_current_defaults(record.get("scheduler"), "scheduler")
 
 
 def by_sampler(records: Sequence[Mapping[str, Any]], sampler: object, scheduler: object = None) -> list[Mapping[str, Any]]:

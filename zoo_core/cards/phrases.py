@@ -151,7 +151,7 @@ def relation(record: Record, style: Style = MARKDOWN) -> str:
 
 def better_of(metric: str) -> str:
     """``lower`` or ``higher``, as the MetricSpec of a metric says; empty if that metric is not installed."""
-    claim = registry().meant(MetricSpec, metric)
+    claim = registry().claim_or_none(MetricSpec, metric)
     return claim.spec.better if claim and isinstance(claim.spec, MetricSpec) else ""
 
 

@@ -21,10 +21,10 @@ from zoo_core.errors import IncompatibleCheckpoint, PluginLoadError, UnsafeConte
 from zoo_core.hardware.memory import demand_memory
 from zoo_core.interfaces import ModelConfig
 from zoo_core.registry import resolve
-from zoo_core.registry.faults import made
+from zoo_core.registry.faults import call_plugin
 from zoo_core.specs import ModelSpec
 
-__all__ = ["build", "check_fit", "misfits", "unfilled"]
+__all__ = ["build", "build_empty", "check_fit", "difference"]
 
 # By their names in a safetensors header.
 _STORED = {
@@ -73,7 +73,7 @@ def check_fit(files: Files, config: CheckpointConfig, tensors: Mapping[str, Tens
         The model, without weights.
     """
     with _bounded(tensors, files):
-        model = unfilled(family_of(config), config.model)
+        model = build_empty(family_of(config), config.model)
     state = {name: torch.empty(info.shape, dtype=_STORED[info.dtype], device="meta") for name, info in tensors.items()}
     _check(model.state_dict(), _upgraded(type(model), state, config.weights_version, files), files)
     return model
@@ -115,14 +115,14 @@ def _bounded(tensors: Mapping[str, TensorInfo], files: Files) -> Iterator[None]:
         yield
 
 
-def unfilled(family: ModelSpec, config: ModelConfig) -> nn.Module:
+def build_empty(family: ModelSpec, config: ModelConfig) -> nn.Module:
     """A model of a family on ``meta``, without weights.
 
     Raises:
         PluginError: its class does not give one.
     """
     with torch.device("meta"), _Uninitialised():
-        return made(resolve(family.target), config, kind=nn.Module)
+        return call_plugin(resolve(family.target), config, kind=nn.Module)
 
 
 _INITIALISERS = {function for name, function in vars(nn.init).items() if name.endswith("_") and not name.startswith("_")}
@@ -173,11 +173,11 @@ def _upgraded(cls: Any, state: dict[str, Tensor], version: int, files: Files) ->
 
 def _check(wanted: Mapping[str, Tensor], state: dict[str, Tensor], files: Files) -> None:
     """Compares names, shapes and kinds of numbers."""
-    if found := misfits(state, wanted):
+    if found := difference(state, wanted):
         raise IncompatibleCheckpoint(f"{files.reference}: {found}", "its config and weights do not belong together")
 
 
-def misfits(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+def difference(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     """The first kind of difference between two sets of tensors, such as ``tensors missing: a.weight, b.weight and 3 more``; or empty."""
     found = {
         "missing": [name for name in wanted if name not in state],

@@ -22,8 +22,8 @@ __all__ = [
     "default_sampler",
     "family_of",
     "plain_sampler",
+    "plugin_hint",
     "read_config",
-    "wanted_plugin",
 ]
 
 FORMAT = 1
@@ -62,10 +62,10 @@ def read_config(files: Files) -> CheckpointConfig:
     try:
         return decode(CheckpointConfig, data, CONFIG, prefer=files.dist)
     except UnknownNameError as error:
-        raise UnknownNameError(f"{files.reference}: {error.what}", wanted_plugin(files) or error.hint) from error
+        raise UnknownNameError(f"{files.reference}: {error.what}", plugin_hint(files) or error.hint) from error
 
 
-def wanted_plugin(files: Files) -> str:
+def plugin_hint(files: Files) -> str:
     """What a card says of the distribution that its family comes with, as a hint for people. Nobody vouches for it; nothing acts on it.
 
     Empty where it says nothing, or where that distribution is installed and broken.

@@ -55,7 +55,7 @@ class Files:
         oids: what each file must be by the Hub's own ids, where nothing pins it.
         root: a folder that links of ``folder`` may lead into; that itself when None.
         fresh: files that were fetched just now, and verified as they arrived.
-        again: replaces a file that is wrong, for the error that it gave; None where nothing can.
+        repair: replaces a file that is wrong, for the error that it gave; None where nothing can.
     """
 
     reference: Reference
@@ -69,7 +69,7 @@ class Files:
     oids: Mapping[str, str] | None = None
     root: Path | None = None
     fresh: frozenset[str] = frozenset()
-    again: Callable[["Files", str, IntegrityError], None] | None = field(default=None, repr=False, compare=False)
+    repair: Callable[["Files", str, IntegrityError], None] | None = field(default=None, repr=False, compare=False)
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -95,9 +95,9 @@ class Files:
         try:
             return self.read_once(name)
         except IntegrityError as error:
-            if self.again is None:
+            if self.repair is None:
                 raise
-            self.again(self, name, error)
+            self.repair(self, name, error)
         return self.read_once(name)
 
     def stream(self, name: str, consume: "Callable[[Stream], T]") -> T:
@@ -112,9 +112,9 @@ class Files:
         try:
             return self._streamed(name, consume, name not in self.fresh)
         except IntegrityError as error:
-            if self.again is None:
+            if self.repair is None:
                 raise
-            self.again(self, name, error)
+            self.repair(self, name, error)
         return self._streamed(name, consume, True)
 
     def _streamed(self, name: str, consume: "Callable[[Stream], T]", hashed: bool) -> T:

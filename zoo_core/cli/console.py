@@ -177,7 +177,7 @@ def report_conflicts(found: Registry) -> None:
     for kind in KINDS:
         for name, claims in found.claims(kind).items():
             if len(claims) > 1:
-                if meant := found.meant(kind, name):
+                if meant := found.claim_or_none(kind, name):
                     others = ", ".join(claim.name for claim in claims if claim is not meant)
                     say(error_line(f"{kind} {name} is that of {meant.plugin.dist}", f"the other is written {others}", "zoo: ! "))
                     continue

@@ -17,7 +17,7 @@ from zoo_core.cli.console import MAX_LINE, error_line, inert, redact, say, shown
 from zoo_core.cli.hints import COMMANDS, argument_hint, option_hint
 from zoo_core.errors import Interrupted, PluginLoadError, ResourceError, UsageError, ZooError
 from zoo_core.registry import registry, resolve
-from zoo_core.registry.faults import culprit
+from zoo_core.registry.faults import plugin_error_from
 from zoo_core.registry.isolation import stray_threads
 from zoo_core.specs import CommandSpec
 
@@ -69,7 +69,7 @@ class _Group(click.Group):
         if command is None:
             if args[0] in COMMANDS:
                 raise UsageError(f"unknown command {args[0]!r}", COMMANDS[args[0]])
-            unknown = registry().unknown("command", args[0], self.list_commands(ctx))
+            unknown = registry().unknown_name("command", args[0], self.list_commands(ctx))
             raise UsageError(unknown.what, unknown.hint)
         return args[0], command, args[1:]
 
@@ -162,7 +162,7 @@ def _outcome(error: BaseException) -> tuple[int, str]:
             return 8, error_line("out of memory", "try a smaller -n or --batch-size")
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
         return 8, error_line("out of memory on the device", "try a smaller --batch-size")
-    if blamed := culprit(error):
+    if blamed := plugin_error_from(error):
         return blamed.exit_code, error_line(blamed.what, blamed.hint)
     return 1, error_line(f"a bug: {type(error).__name__}: {error}", "run it again with --debug, and report what that prints")
 

@@ -86,7 +86,7 @@ def list_(words: tuple[str, ...], as_json: bool, remote: bool, search: str, auth
         _list_remote(search, author, limit or _LIMIT, as_json)
         return
     claims = {name: found for name, found in registry().claims(LISTED[kind]).items() if matches(name, patterns)}
-    meant = [registry().meant(LISTED[kind], name) for name in claims]
+    meant = [registry().claim_or_none(LISTED[kind], name) for name in claims]
     if as_json:
         echo_json([_record(claim, claim not in meant) for found in claims.values() for claim in found])
     elif claims:

@@ -94,7 +94,7 @@ def data_name(text: str) -> tuple[str, str]:
     found = registry()
     if not found.offers(DatasetSpec, first) and not rest and ("/" in text or Path(text).is_dir()):
         raise ConfigError(f"unknown dataset {text!r}", f"of a folder of images, write --data folder:{text}")
-    if found.meant(DatasetSpec, first) is None and second and found.offers(DatasetSpec, f"{first}:{second}"):
+    if found.claim_or_none(DatasetSpec, first) is None and second and found.offers(DatasetSpec, f"{first}:{second}"):
         return f"{first}:{second}", path
     return first, rest
 

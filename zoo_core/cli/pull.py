@@ -4,7 +4,7 @@ import os
 
 import click
 
-from zoo_core.checkpoint.config import wanted_plugin
+from zoo_core.checkpoint.config import plugin_hint
 from zoo_core.checkpoint.files import CONFIG, Files
 from zoo_core.cli.console import error_line, human_size, inert, say
 from zoo_core.cli.options import REFERENCE
@@ -57,7 +57,7 @@ def _say_unknown(files: Files) -> None:
         say(
             error_line(
                 f"no installed plugin has its family {family!r}",
-                wanted_plugin(files) or "`zoo list families` shows those that are",
+                plugin_hint(files) or "`zoo list families` shows those that are",
                 "zoo: warning: ",
             )
         )

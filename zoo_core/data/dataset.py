@@ -10,7 +10,7 @@ from torch import Tensor
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import DatasetConfig, Event
 from zoo_core.registry import registry, resolve
-from zoo_core.registry.faults import made
+from zoo_core.registry.faults import call_plugin
 from zoo_core.rng import StepRng, Stream, permutation
 from zoo_core.specs import DatasetSpec
 
@@ -115,4 +115,4 @@ def load_data(config: DatasetConfig) -> Data:
         PluginError: its loader gives no Data.
     """
     spec = registry().spec(DatasetSpec, registry().name_of("dataset", type(config)))
-    return made(resolve(spec.target), config, kind=Data)
+    return call_plugin(resolve(spec.target), config, kind=Data)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from zoo_core.capabilities import incapable
+from zoo_core.capabilities import capability_error
 from zoo_core.config import check_range
 from zoo_core.errors import CapabilityError, UsageError
 from zoo_core.evaluation import distances
@@ -114,7 +114,7 @@ class DataMetric(ABC):
             CapabilityError: the model cannot answer.
         """
         if self.requires and self.requires not in model.capabilities:
-            raise incapable(f"{name} needs a model that can {self.requires}, and {model.name} cannot", self.requires)
+            raise capability_error(f"{name} needs a model that can {self.requires}, and {model.name} cannot", self.requires)
 
     @abstractmethod
     def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Answers:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zoo_core.capabilities import incapable
+from zoo_core.capabilities import capability_error
 from zoo_core.errors import UsageError
 from zoo_core.figures.canvas import canvas, name_axes, span, square, text, to_title
 from zoo_core.figures.levels import images_of
@@ -78,7 +78,7 @@ def latent_grid(pretrained: Pretrained, side: int) -> tuple[Tensor, list[float]]
         UsageError: it draws no images, or its latents have not two dimensions.
     """
     if "decode" not in pretrained.capabilities:
-        raise incapable(f"{pretrained.name} has no latents: its family cannot decode", "decode")
+        raise capability_error(f"{pretrained.name} has no latents: its family cannot decode", "decode")
     shape, z = images_of(pretrained), tuple(cast(Decoder, pretrained.model).prior(ImageRng(0, [0])).shape[1:])
     if z != (2,):
         raise UsageError(f"a latent grid is of 2 dimensions, and {pretrained.name} has {math.prod(z)}", "interpolate shows others")

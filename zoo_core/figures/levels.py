@@ -10,7 +10,7 @@ from typing import cast
 
 from torch import Tensor
 
-from zoo_core.capabilities import incapable
+from zoo_core.capabilities import capability_error
 from zoo_core.errors import UsageError
 from zoo_core.images import is_image
 from zoo_core.interfaces import Denoiser, DiscreteScheduler
@@ -53,7 +53,7 @@ def denoiser(pretrained: Pretrained, *, images: bool = True, points: bool = Fals
         UsageError: it draws something else.
     """
     if "denoise" not in pretrained.capabilities:
-        raise incapable(f"{pretrained.name} has no noise levels to draw: its family cannot denoise", "denoise")
+        raise capability_error(f"{pretrained.name} has no noise levels to draw: its family cannot denoise", "denoise")
     shape = pretrained.event.shape
     if not (images and is_image(shape)) and not (points and shape == (2,)):
         drawn = " or ".join(["images"] * images + ["points in the plane"] * points)

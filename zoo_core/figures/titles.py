@@ -32,7 +32,7 @@ def known_as(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     found = {}
     for name in _same_class(own):
         try:
-            make = as_sampler if registry().meant(SamplerSpec, own) else as_scheduler
+            make = as_sampler if registry().claim_or_none(SamplerSpec, own) else as_scheduler
             defaults = encode(make(name))
         except ZooError:
             continue
@@ -42,7 +42,7 @@ def known_as(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def _same_class(name: str) -> list[str]:
     """The names of samplers of one class, ``name`` among them; it alone where it is no sampler."""
-    claim = registry().meant(SamplerSpec, name)
+    claim = registry().claim_or_none(SamplerSpec, name)
     if claim is None or not isinstance(claim.spec, SamplerSpec):
         return [name]
     every = registry().claims(SamplerSpec)

@@ -243,7 +243,7 @@ def _snapshot(reference: Reference, name: str, repository: Repository, commit: s
         source=f"the cache, {repository.name} at {commit[:12]}",
         hub=Hub(repo=repository.name, commit=commit),
         root=repository.cache.root,
-        again=_fetch_again,
+        repair=_fetch_again,
     )
 
 

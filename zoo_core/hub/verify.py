@@ -123,7 +123,7 @@ def _verdict(files: Files, name: str) -> Verdict:
 
 def _state(files: Files, name: str) -> tuple[State, str]:
     try:
-        check_file(replace(files, fresh=frozenset(), again=None), name)
+        check_file(replace(files, fresh=frozenset(), repair=None), name)
     except NotFoundError as error:
         return "missing", error.what
     except IntegrityError as error:

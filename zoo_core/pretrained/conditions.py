@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from zoo_core.pretrained.loaded import Loaded
 
-__all__ = ["guided", "labels_of"]
+__all__ = ["labels_of", "with_guidance"]
 
 
 def labels_of(pretrained: "Loaded", labels: LabelsLike, n: int, first: int | None = None) -> "Tensor | None":
@@ -42,7 +42,7 @@ def labels_of(pretrained: "Loaded", labels: LabelsLike, n: int, first: int | Non
     return torch.tensor(values, dtype=torch.int64, device=pretrained.device)
 
 
-def guided(pretrained: "Loaded", scale: float, labels: "Tensor | None") -> Guided:
+def with_guidance(pretrained: "Loaded", scale: float, labels: "Tensor | None") -> Guided:
     """The model with classifier-free guidance of that scale.
 
     Raises:

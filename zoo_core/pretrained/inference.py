@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from zoo_core.arguments import floats, level, whole, within
+from zoo_core.arguments import as_floats, as_int, as_levels, check_in_range
 from zoo_core.interfaces import (
     Classify,
     Decoder,
@@ -19,7 +19,7 @@ from zoo_core.interfaces import (
 )
 from zoo_core.pretrained.conditions import labels_of
 from zoo_core.pretrained.loaded import Loaded
-from zoo_core.pretrained.log_prob import check_space, joined, log_prob_of, method_of
+from zoo_core.pretrained.log_prob import check_space, concatenate, log_prob_of, method_of
 from zoo_core.rng import ImageRng
 
 __all__ = ["Inference"]
@@ -31,12 +31,12 @@ class Inference(Loaded):
     def encode(self, x: Tensor, labels: LabelsLike = None) -> Tensor:
         """Encodes samples ``x`` (n, *event.shape): the exact inverse of ``decode`` for a flow, the mean of the posterior for a VAE."""
         self.require("encode", "encode samples")
-        return self._run(cast(Encoder, self.model).encode, within(self._samples(x), self.event), labels_of(self, labels, len(x)))
+        return self._run(cast(Encoder, self.model).encode, check_in_range(self._samples(x), self.event), labels_of(self, labels, len(x)))
 
     def decode(self, z: Tensor, labels: LabelsLike = None) -> Tensor:
         """Decodes latents ``z`` (n, ...) into samples (n, *event.shape)."""
         self.require("decode", "decode latents")
-        z = floats("z", z, self._latent_shape).to(self.device)
+        z = as_floats("z", z, self._latent_shape).to(self.device)
         return self._run(cast(Decoder, self.model).decode, z, labels_of(self, labels, len(z)))
 
     def reconstruct(self, x: Tensor, labels: LabelsLike = None) -> Tensor:
@@ -83,13 +83,13 @@ class Inference(Loaded):
             ConfigError: if the ODE needs more evaluations than it may take.
             ZooError: if the model returns values that are not finite.
         """
-        x = within(self._samples(x), self.event)
+        x = check_in_range(self._samples(x), self.event)
         by = self.log_prob_method(method)
-        n = whole("the number of rows of x", len(x), 1)
-        seed = whole("seed", seed)
-        first = whole("first", first)
-        size = whole("batch_size", batch_size, 1)
-        draws = None if k is None else whole("k", k, 1)
+        n = as_int("the number of rows of x", len(x), 1)
+        seed = as_int("seed", seed)
+        first = as_int("first", first)
+        size = as_int("batch_size", batch_size, 1)
+        draws = None if k is None else as_int("k", k, 1)
         classes = labels_of(self, labels, n)
         parts = []
         for begin in range(0, n, size):
@@ -99,7 +99,7 @@ class Inference(Loaded):
                 y = None if classes is None else classes[rows]
                 parts.append(log_prob_of(self.model, by, x[rows].float(), rng, y, draws))
             check_space(x[rows], parts[-1].space)
-        return joined(parts)
+        return concatenate(parts)
 
     def log_prob_method(self, method: str | None = None) -> str:
         """The method that :meth:`log_prob` uses: ``own``, ``ode`` or ``bound``.
@@ -114,21 +114,21 @@ class Inference(Loaded):
         """Estimates E[x_0 | x_sigma = x] of ``x`` (n, *event.shape) at noise level ``sigma``, one for all or (n,)."""
         self.require("denoise", "denoise")
         x = self._samples(x)
-        levels = level(sigma, len(x)).to(self.device)
+        levels = as_levels(sigma, len(x)).to(self.device)
         denoise = cast(Denoiser, self.model).denoise
         return self._run(lambda x, y: denoise(x, levels, y), x, labels_of(self, labels, len(x)))
 
     def features(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
         """Computes features (n, d), float32, of samples ``x`` (n, *event.shape); ``batch_size`` changes speed and memory only."""
         self.require("features", "give features")
-        return self._rows(cast(Features, self.model).features, within(floats("x", x, self.event.shape), self.event), batch_size)
+        return self._rows(cast(Features, self.model).features, check_in_range(as_floats("x", x, self.event.shape), self.event), batch_size)
 
     def classify(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
         """Computes log-probabilities of the classes (n, num_classes), float32, of samples ``x`` (n, *event.shape)."""
         self.require("classify", "tell classes")
-        return self._rows(cast(Classify, self.model).classify, within(floats("x", x, self.event.shape), self.event), batch_size)
+        return self._rows(cast(Classify, self.model).classify, check_in_range(as_floats("x", x, self.event.shape), self.event), batch_size)
 
     def _rows(self, function: Callable[[Tensor], Tensor], x: Tensor, batch_size: int) -> Tensor:
-        size = whole("batch_size", batch_size, 1)
+        size = as_int("batch_size", batch_size, 1)
         parts = [x[first : first + size].to(self.device) for first in range(0, max(len(x), 1), size)]
         return torch.cat([self._run(lambda rows, _: function(rows), part, None) for part in parts])

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from zoo_core.arguments import whole
+from zoo_core.arguments import as_int
 from zoo_core.config import encode
 from zoo_core.errors import UnknownNameError, UsageError
 from zoo_core.interfaces import Denoiser, Event, Sampler, Scheduler
 from zoo_core.registry import registry
-from zoo_core.samplers.choice import as_sampler, scheduler_with
+from zoo_core.samplers.choice import as_sampler, scheduler_with_option
 from zoo_core.suggestions import keywords_of, unknown_keyword
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _title(sampler: Sampler) -> str:
 def _hint(sampler: Sampler, key: str) -> str:
     if key in ("steps", "num_inference_steps") and sampler.requires != "denoise":
         return "leave it out: this sampler draws in one pass"
-    owner = scheduler_with(key)
+    owner = scheduler_with_option(key)
     return f'it is an option of schedulers: scheduler={{"name": "{owner}", "{key}": ...}}' if owner else ""
 
 
@@ -114,8 +114,8 @@ def how_many(n: object, x: "Tensor | None", sigma: object) -> int:
         raise UsageError("x and sigma go together: noisy samples, and their noise level", hint)
     if x is None and n is None:
         raise UsageError("sample needs the number of samples", "sample(16) draws 16; batch_size is how many are computed at once")
-    rows = None if x is None else whole("the number of rows of x", len(x), 1)
-    count = whole("n", n, 1) if n is not None else None
+    rows = None if x is None else as_int("the number of rows of x", len(x), 1)
+    count = as_int("n", n, 1) if n is not None else None
     if rows and count and rows != count:
         raise UsageError(f"n is {count}, and x has {rows} rows", "leave n out")
     return cast(int, rows or count)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from zoo_core.arguments import dtype_of, floats
-from zoo_core.capabilities import check_partial, incapable
+from zoo_core.arguments import as_floats, dtype_of
+from zoo_core.capabilities import capability_error, check_partial
 from zoo_core.cards.card import ModelCard, parse
 from zoo_core.checkpoint.config import CheckpointConfig, class_names, default_sampler
 from zoo_core.checkpoint.files import CARD, Files
@@ -18,12 +18,12 @@ from zoo_core.hardware.precision import warn_if_emulated
 from zoo_core.interfaces import CAPABILITIES, Decoder, Denoiser, Event, Labelled, Sampler, Scheduler
 from zoo_core.pretrained import representation as shown
 from zoo_core.specs import ModelSpec
-from zoo_core.suggestions import METHODS, Led, missing
+from zoo_core.suggestions import METHODS, Suggesting, attribute_error
 
 __all__ = ["Loaded"]
 
 
-class Loaded(metaclass=Led):
+class Loaded(metaclass=Suggesting):
     """A model with its config, card and files, on a device; :class:`zoo_core.pretrained.Pretrained` is what it can do.
 
     Attributes:
@@ -54,7 +54,7 @@ class Loaded(metaclass=Led):
         def __getattr__(self, name: str) -> Any:
             if hasattr(type(self), name):  # a property of that name, in which an attribute was missing: the same error again
                 return object.__getattribute__(self, name)
-            raise missing("Pretrained", name, METHODS, dir(type(self)))
+            raise attribute_error("Pretrained", name, METHODS, dir(type(self)))
 
     @property
     def name(self) -> str:
@@ -135,14 +135,14 @@ class Loaded(metaclass=Led):
         if capability not in self.capabilities:
             check_partial(self.model, self.family)
             whose = "model" if capability in self.family.capabilities else "family"
-            raise incapable(f"{self.name} cannot {what}: its {whose} cannot {capability}", capability)
+            raise capability_error(f"{self.name} cannot {what}: its {whose} cannot {capability}", capability)
 
     def _run(self, function: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
         with self._inference():
             return function(x.float(), labels).float().cpu()
 
     def _samples(self, x: Tensor) -> Tensor:
-        return floats("x", x, self.event.shape).to(self.device)
+        return as_floats("x", x, self.event.shape).to(self.device)
 
     def _inference(self, dtype: torch.dtype | None = None) -> AbstractContextManager[None]:
         """The fast memory layout, and :func:`zoo_core.hardware.devices.inference`; ``dtype`` is the model's own when None."""

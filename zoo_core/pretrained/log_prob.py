@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from zoo_core.capabilities import incapable
+from zoo_core.capabilities import capability_error
 from zoo_core.density import denoiser as likelihood
 from zoo_core.errors import UsageError
 from zoo_core.images import exact_uint8
@@ -16,7 +16,7 @@ from zoo_core.interfaces import Denoiser, Density, LogProb, Rng
 if TYPE_CHECKING:
     from zoo_core.pretrained.loaded import Loaded
 
-__all__ = ["check_space", "joined", "log_prob_of", "method_of"]
+__all__ = ["check_space", "concatenate", "log_prob_of", "method_of"]
 
 
 def method_of(pretrained: "Loaded", method: str | None) -> str:
@@ -31,7 +31,7 @@ def method_of(pretrained: "Loaded", method: str | None) -> str:
         able = [name for name in ("own", "ode") if needs[name] in pretrained.capabilities]
         if not able:
             what = f"{pretrained.name} cannot give a log-probability: its model has neither density nor denoise"
-            raise incapable(what, "density denoise")
+            raise capability_error(what, "density denoise")
         return able[0]
     if not isinstance(method, str) or method not in needs:
         raise UsageError(f"method must be one of {', '.join(needs)}, not {str(method)[:40]!r}")
@@ -55,7 +55,7 @@ def check_space(x: Tensor, space: str) -> None:
         raise UsageError("x must be in [-1, 1] for a model of binary images: -1 is 0, 1 is 1, and what is grey between them is drawn")
 
 
-def joined(parts: Sequence[LogProb]) -> LogProb:
+def concatenate(parts: Sequence[LogProb]) -> LogProb:
     """The log-probabilities of all rows, on the CPU."""
     if len(parts) == 1 and parts[0].value.device.type == "cpu":
         return parts[0]

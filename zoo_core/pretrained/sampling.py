@@ -8,8 +8,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zoo_core.arguments import level, whole, within
-from zoo_core.capabilities import incapable
+from zoo_core.arguments import as_int, as_levels, check_in_range
+from zoo_core.capabilities import capability_error
 from zoo_core.errors import ResourceError, UsageError
 from zoo_core.interfaces import (
     Decoder,
@@ -21,7 +21,7 @@ from zoo_core.interfaces import (
     SamplerLike,
     SchedulerLike,
 )
-from zoo_core.pretrained.conditions import guided, labels_of
+from zoo_core.pretrained.conditions import labels_of, with_guidance
 from zoo_core.pretrained.inference import Inference
 from zoo_core.pretrained.levels import check_callback, check_denoises, check_noisy, how_many, levels_from, with_options
 from zoo_core.registry.faults import check_samples
@@ -29,7 +29,7 @@ from zoo_core.rng import ImageRng, Stream
 from zoo_core.samplers import Inpainted, resampled
 from zoo_core.samplers.choice import as_sampler, as_scheduler
 from zoo_core.samplers.interpolation import mix
-from zoo_core.samplers.masks import given
+from zoo_core.samplers.masks import known_values
 from zoo_core.schedulers import Continuous
 from zoo_core.suggestions import keywords_of, unknown_keyword
 
@@ -86,10 +86,10 @@ class Sampling(Inference):
         check_callback(on_step)
         start = None if x is None else self._samples(x)
         n = how_many(n, start, sigma)
-        first = whole("first", first)
+        first = as_int("first", first)
         walker, sigmas = self._walk(sampler, scheduler, self.sample, options, sigma)
         classes = labels_of(self, labels, n, first)
-        model = self.model if guidance is None else guided(self, guidance, classes)
+        model = self.model if guidance is None else with_guidance(self, guidance, classes)
         if start is not None:
             check_noisy(start, sigmas[0], self.event)
 
@@ -116,11 +116,11 @@ class Sampling(Inference):
             UsageError: if an argument has a wrong type, shape or value.
         """
         self.require("denoise", "be given noisy samples")
-        x = within(self._samples(x), self.event).float()
-        seed = whole("seed", seed)
-        first = whole("first", first)
+        x = check_in_range(self._samples(x), self.event).float()
+        seed = as_int("seed", seed)
+        first = as_int("first", first)
         eps = ImageRng(seed, range(first, first + len(x)), self.device, stream=Stream.NOISE).normal(*self.event.shape)
-        levels = level(sigma, len(x)).to(x).view(-1, *[1] * len(self.event.shape))
+        levels = as_levels(sigma, len(x)).to(x).view(-1, *[1] * len(self.event.shape))
         return (x + levels * eps).cpu()
 
     def inpaint(
@@ -159,16 +159,16 @@ class Sampling(Inference):
         """
         self.require("denoise", "inpaint")
         check_callback(on_step)
-        known, mask = given(self._samples(x), mask, self.event)
-        n = whole("the number of rows of x", len(known), 1)
+        known, mask = known_values(self._samples(x), mask, self.event)
+        n = as_int("the number of rows of x", len(known), 1)
         chosen, sigmas = self._walk(sampler, scheduler, self.inpaint, options)
         check_denoises(chosen, "inpaint")
-        path = resampled(sigmas, jump=whole("jump", jump, 1), times=whole("times", times, 1, 1000))
+        path = resampled(sigmas, jump=as_int("jump", jump, 1), times=as_int("times", times, 1, 1000))
         if not chosen.can_rise and any(after > before for before, after in pairwise(path)):
             hint = "take another sampler, or times=1, which goes straight down"
             raise UsageError(f"{type(chosen).__name__} cannot go back up to a noise level, as inpainting does", hint)
-        classes = labels_of(self, labels, n, whole("first", first))
-        model = cast(Denoiser, self.model) if guidance is None else guided(self, guidance, classes)
+        classes = labels_of(self, labels, n, as_int("first", first))
+        model = cast(Denoiser, self.model) if guidance is None else with_guidance(self, guidance, classes)
 
         def walk(rows: slice, rng: ImageRng, y: Tensor | None) -> Tensor:
             return chosen(Inpainted(model, known[rows], mask[rows].float()), rng, sigmas=path, labels=y, on_step=on_step)
@@ -206,11 +206,11 @@ class Sampling(Inference):
             UsageError: if an argument has a wrong type or value.
             CapabilityError: if the model cannot encode a given sample, or can neither decode nor denoise.
         """
-        steps = whole("steps", steps, 2)
-        seed = whole("seed", seed)
+        steps = as_int("steps", steps, 2)
+        seed = as_int("seed", seed)
         if not isinstance(spherical, bool):
             raise UsageError(f"spherical must be True or False, not {str(spherical)[:40]!r}")
-        a, b = (end if isinstance(end, Tensor) else whole("an image's number", end) for end in (a, b))
+        a, b = (end if isinstance(end, Tensor) else as_int("an image's number", end) for end in (a, b))
         weights = torch.linspace(0, 1, steps, device=self.device)
         if labels is None and isinstance(a, int) and getattr(self.model, "needs_labels", False):
             labels = a % cast(Labelled, self.model).num_classes
@@ -222,7 +222,7 @@ class Sampling(Inference):
             z = mix(self._latent(a, seed, labels), self._latent(b, seed, labels), weights, spherical)
             return self.decode(z, classes)
         if not (isinstance(a, int) and isinstance(b, int)):
-            raise incapable(f"{self.name} cannot encode samples", "encode")
+            raise capability_error(f"{self.name} cannot encode samples", "encode")
         chosen, sigmas = self._walk({"name": "ddim"} if sampler is None else sampler, None, self.interpolate, options)
         model = cast(Denoiser, self.model)
         # Every row draws the noise of image a, so that only the start differs even if the sampler adds noise.
@@ -258,8 +258,8 @@ class Sampling(Inference):
         first: int,
     ) -> Tensor:
         """The samples that ``walk`` returns for rows 0 ... n - 1, in batches, each with its own noise; row 0 is image ``first``."""
-        seed = whole("seed", seed)
-        size = whole("batch_size", batch_size, 1)
+        seed = as_int("seed", seed)
+        size = as_int("batch_size", batch_size, 1)
         out = _empty(n, self.event.shape)
         for begin in range(0, n, size):
             rows = slice(begin, min(begin + size, n))

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo_core.errors import PluginError
 from zoo_core.registry.discovery import current
-from zoo_core.registry.isolation import why
+from zoo_core.registry.isolation import error_line
 from zoo_core.registry.plugin import Plugin
 
-__all__ = ["HINT", "check_samples", "checked", "culprit", "fault", "hint_for", "is_editable", "made", "plugin_of"]
+__all__ = ["HINT", "call_plugin", "check_samples", "expect", "fault", "hint_for", "is_editable", "plugin_error_from", "plugin_of"]
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,11 +50,11 @@ def _packages(plugin: Plugin) -> set[str]:
     return {package for package in packages if package and package.partition(".")[0] != "zoo_core"}
 
 
-def culprit(error: BaseException) -> PluginError | None:
+def plugin_error_from(error: BaseException) -> PluginError | None:
     """What to tell of an exception that came out of a plugin's code: the innermost place there; None where no plugin had a part in it."""
     for frame, line in reversed(list(walk_tb(error.__traceback__))):
         if plugin := plugin_of(frame.f_globals.get("__name__", "")):
-            return PluginError(f"in {plugin.dist} ({Path(frame.f_code.co_filename).name}:{line}): {why(error)}", hint_for(plugin))
+            return PluginError(f"in {plugin.dist} ({Path(frame.f_code.co_filename).name}:{line}): {error_line(error)}", hint_for(plugin))
     return None
 
 
@@ -77,7 +77,7 @@ def _place(by: Any) -> str:
         return getattr(by, "__qualname__", type(by).__qualname__)
 
 
-def checked(by: object, value: object, kind: type[T]) -> T:
+def expect(by: object, value: object, kind: type[T]) -> T:
     """``value``, which ``by`` gave.
 
     Raises:
@@ -104,7 +104,7 @@ def check_samples(by: object, x: "Tensor", shape: tuple[int, ...]) -> None:
         raise fault(by, f"{getattr(by, '__name__', type(by).__name__)} gives {given}, not floats of shape {tuple(shape)}")
 
 
-def made(by: Callable[..., object], *arguments: object, kind: type[T]) -> T:
+def call_plugin(by: Callable[..., object], *arguments: object, kind: type[T]) -> T:
     """``by(*arguments)``.
 
     Raises:
@@ -114,6 +114,6 @@ def made(by: Callable[..., object], *arguments: object, kind: type[T]) -> T:
         value = by(*arguments)
     except TypeError as error:
         if error.__traceback__ and error.__traceback__.tb_next is None:  # not from within: the call itself
-            raise fault(by, why(error)) from error
+            raise fault(by, error_line(error)) from error
         raise
-    return checked(by, value, kind)
+    return expect(by, value, kind)

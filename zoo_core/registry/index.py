@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, TypeVar, cast
 
 from zoo_core.errors import NameConflictError, PluginLoadError, UnknownNameError
-from zoo_core.registry.isolation import signals, stdout_on_stderr, why
+from zoo_core.registry.isolation import error_line, record_signals, stdout_on_stderr
 from zoo_core.registry.plugin import CORE, SELECTION, Claim, Plugin, normalized
 from zoo_core.specs import KINDS, Spec
 
@@ -60,7 +60,7 @@ class Registry:
         if not found:
             kinds = "families" if kind == "family" else f"{kind}s"
             hint = f"`zoo list {kinds}` shows what is installed; a plugin that offers this {kind} has to be installed first"
-            raise self.unknown(kind, name, named, hint)
+            raise self.unknown_name(kind, name, named, hint)
         chosen = _chosen(found, prefer)
         if chosen is None:
             dists = [claim.plugin.dist for claim in found]
@@ -68,7 +68,7 @@ class Registry:
             raise NameConflictError(f"{kind} {bare!r} is claimed by {' and '.join(dists)}", f"say which: {which}")
         return chosen
 
-    def unknown(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> UnknownNameError:
+    def unknown_name(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> UnknownNameError:
         """The error for a name that nothing has: with the nearest ones, and with the plugins that are broken and may offer it."""
         error = UnknownNameError.of(kind, name, known, hint)
         broken = ", ".join(f"{plugin.dist} ({plugin.failure.why[:60]})" for plugin in self.failures if plugin.failure)
@@ -83,7 +83,7 @@ class Registry:
         claims = self._claims[kind if isinstance(kind, str) else kind.kind].get(bare, ())
         return any(not dist or normalized(claim.plugin.dist) == normalized(dist) for claim in claims)
 
-    def meant(self, kind: type[Spec] | str, name: str) -> Claim | None:
+    def claim_or_none(self, kind: type[Spec] | str, name: str) -> Claim | None:
         """The claim that a bare name means, or None where nothing or a conflict does; all others are written DIST:name."""
         return _chosen(self._claims[kind if isinstance(kind, str) else kind.kind].get(name, ()), "")
 
@@ -98,7 +98,7 @@ class Registry:
             UnknownNameError: no plugin registers that class.
         """
         claim = self.claim_of(kind, cls)
-        return claim.spec.key if self.meant(kind, claim.spec.key) == claim else claim.name
+        return claim.spec.key if self.claim_or_none(kind, claim.spec.key) == claim else claim.name
 
     def claim_of(self, kind: str, cls: type) -> Claim:
         """The claim that registers a config, sampler or scheduler class.
@@ -142,12 +142,12 @@ def resolve(target: str) -> Any:
     """
     module, _, name = target.partition(":")
     try:
-        with signals() as came, stdout_on_stderr(module):
+        with record_signals() as came, stdout_on_stderr(module):
             found: Any = import_module(module)
             for part in name.split("."):
                 found = getattr(found, part)
     except BaseException as error:
         if came:
             raise
-        raise PluginLoadError(f"cannot load {target}: {why(error)}", "`zoo plugins --check` shows what is broken") from error
+        raise PluginLoadError(f"cannot load {target}: {error_line(error)}", "`zoo plugins --check` shows what is broken") from error
     return found

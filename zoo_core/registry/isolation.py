@@ -19,12 +19,12 @@ __all__ = [
     "PLUGIN_TIMEOUT",
     "PluginExit",
     "PluginTimeout",
+    "error_line",
     "isolated",
     "plugin_timeout",
-    "signals",
+    "record_signals",
     "stdout_on_stderr",
     "stray_threads",
-    "why",
 ]
 
 PLUGIN_TIMEOUT = 15.0
@@ -170,7 +170,7 @@ def _is_open(handle: int) -> bool:
 
 
 @contextmanager
-def signals() -> Iterator[list[int]]:
+def record_signals() -> Iterator[list[int]]:
     """The SIGINT and SIGTERM that arrive in the block, which are handled as ever: a KeyboardInterrupt without one is a plugin's own."""
     came: list[int] = []
     main = threading.current_thread() is threading.main_thread()
@@ -201,7 +201,7 @@ def _warnings_in_a_line(name: str) -> Iterator[None]:
             yield
     finally:
         for warning in found:
-            _warn(name, why(cast(Warning, warning.message)))
+            _warn(name, error_line(cast(Warning, warning.message)))
 
 
 def _warn(name: str, text: str) -> None:
@@ -209,7 +209,7 @@ def _warn(name: str, text: str) -> None:
         sys.stderr.write(f"zoo: warning: plugin {name}: {text}\n")
 
 
-def why(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """An exception's class and text, in one line; the class alone if the text takes longer than a second.
 
     An ImportError of a module of zoo_core that has moved names the new one.

@@ -45,7 +45,7 @@ MOVED: Mapping[str, str] = MappingProxyType(
         "numbers": "cards.metrics",
         "numbers_table": "cards.tables",
         "pictures": "data.image_files",
-        "pins": "cli.pins",
+        "pins": "cli.pin",
         "precision": "hardware.precision",
         "publishing.completion": "publishing.card",
         "publishing.leaks": "publishing.secrets",

@@ -15,7 +15,7 @@ import pluggy
 
 from zoo_core.errors import PluginLoadError
 from zoo_core.hookspecs import ZooHooks
-from zoo_core.registry.isolation import isolated, plugin_timeout, signals, why
+from zoo_core.registry.isolation import error_line, isolated, plugin_timeout, record_signals
 from zoo_core.specs import KINDS, RecipeSpec, Spec
 
 __all__ = ["CORE", "GROUP", "NAME", "SELECTION", "Claim", "Failure", "Plugin", "load_plugin", "normalized"]
@@ -85,7 +85,7 @@ def normalized(name: str) -> str:
 def _failure(step: str, error: BaseException, module: str) -> Failure:
     from zoo_core.registry.moved import new_home
 
-    text, where = why(error), _where(error, module)
+    text, where = error_line(error), _where(error, module)
     newer = _NEWER.search(text) if isinstance(error, (TypeError, ImportError, AttributeError)) else None
     if newer and not new_home(text) and newer["spec"] in {None, *(cls.__name__ for cls in KINDS.values())}:
         missing = newer["name"] or newer["attribute"] or newer["module"]
@@ -141,7 +141,7 @@ def load_plugin(name: str, module: str, dist: str, version: str) -> Plugin:
     step, failure, seconds = "import", None, plugin_timeout()
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(ZooHooks)
-    with signals() as came:
+    with record_signals() as came:
         try:
             with isolated(name, module, seconds):
                 plugin = import_module(module)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import sqrt
 from typing import TYPE_CHECKING, ClassVar
 
-from zoo_core.arguments import levels
+from zoo_core.arguments import levels_like
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import Denoiser, OnStep, Rng, Sampler, Scheduler
 from zoo_core.registry.faults import check_samples
@@ -42,7 +42,7 @@ class StepContext:
 
     def denoised(self, x: "Tensor", sigma: float) -> "Tensor":
         """The estimate x0_hat = D(x, sigma), of the shape of ``x``; clamped to the range of the event if ``clip`` is set."""
-        x0 = self.model.denoise(x, levels(sigma, x), self.labels)
+        x0 = self.model.denoise(x, levels_like(sigma, x), self.labels)
         check_samples(self.model.denoise, x0, x.shape)
         return x0.clamp(*self.model.event.range) if self.clip and self.model.event.range else x0
 

@@ -13,7 +13,7 @@ from zoo_core.registry import registry, resolve
 from zoo_core.specs import SamplerSpec, SchedulerSpec
 from zoo_core.suggestions import ALIASES
 
-__all__ = ["as_sampler", "as_scheduler", "scheduler_with", "written_now"]
+__all__ = ["as_sampler", "as_scheduler", "scheduler_with_option", "with_current_defaults"]
 
 
 def as_sampler(choice: SamplerLike, default: Sampler | None = None, *, prefer: str = "") -> Sampler:
@@ -39,7 +39,7 @@ def _refuse_foreign(values: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"sampler: unknown key 'sampler.{next(iter(nested), '')}'", f"it is an option of the sampler itself: write {shown}"
         )
-    claim = registry().meant(SamplerSpec, str(values.get("name")).rpartition(":")[2])
+    claim = registry().claim_or_none(SamplerSpec, str(values.get("name")).rpartition(":")[2])
     if not claim or not isinstance(claim.spec, SamplerSpec):
         return
     known = [item.name for item in fields(resolve(claim.spec.target))]
@@ -47,12 +47,12 @@ def _refuse_foreign(values: Mapping[str, Any]) -> None:
         hint = f"leave --steps out; its options: {', '.join(known)}"
         raise ConfigError(f"sampler: {claim.spec.name} draws in one pass and has no steps", hint)
     for key, value in values.items():
-        if key not in ("name", *known) and (owner := scheduler_with(key)):
+        if key not in ("name", *known) and (owner := scheduler_with_option(key)):
             there = f'-o scheduler.{key}={value} with --scheduler {owner}, or scheduler={{"name": "{owner}", "{key}": {value}}}'
             raise ConfigError(f"sampler: unknown key {key!r}", f"it is an option of schedulers: {there}")
 
 
-def scheduler_with(key: str) -> str:
+def scheduler_with_option(key: str) -> str:
     """The name of the last registered scheduler that has the option ``key``; empty where none has it."""
     specs = [claim.spec for claims in registry().claims(SchedulerSpec).values() for claim in claims[:1]]
     having = [
@@ -72,7 +72,7 @@ def as_scheduler(choice: SchedulerLike) -> Scheduler:
     return decode(Scheduler, _choice("scheduler", choice), "scheduler")  # type: ignore[type-abstract]  # decode finds the class that the name means
 
 
-def written_now(part: object, kind: str = Sampler.kind) -> object:
+def with_current_defaults(part: object, kind: str = Sampler.kind) -> object:
     """The plain values of a sampler, or a scheduler, of a record or a config as they would be written today.
 
     An option that came later has its default. What is no sampler here, as where its plugin is not installed, stays as it is.

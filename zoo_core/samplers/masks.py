@@ -10,12 +10,12 @@ from zoo_core.interfaces import Event
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["PARTS", "given", "part", "read_mask"]
+__all__ = ["PARTS", "known_values", "part_mask", "read_mask"]
 
 PARTS = ("top", "bottom", "left", "right", "centre", "border")
 
 
-def given(x: "Tensor", mask: "Tensor | str", event: Event) -> "tuple[Tensor, Tensor]":
+def known_values(x: "Tensor", mask: "Tensor | str", event: Event) -> "tuple[Tensor, Tensor]":
     """What is known of samples: float32 (n, *event.shape), 0 where it is not; and where it is, bool (n, *event.shape).
 
     Args:
@@ -31,7 +31,7 @@ def given(x: "Tensor", mask: "Tensor | str", event: Event) -> "tuple[Tensor, Ten
     if isinstance(mask, str):
         if mask not in PARTS or len(event.shape) != 3:
             raise UsageError(f"mask must be a tensor, or of images one of {', '.join(PARTS)}, not {mask[:40]!r}")
-        mask = part(mask, event.shape)
+        mask = part_mask(mask, event.shape)
     try:
         mask = torch.as_tensor(mask)
     except (TypeError, ValueError, RuntimeError):
@@ -49,7 +49,7 @@ def given(x: "Tensor", mask: "Tensor | str", event: Event) -> "tuple[Tensor, Ten
     return values, known
 
 
-def part(name: str, shape: Sequence[int]) -> "Tensor":
+def part_mask(name: str, shape: Sequence[int]) -> "Tensor":
     """The mask of an image (c, h, w) of which that part is known, bool (1, h, w).
 
     A half; the ``centre``, half as high and as wide; or the ``border`` around that.
@@ -57,7 +57,7 @@ def part(name: str, shape: Sequence[int]) -> "Tensor":
     import torch
 
     if name == "border":
-        return ~part("centre", shape)
+        return ~part_mask("centre", shape)
     _, h, w = shape
     rows, columns = {
         "top": (slice(h // 2), slice(None)),
@@ -82,7 +82,7 @@ def read_mask(choice: str, shape: Sequence[int]) -> "Tensor":
     from zoo_core.images import read_image
 
     if choice in PARTS:
-        return part(choice, shape)
+        return part_mask(choice, shape)
     if not Path(choice).exists():
         raise UsageError(f"no mask {choice}", f"name a picture whose white pixels are known, or one of {', '.join(PARTS)}")
     return read_image(Path(choice), (1, *shape[1:])) > 0

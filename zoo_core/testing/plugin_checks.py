@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import click
 
-from zoo_core.capabilities import check_abilities
+from zoo_core.capabilities import check_capabilities
 from zoo_core.config import Tagged, check_fields, decode, encode
 from zoo_core.errors import PluginError, ZooError
 from zoo_core.interfaces import CAPABILITIES, Sampler, Scheduler
 from zoo_core.recipes import Recipe
 from zoo_core.registry import Plugin, registry, resolve
-from zoo_core.registry.isolation import why
+from zoo_core.registry.isolation import error_line
 from zoo_core.specs import CheckpointSpec, CommandSpec, MetricSpec, ModelSpec, RecipeSpec, SamplerSpec, SchedulerSpec, Spec, TrainerSpec
 
 __all__ = ["findings"]
@@ -42,7 +42,7 @@ def _told(check: Callable[..., None], *arguments: object) -> str:
     except ZooError as error:
         return error.what
     except Exception as error:  # a plugin's own code
-        return why(error)
+        return error_line(error)
     return ""
 
 
@@ -143,15 +143,15 @@ def _check_names(spec: Spec, plugin: Plugin) -> None:
 
 def _check_model(spec: ModelSpec, plugin: Plugin) -> None:
     """Raises ZooError unless a model by the family's first recipe, or by the defaults of its config, can do what the family declares."""
-    from zoo_core.checkpoint.build import unfilled
+    from zoo_core.checkpoint.build import build_empty
 
     recipe = next((resolve(each.target) for each in plugin.specs if isinstance(each, RecipeSpec) and each.family == spec.name), None)
     if isinstance(recipe, Recipe):
-        check_abilities(unfilled(spec, recipe.model), spec, [recipe.sampler.requires] if recipe.sampler else ())
+        check_capabilities(build_empty(spec, recipe.model), spec, [recipe.sampler.requires] if recipe.sampler else ())
         return
     config = resolve(spec.config)
     if all(item.default is not MISSING or item.default_factory is not MISSING for item in fields(config)):
-        check_abilities(unfilled(spec, config()), spec)
+        check_capabilities(build_empty(spec, config()), spec)
 
 
 def _check_capabilities(names: Any) -> None:

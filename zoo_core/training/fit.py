@@ -18,7 +18,7 @@ from typing import Any, TextIO, cast
 import torch
 from torch import Tensor, nn
 
-from zoo_core.checkpoint.build import misfits
+from zoo_core.checkpoint.build import difference
 from zoo_core.data.dataset import Data, load_data
 from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, ResourceError, ZooError
@@ -218,7 +218,7 @@ def _begin(loop: Loop, origin: Origin, out: Path) -> Recipe:
         return loop.recipe
     if reference is not None:
         weights = loop.processes.on_main(lambda: load(reference).model.state_dict())
-        if found := misfits(weights, loop.trainer.model.state_dict()):
+        if found := difference(weights, loop.trainer.model.state_dict()):
             hint = "train with its model: leave --recipe and -o model.KEY out"
             raise IncompatibleCheckpoint(f"the weights of {reference} are of another model: {found}", hint)
         loop.trainer.model.load_state_dict(weights)

@@ -8,14 +8,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from zoo_core.capabilities import check_abilities
+from zoo_core.capabilities import check_capabilities
 from zoo_core.data.dataset import Data
 from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, ZooError
 from zoo_core.hardware.precision import DTYPES, auto_precision
 from zoo_core.recipes import FitConfig, OptimizerConfig, Recipe, with_precision
 from zoo_core.registry import registry, resolve
-from zoo_core.registry.faults import checked, fault, made
+from zoo_core.registry.faults import call_plugin, expect, fault
 from zoo_core.rng import StepRng, Stream, isolated
 from zoo_core.specs import ModelSpec, TrainerSpec
 from zoo_core.training import optimizers
@@ -33,9 +33,9 @@ def build(recipe: Recipe) -> Trainer:
     model_spec = registry().spec(ModelSpec, registry().name_of("family", type(recipe.model)))
     trainer_spec = registry().spec(TrainerSpec, registry().name_of("trainer", type(recipe.trainer)))
     with isolated(recipe.fit.seed, stream=Stream.INIT):
-        model = made(resolve(model_spec.target), recipe.model, kind=nn.Module)
-        check_abilities(model, model_spec, [recipe.sampler.requires] if recipe.sampler else ())
-        trainer = made(resolve(trainer_spec.target), model, recipe.trainer, kind=Trainer)  # type: ignore[type-abstract]  # asked of an instance
+        model = call_plugin(resolve(model_spec.target), recipe.model, kind=nn.Module)
+        check_capabilities(model, model_spec, [recipe.sampler.requires] if recipe.sampler else ())
+        trainer = call_plugin(resolve(trainer_spec.target), model, recipe.trainer, kind=Trainer)  # type: ignore[type-abstract]  # asked of an instance
     return trainer.to(memory_format=torch.channels_last) if recipe.fit.channels_last else trainer
 
 
@@ -45,7 +45,7 @@ def loss_of(trainer: Trainer, phase: str, given: object) -> Loss:
     Raises:
         PluginError: it is no loss, or its value is no scalar.
     """
-    loss = checked(trainer.forward, given, Loss)
+    loss = expect(trainer.forward, given, Loss)
     if not isinstance(loss.value, Tensor) or loss.value.ndim:
         shape = f"the shape {tuple(loss.value.shape)}" if isinstance(loss.value, Tensor) else f"the type {type(loss.value).__name__}"
         raise fault(trainer.forward, f"the loss of phase {phase!r} has {shape}, and must be a tensor of the shape ()")

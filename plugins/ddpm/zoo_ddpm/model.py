@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from zoo_core.arguments import levels
+from zoo_core.arguments import levels_like
 from zoo_core.interfaces import DiscreteScheduler, Event, Rng
 from zoo_core.schedulers import fractional_time
 from zoo_ddpm.config import DDPMConfig
@@ -59,7 +59,7 @@ class DDPM(nn.Module):
         return torch.tensor([fractional_time(self.levels, value) for value in sigma.tolist()], dtype=torch.float32, device=sigma.device)
 
     def denoise(self, x: Tensor, sigma: Tensor | float, labels: Tensor | None = None) -> Tensor:
-        sigma = levels(sigma, x)
+        sigma = levels_like(sigma, x)
         sigma_ = sigma.view(-1, 1, 1, 1)
         x_t = x * (1 + sigma_**2).rsqrt().to(x.dtype)
         out = self.net(x_t.to(self.net.conv_in.weight.dtype), self.time(sigma), labels).to(x.dtype)

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from zoo_core.arguments import levels
+from zoo_core.arguments import levels_like
 from zoo_core.interfaces import Event, Rng, Scheduler
 from zoo_ncsn_langevin.config import NCSNConfig
 from zoo_ncsn_langevin.mlp import MLP
@@ -90,7 +90,7 @@ class NCSN(nn.Module):
         return self.net((x * c_in.to(x.dtype)).to(weight.dtype), self._level(sigma, weight.dtype)).to(x.dtype)
 
     def denoise(self, x: Tensor, sigma: Tensor | float, labels: Tensor | None = None) -> Tensor:
-        sigma = levels(sigma, x)
+        sigma = levels_like(sigma, x)
         c_skip, c_out, _ = (c.to(x.dtype) for c in self.scalings(self.over(sigma)))
         return c_skip * x + c_out * self.output(x, sigma)
 
@@ -99,7 +99,7 @@ class NCSN(nn.Module):
 
         It equals (denoise - x) / sigma^2. The coefficients are divided first, so that no digits cancel at small sigma.
         """
-        sigma = levels(sigma, x)
+        sigma = levels_like(sigma, x)
         sigma_ = self.over(sigma)
         c_skip, c_out, _ = self.scalings(sigma_)
         return ((c_skip - 1) / sigma_**2).to(x.dtype) * x + (c_out / sigma_**2).to(x.dtype) * self.output(x, sigma)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from zoo_core.capabilities import incapable
+from zoo_core.capabilities import capability_error
 from zoo_core.cli.console import say
 from zoo_core.cli.figure.common import POINTS, Page, is_plane, opened, pictures, plain, record_of, sampler_of, with_steps
 from zoo_core.cli.options import data_option
@@ -35,7 +35,7 @@ def draw_reconstruct(target: str, page: Page, *, images: Sequence[Path], n: int,
 
     figures.images_of(model)
     if "encode" not in model.capabilities:
-        raise incapable(f"{model.name} has no latents of images: its family cannot encode", "encode")
+        raise capability_error(f"{model.name} has no latents of images: its family cannot encode", "encode")
     if images:
         x, digest, of = pictures(model, images), None, ""
     else:
