@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,41 +17,18 @@ from huggingface_hub import close_session
 import zoo_core
 from zoo_core.checkpoint.files import Stream, oid_of
 from zoo_core.errors import GatedError, HubError, LockTimeout, LoginError, OfflineError, ResourceError, UnsafeContentError, UsageError
-from zoo_core.hub import client as wire
-from zoo_core.hub import locks
+from zoo_core.hub import client, locks
 from zoo_core.hub.cache import RepoCache, cache_folder
 from zoo_core.hub.deadline import Deadline
 from zoo_core.hub.fetch import pull
 from zoo_core.publishing import publish
-from zoo_core.publishing import upload as sending
-from zoo_core.testing import environment, fake_zoo, write_checkpoint
-from zoo_core.testing.fake import Fake
-from zoo_core.testing.fake_config import FakeConfig
+from zoo_core.publishing import upload as uploading
+from zoo_core.testing import environment
 from zoo_core.testing.hub import LoopbackHub, loopback_hub
 
+from .helpers import CATS
+
 pytest_plugins = ["zoo_core.testing.hub"]
-
-CATS = "zoo/cats"
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests are tried again at once."""
-    monkeypatch.setattr(wire, "WAITS", (0.0, 0.0))
-
-
-@pytest.fixture
-def cats(tmp_path: Path) -> Iterator[Mapping[str, bytes]]:
-    """The files of a checkpoint of the fake family, which alone is installed."""
-    with fake_zoo():
-        folder = write_checkpoint(tmp_path / "cats", Fake(FakeConfig()), FakeConfig())
-        yield {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
-@pytest.fixture
-def commit(hub: LoopbackHub, cats: Mapping[str, bytes]) -> str:
-    """The commit of the repository ``zoo/cats``, which holds those files."""
-    return hub.add_repo(CATS, {".gitattributes": b"", **cats})
 
 
 # Time
@@ -107,7 +84,7 @@ def test_the_time_of_the_next_try_is_read_from_seconds_dates_and_rate_limits(
     headers: Mapping[str, str], seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "time", lambda: datetime(2026, 1, 1, tzinfo=UTC).timestamp())
-    assert wire.retry_after(headers) == seconds
+    assert client.retry_after(headers) == seconds
 
 
 def test_a_rate_limit_says_when_to_try_again(hub: LoopbackHub, commit: str) -> None:
@@ -234,7 +211,7 @@ def test_a_tag_with_the_name_of_a_branch_is_told(hub: LoopbackHub, commit: str, 
     refs = rb'{"branches": [{"name": "v1", "targetCommit": "%s"}], "tags": [{"name": "v1", "targetCommit": "%s"}]}'
     with hub.fault("GET /api/.*/refs", rewrite=lambda body: refs % (b"0" * 40, commit.encode())):
         pull(f"{CATS}@v1")
-    assert f"has a branch and a tag v1; {wire.host()} gave {commit[:12]}" in caplog.text
+    assert f"has a branch and a tag v1; {client.host()} gave {commit[:12]}" in caplog.text
 
 
 @pytest.mark.parametrize("names", [("feature/x", "feature"), ("feature", "feature/x")])
@@ -300,7 +277,7 @@ def test_weights_that_shrink_while_they_are_read_are_fetched_again(hub: Loopback
 
 
 def test_publishing_leaves_a_server_that_drips(hub: LoopbackHub, cats: Mapping[str, bytes], tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(sending, "PATIENCE", 0.3)
+    monkeypatch.setattr(uploading, "PATIENCE", 0.3)
     with hub.fault("GET /api/", drip="headers"), pytest.raises(HubError, match="too slow: an answer to GET /api/models/zoo/dogs"):
         publish(f"local:{tmp_path / 'cats'}", "zoo/dogs", license="mit")
 

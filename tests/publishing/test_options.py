@@ -1,24 +1,22 @@
 """Messages of publishing name an option as its caller wrote it: as an argument in Python, as a flag on the command line."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from zoo_core import cards, publish
+from zoo_core import publish
 from zoo_core.cli.publish import publish as command
-from zoo_core.config import load_json
 from zoo_core.errors import ZooError
 from zoo_core.publishing.options import command_line, option
-from zoo_core.testing import fake_zoo, write_checkpoint
-from zoo_core.testing.fake import Fake
-from zoo_core.testing.fake_config import FakeConfig
 from zoo_core.testing.hub import LoopbackHub
 
-pytest_plugins = ["zoo_core.testing.hub"]
+from .helpers import CAT
 
-CAT = "zoo/cat"
+pytest_plugins = ["zoo_core.testing.hub"]
+pytestmark = pytest.mark.usefixtures("fakes")
+
 DRAFT = {"license": "mit"}
 # By the options of a call: the words for Python, and those for the command line.
 HINTS: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -34,18 +32,8 @@ HINTS: dict[str, tuple[dict[str, Any], str, str]] = {
 }
 
 
-@pytest.fixture
-def folder(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A checkpoint with a draft card, and a repository in which others have put a config."""
-    monkeypatch.chdir(tmp_path)
-    Path("checkpoints.json").write_text("{}")
-    with fake_zoo():
-        made = write_checkpoint(tmp_path / "cat", Fake(FakeConfig()), FakeConfig())
-        (made / "README.md").write_text(cards.draft("cat", load_json(made / "config.json"), {}))
-        yield made
-
-
 def refused(case: str, hub: LoopbackHub, call: Callable[..., object]) -> str:
+    Path("checkpoints.json").write_text("{}")
     if case != "unknown to the Hub":
         hub.add_repo(CAT, {"config.json": b"theirs"})
     with pytest.raises(ZooError) as error:
@@ -54,18 +42,20 @@ def refused(case: str, hub: LoopbackHub, call: Callable[..., object]) -> str:
 
 
 @pytest.mark.parametrize("case", HINTS)
-def test_in_python_a_message_names_the_argument(case: str, folder: Path, hub: LoopbackHub) -> None:
+def test_in_python_a_message_names_the_argument(case: str, run: str, hub: LoopbackHub, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
     options, argument, _ = HINTS[case]
-    message = refused(case, hub, lambda: publish(folder, CAT, **options))
+    message = refused(case, hub, lambda: publish(run, CAT, **options))
     assert argument in message
     assert "--" not in message.partition(" -- ")[0] + message.partition(" -- ")[2]
 
 
 @pytest.mark.parametrize("case", HINTS)
-def test_on_the_command_line_a_message_names_the_flag(case: str, folder: Path, hub: LoopbackHub) -> None:
+def test_on_the_command_line_a_message_names_the_flag(case: str, run: str, hub: LoopbackHub, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
     options, _, flag = HINTS[case]
     words = [word for name, value in options.items() for word in ([f"--{name}"] if value is True else [f"--{name}", value])]
-    message = refused(case, hub, lambda: command.main([str(folder), "--repo", CAT, *words], standalone_mode=False))
+    message = refused(case, hub, lambda: command.main([run, "--repo", CAT, *words], standalone_mode=False))
     assert flag in message
 
 

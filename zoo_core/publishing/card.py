@@ -1,4 +1,4 @@
-"""A card as it is published: with all that the Hub and ``zoo pull`` look for, under the name that others load it by."""
+"""Completion of a card for the Hub: the fields that the Hub and ``zoo pull`` read, and the name that others load the model by."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -30,25 +30,26 @@ def complete(
     image: bool = True,
     metrics: Mapping[str, Any] | None = None,
 ) -> ModelCard:
-    """The card as it is published: with all that the Hub and ``zoo pull`` look for, and a snippet that loads ``reference``.
+    """The card with all fields that the Hub and ``zoo pull`` read, and a snippet that loads ``reference``.
 
-    What a person wrote stays. A complete card comes back as it is.
+    Text that a person wrote stays. A complete card is returned unchanged.
 
     Args:
-        card: what there is.
-        config: its config.json.
-        reference: what others load it by, such as ``ORG/NAME``.
-        names: what the card calls it so far; ``local:PATH`` is always among them.
+        card: the card in the folder.
+        config: content of its config.json.
+        reference: the name that others load the model by, such as ``ORG/NAME``.
+        names: names of the model in the card so far, which are replaced; ``local:PATH`` always is.
         plugin: the distribution that has its family.
-        license: in the place of a draft's.
-        image: whether it draws images.
-        metrics: its metrics.json, see :mod:`zoo_core.cards.metrics`.
+        license: replaces the placeholder of a draft; may be empty.
+        image: whether the model draws images.
+        metrics: content of its metrics.json, see :mod:`zoo_core.cards.metrics`.
 
     Raises:
-        CardError: its model-index says something else than metrics.json.
-        ConfigError: metrics.json is wrong.
+        CardError: if its model-index differs from metrics.json.
+        ConfigError: if metrics.json is not valid.
     """
-    front, family = dict(card.metadata), family_name(config)
+    front = dict(card.metadata)
+    family = family_name(config)
     front |= {"license": license} if license else {}
     front.setdefault("library_name", LIBRARY)
     if image:
@@ -57,10 +58,10 @@ def complete(
         del front["pipeline_tag"]
     tags = front.get("tags", [])
     front["tags"] = [*tags, *(tag for tag in (LIBRARY, family) if tag not in tags)] if is_strings(tags) else tags
-    told = front.get("zoo", {})
-    demand(isinstance(told, dict), "zoo must be a mapping, such as {family: ddpm, plugin: zoo-ddpm}")
-    demand(told.get("family", family) == family, f"its family is {str(told.get('family'))[:60]}, and that of config.json is {family}")
-    front["zoo"] = {"family": family, "plugin": plugin, **told}
+    zoo = front.get("zoo", {})
+    demand(isinstance(zoo, dict), "zoo must be a mapping, such as {family: ddpm, plugin: zoo-ddpm}")
+    demand(zoo.get("family", family) == family, f"its family is {str(zoo.get('family'))[:60]}, and that of config.json is {family}")
+    front["zoo"] = {"family": family, "plugin": plugin, **zoo}
     plugin = str(front["zoo"]["plugin"])
     if metrics is not None:
         index = model_index(
@@ -73,7 +74,7 @@ def complete(
 
 
 def _with_numbers(body: str, section: str) -> str:
-    """``body`` with the section on its numbers, unless it has one: before that on its training, or at the end."""
+    """``body`` with the section on numbers, unless it has one: before the section on training, or at the end."""
     if not section or "\n## Numbers\n" in body:
         return body
     before, heading, after = body.partition("\n## Training\n")
@@ -81,11 +82,11 @@ def _with_numbers(body: str, section: str) -> str:
 
 
 def _completed_body(card: ModelCard, config: Mapping[str, Any], reference: str, names: Collection[str], plugin: str, license: str) -> str:
-    def named(match: re.Match[str]) -> str:
+    def renamed(match: re.Match[str]) -> str:
         ours = match["name"] in names or match["name"].startswith(LOCAL)
         return match["use"] + (reference if ours else match["name"])
 
-    body = _with_use_of(reference, _NAMED.sub(named, card.body), config, plugin, card.metadata.get("pipeline_tag", ""))
+    body = _with_use_of(reference, _NAMED.sub(renamed, card.body), config, plugin, card.metadata.get("pipeline_tag", ""))
     if load_call(reference) not in body:
         return f"{body.rstrip()}\n\n{use_section(reference, config, plugin, card.metadata.get('pipeline_tag', ''))}\n"
     if needs_line(plugin) not in body:
@@ -96,7 +97,7 @@ def _completed_body(card: ModelCard, config: Mapping[str, Any], reference: str, 
 
 
 def _with_use_of(reference: str, body: str, config: Mapping[str, Any], plugin: str, pipeline: str) -> str:
-    """``body`` whose section on its use, if it was rendered under another name, as in a copy or a draft, is that of ``reference``."""
+    """``body`` with the section on use of ``reference``, if its own was rendered under another name, as in a copy or a draft."""
     section = _USE.search(body)
     if section is None:
         return body
@@ -110,10 +111,10 @@ def _with_use_of(reference: str, body: str, config: Mapping[str, Any], plugin: s
 
 
 def _without_pull(section: str) -> str:
-    """A section on use as that of a checkpoint in a folder is."""
+    """A section on use without the line that pulls, like that of a checkpoint in a folder."""
     return re.sub(r"^zoo pull \S+\n", "", section, flags=re.MULTILINE).replace("\n```sh\n```\n", "").strip()
 
 
 def _results(index: object) -> object:
-    """A model-index without the name that it gives the model."""
+    """A model-index without the name of the model."""
     return [entry.get("results") if isinstance(entry, dict) else entry for entry in index] if isinstance(index, list) else index

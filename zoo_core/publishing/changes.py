@@ -1,7 +1,7 @@
 """Changes that publishing would make in a repository, file by file, and files in it that others have changed.
 
-The zoo's own commits are known by their titles. What a repository holds now is compared with what the last of them left there: a file that
-differs was changed by somebody else, and is not replaced without ``force``. A card that was edited on the Hub is merged where the edits and
+The zoo recognizes its own commits by their titles. The files of a repository are compared with those of the last such commit: a file that
+differs was changed by somebody else, and is not replaced without ``force``. A card that was edited on the Hub is merged if the edits and
 the new version touch different lines.
 """
 
@@ -17,28 +17,34 @@ from typing import Literal
 from zoo_core import __version__, cards
 from zoo_core.checkpoint.files import CARD, oid_of
 from zoo_core.errors import CardError, UsageError
-from zoo_core.publishing.bundle import PUBLISHED, Parcel
+from zoo_core.publishing.bundle import PUBLISHED, Bundle
 from zoo_core.publishing.options import option
 from zoo_core.publishing.secrets import check_text
 from zoo_core.specs import Pin
 
-__all__ = ["Change", "Plan", "Remote", "changes_anything", "merge", "planned", "title_of"]
+__all__ = ["Change", "Plan", "RemoteCommit", "changes_anything", "commit_title", "merge", "plan_commit"]
 
 Change = Literal["add", "replace", "merge", "delete", "unchanged", "keep"]
-"""``keep``: a file in the repository that the zoo does not publish, and leaves alone."""
+"""``keep``: a file in the repository that the zoo does not publish and does not touch."""
 
 _MAX_PAIRS = 200_000
 _TITLE = re.compile(r"(?P<name>.+), by zoo-core \S+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Remote:
-    """A commit of a repository.
+class RemoteCommit:
+    """The files of a commit on the Hub.
 
     Args:
         commit: its id; empty for a repository that does not exist yet.
         oids: the id of each file: the sha256 of a large one, git's id of any other.
         private: whether the repository is private.
+
+    Example:
+        >>> from zoo_core.publishing.changes import RemoteCommit
+        >>> remote = RemoteCommit(commit="0" * 40, oids={"LICENSE": "f3a34851d44d6b97c90fbb99dfcadda1f8e8d3d8"})
+        >>> remote.lacks({"LICENSE": b"other", "config.json": b"{}"})
+        ('LICENSE', 'config.json')
     """
 
     commit: str
@@ -60,73 +66,87 @@ class Plan:
     """What one commit would do.
 
     Args:
-        parcel: the files to send; its card holds the edits that were made on the Hub.
-        changes: what happens to each file of the parcel and of the repository.
+        bundle: the files to send; its card holds the edits that were made on the Hub.
+        changes: the change of each file of the bundle and of the repository.
+
+    Example:
+        >>> from zoo_core.cards import ModelCard
+        >>> from zoo_core.publishing import Bundle
+        >>> from zoo_core.publishing.changes import Plan
+        >>> bundle = Bundle(repo="zoo/cats", name="cats", card=ModelCard({}, ""), files={"LICENSE": b"text"}, pins={})
+        >>> Plan(bundle=bundle, changes={"LICENSE": "add", "banner.png": "keep"}).names("add", "replace")
+        ('LICENSE',)
     """
 
-    parcel: Parcel
+    bundle: Bundle
     changes: Mapping[str, Change]
 
-    def named(self, *kinds: Change) -> tuple[str, ...]:
-        """The files to which that happens."""
+    def names(self, *kinds: Change) -> tuple[str, ...]:
+        """Names of the files with one of these changes."""
         return tuple(name for name, kind in self.changes.items() if kind in kinds)
 
 
-def title_of(name: str) -> str:
-    """The title of a commit that publishes the checkpoint ``name``."""
+def commit_title(name: str) -> str:
+    """The title of a commit that publishes the checkpoint ``name``.
+
+    Example:
+        >>> from zoo_core.publishing.changes import commit_title
+        >>> commit_title("cats").startswith("cats, by zoo-core ")
+        True
+    """
     return f"{name}, by zoo-core {__version__}"
 
 
-def planned(
-    parcel: Parcel,
-    remote: Remote,
+def plan_commit(
+    bundle: Bundle,
+    remote: RemoteCommit,
     titles: Iterable[tuple[str, str]],
     *,
-    at: Callable[[str], Remote],
+    at: Callable[[str], RemoteCommit],
     read: Callable[[str, str], bytes],
     force: bool = False,
 ) -> Plan:
-    """Compares a parcel with its repository.
+    """Compares a bundle with its repository.
 
     Args:
-        parcel: what is to be published.
+        bundle: the files to publish.
         remote: the newest commit of the repository.
         titles: ids and titles of its commits, the newest first.
-        at: returns another commit of the repository.
-        read: returns the bytes of the card of a commit.
-        force: replaces the work of others.
+        at: returns the files of another commit of the repository.
+        read: returns the bytes of a file of a commit.
+        force: whether to replace the work of others.
 
     Raises:
-        UsageError: if main holds files of others in the place of the parcel's, or another checkpoint, without ``force``.
+        UsageError: if files of others would be replaced, or another checkpoint, without ``force``.
         CardError: if the merged card is not a valid card.
     """
     commit, name = next(((commit, match["name"]) for commit, title in titles if (match := _TITLE.fullmatch(title))), ("", ""))
-    last = remote if commit == remote.commit else at(commit) if commit else Remote(commit="", oids={})
+    last = remote if commit == remote.commit else at(commit) if commit else RemoteCommit(commit="", oids={})
     changes: dict[str, Change] = {}
     others = []
-    for file, data in parcel.files.items():
+    for file, data in bundle.files.items():
         same, there = remote.holds(file, data), file in remote.oids
         changes[file] = "unchanged" if same else "replace" if there else "add"
         if there and not same and remote.oids[file] != last.oids.get(file):
             others.append(file)
     for file, oid in remote.oids.items():
-        if file not in parcel.files:
+        if file not in bundle.files:
             own = last.oids.get(file) == oid
             changes[file] = "delete" if own and file in PUBLISHED else "keep"
     if force:
-        return Plan(parcel=parcel, changes=changes)
-    if name and name != parcel.name and changes_anything(changes):
+        return Plan(bundle=bundle, changes=changes)
+    if name and name != bundle.name and changes_anything(changes):
         hint = f"publish to another repository, or replace it with {option('force', True)}"
-        raise UsageError(f"{parcel.repo} holds another checkpoint, {name:.60}", hint)
-    if others == [CARD] and not parcel.pinned and (card := _merged_card(parcel, remote, last, read)):
-        return Plan(parcel=card, changes={**changes, CARD: "merge"})
+        raise UsageError(f"{bundle.repo} holds another checkpoint, {name:.60}", hint)
+    if others == [CARD] and not bundle.pinned and (card := _merged_card(bundle, remote, last, read)):
+        return Plan(bundle=card, changes={**changes, CARD: "merge"})
     if others:
         which = ", ".join(others[:4]) + (f" and {len(others) - 4} more" if len(others) > 4 else "")
         raise UsageError(
-            f"{parcel.repo} holds work of others that would be replaced: {which}",
+            f"{bundle.repo} holds work of others that would be replaced: {which}",
             f"look with {option('dry_run', True)}; copy those files into your folder, or replace them with {option('force', True)}",
         )
-    return Plan(parcel=parcel, changes=changes)
+    return Plan(bundle=bundle, changes=changes)
 
 
 def changes_anything(changes: Mapping[str, Change]) -> bool:
@@ -134,15 +154,15 @@ def changes_anything(changes: Mapping[str, Change]) -> bool:
     return not {"add", "replace", "merge", "delete"}.isdisjoint(changes.values())
 
 
-def _merged_card(parcel: Parcel, remote: Remote, last: Remote, read: Callable[[str, str], bytes]) -> Parcel | None:
-    """The parcel with a card that holds both its own changes and those made on the Hub; None where they touch the same lines."""
+def _merged_card(bundle: Bundle, remote: RemoteCommit, last: RemoteCommit, read: Callable[[str, str], bytes]) -> Bundle | None:
+    """The bundle with a card that holds both its own changes and those made on the Hub; None if they touch the same lines."""
     if CARD not in last.oids:
         return None
     try:
         base, theirs = read(last.commit, CARD).decode(), read(remote.commit, CARD).decode()
     except UnicodeDecodeError:
         return None
-    text = merge(base, parcel.files[CARD].decode(), theirs)
+    text = merge(base, bundle.files[CARD].decode(), theirs)
     if text is None:
         return None
     data = text.encode()
@@ -154,20 +174,25 @@ def _merged_card(parcel: Parcel, remote: Remote, last: Remote, read: Callable[[s
         hint = f"edit it there, or replace it with {option('force', True)}"
         raise CardError(f"the card with the edits on the Hub is not valid: {error.what}", hint) from None
     pin = Pin(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
-    return replace(parcel, card=card, files={**parcel.files, CARD: data}, pins={**parcel.pins, CARD: pin})
+    return replace(bundle, card=card, files={**bundle.files, CARD: data}, pins={**bundle.pins, CARD: pin})
 
 
 def merge(base: str, ours: str, theirs: str) -> str | None:
-    """Three-way merge of texts, by lines.
+    r"""Three-way merge of texts, by lines.
 
     Args:
-        base: the text that both versions began with.
+        base: the text that both versions were made from.
         ours: one version.
         theirs: the other.
 
     Returns:
-        The text with the changes of both, or None where they change the same or adjacent lines in different ways, or so many lines alike
-        that a comparison would take long.
+        The text with the changes of both; None if they change the same or adjacent lines in different ways, or if too many lines are equal
+        to compare them in a short time.
+
+    Example:
+        >>> from zoo_core.publishing.changes import merge
+        >>> merge("a\nb\nc\nd\n", "A\nb\nc\nd\n", "a\nb\nc\nD\n")
+        'A\nb\nc\nD\n'
     """
     lines = base.splitlines(keepends=True)
     both = [_edits(lines, text.splitlines(keepends=True)) for text in (ours, theirs)]
@@ -182,8 +207,8 @@ def merge(base: str, ours: str, theirs: str) -> str | None:
 
 
 def _edits(base: Sequence[str], changed: Sequence[str]) -> list[tuple[int, int, tuple[str, ...]]] | None:
-    """The changes of a text: the lines from start to end of ``base``, and what stands in their place; None where there are too many pairs
-    of equal lines to compare."""
+    """The changes of a text: start and end of replaced lines of ``base``, and the new lines; None if there are too many pairs of equal
+    lines to compare."""
     most = min(len(base), len(changed))
     start = next((place for place in range(most) if base[place] != changed[place]), most)
     most -= start

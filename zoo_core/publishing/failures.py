@@ -1,4 +1,4 @@
-"""Errors of publishing: those of the Hub's client become the zoo's own, in one line that never holds the token."""
+"""Errors of publishing: errors of the Hub's client become the zoo's own, in one line that never holds the token."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,19 +12,19 @@ __all__ = ["after_commit", "offline", "refused_card", "translated", "with_empty_
 
 
 @contextmanager
-def after_commit(commit: str, told: Callable[[Exception], ZooError] | None = None) -> Iterator[None]:
-    """Makes errors in the block say that the commit is made.
+def after_commit(commit: str, translate: Callable[[Exception], ZooError] | None = None) -> Iterator[None]:
+    """Makes errors in the block say that the commit was made.
 
     Args:
-        commit: its id.
-        told: makes an error of the zoo's of one of the client's.
+        commit: id of the commit.
+        translate: turns an error of the client into one of the zoo.
     """
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:
-        ours = error if isinstance(error, ZooError) else told(error) if told else None
+        ours = error if isinstance(error, ZooError) else translate(error) if translate else None
         if ours is None:
             raise
         ours.what = f"published as {commit}; {ours.what}"
@@ -33,14 +33,20 @@ def after_commit(commit: str, told: Callable[[Exception], ZooError] | None = Non
 
 
 @contextmanager
-def with_empty_repository(repo: str, is_new: bool, told: Callable[[Exception], ZooError]) -> Iterator[None]:
-    """Makes errors in the block say that a new repository was made and is still empty."""
+def with_empty_repository(repo: str, is_new: bool, translate: Callable[[Exception], ZooError]) -> Iterator[None]:
+    """Makes errors in the block say that a new repository was created and is still empty.
+
+    Args:
+        repo: ``ORG/NAME``.
+        is_new: whether it was created just now.
+        translate: turns an error of the client into one of the zoo.
+    """
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:
-        ours = error if isinstance(error, ZooError) else told(error)
+        ours = error if isinstance(error, ZooError) else translate(error)
         if not is_new or ours.what.startswith("published as"):
             raise
         ours.hint = "; ".join(filter(None, [ours.hint, f"{repo} was made and is still empty: another run fills it"]))
@@ -48,7 +54,13 @@ def with_empty_repository(repo: str, is_new: bool, told: Callable[[Exception], Z
 
 
 def translated(error: Exception, repo: str, token: str) -> ZooError:
-    """The zoo's error for one of the client's. It never holds the token, even if the server sent it back."""
+    """The zoo's error for one of the client. It never holds the token, even if the server sent it back.
+
+    Args:
+        error: error of the client.
+        repo: ``ORG/NAME``.
+        token: the access token, which is redacted.
+    """
     import httpx2
     from huggingface_hub import errors
 
@@ -76,13 +88,14 @@ def translated(error: Exception, repo: str, token: str) -> ZooError:
 
 
 def refused_card(why: str, token: str) -> CardError:
+    """The error for a card that the Hub does not accept."""
     return CardError(f"the Hub refuses the card: {_line(why, token)}", f"edit README.md, or pass another {option('license')}")
 
 
 def offline() -> OfflineError:
-    return OfflineError(
-        "HF_HUB_OFFLINE forbids requests, and publishing needs the Hub", f"unset it, or look with {option('dry_run', True)}"
-    )
+    """The error for publishing without a network."""
+    hint = f"unset it, or look with {option('dry_run', True)}"
+    return OfflineError("HF_HUB_OFFLINE forbids requests, and publishing needs the Hub", hint)
 
 
 def _refused(status: int, repo: str, message: str) -> HubError:

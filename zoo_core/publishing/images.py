@@ -1,4 +1,4 @@
-"""Checks of the pictures of a checkpoint: PNG and nothing else, and text that is searched for secrets although it is compressed."""
+"""Checks of the pictures of a checkpoint: they are PNG and nothing else, and their text is decompressed for the search for secrets."""
 
 import struct
 import zlib
@@ -22,7 +22,7 @@ _MAX_TEXT = 1 << 20
 def check_png(name: str, data: bytes) -> bytes:
     """Checks that a file is a PNG from its first byte to its last, and returns the text in it.
 
-    A file that is a PNG and something else at once, such as a zip archive behind the last chunk, is taken for that by other programs.
+    A file can be a PNG and, for other programs, something else, such as a zip archive behind the last chunk.
 
     Args:
         name: name of the file, for messages.
@@ -32,8 +32,8 @@ def check_png(name: str, data: bytes) -> bytes:
         The text chunks, decompressed, a line each.
 
     Raises:
-        UnsafeContentError: if it is not a PNG, is damaged, has bytes behind its end or chunks of unknown kinds, or holds more than 1 MiB
-            of text.
+        UnsafeContentError: if it is not a PNG, is damaged, has bytes behind its end or chunks of unknown kinds, or holds more than 1 MiB of
+            text.
     """
     texts, size = [], 0
     for text in (text_of(kind, body, name) for kind, body in _chunks(name, data) if kind in _TEXTS):

@@ -1,7 +1,7 @@
-"""Search for what must not be published with a checkpoint: links, code, files for secrets, secrets in text, folders of this machine.
+"""Search for content that must not be published: links, code, files for secrets, secrets in text, folders of this machine.
 
-The rules are those of detect-secrets, and a few of our own for what it does not know. They guard against accidents, and cannot find what
-somebody hides.
+The rules are those of detect-secrets, and a few of our own for kinds that it does not know. They guard against accidents, and cannot find
+a secret that somebody hides.
 """
 
 import json
@@ -41,11 +41,11 @@ _SECRETS = {
     "a Google key": rb"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}",
     "a private key": rb"-----BEGIN [A-Z ]*PRIVATE KEY",
     "an npm token": rb"(?<![A-Za-z0-9_])npm_[A-Za-z0-9]{36}(?![A-Za-z0-9])",
-    # A value that is a variable or a blank to fill in is none.
+    # A variable or a blank to fill in is not a secret.
     "a secret in a variable": rb"\b(?:[A-Z][A-Z0-9_]*_(?:API_?KEY|ACCESS_KEY|SECRET|SECRET_KEY|TOKEN|PASSWORD)|aws_secret_access_key)"
     rb"[\\\"']*\s*[=:]\s*[\\\"']*(?![$<{.]|[xX*]{3}|[Yy][Oo][Uu][Rr])[^\s\"']{8,}",
 }
-# Those of detect-secrets that look for a kind of token, and not for what is merely random.
+# The detectors of detect-secrets for kinds of tokens; those for random strings are left out.
 _DETECTORS = (
     *("AWSKeyDetector", "AzureStorageKeyDetector", "BasicAuthDetector", "DiscordBotTokenDetector", "GitHubTokenDetector"),
     *("GitLabTokenDetector", "JwtTokenDetector", "KeywordDetector", "MailchimpDetector", "NpmDetector", "OpenAIDetector"),
@@ -58,11 +58,14 @@ _BINARY = (".safetensors", ".png")
 
 
 def safe_names(folder: Path) -> tuple[str, ...]:
-    """The files in a folder and below it, by their names within it.
+    """The names of the files in a folder and below it, relative to it.
+
+    Args:
+        folder: the folder.
 
     Raises:
-        UnsafeContentError: one of them is a link or no regular file, holds code, or has the name of a file for secrets.
-        ResourceError: the folder cannot be read.
+        UnsafeContentError: if one of them is a link or not a regular file, is code, or has the name of a file for secrets.
+        ResourceError: if the folder cannot be read.
     """
     try:
         return tuple(sorted(_names(folder)))
@@ -81,35 +84,39 @@ def _names(folder: Path) -> Iterator[str]:
             _check_name(name)
             mode = path.lstat().st_mode
             if item in files or stat.S_ISLNK(mode):
-                _demand(stat.S_ISREG(mode), f"{name} is a link, or no regular file", _NO_LINKS)
+                _demand(stat.S_ISREG(mode), f"{name} is a link, or not a regular file", _NO_LINKS)
                 yield name
 
 
 def _check_name(name: str) -> None:
-    found = _secret_in(os.fsencode(name))
-    _demand(not found, f"the name of a file looks like {found}", "rename the file, and revoke what its name gives away")
+    secret = _secret_in(os.fsencode(name))
+    _demand(not secret, f"the name of a file looks like {secret}", "rename the file, and revoke what its name gives away")
     base = PurePosixPath(name)
     _demand(not _SECRET_NAMES.fullmatch(base.name), f"{name} is a file for secrets", "move it out of the folder")
     _demand(base.suffix.lower() not in _CODE, f"{name} is code, or can hold code", "move it out of the folder: weights are safetensors")
 
 
 def check_text(name: str, data: bytes) -> None:
-    """Looks for what seems to be a secret in what is to be sent; the token of this process is one, whatever it looks like.
+    """Searches a file for secrets; the access token of this process is one of them.
+
+    Args:
+        name: name of the file, for messages.
+        data: its bytes.
 
     Raises:
-        UnsafeContentError: if there is one, and the message says where, and not what it is; if text is not UTF-8, and so cannot be
-            searched; if it names a folder of this machine; if a picture is not a PNG alone.
+        UnsafeContentError: if it seems to hold a secret, whose place the message names without repeating it; if text is not UTF-8, and so
+            cannot be searched; if it names a folder of this machine; if a picture is not a PNG alone.
     """
     _demand(name.endswith(_BINARY) or _is_utf8(data), f"{name} is not UTF-8, and cannot be searched for secrets", "save it as UTF-8")
     text = check_png(name, data) if name.endswith(".png") else data
-    found = _secret_in(data) or _secret_in(text) or _detected(text.decode("utf-8", "replace"))
-    _demand(not found, f"{name} holds what looks like {found}", "take it out, and revoke it if it is one")
+    secret = _secret_in(data) or _secret_in(text) or _detected(text.decode("utf-8", "replace"))
+    _demand(not secret, f"{name} holds what looks like {secret}", "take it out, and revoke it if it is one")
     folder = _folder_in(name, text.decode("utf-8", "replace"))
     _demand(not folder, f"{name} names a folder of this machine, {folder:.80}", "write it relative, or as $VARIABLE")
 
 
 def _is_utf8(data: bytes) -> bool:
-    """Whether it is text in UTF-8; one with zero bytes is rather UTF-16."""
+    """Whether the bytes are text in UTF-8. Text with zero bytes is taken for UTF-16."""
     try:
         return "\0" not in data.decode("utf-8")
     except UnicodeDecodeError:
@@ -117,32 +124,32 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def _secret_in(data: bytes) -> str:
-    """What ``data`` seems to hold; empty where there is nothing."""
-    for what, pattern in _SECRETS.items():
+    """The kind of the first secret in ``data``, and its line; empty if there seems to be none."""
+    for kind, pattern in _SECRETS.items():
         if match := re.search(pattern, data):
             line = data.count(b"\n", 0, match.start()) + 1
-            return f"{what}, in line {line}" if line > 1 else what
+            return f"{kind}, in line {line}" if line > 1 else kind
     return "your access token" if any(token.encode() in data for token in access_tokens(least=8)) else ""
 
 
 def _detected(text: str) -> str:
-    """The kind of the first secret that detect-secrets finds, and its line; empty where it finds none."""
+    """The kind of the first secret that detect-secrets finds, and its line; empty if it finds none."""
     from detect_secrets.core.scan import scan_line
     from detect_secrets.settings import transient_settings
 
     with transient_settings({"plugins_used": [{"name": name} for name in _DETECTORS]}):
         for number, line in enumerate(text.splitlines(), 1):
-            if found := next(iter(scan_line(line)), None):
-                return f"a secret ({found.type}), in line {number}"
+            if secret := next(iter(scan_line(line)), None):
+                return f"a secret ({secret.type}), in line {number}"
     return ""
 
 
 def _folder_in(name: str, text: str) -> str:
-    """A folder of a machine that JSON names in a value, or any text below somebody's home; empty where there is none."""
+    """The first path of a machine: in JSON any absolute path in a value, in other text one below a home folder; empty if there is none."""
     if not name.endswith(".json"):
-        found = _HOMES.search(text)
-        return found[0] if found else ""
-    return next((found[0] for value in _strings(json.loads(text)) if (found := _FOLDER.search(value))), "")
+        match = _HOMES.search(text)
+        return match[0] if match else ""
+    return next((match[0] for value in _strings(json.loads(text)) if (match := _FOLDER.search(value))), "")
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A parcel on its way to the Hub: what is there, what has to change, one commit, and a look at what arrived."""
+"""Upload of a bundle: read the repository, plan the changes, make one commit, and check the files that arrived."""
 
 import os
 import re
@@ -17,8 +17,8 @@ from zoo_core.errors import HubError, IntegrityError, NotFoundError, UnsafeConte
 from zoo_core.hub.cache import COMMIT, is_offline
 from zoo_core.hub.client import ask_pages, endpoint, host, is_plain, read
 from zoo_core.hub.deadline import Deadline
-from zoo_core.publishing.bundle import Parcel
-from zoo_core.publishing.changes import Change, Plan, Remote, changes_anything, planned, title_of
+from zoo_core.publishing.bundle import Bundle
+from zoo_core.publishing.changes import Change, Plan, RemoteCommit, changes_anything, commit_title, plan_commit
 from zoo_core.publishing.failures import after_commit, offline, refused_card, translated, with_empty_repository
 from zoo_core.publishing.options import option
 from zoo_core.specs import Pin
@@ -39,16 +39,24 @@ _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Published:
-    """What is on the Hub now, or would be after a dry run.
+    """The published version of a checkpoint, or the planned one after a dry run.
 
     Args:
         repo: ``ORG/NAME``.
-        commit: that holds the files; empty after a dry run.
-        files: the sha256 and size of each.
+        commit: commit that holds the files; empty after a dry run.
+        files: the sha256 and size of each file, by name.
         card: the complete card.
-        changes: what the commit did to each of them, and to each other file of the repository; None after a dry run without a Hub.
+        changes: the change of each file of the checkpoint and of the repository; None after a dry run that could not reach the Hub.
         left_out: files of the folder that are not published.
-        url: where people look at it.
+        url: address of the repository for a browser.
+
+    Example:
+        >>> from zoo_core.cards import ModelCard
+        >>> from zoo_core.publishing import Published
+        >>> changes = {"model.safetensors": "replace", "config.json": "unchanged", "golden.safetensors": "delete"}
+        >>> published = Published(repo="zoo/cats", commit="0" * 40, files={}, card=ModelCard({}, ""), changes=changes)
+        >>> published.sent, published.deleted
+        (('model.safetensors',), ('golden.safetensors',))
     """
 
     repo: str
@@ -61,7 +69,7 @@ class Published:
 
     @property
     def sent(self) -> tuple[str, ...]:
-        """The files that the commit added or changed; empty where all of them were there already."""
+        """The files that the commit added or changed; empty if all of them were there already."""
         return self._changed("add", "replace", "merge")
 
     @property
@@ -71,7 +79,7 @@ class Published:
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """The files of the repository that the zoo does not publish, and left alone."""
+        """The files of the repository that the zoo does not publish and did not touch."""
         return tuple(name for name in self._changed("keep") if name != ".gitattributes")
 
     def _changed(self, *kinds: Change) -> tuple[str, ...]:
@@ -79,98 +87,107 @@ class Published:
 
 
 def check_endpoint() -> str:
-    """The address of the Hub, checked before anything is asked of it.
+    """The address of the Hub, checked before any request.
 
     Raises:
-        TrustError: it is plain http to another machine, so that everybody on the way could read the token.
-        UsageError: it is no address.
-        OfflineError: the network is switched off.
+        TrustError: if it is plain HTTP to another machine, so that everybody on the way could read the token.
+        UsageError: if it is not an address.
+        OfflineError: if the environment forbids requests.
     """
-    where = endpoint()
+    address = endpoint()
     if is_offline():
         raise offline()
-    return where
+    return address
 
 
 def check_tag(tag: str | None) -> None:
-    """Raises UsageError where ``tag`` is no name for a tag."""
+    """Raises UsageError if ``tag`` is not a name for a tag."""
     if tag is not None and (not _TAG.fullmatch(tag) or ".." in tag or tag.endswith((".", ".lock")) or tag == "main"):
         raise UsageError(f"{tag!r} is not a name for a tag", f"write it as {option('tag', 'v1')}")
 
 
-def send(parcel: Parcel, *, private: bool = False, tag: str | None = None, progress: bool = False, force: bool = False) -> Published:
-    """Makes the parcel the content of its repository, in one commit, or in none where it is there already.
+def send(bundle: Bundle, *, private: bool = False, tag: str | None = None, progress: bool = False, force: bool = False) -> Published:
+    """Makes a repository hold the files of a bundle, in one commit, or in none if it holds them already.
 
-    Files that an older version left there and that are no part of it any more are deleted in that commit; all others stay.
+    Files of an older version that the bundle does not have are deleted in that commit; all others stay.
+
+    Args:
+        bundle: the files to send.
+        private: whether to create the repository as a private one; an existing public one is refused.
+        tag: name of a tag for the commit.
+        progress: whether to show the client's progress bars on stderr.
+        force: whether to replace the work of others in the repository.
 
     Raises:
         HubError: if there is no login, the Hub refuses or cannot be reached, somebody else published meanwhile, or the tag is taken.
-        UsageError: if it is to be private and the repository is not, or the repository holds work of others, without ``force``.
+        UsageError: if ``private`` is set and the repository is public, or it holds work of others, without ``force``.
         IntegrityError: if the Hub holds something else than what was sent.
     """
-    with _client(parcel.repo, progress) as api:
-        told = partial(translated, repo=parcel.repo, token=str(api.token))
-        found = _remote(api, parcel.repo)
-        remote = found or _created(api, parcel, private)
+    with _client(bundle.repo, progress) as api:
+        translate = partial(translated, repo=bundle.repo, token=str(api.token))
+        existing = _remote_commit(api, bundle.repo)
+        remote = existing or _created(api, bundle, private)
         if private and not remote.private:
-            raise UsageError(
-                f"{parcel.repo} is there, and not private", f"make it private in its settings, or leave {option('private')} out"
-            )
-        with with_empty_repository(parcel.repo, found is None, told):
-            plan = _plan(api, parcel, remote, force)
+            hint = f"make it private in its settings, or leave {option('private')} out"
+            raise UsageError(f"{bundle.repo} exists, and is not private", hint)
+        with with_empty_repository(bundle.repo, existing is None, translate):
+            plan = _plan(api, bundle, remote, force)
             needed = changes_anything(plan.changes)
-            tagged = _tagged(api, parcel.repo, tag)
+            tagged = _tagged(api, bundle.repo, tag)
             if tagged and (needed or tagged != remote.commit):
-                raise HubError(
-                    f"{parcel.repo} has a tag {tag} already, on another version", f"choose another, such as {option('tag', 'v2')}"
-                )
+                hint = f"choose another, such as {option('tag', 'v2')}"
+                raise HubError(f"{bundle.repo} has a tag {tag} already, on another version", hint)
             commit = _commit(api, plan, remote) if needed else remote.commit
         if tag and not tagged:
-            with after_commit(commit, told=told):
-                api.create_tag(parcel.repo, tag=tag, revision=commit)
+            with after_commit(commit, translate):
+                api.create_tag(bundle.repo, tag=tag, revision=commit)
         return _published(plan, commit, str(api.endpoint))
 
 
-def compare(parcel: Parcel, *, force: bool = False) -> Published:
-    """What :func:`send` would do, by reading the repository alone.
+def compare(bundle: Bundle, *, force: bool = False) -> Published:
+    """The result that :func:`send` would have. The repository is only read.
+
+    Args:
+        bundle: the files to compare.
+        force: whether to replace the work of others in the repository.
 
     Raises:
         HubError: if the Hub refuses or cannot be reached.
         UsageError: if the repository holds work of others, without ``force``.
     """
-    with _client(parcel.repo, progress=False, may_write=False) as api:
-        remote = _remote(api, parcel.repo) or Remote(commit="", oids={})
-        return _published(_plan(api, parcel, remote, force), "", str(api.endpoint))
+    with _client(bundle.repo, progress=False, may_write=False) as api:
+        remote = _remote_commit(api, bundle.repo) or RemoteCommit(commit="", oids={})
+        return _published(_plan(api, bundle, remote, force), "", str(api.endpoint))
 
 
 def _published(plan: Plan, commit: str, endpoint: str) -> Published:
-    parcel = plan.parcel
+    bundle = plan.bundle
     return Published(
-        repo=parcel.repo,
+        repo=bundle.repo,
         commit=commit,
-        files=parcel.pins,
-        card=parcel.card,
+        files=bundle.pins,
+        card=bundle.card,
         changes=plan.changes,
-        left_out=parcel.left_out,
-        url=f"{endpoint}/{parcel.repo}",
+        left_out=bundle.left_out,
+        url=f"{endpoint}/{bundle.repo}",
     )
 
 
-def _plan(api: "HfApi", parcel: Parcel, remote: Remote, force: bool) -> Plan:
-    """What is to change, by the history of the repository."""
+def _plan(api: "HfApi", bundle: Bundle, remote: RemoteCommit, force: bool) -> Plan:
+    """The changes to make, by the history of the repository."""
 
-    def at(commit: str) -> Remote:
-        return _remote(api, parcel.repo, commit) or Remote(commit=commit, oids={})
+    def at(commit: str) -> RemoteCommit:
+        return _remote_commit(api, bundle.repo, commit) or RemoteCommit(commit=commit, oids={})
 
     def content(commit: str, name: str) -> bytes:
-        return read(f"/{parcel.repo}/resolve/{commit}/{name}", {}, f"{name} of {parcel.repo}")[0]
+        return read(f"/{bundle.repo}/resolve/{commit}/{name}", {}, f"{name} of {bundle.repo}")[0]
 
-    there = set(remote.oids) - {".gitattributes"}
-    return planned(parcel, remote, _history(parcel.repo) if there else (), at=at, read=content, force=force)
+    is_empty = not set(remote.oids) - {".gitattributes"}
+    return plan_commit(bundle, remote, () if is_empty else _history(bundle.repo), at=at, read=content, force=force)
 
 
 def _history(repo: str) -> Iterator[tuple[str, str]]:
-    """The ids and titles of the commits of main, the newest first, asked for page by page."""
+    """The ids and titles of the commits of main, the newest first, requested page by page."""
     what = f"the commits of {repo}"
     for page in ask_pages(f"/api/models/{repo}/commits/main", what):
         for item in page:
@@ -181,7 +198,7 @@ def _history(repo: str) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _client(repo: str, progress: bool, may_write: bool = True) -> "Iterator[HfApi]":
-    """The client, logged in if it has to write; its errors become errors of the zoo's."""
+    """The client, logged in if it has to write; its errors become errors of the zoo."""
     from huggingface_hub import HfApi, get_token
 
     token = ""
@@ -199,7 +216,7 @@ def _client(repo: str, progress: bool, may_write: bool = True) -> "Iterator[HfAp
 
 @contextmanager
 def _tamed(progress: bool) -> Iterator[None]:
-    """The client with bounded requests and without log lines: of itself it waits for ever."""
+    """Bounds the client's requests in time, which otherwise wait for ever, and silences its log lines."""
     from httpx2 import Timeout
     from huggingface_hub import get_session
     from huggingface_hub.utils import logging
@@ -225,7 +242,7 @@ def _tamed(progress: bool) -> Iterator[None]:
 
 @contextmanager
 def _direct() -> Iterator[None]:
-    """Sends requests to a Hub on this machine past any proxy, which would read the token: they are plain HTTP."""
+    """Sends requests to a Hub on this machine without a proxy, which would read the token: they are plain HTTP."""
     from urllib.request import getproxies, proxy_bypass
 
     from huggingface_hub import close_session
@@ -248,7 +265,7 @@ def _direct() -> Iterator[None]:
 
 
 def _bounded(send: "Callable[..., Response]") -> "Callable[..., Response]":
-    """The client's ``send`` with a deadline for each request as a whole, which depends on the bytes that are sent."""
+    """The client's ``send`` with a deadline for each whole request, which depends on the number of bytes to send."""
 
     def bounded(request: "Request", **options: Any) -> "Response":
         size = request.headers.get("Content-Length", "")
@@ -258,8 +275,8 @@ def _bounded(send: "Callable[..., Response]") -> "Callable[..., Response]":
     return bounded
 
 
-def _remote(api: "HfApi", repo: str, revision: str | None = None) -> Remote | None:
-    """What a repository holds; None where there is no such repository, or none that we may see."""
+def _remote_commit(api: "HfApi", repo: str, revision: str | None = None) -> RemoteCommit | None:
+    """The files of a repository at a revision; None if there is no such repository, or it is hidden from this token."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     try:
@@ -269,75 +286,77 @@ def _remote(api: "HfApi", repo: str, revision: str | None = None) -> Remote | No
             raise
         return None
     oids = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id or "" for file in info.siblings or ()}
-    return Remote(commit=_checked(info.sha), private=bool(info.private), oids=oids)
+    return RemoteCommit(commit=_checked(info.sha), private=bool(info.private), oids=oids)
 
 
-def _created(api: "HfApi", parcel: Parcel, private: bool) -> Remote:
-    """A new repository, once the Hub has said that it takes the card: it refuses unknown licences, for one."""
-    _ask_about_card(api, parcel.files[CARD].decode())
-    api.create_repo(parcel.repo, private=private, exist_ok=True)
-    remote = _remote(api, parcel.repo)
+def _created(api: "HfApi", bundle: Bundle, private: bool) -> RemoteCommit:
+    """A new repository, once the Hub has accepted the card; it refuses unknown licences, for example."""
+    _validate_card(api, bundle.files[CARD].decode())
+    api.create_repo(bundle.repo, private=private, exist_ok=True)
+    remote = _remote_commit(api, bundle.repo)
     if remote is None:
-        raise NotFoundError(f"the Hub created {parcel.repo} and does not show it", "run it again in a minute")
+        raise NotFoundError(f"the Hub created {bundle.repo}, but does not show it", "run it again in a minute")
     return remote
 
 
-def _ask_about_card(api: "HfApi", card: str) -> None:
-    """The request that the client makes too, but only before a commit.
+def _validate_card(api: "HfApi", card: str) -> None:
+    """Asks the Hub to validate the card. The client makes the same request, but only before a commit.
 
     Raises:
-        CardError: the Hub refuses the card.
+        CardError: if the Hub refuses the card.
     """
     from huggingface_hub import get_session
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]  # its __init__ has no __all__
 
-    asked = {"content": card, "repoType": "model"}
-    response = get_session().post(f"{api.endpoint}/api/validate-yaml", json=asked, headers=build_hf_headers(token=api.token))
+    body = {"content": card, "repoType": "model"}
+    response = get_session().post(f"{api.endpoint}/api/validate-yaml", json=body, headers=build_hf_headers(token=api.token))
     if response.status_code == 400:
         raise refused_card("; ".join(str(error["message"]) for error in response.json()["errors"]), str(api.token))
     hf_raise_for_status(response)
 
 
 def _tagged(api: "HfApi", repo: str, tag: str | None) -> str:
-    """The commit that a tag names; empty where there is none."""
+    """The commit of a tag; empty if there is no such tag."""
     tags = api.list_repo_refs(repo).tags if tag else ()
     return next((ref.target_commit for ref in tags if ref.name == tag), "")
 
 
-def _commit(api: "HfApi", plan: Plan, remote: Remote) -> str:
-    """One commit on top of what was read: the Hub refuses it if there is another one by now."""
+def _commit(api: "HfApi", plan: Plan, remote: RemoteCommit) -> str:
+    """Makes one commit on top of the one that was read; the Hub refuses it if there is a newer one."""
     from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
     from huggingface_hub.errors import OfflineModeIsEnabled
 
-    parcel, sent, deleted = plan.parcel, plan.named("add", "replace", "merge"), plan.named("delete")
+    bundle = plan.bundle
 
-    def committed(wrapped: Callable[[bytes], Any]) -> str:
+    def create(wrap: Callable[[bytes], Any]) -> str:
         operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
-            *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=wrapped(parcel.files[name])) for name in sent),
-            *(CommitOperationDelete(path_in_repo=name, is_folder=False) for name in deleted),
+            *(
+                CommitOperationAdd(path_in_repo=name, path_or_fileobj=wrap(bundle.files[name]))
+                for name in plan.names("add", "replace", "merge")
+            ),
+            *(CommitOperationDelete(path_in_repo=name, is_folder=False) for name in plan.names("delete")),
         ]
-        return api.create_commit(parcel.repo, operations, commit_message=title_of(parcel.name), parent_commit=remote.commit).oid
+        return api.create_commit(bundle.repo, operations, commit_message=commit_title(bundle.name), parent_commit=remote.commit).oid
 
     try:
-        oid = committed(bytes)
+        commit = _checked(create(bytes))
     except OfflineModeIsEnabled:
         raise
     except ConnectionError:
-        # The client's Xet met a server without Xet. It sends open files by LFS, which both kinds of servers take.
-        oid = committed(BytesIO)
-    commit = _checked(oid)
-    with after_commit(commit, told=partial(translated, repo=parcel.repo, token=str(api.token))):
-        arrived = _remote(api, parcel.repo, commit)
-    lacks = arrived.lacks(parcel.files) if arrived else tuple(parcel.files)
+        # The client's Xet met a server without Xet. The client sends open files by LFS, which both kinds of servers accept.
+        commit = _checked(create(BytesIO))
+    with after_commit(commit, partial(translated, repo=bundle.repo, token=str(api.token))):
+        arrived = _remote_commit(api, bundle.repo, commit)
+    lacks = arrived.lacks(bundle.files) if arrived else tuple(bundle.files)
     if lacks:
         raise IntegrityError(
-            f"{parcel.repo} at {oid[:12]} does not hold what was sent: {', '.join(lacks)}",
+            f"{bundle.repo} at {commit[:12]} does not hold what was sent: {', '.join(lacks)}",
             "run it again; if it stays so, look for a .gitignore in the repository",
         )
-    return oid
+    return commit
 
 
 def _checked(commit: object) -> str:
     if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
-        raise UnsafeContentError(f"the Hub names a commit {str(commit)[:60]!r}, which is none", "check HF_ENDPOINT")
+        raise UnsafeContentError(f"the Hub names a commit {str(commit)[:60]!r}, which is not the id of one", "check HF_ENDPOINT")
     return commit
