@@ -17,7 +17,7 @@ import zoo_core
 from benchmarks.timing import machine
 from zoo_core.data.dataset import load_data
 from zoo_core.datasets import ImageSetConfig
-from zoo_core.evaluation.evaluate import data_of, space_for
+from zoo_core.evaluation.choice import default_feature_space, training_data_config
 
 SURE = 0.9
 
@@ -40,8 +40,8 @@ def _line(name: str, first: Tensor, rest: Tensor) -> str:
 
 def main(reference: str, n: int) -> None:
     model = zoo_core.load(reference)
-    config = data_of(model.files)
-    judge = space_for(config, model.event.shape)
+    config = training_data_config(model.files)
+    judge = default_feature_space(config, model.event.shape)
     test = load_data(replace(config, split="test") if isinstance(config, ImageSetConfig) else config)
     classes = len(test.classes)
     labels = torch.arange(n) % classes if "labels" in model.capabilities else None

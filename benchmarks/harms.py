@@ -13,11 +13,11 @@ from benchmarks.timing import machine  # see above
 from zoo_core.config import apply_overrides, decode
 from zoo_core.data.dataset import load_data
 from zoo_core.distributed import Processes
+from zoo_core.evaluation.choice import default_feature_space, make_metric
 from zoo_core.evaluation.compare import Comparison
-from zoo_core.evaluation.evaluate import metric, space_for
-from zoo_core.evaluation.feature_spaces import space
+from zoo_core.evaluation.feature_spaces import load_feature_space
 from zoo_core.evaluation.metrics import Metric
-from zoo_core.evaluation.real_data import Real
+from zoo_core.evaluation.real_data import RealData
 from zoo_core.interfaces import DatasetConfig
 
 METRICS = ("fd", "kid", "precision", "recall", "density", "coverage")
@@ -27,9 +27,9 @@ def main(text: str, options: list[str]) -> None:
     name, _, path = text.partition(":")
     config: DatasetConfig = decode(DatasetConfig, apply_overrides({"name": name, **({"path": path} if path else {})}, options), "data")
     data = load_data(config)
-    judge = space(space_for(config, data.event.shape))
-    metrics = {each: made for each in METRICS if isinstance(made := metric(each), Metric)}
-    bounds = Comparison(metrics, Real(config, data.event.shape, data=data), judge, Processes("cpu")).bounds
+    judge = load_feature_space(default_feature_space(config, data.event.shape))
+    metrics = {each: made for each in METRICS if isinstance(made := make_metric(each), Metric)}
+    bounds = Comparison(metrics, RealData(config, data.event.shape, data=data), judge, Processes("cpu")).bounds
     print(f"{machine()}\n")
     print(f"Halves of {len(data) // 2:,} images of `{text}`, in the features of `{judge.name}`.\n")
     print(f"| one half against the other | {' | '.join(METRICS)} |")

@@ -24,7 +24,7 @@ def zoo_specs():
         DatasetSpec(name='dots', target='zoo_faulty_model:dots', config='zoo_faulty_config:DotsConfig'),
         SamplerSpec(name='cold', target='zoo_core.samplers:Latent', requires='decode', defaults={'temperature': 0.5}),
         SchedulerSpec(name='steep', target='zoo_core.schedulers:Karras', defaults={'rho': 9.0}),
-        MetricSpec(name='distance', target='zoo_core.evaluation.metrics:FrechetDistance', requires='features'),
+        MetricSpec(name='distance', target='zoo_core.evaluation.feature_metrics:FrechetDistance', requires='features'),
         CommandSpec(name='dotted', target='zoo_core.cli.list:list_'),
         RecipeSpec(name='tiny', family='dot', target='zoo_faulty_config:TINY'),
     ]

@@ -20,7 +20,6 @@ PENDING = (
     "zoo_core.density",
     "zoo_core.distributed",
     "zoo_core.errors",
-    "zoo_core.evaluation",
     "zoo_core.figures",
     "zoo_core.hardware",
     "zoo_core.hookspecs",

@@ -21,7 +21,7 @@ from zoo_core.cli.train import _first_preset
 from zoo_core.data.dataset import load_data
 from zoo_core.datasets import FolderConfig
 from zoo_core.errors import CapabilityError
-from zoo_core.evaluation.evaluate import metric
+from zoo_core.evaluation.choice import make_metric
 from zoo_core.evaluation.features import Gathered
 from zoo_core.registry import Registry, registry, using
 from zoo_core.rng import StepRng
@@ -211,7 +211,7 @@ def test_the_energy_distance_of_the_page_is_that_of_two_normals(extras: Registry
         found[-1].add(features, None, torch.arange(n))
     u = torch.tensor(d / sqrt(2))
     between = sqrt(2) * 2 * Normal(0.0, 1.0).log_prob(u).exp().item() + d * (2 * Normal(0.0, 1.0).cdf(u).item() - 1)
-    made: Any = metric("energy", {"most": n})
+    made: Any = make_metric("energy", {"most": n})
     assert made(*found).value == pytest.approx(2 * between - 2 * 2 / sqrt(pi), rel=0.05)
 
 

@@ -13,7 +13,7 @@ from zoo_core.cards.tables import Table, markdown, side_by_side
 from zoo_core.cli.compare import compare
 from zoo_core.config import encode
 from zoo_core.errors import UsageError
-from zoo_core.evaluation.records import keep
+from zoo_core.evaluation.records import save_records
 from zoo_core.samplers import Ancestral
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import Fake
@@ -163,7 +163,7 @@ def test_a_record_from_before_the_sampler_had_an_option_is_by_the_same_sampler(t
     before = {name: value for name, value in today.items() if name != "clip"}
     old, other = of_samples(sampler=before), of_samples(sampler={**before, "clip": False})
     assert by_sampler([old, other], today) == [old]
-    keep(tmp_path / "metrics.json", [old, other], {})
-    keep(tmp_path / "metrics.json", [{**old, "sampler": today, "value": 2.0}], {})
+    save_records(tmp_path / "metrics.json", [old, other], {})
+    save_records(tmp_path / "metrics.json", [{**old, "sampler": today, "value": 2.0}], {})
     kept = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
     assert [(record["sampler"].get("clip"), record["value"]) for record in kept] == [(False, other["value"]), (True, 2.0)]

@@ -79,7 +79,7 @@ def test_bits_per_dim_is_longhand() -> None:
     assert flat.bits_per_dim(1).item() == pytest.approx(1)
     with pytest.raises(UsageError, match=r"not told of binary images"):
         replace(uniform, space="binary").bits_per_dim(4)
-    with pytest.raises(UsageError, match=r"dims must be at least 1"):
+    with pytest.raises(UsageError, match=r"dims must be a whole number of at least 1"):
         uniform.bits_per_dim(0)
 
 

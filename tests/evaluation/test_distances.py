@@ -668,8 +668,8 @@ BAD: dict[str, tuple[Tensor, type[ZooError], str]] = {
     "float16 overflow": (torch.full((10, 3), 1e6).half(), ZooError, "not all finite"),
     "squares overflow": (1e200 * GOOD, ZooError, "not all finite"),
     "other dim": (normal(10, 4), UsageError, "dimensions"),
-    "images": (torch.zeros(10, 3, 8, 8), UsageError, "one vector a sample"),
-    "no dim": (torch.zeros(10, 0), ZooError, "one vector a sample|dim must be"),
+    "images": (torch.zeros(10, 3, 8, 8), UsageError, "one vector per sample"),
+    "no dim": (torch.zeros(10, 0), ZooError, "one vector per sample|dim must be"),
     "empty": (torch.empty(0, 3), UsageError, "too few|no neighbour"),
     "complex": (torch.zeros(10, 3, dtype=torch.complex64), UsageError, "real numbers"),
 }

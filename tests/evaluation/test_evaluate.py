@@ -14,20 +14,24 @@ from torch import Tensor
 
 import zoo_core.evaluation.evaluate
 import zoo_core.evaluation.features
+import zoo_core.evaluation.measurement
 import zoo_core.evaluation.real_data
 from zoo_core.cli.evaluate import evaluate as command
 from zoo_core.cli.progress import Progress
 from zoo_core.data.dataset import Data, load_data
 from zoo_core.distributed import Processes
 from zoo_core.errors import CapabilityError, ConfigError, ResourceError, UnknownNameError, UsageError, ZooError
+from zoo_core.evaluation.choice import default_feature_space, make_metric, training_data_config
 from zoo_core.evaluation.compare import Comparison
-from zoo_core.evaluation.degradations import HARMS
+from zoo_core.evaluation.degradations import DEGRADATIONS
 from zoo_core.evaluation.distances import frechet
-from zoo_core.evaluation.evaluate import _options, data_of, evaluate, evaluations, metric, space_for
-from zoo_core.evaluation.feature_spaces import Space, space
-from zoo_core.evaluation.features import PARTS, Gathered, Gathering
-from zoo_core.evaluation.metrics import KernelDistance, Metric
-from zoo_core.evaluation.real_data import Real
+from zoo_core.evaluation.evaluate import evaluate
+from zoo_core.evaluation.feature_metrics import KernelDistance
+from zoo_core.evaluation.feature_spaces import FeatureSpace, load_feature_space
+from zoo_core.evaluation.features import PARTS, FeatureExtractor, Gathered
+from zoo_core.evaluation.measurement import _options, count_evaluations
+from zoo_core.evaluation.metrics import Metric
+from zoo_core.evaluation.real_data import RealData
 from zoo_core.evaluation.statistics import Estimate
 from zoo_core.hardware.environment import build
 from zoo_core.interfaces import Event
@@ -84,10 +88,10 @@ def noise(count: int, seed: int, shift: float = 0.0) -> Tensor:
 def test_all_metrics_are_registered_and_made_by_name() -> None:
     assert sorted(registry().claims(MetricSpec)) == ALL
     for name in ALL:
-        module = "pixel_metrics" if name in OF_PIXELS else "data_metrics" if name in OF_DATA else "metrics"
-        assert type(metric(name)).__module__ == f"zoo_core.evaluation.{module}"
+        module = "pixel_metrics" if name in OF_PIXELS else "data_metrics" if name in OF_DATA else "feature_metrics"
+        assert type(make_metric(name)).__module__ == f"zoo_core.evaluation.{module}"
     with pytest.raises(UnknownNameError, match=r"fid"):
-        metric("fid")
+        make_metric("fid")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +99,7 @@ def test_all_metrics_are_registered_and_made_by_name() -> None:
 )
 def test_batches_change_nothing_and_a_shift_makes_every_metric_worse(name: str) -> None:
     real, near, far = noise(400, 0), noise(300, 1), noise(300, 2, shift=1.5)
-    measure = metric(name)
+    measure = make_metric(name)
     value = measure(gathered(real), gathered(near)).value
     assert measure(gathered(real, 7), gathered(near, 64)).value == pytest.approx(value, rel=1e-9)
     worse = measure(gathered(real), gathered(far)).value
@@ -105,7 +109,7 @@ def test_batches_change_nothing_and_a_shift_makes_every_metric_worse(name: str) 
 
 def test_the_jackknife_tells_how_far_the_frechet_distance_moves() -> None:
     real = gathered(noise(4000, 0))
-    found = [metric("fd")(real, gathered(noise(400, seed, shift=0.5))) for seed in range(1, 41)]
+    found = [make_metric("fd")(real, gathered(noise(400, seed, shift=0.5))) for seed in range(1, 41)]
     values = torch.tensor([each.value for each in found])
     told = torch.tensor([each.stderr for each in found if each.stderr is not None]).mean()
     assert len(found) == 40
@@ -121,7 +125,7 @@ def test_the_jackknife_leaves_out_no_class_at_a_time() -> None:
         return made
 
     real = labelled(0)
-    found = [metric("fd")(real, labelled(seed)) for seed in range(1, 31)]  # type: ignore[call-arg, arg-type]  # a metric of samples
+    found = [make_metric("fd")(real, labelled(seed)) for seed in range(1, 31)]  # type: ignore[call-arg, arg-type]  # a metric of samples
     values, told = (torch.tensor([getattr(each, name) for each in found]) for name in ("value", "stderr"))
     assert float(told.mean()) == pytest.approx(float(values.std()), rel=0.6)
 
@@ -130,10 +134,10 @@ def test_one_image_for_each_class_is_not_varied() -> None:
     """What class accuracy would not mind: a generator that has one image for each class."""
     labels = torch.arange(300) % 3
     real, varied = gathered(noise(300, 0), labels=labels), gathered(noise(300, 1), labels=labels)
-    assert metric("class-spread")(real, varied).value == pytest.approx(1, abs=0.05)
-    assert metric("class-spread")(real, gathered(noise(3, 2)[labels], labels=labels)).value == 0
+    assert make_metric("class-spread")(real, varied).value == pytest.approx(1, abs=0.05)
+    assert make_metric("class-spread")(real, gathered(noise(3, 2)[labels], labels=labels)).value == 0
     with pytest.raises(UsageError, match="real ones with labels"):
-        metric("class-spread")(gathered(noise(300, 0)), varied)
+        make_metric("class-spread")(gathered(noise(300, 0)), varied)
 
 
 def test_a_part_can_be_left_out_of_the_moments() -> None:
@@ -147,27 +151,27 @@ def test_a_part_can_be_left_out_of_the_moments() -> None:
 
 def test_copies_of_the_training_set_are_found_out() -> None:
     train = noise(200, 0)
-    assert metric("nearest-train")(gathered(train), gathered(train[:50].clone())).value == pytest.approx(0, abs=1e-9)
-    assert metric("nearest-train")(gathered(train), gathered(noise(200, 1))).value == pytest.approx(1, abs=0.1)
+    assert make_metric("nearest-train")(gathered(train), gathered(train[:50].clone())).value == pytest.approx(0, abs=1e-9)
+    assert make_metric("nearest-train")(gathered(train), gathered(noise(200, 1))).value == pytest.approx(1, abs=0.1)
 
 
 def test_scores_of_classes_need_classes() -> None:
     p = torch.eye(4).repeat(25, 1)
     sure = gathered(noise(100, 0), probabilities=p, labels=torch.arange(100) % 4)
-    assert metric("is")(sure, sure).value == pytest.approx(4)
-    assert metric("class-accuracy")(sure, sure).value == 1
-    assert metric("class-confidence")(sure, gathered(noise(100, 0), probabilities=(p + 1) / 5)).value == 0
+    assert make_metric("is")(sure, sure).value == pytest.approx(4)
+    assert make_metric("class-accuracy")(sure, sure).value == 1
+    assert make_metric("class-confidence")(sure, gathered(noise(100, 0), probabilities=(p + 1) / 5)).value == 0
     with pytest.raises(CapabilityError):
-        metric("is")(gathered(noise(9, 0)), gathered(noise(9, 0)))
+        make_metric("is")(gathered(noise(9, 0)), gathered(noise(9, 0)))
     with pytest.raises(UsageError):
-        metric("class-accuracy")(sure, gathered(noise(100, 0), probabilities=p))
+        make_metric("class-accuracy")(sure, gathered(noise(100, 0), probabilities=p))
 
 
 # Feature spaces
 
 
 def test_a_space_fits_images_to_its_size_channels_and_range() -> None:
-    judge = Space(name="s", digest="", event=Event(shape=(3, 8, 8)), classes=0, embed=lambda x: (x.flatten(1), None))
+    judge = FeatureSpace(name="s", digest="", event=Event(shape=(3, 8, 8)), classes=0, embed=lambda x: (x.flatten(1), None))
     features, probabilities = judge(3 * torch.ones(2, 1, 16, 16))
     assert (features.shape, probabilities) == ((2, 192), None)
     assert features.max() == pytest.approx(1)
@@ -182,8 +186,8 @@ def test_a_space_fits_images_to_its_size_channels_and_range() -> None:
 
 def test_a_backbone_without_training_must_be_asked_for_by_that_word() -> None:
     with pytest.raises(UsageError, match=r"timm has no model 'nothing'"):
-        space("timm:nothing")
-    first, second = (space("timm:test_resnet:untrained") for _ in range(2))
+        load_feature_space("timm:nothing")
+    first, second = (load_feature_space("timm:test_resnet:untrained") for _ in range(2))
     assert first.digest == second.digest
     x = torch.rand(2, 3, 32, 32) * 2 - 1
     torch.testing.assert_close(first(x)[0], second(x)[0])
@@ -202,9 +206,9 @@ def _embed(x: Tensor) -> tuple[Tensor, Tensor | None]:
 @pytest.fixture
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A trained fake that draws images, and a feature space that costs nothing."""
-    judge = Space(name="map", digest="0" * 64, event=Event(shape=(3, 8, 8)), classes=3, embed=_embed)
-    monkeypatch.setattr(zoo_core.evaluation.evaluate, "space", lambda name, device: judge)
-    monkeypatch.setattr(zoo_core.evaluation.evaluate, "space_for", lambda config, shape: "map")
+    judge = FeatureSpace(name="map", digest="0" * 64, event=Event(shape=(3, 8, 8)), classes=3, embed=_embed)
+    monkeypatch.setattr(zoo_core.evaluation.measurement, "load_feature_space", lambda name, device: judge)
+    monkeypatch.setattr(zoo_core.evaluation.measurement, "default_feature_space", lambda config, shape: "map")
     with fake_zoo():
         fit(replace(IMAGES, fit=replace(IMAGES.fit, steps=5)), tmp_path / "run")
         yield f"local:{tmp_path / 'run'}"
@@ -235,7 +239,10 @@ def test_the_number_is_that_of_the_samples_by_hand_whatever_the_batch(checkpoint
     [other] = evaluate(checkpoint, ["fd"], n=50, seed=3, batch_size=7)
     assert other["value"] == pytest.approx(record["value"], rel=1e-6)
     model = load(checkpoint)
-    real, drawn = load_data(data_of(model.files)).rows(torch.arange(256)), model.sample(50, seed=3, labels=torch.arange(50) % 3)
+    real, drawn = (
+        load_data(training_data_config(model.files)).rows(torch.arange(256)),
+        model.sample(50, seed=3, labels=torch.arange(50) % 3),
+    )
     by_hand = frechet(gathered(_embed(real)[0]).total(), gathered(_embed(drawn)[0]).total())
     assert record["value"] == pytest.approx(by_hand, rel=1e-6)
 
@@ -252,10 +259,10 @@ def test_each_metric_sees_the_harms_that_it_is_there_to_see() -> None:
     names = ("fd", "kid", "precision", "recall", "coverage")
     with fake_zoo():
         config = FakeDataConfig(shape=(3, 8, 8), count=600)
-        metrics = {name: each for name in names if isinstance(each := metric(name), Metric)}
-        bounds = Comparison(metrics, Real(config, config.shape), space("identity"), Processes("cpu")).bounds
+        metrics = {name: each for name in names if isinstance(each := make_metric(name), Metric)}
+        bounds = Comparison(metrics, RealData(config, config.shape), load_feature_space("identity"), Processes("cpu")).bounds
     floor = {name: bounds[name]["floor"]["value"] for name in names}
-    blur, noisy, less, collapsed = ({name: bounds[name]["harms"][harm]["value"] for name in names} for harm in HARMS)
+    blur, noisy, less, collapsed = ({name: bounds[name]["harms"][harm]["value"] for name in names} for harm in DEGRADATIONS)
     assert min(blur["fd"], less["fd"], collapsed["fd"]) > 5 * floor["fd"]
     assert noisy["fd"] > 1.5 * floor["fd"]
     assert min(blur["kid"], less["kid"], collapsed["kid"]) > 0.05 > 10 * abs(floor["kid"])
@@ -286,20 +293,20 @@ def test_a_space_that_is_not_installed_is_named() -> None:
         fake_zoo(),
         pytest.raises(UsageError, match=r"classifier-cifar10, .*is not installed -- pip install zoo-classifier"),
     ):
-        space_for(IMAGES.data, (3, 8, 8))  # type: ignore[arg-type]  # IMAGES has data
+        default_feature_space(IMAGES.data, (3, 8, 8))  # type: ignore[arg-type]  # IMAGES has data
 
 
 def test_evaluations_are_counted(checkpoint: str) -> None:
     model = load(checkpoint)
-    assert evaluations(model, model.sampler) == 1
+    assert count_evaluations(model, model.sampler) == 1
     assert "decode" not in vars(model.model)
 
 
 def test_the_pace_is_that_of_the_fastest_full_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 8.0, 10.0, 14.0, 20.0, 26.0, 30.0, 30.5])  # batches of 4, 4, 4 and 1
     monkeypatch.setattr(zoo_core.evaluation.features.time, "perf_counter", lambda: next(clock))
-    gathering = Gathering(judge=space("identity"), processes=Processes("cpu"), batch_size=4)
-    drawn = gathering.drawn(lambda first, n, labels: torch.zeros(n, 2), 13, (2,))
+    extractor = FeatureExtractor(space=load_feature_space("identity"), processes=Processes("cpu"), batch_size=4)
+    drawn = extractor.drawn(lambda first, n, labels: torch.zeros(n, 2), 13, (2,))
     assert (drawn.seconds, drawn.pace) == (18.5, 1.0)
 
 
@@ -320,10 +327,10 @@ def test_the_command_prints_a_table_and_keeps_one_record_a_measurement(checkpoin
 
 def test_points_are_compared_as_they_are() -> None:
     with fake_zoo():
-        assert space_for(IMAGES.data, (2,)) == "identity"  # type: ignore[arg-type]  # IMAGES has data
+        assert default_feature_space(IMAGES.data, (2,)) == "identity"  # type: ignore[arg-type]  # IMAGES has data
     x = torch.randn(3, 2)
-    torch.testing.assert_close(space("identity")(x)[0], x)
-    assert space("identity").resize((2,)) == "none"
+    torch.testing.assert_close(load_feature_space("identity")(x)[0], x)
+    assert load_feature_space("identity").resize((2,)) == "none"
 
 
 def test_no_real_sample_is_read_where_no_metric_asks_for_one(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -386,7 +393,7 @@ def test_a_distance_to_the_training_data_needs_no_data_where_the_checkpoint_carr
     """And has the number that it has with them."""
     out = tmp_path / "run" / "export" / "metrics.json"
     [before] = evaluate(checkpoint, ["fd"], n=40, out=out)
-    [by_data] = evaluate(checkpoint, ["fd"], n=40, data=data_of(load(checkpoint).files))
+    [by_data] = evaluate(checkpoint, ["fd"], n=40, data=training_data_config(load(checkpoint).files))
 
     def absent(config: object) -> Data:
         raise ConfigError("it is not here")
@@ -401,7 +408,7 @@ def test_a_distance_to_the_training_data_needs_no_data_where_the_checkpoint_carr
     assert all_of_them["n"] == {"real": 256, "drawn": 256}
     assert len(json.loads(out.read_text())["metrics"]) == 1
     # Statistics of data that has changed since are not mixed with it.
-    other = load_data(replace(data_of(load(checkpoint).files), count=100))  # type: ignore[call-arg]  # FakeDataConfig has one
+    other = load_data(replace(training_data_config(load(checkpoint).files), count=100))  # type: ignore[call-arg]  # FakeDataConfig has one
     monkeypatch.setattr(zoo_core.evaluation.real_data, "load_data", lambda config: other)
     kid, fd = evaluate(checkpoint, ["kid", "fd"], n=40)
     assert kid["n"]["real"] == fd["n"]["real"] == 100
@@ -442,14 +449,14 @@ def test_only_fields_are_options() -> None:
 
 
 def test_classes_of_another_kind_are_no_judges(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    judge = Space(name="digits", digest="0" * 64, event=Event(shape=(3, 8, 8)), classes=10, embed=_embed)
-    monkeypatch.setattr(zoo_core.evaluation.evaluate, "space", lambda name, device: judge)
-    with pytest.raises(CapabilityError, match=r"class-accuracy: the model has 3 classes, and digits tells 10 others apart"):
+    judge = FeatureSpace(name="digits", digest="0" * 64, event=Event(shape=(3, 8, 8)), classes=10, embed=_embed)
+    monkeypatch.setattr(zoo_core.evaluation.measurement, "load_feature_space", lambda name, device: judge)
+    with pytest.raises(CapabilityError, match=r"class-accuracy: the model has 3 classes, and digits has 10 others"):
         evaluate(checkpoint, ["class-accuracy"], n=9)
 
 
 def test_a_model_that_cannot_answer_is_refused_before_the_data_is_looked_for(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo_core.evaluation.evaluate, "Real", lambda *data: pytest.fail("the data was looked for"))
+    monkeypatch.setattr(zoo_core.evaluation.evaluate, "RealData", lambda *data: pytest.fail("the data was looked for"))
     with pytest.raises(CapabilityError, match=r"accuracy needs a model that can classify"):
         evaluate(checkpoint, ["accuracy"])
     for name in ("nll", "bpd"):
@@ -458,8 +465,8 @@ def test_a_model_that_cannot_answer_is_refused_before_the_data_is_looked_for(che
 
 
 def test_a_metric_takes_options_and_refuses_others() -> None:
-    made = metric("precision", {"k": 5})
+    made = make_metric("precision", {"k": 5})
     assert isinstance(made, Metric)
     assert getattr(made, "k") == 5  # noqa: B009  # only some metrics have it
     with pytest.raises(ConfigError, match=r"fd: unknown key 'k'"):
-        metric("fd", {"k": 5})
+        make_metric("fd", {"k": 5})

@@ -10,12 +10,15 @@ import torch
 from click.testing import CliRunner
 
 import zoo_core.evaluation.evaluate
+import zoo_core.evaluation.measurement
 from zoo_core.cli.evaluate import evaluate as command
 from zoo_core.config import encode
 from zoo_core.datasets import MNISTConfig
 from zoo_core.errors import UsageError
-from zoo_core.evaluation.evaluate import _measurement, data_of, evaluate, metric
-from zoo_core.evaluation.feature_spaces import Space
+from zoo_core.evaluation.choice import make_metric, training_data_config
+from zoo_core.evaluation.evaluate import evaluate
+from zoo_core.evaluation.feature_spaces import FeatureSpace
+from zoo_core.evaluation.measurement import _measurement
 from zoo_core.evaluation.metrics import Metric
 from zoo_core.hub.fetch import fetch
 from zoo_core.interfaces import Event
@@ -34,9 +37,9 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         features = x.flatten(1) @ torch.randn(x[0].numel(), DIM, generator=torch.Generator().manual_seed(0))
         return features, features[:, :3].softmax(1)
 
-    judge = Space(name="map", digest="0" * 64, event=Event(shape=(3, 8, 8)), classes=3, embed=embed)
-    monkeypatch.setattr(zoo_core.evaluation.evaluate, "space", lambda name, device: judge)
-    monkeypatch.setattr(zoo_core.evaluation.evaluate, "space_for", lambda config, shape: "map")
+    judge = FeatureSpace(name="map", digest="0" * 64, event=Event(shape=(3, 8, 8)), classes=3, embed=embed)
+    monkeypatch.setattr(zoo_core.evaluation.measurement, "load_feature_space", lambda name, device: judge)
+    monkeypatch.setattr(zoo_core.evaluation.measurement, "default_feature_space", lambda config, shape: "map")
     with fake_zoo():
         fit(IMAGES, tmp_path / "run")
         yield tmp_path / "run" / "export"
@@ -101,7 +104,7 @@ def test_one_sample_has_a_number_without_a_standard_error_or_is_refused(checkpoi
 
 
 def test_what_nobody_says_is_enough_of_warns_of_nothing() -> None:
-    confidence = metric("class-confidence")
+    confidence = make_metric("class-confidence")
     assert isinstance(confidence, Metric)
     assert confidence.enough(96, 10) == 0
 
@@ -111,5 +114,5 @@ def test_a_training_record_does_not_ask_for_a_download(tmp_path: Path) -> None:
     (tmp_path / "training.json").write_text(json.dumps({"recipe": recipe}))
     (tmp_path / "config.json").write_text("{}")
     files = fetch(f"local:{tmp_path}")
-    assert data_of(files) == MNISTConfig(root="here")
-    assert data_of(files, ["download=true"]) == MNISTConfig(root="here", download=True)
+    assert training_data_config(files) == MNISTConfig(root="here")
+    assert training_data_config(files, ["download=true"]) == MNISTConfig(root="here", download=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zoo_core.errors import NotFoundError, UnsafeContentError, UsageError
 from zoo_core.evaluation import inception
 from zoo_core.evaluation.evaluate import evaluate
-from zoo_core.evaluation.feature_spaces import space
+from zoo_core.evaluation.feature_spaces import load_feature_space
 from zoo_core.images import from_uint8, to_uint8
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import IMAGES
@@ -75,7 +75,7 @@ def test_resizing_overshoots_no_pixel_and_repeats_grey() -> None:
 
 
 def test_features_and_probabilities_are_those_of_the_network_of_the_file(weights: Path) -> None:
-    judge = space("inception")
+    judge = load_feature_space("inception")
     x = from_uint8(pixels(3, 3, 16, 16))
     features, probabilities = judge(x)
     net, ready = TinyInception(), inception.resized(to_uint8(x))
@@ -95,19 +95,19 @@ def test_features_are_those_that_clean_fid_computes_from_the_files_of_the_images
     images = pixels(4, 3, 20, 20)
     batch = torch.stack([torch.from_numpy(resize(image.permute(1, 2, 0).numpy())).permute(2, 0, 1) for image in images])
     with torch.no_grad():
-        torch.testing.assert_close(space("inception")(from_uint8(images))[0], net(batch))
+        torch.testing.assert_close(load_feature_space("inception")(from_uint8(images))[0], net(batch))
 
 
 def test_points_are_no_images_of_the_network(weights: Path) -> None:
     with pytest.raises(UsageError, match=r"inception takes images of 3 channels"):
-        space("inception")(torch.zeros(4, 2))
+        load_feature_space("inception")(torch.zeros(4, 2))
 
 
 def test_fd_and_the_inception_score_are_measured_in_it_and_the_record_says_how(weights: Path, tmp_path: Path) -> None:
     with fake_zoo():
         fit(IMAGES, tmp_path / "run")
         fd, score = evaluate(f"local:{tmp_path / 'run'}", ["fd", "is"], n=12, features="inception")
-    assert fd["features"] == {"name": "inception", "digest": space("inception").digest, "resize": inception.RESIZING}
+    assert fd["features"] == {"name": "inception", "digest": load_feature_space("inception").digest, "resize": inception.RESIZING}
     assert fd["value"] > 0
     assert 1 <= score["value"] <= 1008
 
@@ -120,13 +120,13 @@ def test_a_network_that_is_not_here_is_not_asked_for_where_nothing_may_be_fetche
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv(inception.VARIABLE, raising=False)
     with pytest.raises(NotFoundError, match=r"not here -- fetch https://"):
-        space("inception", fetch=False)
+        load_feature_space("inception", fetch=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(NotFoundError, match=r"not here"):
-        space("inception")
+        load_feature_space("inception")
     monkeypatch.setenv(inception.VARIABLE, str(tmp_path / "none.pt"))
-    with pytest.raises(NotFoundError, match=r"names .*none\.pt, which is no file"):
-        space("inception")
+    with pytest.raises(NotFoundError, match=r"names .*none\.pt, which is not a file"):
+        load_feature_space("inception")
 
 
 def test_the_network_is_fetched_whole_or_not_at_all(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,12 +146,12 @@ def test_the_network_is_fetched_whole_or_not_at_all(weights: Path, tmp_path: Pat
     assert not any(path.is_file() for path in (tmp_path / "home").rglob("*"))
     monkeypatch.setattr(inception.urllib.request, "urlopen", lambda url, timeout: BytesIO(content))
     assert inception.weights().read_bytes() == content
-    assert math.isfinite(space("inception", fetch=False)(torch.zeros(1, 3, 8, 8))[0].sum().item())
+    assert math.isfinite(load_feature_space("inception", fetch=False)(torch.zeros(1, 3, 8, 8))[0].sum().item())
 
 
 @pytest.mark.parametrize("content", [b"", b"no network", b"PK\x03\x04 no archive"])
 def test_a_file_that_is_no_network_is_refused(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "net.pt").write_bytes(content)
     monkeypatch.setenv(inception.VARIABLE, str(tmp_path / "net.pt"))
-    with pytest.raises(UnsafeContentError, match=r"no Inception network in TorchScript"):
-        space("inception")
+    with pytest.raises(UnsafeContentError, match=r"is not an Inception network in TorchScript"):
+        load_feature_space("inception")

@@ -7,12 +7,12 @@ from torch import Tensor
 from zoo_core.data.dataset import load_data
 from zoo_core.distributed import Processes
 from zoo_core.errors import CapabilityError, UsageError
+from zoo_core.evaluation.choice import make_metric
 from zoo_core.evaluation.compare import Comparison
-from zoo_core.evaluation.evaluate import metric
-from zoo_core.evaluation.feature_spaces import space
+from zoo_core.evaluation.feature_spaces import load_feature_space
 from zoo_core.evaluation.features import Gathered
 from zoo_core.evaluation.metrics import Metric
-from zoo_core.evaluation.real_data import Real
+from zoo_core.evaluation.real_data import RealData
 from zoo_core.evaluation.statistics import Estimate, pixel_moments
 from zoo_core.images import from_uint8
 from zoo_core.testing import fake_zoo
@@ -23,7 +23,7 @@ NAMES = ("pixel-saturation", "pixel-std")
 
 
 def of_samples(name: str) -> Metric:
-    made = metric(name)
+    made = make_metric(name)
     assert isinstance(made, Metric)
     return made
 
@@ -76,21 +76,21 @@ def test_too_few_images_are_refused(name: str) -> None:
 
 def test_real_halves_stand_beside_them_and_no_real_samples_are_needed_without() -> None:
     with fake_zoo():
-        real = Real(FakeDataConfig(shape=SHAPE), SHAPE)
+        real = RealData(FakeDataConfig(shape=SHAPE), SHAPE)
         metrics = {name: of_samples(name) for name in NAMES}
-        compared = Comparison(metrics, real, space("identity", torch.device("cpu")), Processes("cpu"))
-        drawn, found, failed = compared.of(lambda first, n, labels: images(n, 0.1)[:, :1].expand(n, *SHAPE), 9)
-        assert (drawn.count, failed, "data" in real.__dict__) == (9, {}, False)
-        assert compared.counts("pixel-std", drawn) == {"drawn": 9}
+        compared = Comparison(metrics, real, load_feature_space("identity", torch.device("cpu")), Processes("cpu"))
+        results = compared.measure(lambda first, n, labels: images(n, 0.1)[:, :1].expand(n, *SHAPE), 9)
+        assert (results.drawn.count, results.errors, "data" in real.__dict__) == (9, {}, False)
+        assert compared.counts("pixel-std", results.drawn) == {"drawn": 9}
         data = load_data(real.config)
         whole = data.rows(torch.arange(len(data))).clamp(-1, 1).double()
         floor = compared.bounds["pixel-std"]
         assert floor["floor"]["value"] == pytest.approx(float(whole.std()), rel=0.1)
         assert floor["harms"]["blur"]["value"] < floor["floor"]["value"] < floor["harms"]["noise"]["value"]
-        assert found["pixel-std"].value < floor["floor"]["value"] / 2
+        assert results.estimates["pixel-std"].value < floor["floor"]["value"] / 2
 
 
 def test_what_is_no_image_is_refused_before_anything_is_drawn() -> None:
-    real = Real(FakeDataConfig(shape=(2,)), (2,))
-    with pytest.raises(CapabilityError, match=r"^pixel-std is of images, and these are samples of shape \[2\] -- leave it out"):
-        Comparison({"pixel-std": of_samples("pixel-std")}, real, space("identity", torch.device("cpu")), Processes("cpu"))
+    real = RealData(FakeDataConfig(shape=(2,)), (2,))
+    with pytest.raises(CapabilityError, match=r"^pixel-std is a metric of images, and these are samples of shape \[2\] -- leave it out"):
+        Comparison({"pixel-std": of_samples("pixel-std")}, real, load_feature_space("identity", torch.device("cpu")), Processes("cpu"))

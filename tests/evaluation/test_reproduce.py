@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import zoo_core.evaluation.evaluate
+import zoo_core.evaluation.measurement
 import zoo_core.evaluation.real_data
 import zoo_core.evaluation.reproduce
 import zoo_core.hub.fetch
@@ -25,10 +26,11 @@ from zoo_core.data.loaders import folder as read_folder
 from zoo_core.datasets import FolderConfig, MNISTConfig, MoonsConfig
 from zoo_core.errors import ConfigError, IntegrityError, NotFoundError, UnsafeContentError, UsageError
 from zoo_core.evaluation.distances import frechet
-from zoo_core.evaluation.evaluate import evaluate, some_of
-from zoo_core.evaluation.feature_spaces import Space, space
+from zoo_core.evaluation.evaluate import evaluate
+from zoo_core.evaluation.feature_spaces import FeatureSpace, load_feature_space
 from zoo_core.evaluation.limits import Allowed
-from zoo_core.evaluation.records import keep
+from zoo_core.evaluation.measurement import random_subset
+from zoo_core.evaluation.records import save_records
 from zoo_core.evaluation.reference_statistics import REFERENCE, read_references, with_reference
 from zoo_core.evaluation.reproduce import Plan, rerun
 from zoo_core.evaluation.statistics import Moments
@@ -48,7 +50,7 @@ def embed(x: Tensor) -> tuple[Tensor, Tensor | None]:
     return features, features[:, :3].softmax(1)
 
 
-JUDGE = Space(name="map", digest="0" * 64, event=Event(shape=(3, 8, 8)), classes=3, embed=embed)
+JUDGE = FeatureSpace(name="map", digest="0" * 64, event=Event(shape=(3, 8, 8)), classes=3, embed=embed)
 
 
 @pytest.fixture
@@ -67,9 +69,9 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def folder(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A measured checkpoint: fd and precision by two samplers, with floors."""
-    for module in (zoo_core.evaluation.evaluate, zoo_core.evaluation.reproduce):
-        monkeypatch.setattr(module, "space", lambda name, device="cpu", fetch=True: JUDGE)
-    monkeypatch.setattr(zoo_core.evaluation.evaluate, "space_for", lambda config, shape: "map")
+    for module in (zoo_core.evaluation.measurement, zoo_core.evaluation.reproduce):
+        monkeypatch.setattr(module, "load_feature_space", lambda name, device="cpu", fetch=True: JUDGE)
+    monkeypatch.setattr(zoo_core.evaluation.measurement, "default_feature_space", lambda config, shape: "map")
     recipe = replace(
         NOISE,
         model=FakeDenoiserConfig(shape=(3, 8, 8), bounded=True),
@@ -291,7 +293,7 @@ def test_what_nothing_pins_makes_no_folder_and_fetches_nothing(folder: Path, tmp
 
 
 def test_features_that_would_have_to_be_fetched_are_absent(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo_core.evaluation.reproduce, "space", space)
+    monkeypatch.setattr(zoo_core.evaluation.reproduce, "load_feature_space", load_feature_space)
     monkeypatch.setattr(zoo_core.hub.fetch, "fetch", lambda reference: pytest.fail(f"fetched {reference}"))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     for name in ("timm:test_resnet", "somebody/something", "local:/etc", "inception"):
@@ -304,7 +306,7 @@ def test_features_that_would_have_to_be_fetched_are_absent(folder: Path, monkeyp
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda record: record["n"].update(drawn=10**6), "samples are none that can be drawn"),
+        (lambda record: record["n"].update(drawn=10**6), "1000000 samples cannot be drawn"),
         (lambda record: record["sampler"].update(steps=10**5), "an option of 100,000, more than the 10,000"),
         (lambda record: record.update(nfe=10**6), "1000000 evaluations, more than the 10,000"),
         (lambda record: record.update(sampler={"name": "langevin", "steps": 9000, "steps_per_level": 9000}), "more than 4 evaluations"),
@@ -418,11 +420,11 @@ def test_reference_statistics_of_several_spaces_live_in_one_file() -> None:
 def test_records_take_the_place_of_older_ones_of_the_same_measurement(folder: Path) -> None:
     path = folder / "metrics.json"
     before = json.loads(path.read_text())["metrics"]
-    keep(path, [{**before[0], "value": 1.0}], {})
+    save_records(path, [{**before[0], "value": 1.0}], {})
     after = json.loads(path.read_text())["metrics"]
     assert len(after) == len(before)
     assert after[-1] == {**before[0], "value": 1.0}
-    keep(path, [{**before[0], "value": value} for value in (2.0, 3.0)], {})
+    save_records(path, [{**before[0], "value": value} for value in (2.0, 3.0)], {})
     assert [record["value"] for record in json.loads(path.read_text())["metrics"]] == [*(record["value"] for record in after[:-1]), 3.0]
 
 
@@ -439,6 +441,6 @@ def test_a_file_that_cannot_take_the_records_is_refused_before_anything_is_drawn
 
 def test_some_of_the_data_are_not_the_first_of_it() -> None:
     """A folder has its classes one after the other, and the first would be of one class."""
-    places = some_of(100, 30)
+    places = random_subset(100, 30)
     assert places.unique().tolist() == places.tolist()
     assert places.max() >= 50

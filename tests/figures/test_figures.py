@@ -13,14 +13,14 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from torch import Tensor
 
-import zoo_core.evaluation.evaluate
+import zoo_core.evaluation.choice
 import zoo_core.evaluation.feature_spaces
 from zoo_core import figures, images
 from zoo_core.cli.figure import figure
 from zoo_core.config import dump_json
 from zoo_core.data.dataset import Data, load_data
 from zoo_core.errors import ConfigError, UsageError
-from zoo_core.evaluation.feature_spaces import Space
+from zoo_core.evaluation.feature_spaces import FeatureSpace
 from zoo_core.figures import plot_quality, render
 from zoo_core.figures.quality import Panel, Point
 from zoo_core.interfaces import Event
@@ -31,14 +31,14 @@ from zoo_core.testing.fake_config import IMAGES, TINY
 from zoo_core.training.fit import fit
 
 SHAPE = (3, 8, 8)
-PIXELS = Space(name="pixels", digest="0" * 64, event=Event(shape=SHAPE), classes=0, embed=lambda x: (x.flatten(1), None))
+PIXELS = FeatureSpace(name="pixels", digest="0" * 64, event=Event(shape=SHAPE), classes=0, embed=lambda x: (x.flatten(1), None))
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of a training run of a fake that draws images, and a feature space that costs nothing."""
-    monkeypatch.setattr(zoo_core.evaluation.feature_spaces, "space", lambda name, device="cpu": replace(PIXELS, name=name))
-    monkeypatch.setattr(zoo_core.evaluation.evaluate, "space_for", lambda config, shape: "pixels")
+    monkeypatch.setattr(zoo_core.evaluation.feature_spaces, "load_feature_space", lambda name, device="cpu": replace(PIXELS, name=name))
+    monkeypatch.setattr(zoo_core.evaluation.choice, "default_feature_space", lambda config, shape: "pixels")
     monkeypatch.chdir(tmp_path)
     with fake_zoo():
         fit(replace(IMAGES, fit=replace(IMAGES.fit, steps=2)), tmp_path / "run")

@@ -220,12 +220,12 @@ UNSOUND = {
     ),
     "a metric for a sampler": (
         "zoo_core.samplers:Latent",
-        "zoo_core.evaluation.metrics:Recall",
-        "zoo_core.evaluation.metrics:Recall",
+        "zoo_core.evaluation.feature_metrics:Recall",
+        "zoo_core.evaluation.feature_metrics:Recall",
         "it is the class Recall, not a class derived from Sampler",
     ),
     "a sampler for a metric": (
-        "zoo_core.evaluation.metrics:FrechetDistance",
+        "zoo_core.evaluation.feature_metrics:FrechetDistance",
         "zoo_core.samplers:Heun",
         "zoo_core.samplers:Heun",
         "it is the class Heun, not a class derived from Metric or DataMetric",
@@ -312,7 +312,7 @@ UNSOUND = {
         "zoo_core.testing.fake_config:FakeDataConfig is not registered as a dataset",
     ),
     "a metric that is no dataclass": (
-        "zoo_core.evaluation.metrics:FrechetDistance",
+        "zoo_core.evaluation.feature_metrics:FrechetDistance",
         "zoo_faulty_model:Soft",
         "zoo_faulty_model:Soft",
         "it is no dataclass",

@@ -10,7 +10,7 @@ import pytest
 
 from zoo_core.datasets import GaussianMixtureConfig, MoonsConfig
 from zoo_core.errors import UnknownNameError, UsageError
-from zoo_core.evaluation.evaluate import metric
+from zoo_core.evaluation.choice import make_metric
 from zoo_core.interfaces import ModelConfig
 from zoo_core.registry import registry
 from zoo_core.samplers import Heun, Latent
@@ -33,7 +33,9 @@ def few(name: str) -> Any:
 
 
 with fake_zoo():
-    OURS = {name: few(name) for name in registry().claims(SamplerSpec)} | {name: metric(name) for name in registry().claims(MetricSpec)}
+    OURS = {name: few(name) for name in registry().claims(SamplerSpec)} | {
+        name: make_metric(name) for name in registry().claims(MetricSpec)
+    }
     OURS |= {"moons": MoonsConfig(count=50), "gaussian-mixture": GaussianMixtureConfig(count=50)}
     OURS |= {"images": FakeDataConfig(shape=(3, 4, 4), count=9)}
 
@@ -90,7 +92,8 @@ class Fault:
             "import math, random\nfrom dataclasses import dataclass, replace\n"
             "from itertools import pairwise\nfrom typing import Any\n"
             "import numpy as np\nimport torch\nfrom zoo_core.datasets import *\n"
-            "from zoo_core.evaluation.data_metrics import *\nfrom zoo_core.evaluation.metrics import *\n"
+            "from zoo_core.evaluation.data_metrics import *\nfrom zoo_core.evaluation.feature_metrics import *\n"
+            "from zoo_core.evaluation.metrics import *\n"
             "from zoo_core.evaluation.statistics import Estimate\nfrom zoo_core.hookspecs import hookimpl\n"
             "from zoo_core.samplers import *\nfrom zoo_core.schedulers import *\nfrom zoo_core.specs import *\n"
             "from zoo_core.testing.fake import fake_data\n"

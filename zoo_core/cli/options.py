@@ -110,9 +110,9 @@ def data_option(reference: str, text: str | None, root: str | None, options: Seq
     if text is None and not changes:
         return None
     if text is None:
-        from zoo_core.evaluation.evaluate import data_of
+        from zoo_core.evaluation.choice import training_data_config
 
-        return data_of(fetch(reference), changes)
+        return training_data_config(fetch(reference), changes)
     name, path = data_name(text)
     config: DatasetConfig = decode(DatasetConfig, apply_overrides({"name": name, **({"path": path} if path else {})}, changes), "data")
     return config

@@ -1,1 +1,1 @@
-"""Evaluation: what is measured of samples, and how far two sets of samples lie apart."""
+"""Evaluation: metrics of samples and of real data, feature spaces, and records that can be reproduced."""

@@ -1,46 +1,78 @@
-"""Real samples in a feature space, gathered once, with which any number of sets of samples are compared."""
+"""Comparison of sets of drawn samples with real ones in a feature space; the real samples are gathered once."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 from typing import Any
 
 from zoo_core.distributed import Processes
 from zoo_core.errors import CapabilityError, IntegrityError, ZooError
-from zoo_core.evaluation.degradations import halves, harms
+from zoo_core.evaluation.degradations import degradations, halves
 from zoo_core.evaluation.distances import frechet
-from zoo_core.evaluation.feature_spaces import Space
-from zoo_core.evaluation.features import Draw, Gathered, Gathering, OnBatch, OnStage
-from zoo_core.evaluation.metrics import Metric
-from zoo_core.evaluation.real_data import Real
+from zoo_core.evaluation.feature_spaces import FeatureSpace
+from zoo_core.evaluation.features import Draw, FeatureExtractor, Gathered, OnBatch, OnStage
+from zoo_core.evaluation.metrics import Metric, call_metric
+from zoo_core.evaluation.real_data import RealData
 from zoo_core.evaluation.statistics import Estimate, Moments
 from zoo_core.images import is_image
 
-__all__ = ["Comparison"]
+__all__ = ["Comparison", "Results"]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The metrics of a set of drawn samples.
+
+    Args:
+        drawn: statistics of the samples.
+        estimates: metrics by their names.
+        errors: errors of the metrics that failed, by their names.
+
+    >>> Results(Gathered(2), {"fd": Estimate(1.5)}, {}).estimates["fd"].value
+    1.5
+    """
+
+    drawn: Gathered
+    estimates: Mapping[str, Estimate]
+    errors: Mapping[str, ZooError]
 
 
 class Comparison:
-    """What samples are compared with, and how.
+    """Metrics of drawn samples against real ones.
 
     Args:
-        metrics: by their names.
-        real: the real samples. Where their data is not to be had, their moments serve those metrics that need no more.
-        judge: the feature space.
-        processes: that share the work.
-        classes: of the model, whose samples are drawn of each in turn; 0 where it knows none.
-        batch_size: samples at once; changes speed and memory.
-        on_batch: sees the number of samples after each batch, of all processes together.
-        on_stage: sees the name and the number of samples before each pass.
+        metrics: metrics by their names.
+        real: real samples. If their data is not available, stored moments serve the metrics that need no more.
+        space: feature space.
+        processes: processes that share the work.
+        classes: number of classes of the model, which take turns in the drawn samples; 0 without classes.
+        batch_size: samples per batch; changes speed and memory only.
+        on_batch: called with the number of samples after each batch, of all processes together.
+        on_stage: called with the name and the number of samples before each pass.
 
     Raises:
-        CapabilityError: a metric needs class probabilities, labels or images, and there are none; or the space has other classes.
+        CapabilityError: if a metric needs class probabilities, labels or images that are not available, or if the classes of the feature
+            space are not those of the model.
+
+    >>> import torch
+    >>> from zoo_core.data.dataset import Data
+    >>> from zoo_core.datasets import MoonsConfig
+    >>> from zoo_core.evaluation.choice import make_metric
+    >>> from zoo_core.evaluation.feature_spaces import load_feature_space
+    >>> points = Data(x=torch.tensor([[-1.0, 0.0], [1.0, 0.0]]))
+    >>> real = RealData(MoonsConfig(), (2,), data=points)
+    >>> comparison = Comparison({"fd": make_metric("fd")}, real, load_feature_space("identity"), Processes("cpu"))
+    >>> results = comparison.measure(lambda first, n, labels: points.x[first : first + n] + 1, 2)
+    >>> round(results.estimates["fd"].value, 6)
+    2.0
     """
 
     def __init__(
         self,
         metrics: Mapping[str, Metric],
-        real: Real,
-        judge: Space,
+        real: RealData,
+        space: FeatureSpace,
         processes: Processes,
         *,
         classes: int = 0,
@@ -49,105 +81,124 @@ class Comparison:
         on_stage: OnStage = lambda name, total: None,
     ) -> None:
         for name, metric in metrics.items():
-            if metric.classes and not judge.classes:
-                raise CapabilityError(f"{name} needs class probabilities, and {judge.name} gives none", "choose other --features")
-            if metric.labels and not classes:
-                raise CapabilityError(f"{name} needs samples of chosen classes, and the model has no labels", "leave it out")
-            if metric.pixels and not is_image(real.shape):
-                raise CapabilityError(f"{name} is of images, and these are samples of shape {list(real.shape)}", "leave it out")
-            if metric.labels and metric.classes and classes != judge.classes:
-                what = f"{name}: the model has {classes} classes, and {judge.name} tells {judge.classes} others apart"
-                raise CapabilityError(what, "choose --features that know the model's own classes")
-        self.metrics, self.data, self.judge, self._classes = metrics, real, judge, classes
+            _check_metric(name, metric, real, space, classes)
+        self.metrics = metrics
+        self.data = real
+        self.space = space
+        self._classes = classes
         keeps = any(metric.features for metric in metrics.values())
-        self._gathering = Gathering(
-            judge=judge, processes=processes, keeps=keeps, batch_size=batch_size, on_batch=on_batch, on_stage=on_stage
+        self._extractor = FeatureExtractor(
+            space=space, processes=processes, keeps=keeps, batch_size=batch_size, on_batch=on_batch, on_stage=on_stage
         )
 
     @cached_property
     def real(self) -> Gathered:
-        """The real samples; nothing where no metric asks for them.
+        """The statistics of the real samples; empty if no metric compares with them.
 
         Raises:
-            ConfigError: they are not to be had.
+            ConfigError: if the data is not available.
+            IntegrityError: if the stored moments of the data are not those of the data.
         """
         comparing = [metric for metric in self.metrics.values() if metric.real]
         if not comparing:
             return Gathered(1)
-        known = self.data.moments.get(self.judge.digest)
+        known = self.data.moments.get(self.space.digest)
         if known is not None and not any(metric.features for metric in comparing):
-            return Gathered.of(known)
-        gathered = self._gathering.real(self.data.data)
-        if self.data.carried is not None and not _alike(self.data.carried, gathered.total()):
+            return Gathered.from_moments(known)
+        gathered = self._extractor.real(self.data.data)
+        if self.data.stored is not None and not _are_close(self.data.stored, gathered.total()):
             raise IntegrityError("the statistics of the real samples in reference.safetensors are not theirs", "measure it again")
-        self.data.moments[self.judge.digest] = gathered.total()
+        self.data.moments[self.space.digest] = gathered.total()
         return gathered
 
-    def of(self, draw: Draw, n: int | None) -> tuple[Gathered, dict[str, Estimate], dict[str, ZooError]]:
-        """Samples 0 ... n - 1, as many as there are real ones when None, each metric of them, and why it failed where one did."""
+    def measure(self, draw: Draw, n: int | None = None) -> Results:
+        """Draws samples 0 ... n - 1 and measures them by each metric. A metric that fails does not stop the others.
+
+        Args:
+            draw: draws samples.
+            n: number of samples; None draws as many as there are real ones.
+        """
         real = self.real
-        drawn = self._gathering.drawn(draw, n or real.count or len(self.data.data), self.data.shape, self._classes)
-        found, failed = {}, {}
+        drawn = self._extractor.drawn(draw, n or real.count or len(self.data.data), self.data.shape, self._classes)
+        computed: dict[Hashable, Any] = {}
+        estimates, errors = {}, {}
         for name, metric in self.metrics.items():
             try:
-                found[name] = _finite(name, _measured(name, metric, real, drawn))
+                estimates[name] = _check_finite(name, _estimate(name, metric, computed, real, drawn))
             except ZooError as error:  # the others of these samples, which may have taken hours, are still good
-                failed[name] = error
-        return drawn, found, failed
+                errors[name] = error
+        return Results(drawn, estimates, errors)
 
     def counts(self, name: str, drawn: Gathered) -> dict[str, int]:
-        """How many samples a metric saw."""
+        """The numbers of samples that the metric ``name`` saw."""
         return {"real": self.real.count, "drawn": drawn.count} if self.metrics[name].real else {"drawn": drawn.count}
 
-    def few(self, name: str, drawn: Gathered) -> dict[str, Any]:
-        """For the record: how many samples a metric needs to say much, where it saw fewer."""
-        enough = self.metrics[name].enough(drawn.dim, self.judge.classes or self._classes)
+    def few_samples(self, name: str, drawn: Gathered) -> dict[str, Any]:
+        """The field ``few`` of a record: how many samples the metric ``name`` needs to say much. Empty if it saw as many."""
+        enough = self.metrics[name].enough(drawn.dim, self.space.classes or self._classes)
         return {"few": {"enough": enough}} if min(self.counts(name, drawn).values()) < enough else {}
 
     @cached_property
     def bounds(self) -> dict[str, dict[str, Any]]:
-        """For each metric that compares, one half of the real samples against the other: as it is, the ``floor``, and with ``harms``.
+        """For each metric that compares: one half of the real samples against the other, as it is (``floor``) and degraded (``harms``).
 
-        For a metric of pixels, that half's own number, likewise.
+        For a metric of pixels, its value for the second half, likewise.
         """
-        compared = {name: metric for name, metric in self.metrics.items() if metric.real or metric.pixels}
-        if not compared:
-            return {}
+        metrics = {name: metric for name, metric in self.metrics.items() if metric.real or metric.pixels}
+        bounds: dict[str, dict[str, Any]] = {name: {"floor": {}, "harms": {}} for name in metrics}
+        if not metrics:
+            return bounds
         data = self.data.data
         first, second = halves(data)
-        real = self._gathering.real(data, first)
-        others = {"": self._gathering.real(data, second)}
-        others |= {harm.name: self._gathering.real(data, harm.index, harm.change) for harm in harms(data, second)}
-        return {name: _bounds(name, metric, real, others) for name, metric in compared.items()}
+        real = self._extractor.real(data, first)
+        for name, entry in _entries(metrics, real, self._extractor.real(data, second)).items():
+            bounds[name]["floor"] = entry
+        for degradation in degradations(data, second):
+            degraded = self._extractor.real(data, degradation.index, degradation.change)
+            for name, entry in _entries(metrics, real, degraded).items():
+                bounds[name]["harms"][degradation.name] = entry
+        return bounds
 
 
-def _alike(carried: Moments, found: Moments) -> bool:
-    """Whether they are the same moments, but for the order of sums."""
-    spread = found.covariance.diagonal().sum()
-    near = carried.count == found.count and frechet(carried, found) <= 1e-4 * float(spread)
-    return near and bool((carried.mean - found.mean).square().sum() <= 1e-6 * spread)
+def _check_metric(name: str, metric: Metric, real: RealData, space: FeatureSpace, classes: int) -> None:
+    if metric.classes and not space.classes:
+        raise CapabilityError(f"{name} needs class probabilities, and {space.name} gives none", "choose other --features")
+    if metric.labels and not classes:
+        raise CapabilityError(f"{name} needs samples of chosen classes, and the model has no labels", "leave it out")
+    if metric.pixels and not is_image(real.shape):
+        raise CapabilityError(f"{name} is a metric of images, and these are samples of shape {list(real.shape)}", "leave it out")
+    if metric.labels and metric.classes and classes != space.classes:
+        problem = f"{name}: the model has {classes} classes, and {space.name} has {space.classes} others"
+        raise CapabilityError(problem, "choose --features that know the model's own classes")
 
 
-def _measured(name: str, metric: Metric, real: Gathered, drawn: Gathered) -> Estimate:
-    """The metric, whatever somebody else's code may do.
+def _are_close(stored: Moments, measured: Moments) -> bool:
+    """True if moments agree up to the order of sums."""
+    spread = measured.covariance.diagonal().sum()
+    near = stored.count == measured.count and frechet(stored, measured) <= 1e-4 * float(spread)
+    return near and bool((stored.mean - measured.mean).square().sum() <= 1e-6 * spread)
+
+
+def _estimate(name: str, metric: Metric, computed: dict[Hashable, Any], real: Gathered, drawn: Gathered) -> Estimate:
+    """Calls a metric, which may be third-party code.
 
     Raises:
-        ZooError: it failed, or gave no estimate.
+        ZooError: if it fails, or returns no estimate.
     """
     try:
-        estimate = metric(real, drawn)
+        estimate = call_metric(metric, computed, real, drawn)
         numbers = [estimate.value, *([] if estimate.stderr is None else [estimate.stderr])]
         if not all(isinstance(number, int | float) for number in numbers):
             raise TypeError(f"its Estimate holds {type(numbers[0]).__name__}, not float")
     except ZooError:
         raise
     except Exception as error:
-        what = f"the metric {name} failed: {type(error).__name__}: {error}"
-        raise ZooError(what, "tell its author; the other metrics can be had") from error
+        problem = f"the metric {name} failed: {type(error).__name__}: {error}"
+        raise ZooError(problem, "report it to its author; the other metrics still work") from error
     return estimate
 
 
-def _finite(name: str, estimate: Estimate) -> Estimate:
+def _check_finite(name: str, estimate: Estimate) -> Estimate:
     if not isfinite(estimate.value):
         raise ZooError(f"{name} of these samples is {estimate.value}", "look at them, and whether the real ones are copies of each other")
     if estimate.stderr is not None and not isfinite(estimate.stderr):
@@ -155,9 +206,9 @@ def _finite(name: str, estimate: Estimate) -> Estimate:
     return estimate
 
 
-def _bounds(name: str, metric: Metric, real: Gathered, others: Mapping[str, Gathered]) -> dict[str, Any]:
-    found = {}
-    for harm, other in others.items():
-        estimate = _measured(name, metric, real, other)
-        found[harm] = {"value": estimate.value, "stderr": estimate.stderr, "n": [real.count, other.count]}
-    return {"floor": found.pop(""), "harms": found}
+def _entries(metrics: Mapping[str, Metric], real: Gathered, other: Gathered) -> dict[str, dict[str, Any]]:
+    """The entry of a record for each metric between two sets of real samples."""
+    computed: dict[Hashable, Any] = {}
+    estimates = {name: _estimate(name, metric, computed, real, other) for name, metric in metrics.items()}
+    counts = [real.count, other.count]
+    return {name: {"value": each.value, "stderr": each.stderr, "n": counts} for name, each in estimates.items()}

@@ -1,4 +1,4 @@
-"""Ways to spoil real images: known harms, for a number to stand beside."""
+"""Degradations of real images: known harms, whose numbers stand beside those of drawn samples."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,15 +11,24 @@ from zoo_core.evaluation.features import Change
 from zoo_core.images import is_image
 from zoo_core.rng import Stream, generator
 
-__all__ = ["COLLAPSED", "HARMS", "Harm", "halves", "harms"]
+__all__ = ["COLLAPSED", "DEGRADATIONS", "Degradation", "degradations", "halves"]
 
 COLLAPSED = 10
-HARMS = ("blur", "noise", "class left out", f"{COLLAPSED} images")
+DEGRADATIONS = ("blur", "noise", "class left out", f"{COLLAPSED} images")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Harm:
-    """A harm: the places ``index`` of the samples that are left, with copies, and what is done to them."""
+class Degradation:
+    """A degraded copy of real samples.
+
+    Args:
+        name: one of :data:`DEGRADATIONS`.
+        index: places in the data set of the samples that it keeps, int64 (n,); a place may occur more than once.
+        change: function that changes the samples; None leaves them unchanged.
+
+    >>> Degradation(name="2 images", index=torch.tensor([0, 1, 0, 1])).index.unique().tolist()
+    [0, 1]
+    """
 
     name: str
     index: Tensor
@@ -27,23 +36,33 @@ class Harm:
 
 
 def halves(data: Data) -> tuple[Tensor, Tensor]:
-    """The places of two disjoint halves of the data, drawn at random; one sample of an odd number is left over."""
-    order, half = torch.from_numpy(generator(0, 0, Stream.DATA).permutation(len(data))), len(data) // 2
+    """Places of two disjoint random halves of a data set, int64 (len(data) // 2,) each; of an odd number, one sample is left over."""
+    order = torch.from_numpy(generator(0, 0, Stream.DATA).permutation(len(data)))
+    half = len(data) // 2
     return order[:half], order[half : 2 * half]
 
 
-def harms(data: Data, index: Tensor) -> Iterator[Harm]:
-    """What is done to the samples at ``index``, each harm for itself.
+def degradations(data: Data, index: Tensor) -> Iterator[Degradation]:
+    """Yields the degradations of the samples at ``index``, each by itself.
 
-    ``blur``, a Gaussian of one pixel, and ``noise``, of standard deviation 0.1 where values are in [-1, 1], for images; ``class left out``,
-    the first, where there are classes; ``10 images``, again and again, as of a generator whose modes collapsed.
+    For images: ``blur`` by a Gaussian of one pixel, and ``noise`` of standard deviation 0.1, where values are in [-1, 1]. For data with
+    several classes: ``class left out``, the first. For all data: ``10 images``, repeated as by a generator whose modes collapsed.
+
+    Args:
+        data: the data set.
+        index: places of the samples, int64 (n,).
+
+    >>> import torch
+    >>> points = Data(x=torch.zeros(30, 2), labels=torch.arange(30) % 3)
+    >>> [(item.name, len(item.index)) for item in degradations(points, torch.arange(30))]
+    [('class left out', 20), ('10 images', 30)]
     """
     if is_image(data.event.shape):
-        yield Harm(name="blur", index=index, change=_blurred)
-        yield Harm(name="noise", index=index, change=_noisy)
+        yield Degradation(name="blur", index=index, change=_blurred)
+        yield Degradation(name="noise", index=index, change=_noisy)
     if data.labels is not None and data.labels.min() < data.labels.max():
-        yield Harm(name="class left out", index=index[data.labels[index] != data.labels.min()])
-    yield Harm(name=f"{COLLAPSED} images", index=index[torch.arange(len(index)) % COLLAPSED])
+        yield Degradation(name="class left out", index=index[data.labels[index] != data.labels.min()])
+    yield Degradation(name=f"{COLLAPSED} images", index=index[torch.arange(len(index)) % COLLAPSED])
 
 
 def _blurred(x: Tensor, index: Tensor) -> Tensor:

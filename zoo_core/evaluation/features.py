@@ -1,4 +1,4 @@
-"""What metrics need to know of a set of samples, gathered batch by batch, by one process or by several that take turns."""
+"""Statistics of a set of samples, gathered batch by batch by one process or by several that take turns."""
 
 import time
 from collections.abc import Callable
@@ -10,79 +10,99 @@ from torch import Tensor
 
 from zoo_core.data.dataset import Data
 from zoo_core.distributed import Processes
-from zoo_core.evaluation.feature_spaces import Space
+from zoo_core.evaluation.feature_spaces import FeatureSpace
 from zoo_core.evaluation.statistics import ClassScores, Moments, pixel_moments
 from zoo_core.images import is_image
 
-__all__ = ["PARTS", "Change", "Draw", "Gathered", "Gathering", "OnBatch", "OnStage"]
+__all__ = ["PARTS", "Change", "Draw", "FeatureExtractor", "Gathered", "OnBatch", "OnStage"]
 
-PARTS, MOST_DIMENSIONS = 20, 512  # of a jackknife: beyond, each part costs a minute
+PARTS = 20
+"""The number of parts of a jackknife."""
+MAX_JACKKNIFE_DIMS = 512  # with more dimensions, each part costs a minute
 
 OnBatch = Callable[[int], None]
-"""``on_batch(n)``: called after every n samples, of all processes together."""
+"""``on_batch(n)``: called after every n samples of all processes together."""
 OnStage = Callable[[str, int], None]
-"""``on_stage(name, total)``: called before the samples of a pass, with their number."""
+"""``on_stage(name, total)``: called before a pass over ``total`` samples."""
 
 Draw = Callable[[int, int, Tensor | None], Tensor]
-"""``draw(first, n, labels)``: samples number first ... first + n - 1, (n, *shape), of classes ``labels`` (n,) where there are any."""
+"""``draw(first, n, labels)``: samples number first ... first + n - 1, (n, *shape), of classes ``labels`` (n,), or None without classes."""
 
 Change = Callable[[Tensor, Tensor], Tensor]
-"""``change(x, index)``: what is done to the real samples ``x`` that stand at ``index``, (n,)."""
+"""``change(x, index)``: changes real samples ``x`` (n, *shape), whose places in the data are ``index`` (n,)."""
 
 
 class Gathered:
-    """What is known of a set of samples.
+    """Statistics gathered from a set of samples.
 
     Args:
-        dim: of a feature vector.
-        classes: of the space's class probabilities; 0 for none.
-        keeps: whether features are kept, and not only what streams.
-        parts: in how many the moments are kept.
-        stride: how many samples in a row belong to one part: as many as there are classes where these take turns, so that each part has
-            all of them.
+        dim: length of a feature vector.
+        classes: number of class probabilities of the feature space; 0 without classes.
+        keeps: True to keep all features and probabilities, and not only their streamed statistics.
+        parts: number of parts in which the moments are kept.
+        stride: number of consecutive samples that belong to one part. Where classes take turns it is their number, so that each part has
+            samples of all classes.
 
     Attributes:
-        moments: of the features, in parts by the sample's number, so that a jackknife can leave each out.
-        scores: the Inception score so far; None without classes.
-        labels: int64 (n,): the classes that were asked for, where there are any.
-        seconds: what it took to draw the samples.
-        pace: seconds a sample took in the fastest batch, which is what the machine does when nothing else runs on it.
+        moments: moments of the features, one for each part, so that a jackknife can leave parts out.
+        scores: statistics of the Inception score; None without classes.
+        labels: classes that the samples were drawn for, or real labels, int64 (n,); None without labels.
+        seconds: time that drawing the samples took.
+        pace: seconds per sample in the fastest batch, which is the speed of the machine when nothing else runs on it.
+
+    >>> import torch
+    >>> gathered = Gathered(2, parts=2)
+    >>> gathered.add(torch.tensor([[0.0, 1.0], [2.0, 3.0]]), None, torch.arange(2))
+    >>> gathered.count, gathered.total().mean.tolist()
+    (2, [1.0, 2.0])
     """
 
     def __init__(self, dim: int, classes: int = 0, keeps: bool = True, *, parts: int = 1, stride: int = 1) -> None:
-        self.dim, self.classes, self.keeps, self._stride = dim, classes, keeps, stride
+        self.dim = dim
+        self.classes = classes
+        self.keeps = keeps
+        self._stride = stride
         self.moments = [Moments(dim) for _ in range(parts)]
         self.scores = ClassScores(classes) if classes else None
         self.labels: Tensor | None = None
-        self.seconds, self.pace = 0.0, inf
-        self._features, self._probabilities = [torch.empty(0, dim)], [torch.empty(0, classes)]
+        self.seconds = 0.0
+        self.pace = inf
+        self._features = [torch.empty(0, dim)]
+        self._probabilities = [torch.empty(0, classes)]
         self._pixels = [torch.empty(0, 3, dtype=torch.float64)]
 
     @classmethod
-    def of(cls, moments: Moments) -> "Gathered":
-        """What streams, where only the moments of all samples are known."""
+    def from_moments(cls, moments: Moments) -> "Gathered":
+        """The statistics of samples of which only the moments are known."""
         gathered = cls(moments.dim, keeps=False)
         gathered.moments = [moments]
         return gathered
 
+    @classmethod
+    def from_features(cls, features: Tensor, labels: Tensor | None = None) -> "Gathered":
+        """The statistics of samples with features (n, dim) and labels (n,)."""
+        gathered = cls(features.shape[1])
+        gathered.add(features, None, torch.arange(len(features)), labels)
+        return gathered
+
     @property
     def count(self) -> int:
-        """How many samples were added."""
+        """The number of samples that were added."""
         return sum(part.count for part in self.moments)
 
     @property
     def features(self) -> Tensor:
-        """(n, dim), in the order of the samples' numbers, where they are kept."""
+        """Features (n, dim) in the order of the samples' numbers; empty unless they are kept."""
         return _joined(self._features)
 
     @property
     def probabilities(self) -> Tensor:
-        """(n, classes), where they are kept."""
+        """Class probabilities (n, classes); empty unless they are kept."""
         return _joined(self._probabilities)
 
     @property
     def pixels(self) -> Tensor:
-        """Of each image what :func:`~zoo_core.evaluation.statistics.pixel_moments` gives, float64 (n, 3); empty for other samples."""
+        """Pixel moments of images, float64 (n, 3); see :func:`~zoo_core.evaluation.statistics.pixel_moments`. Empty for other samples."""
         return _joined(self._pixels)
 
     def add(
@@ -93,7 +113,15 @@ class Gathered:
         labels: Tensor | None = None,
         pixels: Tensor | None = None,
     ) -> None:
-        """Adds the samples number ``index`` (n,): features (n, dim), probabilities (n, classes), labels (n,), pixel moments (n, 3)."""
+        """Adds samples.
+
+        Args:
+            features: (n, dim).
+            probabilities: class probabilities (n, classes), or None.
+            index: numbers of the samples, int64 (n,).
+            labels: int64 (n,), or None.
+            pixels: pixel moments (n, 3), or None.
+        """
         for part, moments in enumerate(self.moments):
             moments.add(features[index // self._stride % len(self.moments) == part])
         if self.scores is not None and probabilities is not None:
@@ -108,12 +136,12 @@ class Gathered:
             self.labels = labels if self.labels is None else torch.cat([self.labels, labels])
 
     def total(self, without: int | None = None) -> Moments:
-        """The moments of all samples, or of all but those of a part."""
-        moments = Moments(self.dim)
-        for part, some in enumerate(self.moments):
+        """The moments of all samples, or of all but those of part number ``without``."""
+        total = Moments(self.dim)
+        for part, moments in enumerate(self.moments):
             if part != without:
-                moments.merge(some)
-        return moments
+                total.merge(moments)
+        return total
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
@@ -132,19 +160,25 @@ class _Batch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gathering:
-    """How samples are gone through: the processes take turns at batches, so that each is the same however many processes there are.
+class FeatureExtractor:
+    """A pass over samples that gathers their statistics. Processes take turns at batches, so that their number changes no batch.
 
     Args:
-        judge: gives the features.
-        processes: that share the work.
-        keeps: whether features are kept.
-        batch_size: samples at once; changes speed and memory.
-        on_batch: sees the number of samples after each batch, of all processes together.
-        on_stage: sees the name and the number of samples before each pass.
+        space: feature space.
+        processes: processes that share the work.
+        keeps: True to keep all features.
+        batch_size: samples per batch; changes speed and memory only.
+        on_batch: called with the number of samples after each batch, of all processes together.
+        on_stage: called with the name and the number of samples before each pass.
+
+    >>> import torch
+    >>> from zoo_core.evaluation.feature_spaces import load_feature_space
+    >>> extractor = FeatureExtractor(space=load_feature_space("identity"), processes=Processes("cpu"))
+    >>> extractor.real(Data(x=torch.zeros(3, 2))).features.shape
+    torch.Size([3, 2])
     """
 
-    judge: Space
+    space: FeatureSpace
     processes: Processes
     keeps: bool = True
     batch_size: int = 64
@@ -152,7 +186,13 @@ class Gathering:
     on_stage: OnStage = lambda name, total: None
 
     def real(self, data: Data, index: Tensor | None = None, change: Change | None = None) -> Gathered:
-        """Of real samples: all, or those at ``index``; ``change`` spoils them first."""
+        """Gathers the statistics of real samples.
+
+        Args:
+            data: data set.
+            index: places of the samples in it, int64 (n,); None for all.
+            change: function that changes the samples first, or None.
+        """
         places = torch.arange(len(data)) if index is None else index
 
         def compute(first: int, last: int) -> _Batch:
@@ -160,13 +200,20 @@ class Gathering:
             x = data.rows(mine)
             x = x if change is None else change(x, mine)
             labels = None if data.labels is None else data.labels[mine]
-            return _Batch(torch.arange(first, last), *self.judge(x), labels, _pixels(x))
+            return _Batch(torch.arange(first, last), *self.space(x), labels, _pixels(x))
 
-        into = Gathered(self._dim(data.rows(places[:1])), self.judge.classes, self.keeps)
-        return self._through("real samples", into, len(places), compute)
+        gathered = Gathered(self._dim(data.rows(places[:1])), self.space.classes, self.keeps)
+        return self._gather("real samples", gathered, len(places), compute)
 
     def drawn(self, draw: Draw, n: int, shape: tuple[int, ...], classes: int = 0) -> Gathered:
-        """Of samples 0 ... n - 1 of this ``shape``; where there are ``classes``, they take turns."""
+        """Draws samples 0 ... n - 1 and gathers their statistics.
+
+        Args:
+            draw: draws samples.
+            n: number of samples.
+            shape: shape of a sample.
+            classes: number of classes, which take turns; 0 without classes.
+        """
 
         def compute(first: int, last: int) -> _Batch:
             index = torch.arange(first, last)
@@ -174,18 +221,18 @@ class Gathering:
             started = time.perf_counter()
             x = draw(first, last - first, labels).cpu()
             seconds = time.perf_counter() - started
-            return _Batch(index, *self.judge(x), labels, _pixels(x), seconds)
+            return _Batch(index, *self.space(x), labels, _pixels(x), seconds)
 
         dim = self._dim(torch.zeros(1, *shape))
-        parts = PARTS if dim <= MOST_DIMENSIONS else 1
-        into = Gathered(dim, self.judge.classes, self.keeps, parts=parts, stride=max(classes, 1))
-        return self._through("drawn samples", into, n, compute)
+        parts = PARTS if dim <= MAX_JACKKNIFE_DIMS else 1
+        gathered = Gathered(dim, self.space.classes, self.keeps, parts=parts, stride=max(classes, 1))
+        return self._gather("drawn samples", gathered, n, compute)
 
     def _dim(self, x: Tensor) -> int:
-        return self.judge(x)[0].shape[1]
+        return self.space(x)[0].shape[1]
 
-    def _through(self, name: str, into: Gathered, count: int, compute: Callable[[int, int], _Batch]) -> Gathered:
-        """Adds the batches in their order."""
+    def _gather(self, name: str, gathered: Gathered, count: int, compute: Callable[[int, int], _Batch]) -> Gathered:
+        """Adds the batches of all processes to ``gathered`` in their order."""
         size, processes = self.batch_size, self.processes
         self.on_stage(name, count)
         for turn in range(0, count, size * processes.count):
@@ -193,13 +240,13 @@ class Gathering:
             mine = compute(first, min(first + size, count)) if first < count else None
             batches = [batch for batch in processes.gather(mine) if batch is not None]
             for batch in batches:
-                into.add(batch.features, batch.probabilities, batch.index, batch.labels, batch.pixels)
+                gathered.add(batch.features, batch.probabilities, batch.index, batch.labels, batch.pixels)
             seconds = max(batch.seconds for batch in batches)
-            into.seconds += seconds
+            gathered.seconds += seconds
             if len(batches[0].index) == min(size, count):
-                into.pace = min(into.pace, seconds / sum(len(batch.index) for batch in batches))
+                gathered.pace = min(gathered.pace, seconds / sum(len(batch.index) for batch in batches))
             self.on_batch(sum(len(batch.index) for batch in batches))
-        return into
+        return gathered
 
 
 def _pixels(x: Tensor) -> Tensor | None:

@@ -1,7 +1,7 @@
-"""Golden samples: four images that a checkpoint drew when it was made, for everybody to draw again.
+"""Golden samples: four images that a checkpoint drew when it was made, which anybody can draw again.
 
-They say that weights, sampler, noise and arithmetic are together what they were. ``golden.safetensors`` holds them as ``samples`` (4,
-*event.shape) float32, with the sampler, the seed, the labels and the build that drew them in its metadata.
+If they agree, then weights, sampler, noise and arithmetic together are unchanged. ``golden.safetensors`` holds them as ``samples`` (4,
+*event.shape) float32; its metadata holds the sampler, the seed, the labels and the build that drew them.
 """
 
 import json
@@ -25,20 +25,27 @@ from zoo_core.samplers.choice import as_sampler
 __all__ = ["GOLDEN", "Golden", "check_golden", "write_golden"]
 
 GOLDEN = "golden.safetensors"
-COUNT, SEED = 4, 0
-EXACT, ELSEWHERE, PIXELS = 1e-5, 1e-4, 0.999
+COUNT = 4
+SEED = 0
+SAME_BUILD_TOLERANCE = 1e-5
+OTHER_BUILD_TOLERANCE = 1e-4
+OTHER_BUILD_PIXELS = 0.999
+"""The share of 8-bit pixels that must be equal on another build."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Golden:
-    """What a comparison found.
+    """The result of a comparison with golden samples.
 
     Args:
         state: ``ok`` or ``differs``.
-        same_build: whether this build is the one that drew them; then they must agree to 1e-5, and otherwise to 1e-4 and in 99.9 % of
-            their 8-bit pixels: other processors add in other orders.
-        largest: the largest difference of a value.
-        pixels: the share of equal 8-bit pixels.
+        same_build: True if this build drew the golden samples. Then all values must agree to 1e-5; otherwise to 1e-4, and 99.9 % of the
+            8-bit pixels must be equal: other processors add in other orders.
+        largest: largest absolute difference of a value.
+        pixels: share of equal 8-bit pixels, in [0, 1].
+
+    >>> Golden(state="ok", same_build=True, largest=0.0, pixels=1.0).state
+    'ok'
     """
 
     state: Literal["ok", "differs"]
@@ -51,8 +58,8 @@ def write_golden(folder: Path) -> Path:
     """Draws the golden samples of the checkpoint in ``folder`` on the CPU and writes them there.
 
     Raises:
-        CapabilityError: nothing can sample the model.
-        ZooError: as :func:`zoo_core.load` does.
+        CapabilityError: if no sampler can sample the model.
+        ZooError: if the checkpoint cannot be loaded, see :func:`zoo_core.load`.
     """
     model = load(f"local:{folder}")
     labels = _labels(model)
@@ -71,25 +78,29 @@ def _labels(model: Pretrained) -> list[int] | None:
 
 
 def check_golden(reference: str) -> Golden:
-    """Draws the golden samples of a checkpoint again and compares.
+    """Draws the golden samples of a checkpoint again and compares them.
+
+    Args:
+        reference: reference of the checkpoint.
 
     Raises:
-        NotFoundError: it has none.
-        ConfigError: they are not what the zoo writes.
-        ZooError: as :func:`zoo_core.load` does.
+        NotFoundError: if the checkpoint has no golden samples.
+        ConfigError: if the file of the golden samples is malformed.
+        ZooError: if the checkpoint cannot be loaded, see :func:`zoo_core.load`.
     """
     model = load(reference)
     if GOLDEN not in model.files.names:
-        raise NotFoundError(f"{reference} has no {GOLDEN}", "it was made by an older zoo-core, or is no model that draws samples")
-    kept, facts = _read(model.files.read(GOLDEN))
+        raise NotFoundError(f"{reference} has no {GOLDEN}", "it was made by an older zoo-core, or its model draws no samples")
+    golden, facts = _read(model.files.read(GOLDEN))
     sampler, scheduler = as_sampler(facts["sampler"]), facts.get("scheduler")
-    drawn = model.sample(len(kept), seed=facts["seed"], sampler=sampler, scheduler=scheduler, labels=facts["labels"])
-    if drawn.shape != kept.shape:
-        raise ConfigError(f"{GOLDEN} holds {list(kept.shape)}, and the model draws {list(drawn.shape)}", "make it again")
+    drawn = model.sample(len(golden), seed=facts["seed"], sampler=sampler, scheduler=scheduler, labels=facts["labels"])
+    if drawn.shape != golden.shape:
+        raise ConfigError(f"{GOLDEN} holds {list(golden.shape)}, and the model draws {list(drawn.shape)}", "make it again")
     same_build = facts["build"] == build()
-    largest = float((drawn - kept).abs().max())
-    pixels = float((_bytes(drawn) == _bytes(kept)).double().mean()) if model.event.range else 1.0
-    ok = largest <= EXACT if same_build else largest <= ELSEWHERE and pixels >= PIXELS
+    largest = float((drawn - golden).abs().max())
+    pixels = float((_to_bytes(drawn) == _to_bytes(golden)).double().mean()) if model.event.range else 1.0
+    tolerance = SAME_BUILD_TOLERANCE if same_build else OTHER_BUILD_TOLERANCE
+    ok = largest <= tolerance and (same_build or pixels >= OTHER_BUILD_PIXELS)
     return Golden(state="ok" if ok else "differs", same_build=same_build, largest=largest, pixels=pixels)
 
 
@@ -97,13 +108,13 @@ def _read(data: bytes) -> tuple[Tensor, dict[str, Any]]:
     read_header(data, len(data), GOLDEN)
     try:
         header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")], GOLDEN)
-        told = header["__metadata__"]
-        facts = {name: json.loads(told[name]) for name in ("sampler", "seed", "labels", "build")}
-        facts |= {name: json.loads(told[name]) for name in ("scheduler",) if name in told}  # where it is not the model's own
+        metadata = header["__metadata__"]
+        facts = {name: json.loads(metadata[name]) for name in ("sampler", "seed", "labels", "build")}
+        facts |= {name: json.loads(metadata[name]) for name in ("scheduler",) if name in metadata}  # if it is not the model's own
         return load_tensors(data)["samples"], facts
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{GOLDEN} is not what the zoo writes: {' '.join(str(error).split())[:80]}", "make it again") from error
 
 
-def _bytes(x: Tensor) -> Tensor:
+def _to_bytes(x: Tensor) -> Tensor:
     return ((x.clamp(-1, 1) + 1) * 127.5).round()

@@ -1,57 +1,53 @@
-"""The metrics: frozen dataclasses whose fields are their options, registered by name like samplers.
+"""The interfaces of metrics: frozen dataclasses whose fields are their options, registered by name like samplers.
 
-A :class:`Metric` says what it needs to have been gathered of the real and of the drawn samples, and turns that into an :class:`Estimate`. A
-:class:`DataMetric` is a mean over real samples of what the model itself says of each; nothing is drawn.
+A :class:`Metric` declares which statistics of the real and of the drawn samples it needs, and computes an :class:`Estimate` from them.
+A :class:`DataMetric` is the mean over real samples of a number that the model gives for each of them; nothing is drawn.
+Metrics that come out of one computation, such as precision and recall, also derive from :class:`Joint`.
+The zoo's own are in :mod:`~zoo_core.evaluation.feature_metrics`, :mod:`~zoo_core.evaluation.pixel_metrics` and
+:mod:`~zoo_core.evaluation.data_metrics`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
-from math import sqrt
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Hashable, Mapping, MutableMapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
-import torch
 from torch import Tensor
 
 from zoo_core.capabilities import capability_error
-from zoo_core.config import check_range
-from zoo_core.errors import CapabilityError, UsageError
-from zoo_core.evaluation import distances
 from zoo_core.evaluation.features import Gathered
 from zoo_core.evaluation.statistics import Estimate
 
 if TYPE_CHECKING:
     from zoo_core.pretrained import Pretrained
 
-__all__ = [
-    "Answers",
-    "ClassAccuracy",
-    "ClassConfidence",
-    "ClassSpread",
-    "Coverage",
-    "DataMetric",
-    "Density",
-    "FrechetDistance",
-    "InceptionScore",
-    "KernelDistance",
-    "Metric",
-    "NearestTrain",
-    "Precision",
-    "Recall",
-]
+__all__ = ["Answers", "DataMetric", "Joint", "Metric", "call_metric"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Metric(ABC):
-    """A number that says something of a model's samples.
+    """A number that compares drawn samples with real ones, or describes the drawn ones alone.
 
     Attributes:
-        features: whether all features must be kept, and what streams is not enough.
-        classes: whether the feature space must give class probabilities.
-        labels: whether the samples must have been drawn with labels.
-        real: whether it compares with real samples.
-        pixels: whether it is of the pixels of images, and of the drawn ones alone; real halves then stand beside it as floors.
-        better: ``lower``, ``higher``, ``near 1``, or ``near real``: as near as can be to the number of real samples.
+        features: True to keep all feature vectors, where their streamed moments are not enough.
+        classes: True if the feature space must give class probabilities.
+        labels: True if the samples must be drawn with labels.
+        real: True if the metric compares with real samples.
+        pixels: True if the metric is computed from the pixels of the drawn images alone; ``--floors`` then computes it for real halves.
+        better: ``lower``, ``higher``, ``near 1``, or ``near real``: as close as possible to the value for real samples.
+
+    >>> import torch
+    >>> from zoo_core.evaluation.features import Gathered
+    >>> from zoo_core.evaluation.statistics import Estimate
+    >>> class MeanNorm(Metric):
+    ...     features = True
+    ...     real = False
+    ...     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
+    ...         return Estimate(float(drawn.features.norm(dim=1).mean()))
+    >>> MeanNorm()(Gathered(2), Gathered.from_features(torch.tensor([[3.0, 4.0], [0.0, 1.0]])))
+    Estimate(value=3.0, stderr=None)
     """
 
     __slots__ = ()
@@ -64,26 +60,30 @@ class Metric(ABC):
 
     @abstractmethod
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-        """The number, and its standard error where one is known."""
+        """Computes the number, and its standard error where one is known."""
 
     def enough(self, dim: int, classes: int) -> int:
-        """Of fewer samples than this, drawn or real, the number says little, and its record and ``zoo evaluate`` warn of it.
+        """The number of samples, drawn or real, below which the record and ``zoo evaluate`` warn that the number says little.
 
         Args:
-            dim: of a feature vector.
-            classes: that the feature space tells apart, or else those of the model; 0 for none.
+            dim: length of a feature vector.
+            classes: number of classes of the feature space, or else of the model; 0 without classes.
         """
         return 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answers:
-    """What a model says of real samples.
+    """The numbers that a model gives for real samples.
 
     Args:
-        values: (n,), of which the metric is the mean.
-        facts: what kind of numbers they are, such as ``kind``, which the record says too.
-        terms: (n,) each: parts whose sum is ``values``, where there are any.
+        values: one number per sample (n,); the metric is their mean.
+        facts: properties of the numbers, such as ``kind``, for the record.
+        terms: named parts (n,) that add up to ``values``; may be empty.
+
+    >>> import torch
+    >>> Answers(values=torch.tensor([1.0, 3.0]), facts={"kind": "exact"}).values.mean().item()
+    2.0
     """
 
     values: Tensor
@@ -92,13 +92,24 @@ class Answers:
 
 
 class DataMetric(ABC):
-    """The mean over real samples of what a model says of each.
+    """The mean over real samples of a number that a model gives for each of them.
 
     Attributes:
-        requires: the capability that the model must have; empty where :meth:`check` tells.
-        labels: whether the samples must have labels.
+        requires: capability that the model must have; empty if :meth:`check` is overridden instead.
+        labels: True if the samples must have labels.
         better: ``lower`` or ``higher``.
-        unit: of the number; empty for none.
+        unit: unit of the number; empty without one.
+
+    >>> import torch
+    >>> class ReconstructionError(DataMetric):
+    ...     requires = "encode"
+    ...     def __call__(self, model, x, labels, first):
+    ...         return Answers(values=(model.reconstruct(x) - x).square().flatten(1).mean(1))
+    >>> class Halving:  # stands in for a loaded model
+    ...     def reconstruct(self, x):
+    ...         return x / 2
+    >>> ReconstructionError()(Halving(), torch.full((2, 1, 4, 4), 2.0), None, 0).values
+    tensor([1., 1.])
     """
 
     __slots__ = ()
@@ -108,235 +119,97 @@ class DataMetric(ABC):
     unit: ClassVar[str] = ""
 
     def check(self, model: "Pretrained", name: str) -> None:
-        """Asked before the data is looked for; ``name`` is the metric's own, for the message.
+        """Checks, before the data is read, that the model can give the numbers.
+
+        Args:
+            model: the loaded model.
+            name: registered name of the metric, for the message.
 
         Raises:
-            CapabilityError: the model cannot answer.
+            CapabilityError: if the model lacks the capability.
         """
         if self.requires and self.requires not in model.capabilities:
             raise capability_error(f"{name} needs a model that can {self.requires}, and {model.name} cannot", self.requires)
 
     @abstractmethod
     def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Answers:
-        """What the model says of samples number ``first`` ... of the data, ``x`` (n, *event.shape) with labels (n,)."""
+        """Computes the numbers of a batch.
+
+        Args:
+            model: the loaded model.
+            x: samples (n, *event.shape).
+            labels: int64 (n,), or None.
+            first: index of the first sample of the batch among the samples that are measured.
+        """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FrechetDistance(Metric):
-    """See :func:`zoo_core.evaluation.distances.frechet`.
+class Joint(ABC):
+    """Mixin for metrics that share one computation: ``class Base(Joint, Metric)``, or with :class:`DataMetric`.
 
-    The standard error is a jackknife's over 20 parts of the drawn samples; there is none in more than 512 dimensions, where each part costs
-    a minute.
+    A base class defines :meth:`compute`; each metric derives from it and defines :meth:`extract`. Metrics that inherit the same ``compute``
+    and have equal options share one call of it in an evaluation. Each of them also works alone.
+
+    >>> import torch
+    >>> from zoo_core.evaluation.features import Gathered
+    >>> from zoo_core.evaluation.statistics import Estimate
+    >>> class Extremes(Joint, Metric):
+    ...     features = True
+    ...     real = False
+    ...     def compute(self, real, drawn):
+    ...         return drawn.features.aminmax()
+    >>> class Lowest(Extremes):
+    ...     def extract(self, computed):
+    ...         return Estimate(float(computed.min))
+    >>> class Highest(Extremes):
+    ...     def extract(self, computed):
+    ...         return Estimate(float(computed.max))
+    >>> Highest()(Gathered(1), Gathered.from_features(torch.tensor([[1.0], [5.0]])))
+    Estimate(value=5.0, stderr=None)
     """
 
-    def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-        against = real.total()
-        value = distances.frechet(against, drawn.total())
-        parts = len(drawn.moments)
-        if parts < 2 or min(part.count for part in drawn.moments) < 2:
-            return Estimate(value)
-        left_out = torch.tensor([distances.frechet(against, drawn.total(without=part)) for part in range(parts)])
-        return Estimate(value, sqrt((parts - 1) * float(left_out.var(correction=0))))
+    __slots__ = ()
 
-    def enough(self, dim: int, classes: int) -> int:
-        return dim  # below, the covariance has directions without variance
+    @abstractmethod
+    def compute(self, *arguments: Any, **options: Any) -> Any:
+        """Computes the shared result from the arguments of a call of the metric."""
 
+    @abstractmethod
+    def extract(self, computed: Any) -> Any:
+        """Extracts this metric's number from the shared result, which it leaves unchanged."""
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KernelDistance(Metric):
-    """See :func:`zoo_core.evaluation.distances.kid`."""
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self.extract(self.compute(*arguments, **options))
 
-    features = True
-    degree: int = 3
-
-    def __post_init__(self) -> None:
-        check_range(self, degree=(1, 10))
-
-    def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-        return distances.kid(real.features, drawn.features, degree=self.degree)
-
-    def enough(self, dim: int, classes: int) -> int:
-        return dim  # below, cubes of single pairs outweigh the rest
+    @property
+    def computation(self) -> Hashable:
+        """A key that is equal for metrics that share ``compute`` and have equal options."""
+        options = tuple((item.name, getattr(self, item.name)) for item in fields(self)) if is_dataclass(self) else ()
+        return type(self).compute, options
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InceptionScore(Metric):
-    """See :class:`zoo_core.evaluation.statistics.ClassScores`."""
-
-    classes = True
-    real = False
-    better = "higher"
-
-    def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-        if drawn.scores is None:
-            raise CapabilityError("a feature space without classes gives no score", "choose --features that classify")
-        return drawn.scores.score()
-
-    def enough(self, dim: int, classes: int) -> int:
-        return 10 * classes  # log of it is (classes - 1) / 2n too low
-
-
-# Two metrics come of one pass over all pairs: the second finds what the first was given.
-
-
-@lru_cache(maxsize=1)
-def _precision_recall(real: Gathered, drawn: Gathered, k: int) -> tuple[Estimate, Estimate]:
-    return distances.precision_recall(real.features, drawn.features, k=k)
-
-
-@lru_cache(maxsize=1)
-def _density_coverage(real: Gathered, drawn: Gathered, k: int) -> tuple[Estimate, Estimate]:
-    return distances.density_coverage(real.features, drawn.features, k=k)
-
-
-def _enough_neighbours(k: int) -> int:
-    """How many samples make balls to the k-th neighbour local: of few, each reaches over a large part of the data."""
-    return 30 * k
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Precision(Metric):
-    """See :func:`zoo_core.evaluation.distances.precision_recall`."""
-
-    features = True
-    better = "higher"
-    k: int = 3
-
-    def __post_init__(self) -> None:
-        check_range(self, k=(1, 1000))
-
-    def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-        return _precision_recall(real, drawn, self.k)[0]
-
-    def enough(self, dim: int, classes: int) -> int:
-        return _enough_neighbours(self.k)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recall(Metric):
-    """See :func:`zoo_core.evaluation.distances.precision_recall`."""
-
-    features = True
-    better = "higher"
-    k: int = 3
-
-    def __post_init__(self) -> None:
-        check_range(self, k=(1, 1000))
-
-    def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-        return _precision_recall(real, drawn, self.k)[1]
-
-    def enough(self, dim: int, classes: int) -> int:
-        return _enough_neighbours(self.k)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Density(Metric):
-    """See :func:`zoo_core.evaluation.distances.density_coverage`."""
-
-    features = True
-    better = "higher"
-    k: int = 5
-
-    def __post_init__(self) -> None:
-        check_range(self, k=(1, 1000))
-
-    def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-        return _density_coverage(real, drawn, self.k)[0]
-
-    def enough(self, dim: int, classes: int) -> int:
-        return _enough_neighbours(self.k)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Coverage(Metric):
-    """See :func:`zoo_core.evaluation.distances.density_coverage`."""
-
-    features = True
-    better = "higher"
-    k: int = 5
-
-    def __post_init__(self) -> None:
-        check_range(self, k=(1, 1000))
-
-    def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-        return _density_coverage(real, drawn, self.k)[1]
-
-    def enough(self, dim: int, classes: int) -> int:
-        return _enough_neighbours(self.k)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClassAccuracy(Metric):
-    """The share of samples that the feature space's classifier takes for the class that was asked for."""
-
-    features = True
-    classes = True
-    labels = True
-    real = False
-    better = "higher"
-
-    def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-        if drawn.labels is None:
-            raise UsageError("class-accuracy needs samples of chosen classes", "evaluate a model that has labels")
-        return distances.class_accuracy(drawn.probabilities, drawn.labels)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClassConfidence(Metric):
-    """The share of samples whose most probable class has at least the probability ``p``, to the feature space's classifier; in [0, 1].
-
-    It sees samples that are nothing in particular and no lack of variety: a model that draws one image again and again reaches 1. The
-    standard error is binomial.
+def call_metric(metric: Callable[_P, _T], computed: MutableMapping[Hashable, Any], *arguments: _P.args, **options: _P.kwargs) -> _T:
+    """Calls a metric; what joint metrics share is computed once.
 
     Args:
-        p: probability in (0, 1].
+        metric: a :class:`Metric` or a :class:`DataMetric`.
+        computed: the shared results for these arguments so far, to which new ones are added. Pass an empty dict with new arguments.
+        arguments: arguments of the metric.
+        options: keyword arguments of the metric.
+
+    >>> import torch
+    >>> from zoo_core.evaluation.feature_metrics import Precision, Recall
+    >>> real = Gathered.from_features(torch.arange(8.0).view(8, 1))
+    >>> drawn = Gathered.from_features(torch.arange(0.0, 16.0, 2).view(8, 1))
+    >>> computed = {}
+    >>> [call_metric(metric, computed, real, drawn).value for metric in (Precision(), Recall())]
+    [0.75, 1.0]
+    >>> len(computed)
+    1
     """
-
-    features = True
-    classes = True
-    real = False
-    better = "higher"
-    p: float = 0.9
-
-    def __post_init__(self) -> None:
-        check_range(self, p=(1e-6, 1.0))
-
-    def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-        return distances.class_confidence(drawn.probabilities, self.p)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClassSpread(Metric):
-    """See :func:`zoo_core.evaluation.distances.class_spread`. The real samples need labels."""
-
-    features = True
-    labels = True
-    better = "near 1"
-
-    def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-        if drawn.labels is None or real.labels is None:
-            raise UsageError("class-spread needs samples of chosen classes and real ones with labels", "leave it out")
-        return distances.class_spread(real.features, real.labels, drawn.features, drawn.labels)
-
-    def enough(self, dim: int, classes: int) -> int:
-        return 10 * classes
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NearestTrain(Metric):
-    """How far samples are from the nearest training image, as a share of how far these are from each other.
-
-    The mean over samples of the distance to the nearest real image, divided by the mean over real images of the distance to the nearest
-    other one, in the feature space. About 1 where samples are as new as real images are; towards 0 where they are copies.
-    """
-
-    features = True
-    better = "near 1"
-
-    def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-        to_real = distances.nearest(drawn.features, real.features)[0].flatten()
-        # Of two nearest, the first is the image itself.
-        among = distances.nearest(real.features, real.features, k=2)[0][:, 1].mean()
-        stderr = float(to_real.std() / among) / sqrt(len(to_real)) if len(to_real) > 1 else None
-        return Estimate(float(to_real.mean() / among), stderr)
+    if not isinstance(metric, Joint):
+        return metric(*arguments, **options)
+    key = metric.computation
+    if key not in computed:
+        computed[key] = metric.compute(*arguments, **options)
+    number: _T = metric.extract(computed[key])
+    return number

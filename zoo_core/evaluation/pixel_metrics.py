@@ -1,4 +1,4 @@
-"""Metrics of pixels: contrast in numbers, which distances between features need not see."""
+"""Metrics of pixels: contrast and saturation, which distances between features may miss."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -17,8 +17,16 @@ __all__ = ["PixelSaturation", "PixelStd"]
 class PixelStd(Metric):
     """The standard deviation of all values of all images, in [0, 1] for images in [-1, 1]: their contrast.
 
-    It is about the mean of all values, so images that differ in brightness count too. The standard error is by the delta method, over
-    images.
+    Deviations are from the mean of all values, so that images of different brightness raise it too. The standard error is by the delta
+    method, over images.
+
+    >>> import torch
+    >>> from zoo_core.evaluation.statistics import pixel_moments
+    >>> x = torch.tensor([-0.5, 0.5]).repeat(2, 8).view(2, 1, 4, 4)
+    >>> drawn = Gathered(1)
+    >>> drawn.add(torch.zeros(2, 1), None, torch.arange(2), pixels=pixel_moments(x))
+    >>> PixelStd()(Gathered(1), drawn).value
+    0.5
     """
 
     real = False
@@ -26,7 +34,7 @@ class PixelStd(Metric):
     better = "near real"
 
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-        means, squares, _ = _columns(drawn)
+        means, squares, _ = _pixel_columns(drawn)
         mean = means.mean()
         variance = squares.mean() - mean**2
         if not variance > 0:
@@ -37,9 +45,17 @@ class PixelStd(Metric):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PixelSaturation(Metric):
-    """The share of values beyond +-0.98, where images are in [-1, 1]: what is burnt out, or as black as can be.
+    """The share of values beyond +-0.98 in images in [-1, 1]: burnt out, or fully black.
 
     The standard error is over images.
+
+    >>> import torch
+    >>> from zoo_core.evaluation.statistics import pixel_moments
+    >>> x = torch.tensor([-1.0, 0.0, 0.5, 0.99]).repeat(2, 4).view(2, 1, 4, 4)
+    >>> drawn = Gathered(1)
+    >>> drawn.add(torch.zeros(2, 1), None, torch.arange(2), pixels=pixel_moments(x))
+    >>> PixelSaturation()(Gathered(1), drawn)
+    Estimate(value=0.5, stderr=0.0)
     """
 
     real = False
@@ -47,11 +63,12 @@ class PixelSaturation(Metric):
     better = "near real"
 
     def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-        _, _, shares = _columns(drawn)
+        _, _, shares = _pixel_columns(drawn)
         return Estimate(float(shares.mean()), float(shares.std()) / sqrt(len(shares)))
 
 
-def _columns(drawn: Gathered) -> tuple[Tensor, ...]:
+def _pixel_columns(drawn: Gathered) -> tuple[Tensor, ...]:
+    """Mean, mean square and saturated share of each image, each float64 (n,)."""
     if len(drawn.pixels) < 2:
         raise UsageError(f"the pixels of {len(drawn.pixels)} images are too few: at least 2 are needed", "draw more samples")
     return drawn.pixels.unbind(1)

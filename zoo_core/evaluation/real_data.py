@@ -1,4 +1,4 @@
-"""The real samples of an evaluation: read when they are first needed, or known by their statistics alone."""
+"""Real samples of an evaluation: read when they are first needed, or known by their statistics alone."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -12,31 +12,44 @@ from zoo_core.evaluation.statistics import Moments
 from zoo_core.interfaces import DatasetConfig
 from zoo_core.registry import registry
 
-__all__ = ["Real"]
+__all__ = ["RealData"]
 
 
-class Real:
+class RealData:
     """Real samples.
 
     Args:
-        config: of the data set.
-        shape: that its samples must have, (*event.shape).
-        data: the samples, where they are in memory already.
-        digest: of samples that are not there.
-        told: the config by which records call the data, where it is read from another place; ``config`` itself when None.
+        config: config of the data set.
+        shape: shape that its samples must have, (*event.shape).
+        data: samples, if they are in memory already.
+        digest: digest of the samples, if they are not read.
+        recorded: config that records show, if the data is read from another place; None for ``config`` itself.
 
     Attributes:
-        moments: of all samples, by the digest of the feature space: what is known of them without reading them.
-        carried: moments that somebody says they have, which whoever reads them must find.
+        moments: moments of all samples that are known without reading them, by the digest of the feature space.
+        stored: moments from a checkpoint, which must agree with those of the samples when they are read; or None.
+
+    >>> from zoo_core.datasets import MoonsConfig
+    >>> real = RealData(MoonsConfig(count=100), (2,))
+    >>> real.dataset, len(real.data)
+    ('moons', 100)
     """
 
     def __init__(
-        self, config: DatasetConfig, shape: Sequence[int], *, data: Data | None = None, digest: str = "", told: DatasetConfig | None = None
+        self,
+        config: DatasetConfig,
+        shape: Sequence[int],
+        *,
+        data: Data | None = None,
+        digest: str = "",
+        recorded: DatasetConfig | None = None,
     ) -> None:
-        self.config, self.shape, self._digest = config, tuple(shape), digest
-        self.told = config if told is None else told
+        self.config = config
+        self.shape = tuple(shape)
+        self._digest = digest
+        self.recorded = config if recorded is None else recorded
         self.moments: dict[str, Moments] = {}
-        self.carried: Moments | None = None
+        self.stored: Moments | None = None
         if data is not None:
             self.__dict__["data"] = data
 
@@ -45,26 +58,27 @@ class Real:
         """The samples.
 
         Raises:
-            ConfigError: they are not where the config says, or have another shape.
+            ConfigError: if they are not where the config says, or have another shape.
         """
         data = load_data(self.config)
         if data.event.shape != self.shape:
             raise ConfigError(f"the data has samples of {list(data.event.shape)}, the model of {list(self.shape)}", "choose other --data")
         if self._digest and data.digest != self._digest:
-            self.moments.clear()  # of other data
+            self.moments.clear()  # they are moments of other data
         return data
 
     @property
     def dataset(self) -> str:
-        """What it is called: the name of the data set; of a folder in a variable's place, that too: ``folder:$AFHQ/train``."""
-        name = registry().name_of("dataset", type(self.told))
-        public = isinstance(self.told, FolderConfig) and self.told.path.startswith("$")
-        return f"{name}:{self.told.path}" if public and isinstance(self.told, FolderConfig) else name
+        """The name of the data set; for a folder under a variable, with its path: ``folder:$AFHQ/train``."""
+        name = registry().name_of("dataset", type(self.recorded))
+        if isinstance(self.recorded, FolderConfig) and self.recorded.path.startswith("$"):
+            return f"{name}:{self.recorded.path}"
+        return name
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What a record says of it."""
-        split = getattr(self.told, "split", "")
+        """The fields of a record that describe the data."""
+        split = getattr(self.recorded, "split", "")
         digest = self.data.digest if "data" in self.__dict__ else self._digest
-        data = {"config": encode(self.told), **({"digest": digest} if digest else {})}
+        data = {"config": encode(self.recorded), **({"digest": digest} if digest else {})}
         return {"dataset": self.dataset, **({"split": split} if split else {}), "data": data}

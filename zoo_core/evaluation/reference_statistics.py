@@ -1,8 +1,8 @@
-"""Reference statistics: mean and covariance of real samples in a feature space, with which a distance is measured again without them.
+"""Reference statistics: mean and covariance of real samples in a feature space, by which a distance can be measured without the samples.
 
 ``reference.safetensors`` lies beside metrics.json and holds, for each pair of feature space and data set, ``KEY.mean`` float64 (d,) and
-``KEY.covariance`` float64 (d, d), the unbiased one. KEY is the beginning of the sha256 of the space's weights, a dash, and that of the
-data's. The metadata ``references`` is JSON that says for each KEY how many samples there were, and of which space and data set it is.
+``KEY.covariance`` float64 (d, d), the unbiased one. KEY is the beginning of the sha256 of the space's weights, a dash, and the beginning
+of that of the data. The metadata ``references`` is JSON with the number of samples, the feature space and the data set of each KEY.
 """
 
 import json
@@ -21,11 +21,15 @@ from zoo_core.evaluation.statistics import Moments
 __all__ = ["REFERENCE", "moments_of", "read_references", "reference_key", "with_reference"]
 
 REFERENCE = "reference.safetensors"
-_TOLD = "references"
+_METADATA = "references"
 
 
 def reference_key(features: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    """The KEY of the feature space and the data set of a record."""
+    """The KEY of the feature space and the data set of a record.
+
+    >>> reference_key({"digest": "a" * 64}, {"digest": "b" * 64})
+    'aaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb'
+    """
     return f"{str(features['digest'])[:16]}-{str(data['digest'])[:16]}"
 
 
@@ -33,13 +37,15 @@ def read_references(content: bytes) -> dict[str, Moments]:
     """The moments in the content of a reference.safetensors, by KEY.
 
     Raises:
-        UnsafeContentError: it is no safetensors file.
-        ConfigError: it is not what the zoo writes.
-        ZooError: it holds numbers that are not finite.
+        UnsafeContentError: if it is not a safetensors file.
+        ConfigError: if it is malformed.
+        ZooError: if it holds numbers that are not finite.
     """
-    tensors, told = _read(content)
+    tensors, references = _read(content)
     try:
-        return {key: _moments(tensors[f"{key}.mean"], tensors[f"{key}.covariance"], int(facts["count"])) for key, facts in told.items()}
+        return {
+            key: _moments(tensors[f"{key}.mean"], tensors[f"{key}.covariance"], int(facts["count"])) for key, facts in references.items()
+        }
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{REFERENCE} is not what the zoo writes: {' '.join(str(error).split())[:80]}", "make it again") from error
 
@@ -47,8 +53,8 @@ def read_references(content: bytes) -> dict[str, Moments]:
 def moments_of(content: bytes, digest: str) -> dict[str, Moments]:
     """The moments of the data with that digest, by the digest of the feature space; raises as :func:`read_references` does."""
     moments = read_references(content)
-    told = _read(content)[1]
-    return {facts["features"]["digest"]: moments[key] for key, facts in told.items() if facts["data"]["digest"] == digest}
+    _, references = _read(content)
+    return {facts["features"]["digest"]: moments[key] for key, facts in references.items() if facts["data"]["digest"] == digest}
 
 
 def _moments(mean: Tensor, covariance: Tensor, count: int) -> Moments:
@@ -56,25 +62,33 @@ def _moments(mean: Tensor, covariance: Tensor, count: int) -> Moments:
 
 
 def _read(content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of the file, and what its metadata says of each KEY."""
+    """The tensors of the file, and the metadata of each KEY."""
     read_header(content, len(content), REFERENCE)
     header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")], REFERENCE)
     try:
-        return load(content), dict(json.loads(header["__metadata__"][_TOLD]))
+        return load(content), dict(json.loads(header["__metadata__"][_METADATA]))
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{REFERENCE} is not what the zoo writes: {' '.join(str(error).split())[:80]}", "make it again") from error
 
 
 def with_reference(content: bytes | None, record: Mapping[str, Any], moments: Moments) -> bytes:
-    """The content of a reference.safetensors with the moments of the real samples of ``record`` added, or put in place of older ones.
+    """Adds moments to the content of a reference.safetensors, or replaces older ones of the same KEY.
+
+    Args:
+        content: content of the file; None for a new one.
+        record: record whose real samples have these moments.
+        moments: moments of the real samples.
+
+    Returns:
+        The new content.
 
     Raises:
-        UnsafeContentError, ConfigError: as :func:`read_references` does.
+        UnsafeContentError, ConfigError: see :func:`read_references`.
     """
-    tensors, told = _read(content) if content else ({}, {})
+    tensors, references = _read(content) if content else ({}, {})
     key = reference_key(record["features"], record["data"])
     tensors |= {f"{key}.mean": moments.mean.contiguous(), f"{key}.covariance": moments.covariance.contiguous()}
     data = {"dataset": record["dataset"], "digest": record["data"]["digest"]}
-    told[key] = {"count": moments.count, "data": data, "features": dict(record["features"])}
-    # One entry of metadata: the library writes several in any order.
-    return bytes(save(tensors, metadata={_TOLD: json.dumps(told, sort_keys=True)}))
+    references[key] = {"count": moments.count, "data": data, "features": dict(record["features"])}
+    # A single entry of metadata: safetensors writes several ones in any order.
+    return bytes(save(tensors, metadata={_METADATA: json.dumps(references, sort_keys=True)}))

@@ -1,4 +1,4 @@
-"""Whether the numbers of a checkpoint come out again, each by the recipe that its own record holds."""
+"""Reproduction of the numbers of a checkpoint: each is measured again as its record says, and compared."""
 
 import json
 import time
@@ -13,12 +13,13 @@ from zoo_core.checkpoint.files import WEIGHTS
 from zoo_core.config import decode, encode
 from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, NotFoundError, UnknownNameError, UsageError, ZooError
-from zoo_core.evaluation.evaluate import Evaluation, evaluations, metric
-from zoo_core.evaluation.feature_spaces import space
+from zoo_core.evaluation.choice import make_metric
+from zoo_core.evaluation.feature_spaces import load_feature_space
 from zoo_core.evaluation.features import OnBatch, OnStage
 from zoo_core.evaluation.limits import Allowed
+from zoo_core.evaluation.measurement import Evaluation, count_evaluations
 from zoo_core.evaluation.metrics import DataMetric, Metric
-from zoo_core.evaluation.real_data import Real
+from zoo_core.evaluation.real_data import RealData
 from zoo_core.evaluation.reference_statistics import REFERENCE, read_references, reference_key
 from zoo_core.hardware.environment import build
 from zoo_core.interfaces import DatasetConfig
@@ -28,8 +29,8 @@ from zoo_core.samplers.choice import as_sampler, as_scheduler
 
 __all__ = ["Plan", "Rerun", "rerun"]
 
-# A number comes out again if it is within a thousandth, or within a tenth of its standard error: convolutions sum in another order at
-# another batch size. On another build it may be twice the standard error away, two hundredths where none is known, and is said to drift.
+# A number passes if it is off by at most a thousandth, or a tenth of its standard error: convolutions sum in another order at another
+# batch size. On another build it drifts if it is off by at most two standard errors, or two hundredths where none is known.
 PASS, PASS_STDERRS, DRIFT, DRIFT_STDERRS = 1e-3, 0.1, 0.02, 2.0
 
 State = Literal["pass", "drift", "fail", "absent"]
@@ -37,14 +38,17 @@ State = Literal["pass", "drift", "fail", "absent"]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What it takes to measure some numbers again.
+    """The work that measuring some numbers again takes.
 
     Args:
-        metrics: their names.
-        drawn: how many samples will be drawn; 0 for none.
-        by: the sampler, in words.
-        reads: the data that is looked for, by its name and place; empty for none.
-        seconds: about how long drawing takes, by the time of a few samples; None where nothing is drawn.
+        metrics: names of the metrics.
+        drawn: number of samples to draw; 0 for none.
+        by: description of the sampler.
+        reads: data sets to read, each as NAME:PLACE; may be empty.
+        seconds: estimated time of drawing, from a few samples; None if nothing is drawn.
+
+    >>> Plan(metrics=("fd",), drawn=1000, by="20 steps of Heun").drawn
+    1000
     """
 
     metrics: tuple[str, ...]
@@ -56,14 +60,17 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Rerun:
-    """What became of a record.
+    """The outcome for one record.
 
     Args:
-        record: as metrics.json has it.
-        state: ``pass``; ``drift``, a little off on another build than measured it; ``fail``; or ``absent``, which says nothing: its data or
-            features are not to be had here.
-        value: as it was measured now; None where it was not.
-        why: what is wrong, or absent.
+        record: record of metrics.json.
+        state: ``pass``; ``drift`` if the number is slightly off on another build than the one that measured it; ``fail``; or ``absent``
+            if the data or the feature space is not available here.
+        value: the number as measured now; None if it was not measured.
+        why: reason of a state other than ``pass``; may be empty.
+
+    >>> Rerun(record={"metric": "fd", "value": 1.5}, state="absent", why="there is no folder cats").value is None
+    True
     """
 
     record: Mapping[str, Any]
@@ -85,63 +92,64 @@ def rerun(
 ) -> Iterator[Rerun]:
     """Measures the numbers of a checkpoint again. Nothing is fetched.
 
-    The data of a pinned checkpoint is where its records say, or where ``data`` and ``data_root`` do. Where nothing pins the records, those
-    two alone say it, and what the records ask for is bounded: see :class:`zoo_core.evaluation.limits.Allowed`.
+    The data of a pinned checkpoint is read from where its records, ``data`` or ``data_root`` say. If metrics.json is not pinned, only the
+    latter two count, and the work that the records may ask for is bounded: see :class:`zoo_core.evaluation.limits.Allowed`.
 
     Args:
-        reference: of the checkpoint.
+        reference: reference of the checkpoint.
         data: names of data sets and their paths, such as ``[("folder", "/data/cats")]``.
-        data_root: where the files of mnist, cifar10, ... are.
-        device: such as ``cuda``; the first accelerator, or the CPU, when None.
-        batch_size: samples at once; changes speed and memory.
-        on_batch: sees the number of samples after each batch.
-        on_stage: sees the name and the number of samples before each pass.
-        on_plan: sees what will be read and drawn, before it is.
+        data_root: folder with the files of mnist, cifar10, ...
+        device: name of a device, such as ``cuda``; None for the first accelerator, or the CPU.
+        batch_size: samples per batch; changes speed and memory only.
+        on_batch: called with the number of samples after each batch.
+        on_stage: called with the name and the number of samples before each pass.
+        on_plan: called with each plan before any of the work is done.
 
     Raises:
-        NotFoundError: it has no metrics.json.
-        ConfigError: its metrics.json is not what the zoo writes.
-        ZooError: as :func:`zoo_core.load` does.
+        NotFoundError: if the checkpoint has no metrics.json.
+        ConfigError: if its metrics.json is malformed.
+        ZooError: if the checkpoint cannot be loaded, see :func:`zoo_core.load`.
     """
     processes = Processes(device)
     model = load(reference, device=processes.device)
     if METRICS not in model.files.names:
         raise NotFoundError(f"{reference} has no {METRICS}", "`zoo evaluate` measures it")
     allowed = Allowed(pinned=METRICS in (model.files.pins or {}), root=data_root, data=data)
-    again = _Again(Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch, on_stage=on_stage), allowed)
-    records = sorted(metric_records(model.files.json(METRICS)), key=_samples)
-    groups = [list(same) for _, same in groupby(records, key=_samples)]
-    for same in groups:
-        if plan := again.plan(same):
+    evaluation = Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch, on_stage=on_stage)
+    again = _Reproducer(evaluation, allowed)
+    records = sorted(metric_records(model.files.json(METRICS)), key=_samples_key)
+    groups = [list(group) for _, group in groupby(records, key=_samples_key)]
+    for group in groups:
+        if plan := again.plan(group):
             on_plan(plan)
-    for same in groups:
-        yield from again.all(same)
+    for group in groups:
+        yield from again.reproduce(group)
 
 
-def _samples(record: Mapping[str, Any]) -> str:
-    """What tells the samples of one record from those of another: they are drawn once for all metrics of them."""
+def _samples_key(record: Mapping[str, Any]) -> str:
+    """A key that is equal for records of the same samples, which are drawn once for all their metrics."""
     n = record.get("n")
     drawn = isinstance(n, Mapping) and "drawn" in n
-    what = ("features", "sampler", "scheduler", "seed") if drawn else ("metric", "options")
-    names = (*what, "data", "dataset", "split")
+    source = ("features", "sampler", "scheduler", "seed") if drawn else ("metric", "options")
+    names = (*source, "data", "dataset", "split")
     return json.dumps([*map(record.get, names), n.get("drawn") if drawn else n], sort_keys=True)  # type: ignore[union-attr]  # drawn says so
 
 
 class _Absent(Exception):
-    """What it takes to measure a number is not here."""
+    """The data, metric or feature space of a record is not available here."""
 
 
-class _Again:
+class _Reproducer:
     """Measures records of one checkpoint again."""
 
     def __init__(self, evaluation: Evaluation, allowed: Allowed) -> None:
         self.evaluation, self.allowed = evaluation, allowed
         self._affordable: set[str] = set()
         self._weights = evaluation.model.files.digest(WEIGHTS)
-        self._real: dict[str, tuple[Real, str]] = {}
+        self._real: dict[str, tuple[RealData, str]] = {}
 
     def plan(self, records: Sequence[Mapping[str, Any]]) -> Plan | None:
-        """What measuring records of the same samples again takes; None where it is refused, as :meth:`all` will say."""
+        """The work for records of the same samples; None if it is refused, for which :meth:`reproduce` gives the reason."""
         first = records[0]
         try:
             self.allowed.check(first)
@@ -150,18 +158,18 @@ class _Again:
             if "drawn" not in first["n"]:
                 return Plan(metrics=metrics, reads=reads)
             n, sampler = self.allowed.count(first["n"]["drawn"]), as_sampler(_object(first["sampler"]))
-            self._evaluations(first)
+            self._check_evaluations(first)
             return Plan(metrics=metrics, drawn=n, by=describe(encode(sampler)), reads=reads, seconds=n * self._pace(first))
         except (ZooError, KeyError, TypeError, AttributeError, ValueError):
             return None
 
     def _pace(self, record: Mapping[str, Any]) -> float:
-        """Seconds that a sample takes, by the time of a few."""
+        """The seconds that a sample takes, measured with a few."""
         model, few = self.evaluation.model, min(8, self.evaluation.batch_size)
         classes = getattr(model.model, "num_classes", 0) if "labels" in model.capabilities else 0
-        how: dict[str, Any] = {key: _object(record[key]) for key in ("sampler", "scheduler") if key in record}
+        drawing: dict[str, Any] = {key: _object(record[key]) for key in ("sampler", "scheduler") if key in record}
         started = time.perf_counter()
-        model.sample(few, labels=0 if classes else None, **how)
+        model.sample(few, labels=0 if classes else None, **drawing)
         return (time.perf_counter() - started) / few
 
     def _configs(self, plain: Mapping[str, Any]) -> list[DatasetConfig]:
@@ -170,95 +178,95 @@ class _Again:
         except ConfigError:
             return []
 
-    def _evaluations(self, record: Mapping[str, Any]) -> None:
-        """Raises ConfigError where a sampler takes more evaluations than its record says, before many samples are drawn."""
+    def _check_evaluations(self, record: Mapping[str, Any]) -> None:
+        """Raises ConfigError if a sampler takes more evaluations than its record says, before many samples are drawn."""
         key = json.dumps([record["sampler"], record.get("scheduler"), record["nfe"]], sort_keys=True)
         if key in self._affordable:
             return
         scheduler = as_scheduler(_object(record["scheduler"])) if "scheduler" in record else None
-        evaluations(self.evaluation.model, as_sampler(_object(record["sampler"])), scheduler, most=record["nfe"])
+        count_evaluations(self.evaluation.model, as_sampler(_object(record["sampler"])), scheduler, limit=record["nfe"])
         self._affordable.add(key)
 
-    def all(self, records: Sequence[Mapping[str, Any]]) -> list[Rerun]:
-        """Records of the same samples: together, or each for itself where one of them would spoil it for the others."""
+    def reproduce(self, records: Sequence[Mapping[str, Any]]) -> list[Rerun]:
+        """Measures records of the same samples together, or one by one if one of them fails."""
         try:
-            return self._measured(records)
+            return self._measure(records)
         except (_Absent, ZooError, KeyError, TypeError, AttributeError, ValueError) as error:
             if len(records) > 1:
-                return [again for record in records for again in self.all([record])]
+                return [outcome for record in records for outcome in self.reproduce([record])]
             if isinstance(error, _Absent):
                 return [Rerun(record=records[0], state="absent", why=str(error))]
-            what = error.what if isinstance(error, ZooError) else f"it is not what the zoo writes: {' '.join(str(error).split())[:80]}"
-            return [Rerun(record=records[0], state="fail", why=what)]
+            reason = error.what if isinstance(error, ZooError) else f"it is not what the zoo writes: {' '.join(str(error).split())[:80]}"
+            return [Rerun(record=records[0], state="fail", why=reason)]
 
-    def _measured(self, records: Sequence[Mapping[str, Any]]) -> list[Rerun]:
+    def _measure(self, records: Sequence[Mapping[str, Any]]) -> list[Rerun]:
         first = records[0]
         if any(record["weights"] != self._weights for record in records):
             raise ConfigError("it was measured with other weights")
         self.allowed.check(first)
-        made = {str(place): _metric(record) for place, record in enumerate(records)}
-        if not first["data"].get("digest") and any(isinstance(each, DataMetric) or each.real for each in made.values()):
+        metrics = {str(place): _metric(record) for place, record in enumerate(records)}
+        if not first["data"].get("digest") and any(isinstance(each, DataMetric) or each.real for each in metrics.values()):
             raise ConfigError("it does not say which data it was measured on")
         real, missing = self._data(first)
-        lacking = {place for place, each in made.items() if missing and _needs(each, first, real)}
-        there = {place: each for place, each in made.items() if place not in lacking}
-        on_data = {place: each for place, each in there.items() if isinstance(each, DataMetric)}
-        on_samples = {place: each for place, each in there.items() if isinstance(each, Metric)}
-        found = list(self.evaluation.of_data(on_data, real, n=first["n"]["real"])) if on_data else []
-        if on_samples:
-            self._evaluations(first)
-            found += self.evaluation.of_samples(
-                on_samples,
+        lacking = {place for place, each in metrics.items() if missing and _needs_data(each, first, real)}
+        available = {place: each for place, each in metrics.items() if place not in lacking}
+        of_data = {place: each for place, each in available.items() if isinstance(each, DataMetric)}
+        of_samples = {place: each for place, each in available.items() if isinstance(each, Metric)}
+        measured = list(self.evaluation.of_data(of_data, real, n=first["n"]["real"])) if of_data else []
+        if of_samples:
+            self._check_evaluations(first)
+            measured += self.evaluation.of_samples(
+                of_samples,
                 real,
-                features=_installed(first["features"]),
+                features=_checked_space(first["features"]),
                 samplers=[_object(first["sampler"])],
                 scheduler=_object(first["scheduler"]) if "scheduler" in first else None,
                 n=self.allowed.count(first["n"]["drawn"]),
                 seed=first["seed"],
                 floors=not missing and any("floor" in record or "harms" in record for record in records),
             )
-        judged = [_judged(records[int(now["metric"])], now, missing) for now in found]
-        return [*judged, *(Rerun(record=records[int(place)], state="absent", why=missing) for place in sorted(lacking, key=int))]
+        outcomes = [_outcome(records[int(now["metric"])], now, missing) for now in measured]
+        return [*outcomes, *(Rerun(record=records[int(place)], state="absent", why=missing) for place in sorted(lacking, key=int))]
 
-    def _data(self, record: Mapping[str, Any]) -> tuple[Real, str]:
-        """The real samples of a record, and why they are not to be had; then their statistics are those that the checkpoint carries."""
+    def _data(self, record: Mapping[str, Any]) -> tuple[RealData, str]:
+        """The real samples of a record, and why they are not available; then they have the statistics that the checkpoint stores."""
         data = record["data"]
         key = json.dumps([data, record.get("features")], sort_keys=True)
         if key not in self._real:
-            self._real[key] = self._found(data["config"], data.get("digest", ""), record)
+            self._real[key] = self._find_data(data["config"], data.get("digest", ""), record)
         return self._real[key]
 
-    def _found(self, plain: Mapping[str, Any], digest: str, record: Mapping[str, Any]) -> tuple[Real, str]:
+    def _find_data(self, plain: Mapping[str, Any], digest: str, record: Mapping[str, Any]) -> tuple[RealData, str]:
         files, shape = self.evaluation.model.files, self.evaluation.model.event.shape
-        told = decode(DatasetConfig, plain, "data")
-        carried, why = None, ""
+        recorded = decode(DatasetConfig, plain, "data")
+        stored, missing = None, ""
         if REFERENCE in files.names and "features" in record:
-            carried = read_references(files.read(REFERENCE)).get(reference_key(record["features"], {"digest": digest}))
+            stored = read_references(files.read(REFERENCE)).get(reference_key(record["features"], {"digest": digest}))
         if not digest:
-            return Real(told, shape, told=told), ""
+            return RealData(recorded, shape), ""
         try:
             for config in self.allowed.configs(plain):
-                real = Real(config, shape, told=told)
+                real = RealData(config, shape, recorded=recorded)
                 if real.data.digest == digest:
-                    real.carried = carried
+                    real.stored = stored
                     return real, ""
-                why = f"the data of {real.dataset} here is not that which was measured"
+                missing = f"the data of {real.dataset} here is not that which was measured"
         except ConfigError as error:
-            why = error.what
-        real = Real(told, shape, digest=digest)
-        real.moments = {record["features"]["digest"]: carried} if carried is not None else {}
-        return real, why
+            missing = error.what
+        real = RealData(recorded, shape, digest=digest)
+        real.moments = {record["features"]["digest"]: stored} if stored is not None else {}
+        return real, missing
 
 
 def _place(config: DatasetConfig) -> str:
-    """The name of a data set, and where it is looked for."""
+    """The name of a data set and its place, as NAME:PLACE."""
     name = registry().name_of("dataset", type(config))
     return ":".join(filter(None, [name, str(getattr(config, "path", "") or getattr(config, "root", ""))]))
 
 
 def _metric(record: Mapping[str, Any]) -> Metric | DataMetric:
     try:
-        return metric(record["metric"], _object(record["options"]))
+        return make_metric(record["metric"], _object(record["options"]))
     except UnknownNameError as error:
         raise _Absent(error.what) from error
 
@@ -269,22 +277,22 @@ def _object(value: Any) -> Mapping[str, Any]:
     return value
 
 
-def _needs(each: Metric | DataMetric, record: Mapping[str, Any], real: Real) -> bool:
-    """Whether a metric needs the data itself."""
-    if isinstance(each, DataMetric):
+def _needs_data(metric: Metric | DataMetric, record: Mapping[str, Any], real: RealData) -> bool:
+    """True if a metric needs the data itself, and not only its moments."""
+    if isinstance(metric, DataMetric):
         return True
-    return each.real and (each.features or record["features"]["digest"] not in real.moments)
+    return metric.real and (metric.features or record["features"]["digest"] not in real.moments)
 
 
-def _installed(features: Mapping[str, Any]) -> str:
-    """The name of a feature space.
+def _checked_space(features: Mapping[str, Any]) -> str:
+    """The name of the feature space of a record.
 
     Raises:
-        ConfigError: the space of that name is another now.
+        ConfigError: if the space of that name has other weights now.
     """
     name = str(features["name"])
     try:
-        digest = space(name, fetch=False).digest
+        digest = load_feature_space(name, fetch=False).digest
     except (NotFoundError, UnknownNameError, UsageError) as error:
         raise _Absent(error.what) from error
     if digest != features["digest"]:
@@ -292,8 +300,8 @@ def _installed(features: Mapping[str, Any]) -> str:
     return name
 
 
-# What may differ from one measurement to the next, or is compared by itself.
-_FREE = (
+# Fields that may differ from one measurement to the next, or are compared by themselves.
+_UNCOMPARED = (
     "metric",
     "value",
     "stderr",
@@ -311,16 +319,17 @@ _FREE = (
 )
 
 
-def _judged(record: Mapping[str, Any], now: Mapping[str, Any], missing: str) -> Rerun:
-    same = record.get("build") == build() and _processor(record) == _processor(now)
+def _outcome(record: Mapping[str, Any], now: Mapping[str, Any], missing: str) -> Rerun:
+    """Compares a record with the measurement of now; ``missing`` says why the data was not read, or is empty."""
+    same_build = record.get("build") == build() and _processor(record) == _processor(now)
     states: dict[State, str] = {}
     for name in dict.fromkeys([*record, *now]):
-        if name not in _FREE and _today(name, record.get(name)) != now.get(name):
+        if name not in _UNCOMPARED and _today(name, record.get(name)) != now.get(name):
             states["fail"] = f"{name} was {_short(record.get(name))}, and is {_short(now.get(name))}"
-    for what, before, after in _pairs(record, now):
-        verdict = _compared(before, after, same)
+    for label, before, after in _pairs(record, now):
+        verdict = _verdict(before, after, same_build)
         if verdict != "pass":
-            states.setdefault(verdict, f"{what} was {_told(before)}, and is {_told(after)}")
+            states.setdefault(verdict, f"{label} was {_format(before)}, and is {_format(after)}")
     state: State = "fail" if "fail" in states else "drift" if "drift" in states else "pass"
     # Nobody here has seen the data: whoever wrote the number wrote the statistics too.
     trusting = f"by the statistics that it carries, since {missing}" if missing and "real" in record["n"] else ""
@@ -328,7 +337,7 @@ def _judged(record: Mapping[str, Any], now: Mapping[str, Any], missing: str) -> 
 
 
 def _today(name: str, value: Any) -> Any:
-    """What stands under ``name`` of a record, as it would be written now: an option that came later has its default there."""
+    """The field ``name`` of a record as it would be written now: options that were added later have their defaults."""
     if name in ("sampler", "scheduler") and value is not None:
         return encode(as_sampler(value) if name == "sampler" else as_scheduler(value))
     return {**value, "config": encode(decode(DatasetConfig, value["config"], name))} if name == "data" else value
@@ -339,7 +348,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _told(entry: Mapping[str, Any] | None) -> str:
+def _format(entry: Mapping[str, Any] | None) -> str:
     if entry is None:
         return "not there"
     return f"{entry['value']:.5g}" + (f" +- {entry['stderr']:.2g}" if entry["stderr"] is not None else "")
@@ -353,7 +362,7 @@ Entry = Mapping[str, Any] | None
 
 
 def _pairs(record: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Entry, Entry]]:
-    """All numbers of a record, each with its standard error, and those of now, where they could be measured."""
+    """All numbers of a record, each with a label, its entry in the record, and its entry now; None where there is none."""
     yield "it", {"value": record["value"], "stderr": record["stderr"]}, {"value": now["value"], "stderr": now["stderr"]}
     before, after = record.get("terms", {}), now.get("terms", {})
     for term in dict.fromkeys([*before, *after]):
@@ -365,13 +374,13 @@ def _pairs(record: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[
             yield f"its {harm}", before.get(harm), after.get(harm)
 
 
-def _compared(before: Entry, after: Entry, same: bool) -> State:
+def _verdict(before: Entry, after: Entry, same_build: bool) -> State:
     if before is None or after is None or (before["stderr"] is None) != (after["stderr"] is None) or before.get("n") != after.get("n"):
         return "fail"
     stderr = after["stderr"] or 0.0
     off = max(abs(after["value"] - before["value"]), abs((before["stderr"] or 0.0) - stderr))
     if off <= max(PASS * abs(after["value"]), PASS_STDERRS * stderr):
         return "pass"
-    if not same and off <= (DRIFT * abs(after["value"]) if after["stderr"] is None else DRIFT_STDERRS * stderr):
+    if not same_build and off <= (DRIFT * abs(after["value"]) if after["stderr"] is None else DRIFT_STDERRS * stderr):
         return "drift"
     return "fail"

@@ -8,7 +8,7 @@ from torch import Tensor
 from zoo_core.data.dataset import Data
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.evaluation import distances
-from zoo_core.evaluation.feature_spaces import Space
+from zoo_core.evaluation.feature_spaces import FeatureSpace
 from zoo_core.figures.levels import images_of
 from zoo_core.pretrained import Pretrained
 
@@ -18,7 +18,7 @@ __all__ = ["nearest"]
 def nearest(
     pretrained: Pretrained,
     data: Data,
-    judge: Space,
+    judge: FeatureSpace,
     n: int,
     *,
     seed: int = 0,

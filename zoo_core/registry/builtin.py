@@ -29,7 +29,7 @@ _DATASETS = [
 
 def _metric(name: str, target: str, requires: str, paper: str, summary: str) -> MetricSpec:
     module, _, attribute = target.rpartition(".")
-    target = f"zoo_core.evaluation.{module or 'metrics'}:{attribute}"
+    target = f"zoo_core.evaluation.{module or 'feature_metrics'}:{attribute}"
     better = next((better for better, names in _BETTER.items() if name in names), "higher")
     return MetricSpec(name=name, target=target, requires=requires, better=better, paper=paper, summary=summary)
 

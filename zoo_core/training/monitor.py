@@ -1,7 +1,7 @@
 """Metrics of a run's samples while it trains, by the code that ``zoo evaluate`` uses."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,11 +11,12 @@ from zoo_core.config import check_range
 from zoo_core.data.dataset import Data
 from zoo_core.distributed import Processes
 from zoo_core.errors import UsageError, ZooError
+from zoo_core.evaluation.choice import default_feature_space, make_metric
 from zoo_core.evaluation.compare import Comparison
-from zoo_core.evaluation.evaluate import metric, space_for
-from zoo_core.evaluation.feature_spaces import space
+from zoo_core.evaluation.feature_spaces import load_feature_space
 from zoo_core.evaluation.metrics import Metric
-from zoo_core.evaluation.real_data import Real
+from zoo_core.evaluation.real_data import RealData
+from zoo_core.evaluation.statistics import Estimate
 from zoo_core.recipes import Recipe
 from zoo_core.training.preview import draw
 
@@ -57,7 +58,7 @@ class Watch:
     def __init__(self, watching: Watching, recipe: Recipe, data: Data, model: nn.Module, processes: Processes) -> None:
         if recipe.sampler is None or recipe.data is None:
             raise UsageError("the recipe has no sampler, so there are no samples to measure", "leave --eval-every out")
-        made = {name: metric(name) for name in watching.metrics}
+        made = {name: make_metric(name) for name in watching.metrics}
         of_samples = {name: each for name, each in made.items() if isinstance(each, Metric)}
         if of_samples.keys() != made.keys() or not made:
             other = next(iter(made.keys() - of_samples.keys()), "")
@@ -66,8 +67,8 @@ class Watch:
         self._every, self._n, self._processes = watching.every, watching.n, processes
         self._sampler, self._scheduler = recipe.sampler, recipe.scheduler
         self._stop: Callable[[], int] = lambda: 0
-        judge = space(watching.features or space_for(recipe.data, data.event.shape), processes.device)
-        real = Real(recipe.data, data.event.shape, data=data)
+        judge = load_feature_space(watching.features or default_feature_space(recipe.data, data.event.shape), processes.device)
+        real = RealData(recipe.data, data.event.shape, data=data)
         self._comparison = Comparison(of_samples, real, judge, processes, classes=classes, on_batch=self._look)
 
     def due(self, step: int, last: int) -> bool:
@@ -85,17 +86,18 @@ class Watch:
         def drawn(first: int, n: int, labels: Tensor | None) -> Tensor:
             return draw(model, self._sampler, self._processes.device, range(first, first + n), labels, self._scheduler)
 
+        estimates: Mapping[str, Estimate]
         failed: Iterable[ZooError]
         try:
-            _, found, failures = self._comparison.of(drawn, self._n)
-            failed = failures.values()
+            results = self._comparison.measure(drawn, self._n)
+            estimates, failed = results.estimates, results.errors.values()
         except _Stopped:
             return {}
         except ZooError as error:
-            found, failed = {}, [error]
+            estimates, failed = {}, [error]
         for each in failed:
             warnings.warn(f"samples could not be measured: {each.what}", RuntimeWarning, stacklevel=2)
-        return {name: estimate.value for name, estimate in found.items()}
+        return {name: estimate.value for name, estimate in estimates.items()}
 
     def _look(self, n: int) -> None:
         if self._processes.count == 1 and self._stop():

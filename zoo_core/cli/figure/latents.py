@@ -122,11 +122,11 @@ def draw_nearest(target: str, page: Page, *, n: int, seed: int, data: str | None
     from zoo_core import figures
     from zoo_core.cli.progress import Progress
     from zoo_core.data.dataset import load_data
-    from zoo_core.evaluation.evaluate import data_of, space_for
-    from zoo_core.evaluation.feature_spaces import space
+    from zoo_core.evaluation.choice import default_feature_space, training_data_config
+    from zoo_core.evaluation.feature_spaces import load_feature_space
 
-    config = data_option(target, data, data_root, ()) or data_of(model.files)
-    judge = space(features or space_for(config, model.event.shape), "cpu")
+    config = data_option(target, data, data_root, ()) or training_data_config(model.files)
+    judge = load_feature_space(features or default_feature_space(config, model.event.shape), "cpu")
     with _data_hint("--data folder:PATH takes other images"):
         train = load_data(config)
     with Progress("nearest: training images", len(train)) as progress:
@@ -163,9 +163,9 @@ def _first(model: "Pretrained", n: int, data: str | None, root: str | None) -> "
     import torch
 
     from zoo_core.data.dataset import load_data
-    from zoo_core.evaluation.evaluate import data_of
+    from zoo_core.evaluation.choice import training_data_config
 
-    config = data_option(str(model.files.reference), data, root, ()) or data_of(model.files)
+    config = data_option(str(model.files.reference), data, root, ()) or training_data_config(model.files)
     if isinstance(config, ImageSetConfig):
         config = replace(config, split="test")
     found = load_data(config)

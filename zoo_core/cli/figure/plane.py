@@ -98,9 +98,10 @@ def _data(model: "Pretrained", data: str | None, root: str | None, n: int) -> "t
     """``n`` points of the data, all of them, and their digest."""
     import torch
 
-    from zoo_core.evaluation.evaluate import data_of, some_of
-    from zoo_core.evaluation.real_data import Real
+    from zoo_core.evaluation.choice import training_data_config
+    from zoo_core.evaluation.measurement import random_subset
+    from zoo_core.evaluation.real_data import RealData
 
-    real = Real(data_option(str(model.files.reference), data, root, ()) or data_of(model.files), model.event.shape).data
-    some = real.rows(some_of(len(real), min(len(real), n)))  # the first of them need not be like the others
+    real = RealData(data_option(str(model.files.reference), data, root, ()) or training_data_config(model.files), model.event.shape).data
+    some = real.rows(random_subset(len(real), min(len(real), n)))  # the first of them need not be like the others
     return some, real.rows(torch.arange(len(real))), real.digest

@@ -1,0 +1,253 @@
+"""Measurements of a loaded model, each with the facts that its record needs."""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from math import sqrt
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from zoo_core.cards.metrics import METRICS, metric_records, sample_count, sampler_and_scheduler
+from zoo_core.checkpoint.files import WEIGHTS
+from zoo_core.config import encode
+from zoo_core.data.dataset import Data
+from zoo_core.distributed import Processes
+from zoo_core.errors import ConfigError, ZooError
+from zoo_core.evaluation.choice import default_feature_space
+from zoo_core.evaluation.compare import Comparison, Results
+from zoo_core.evaluation.feature_spaces import FeatureSpace, load_feature_space
+from zoo_core.evaluation.features import OnBatch, OnStage
+from zoo_core.evaluation.metrics import Answers, DataMetric, Metric, call_metric
+from zoo_core.evaluation.real_data import RealData
+from zoo_core.hardware.environment import build, plugin_versions, processor, versions
+from zoo_core.interfaces import Sampler, Scheduler
+from zoo_core.pretrained import Pretrained
+from zoo_core.rng import Stream, generator
+from zoo_core.samplers.choice import as_sampler, as_scheduler
+
+__all__ = ["Evaluation", "Record", "SamplerChoice", "SchedulerChoice", "count_evaluations", "random_subset"]
+
+PACKAGES = ("zoo-core", "torch", "numpy")
+
+Record = dict[str, Any]
+SamplerChoice = str | Mapping[str, Any] | Sampler | None
+"""A sampler, its name, or its config; None is the checkpoint's own."""
+SchedulerChoice = str | Mapping[str, Any] | Scheduler | None
+"""A scheduler, its name, or its config; None is that of the sampler."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Measurements of one model.
+
+    Args:
+        model: checkpoint.
+        processes: processes that share the work.
+        batch_size: samples per batch; changes speed and memory only.
+        on_batch: called with the number of samples after each batch, of all processes together.
+        on_stage: called with the name and the number of samples before each pass over real or drawn ones.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from zoo_core.evaluation.choice import make_metric
+    >>> from zoo_core.loading import load
+    >>> from zoo_core.testing import fake_zoo, write_checkpoint
+    >>> from zoo_core.testing.fake import Fake
+    >>> from zoo_core.testing.fake_config import FakeConfig, FakeDataConfig
+    >>> with fake_zoo(), TemporaryDirectory() as folder:
+    ...     model = load(f"local:{write_checkpoint(Path(folder), Fake(FakeConfig()), FakeConfig())}")
+    ...     real = RealData(FakeDataConfig(shape=model.event.shape), model.event.shape)
+    ...     evaluation = Evaluation(model=model, processes=Processes("cpu"))
+    ...     [record] = evaluation.of_data({"nll": make_metric("nll")}, real, n=50)
+    >>> record["metric"], record["unit"], record["n"]
+    ('nll', 'nats', {'real': 50})
+    """
+
+    model: Pretrained
+    processes: Processes
+    batch_size: int = 64
+    on_batch: OnBatch = lambda n: None
+    on_stage: OnStage = lambda name, total: None
+
+    def of_samples(
+        self,
+        metrics: Mapping[str, Metric],
+        real: RealData,
+        *,
+        features: str | None = None,
+        samplers: Sequence[SamplerChoice] = (None,),
+        scheduler: SchedulerChoice = None,
+        n: int | None = None,
+        seed: int = 0,
+        floors: bool = False,
+    ) -> Iterator[Record]:
+        """Draws samples by each sampler in turn, compares them with ``real``, and yields their records; see :func:`evaluate`."""
+        space = load_feature_space(features or default_feature_space(real.config, self.model.event.shape), self.processes.device)
+        classes = cast(int, getattr(self.model.model, "num_classes", 0)) if "labels" in self.model.capabilities else 0
+        passes: dict[str, Any] = {"batch_size": self.batch_size, "on_batch": self.on_batch, "on_stage": self.on_stage}
+        comparison = Comparison(metrics, real, space, self.processes, classes=classes, **passes)
+        bounds = comparison.bounds if floors else {}
+        for sampler in [self.model.sampler if choice is None else as_sampler(choice, self.model.sampler) for choice in samplers]:
+            levels = self.model.scheduler_of(sampler) if scheduler is None else as_scheduler(scheduler)
+            drawing: dict[str, Any] = {"sampler": sampler, "scheduler": levels, "batch_size": self.batch_size, "seed": seed}
+
+            def draw(first: int, n: int, labels: Tensor | None, drawing: Mapping[str, Any] = drawing) -> Tensor:
+                return self.model.sample(n, first=first, labels=labels, **drawing)
+
+            results = comparison.measure(draw, n)
+            facts = self._drawing_facts(space, sampler, levels, seed)
+            for name in results.estimates:
+                yield {**self._sample_record(comparison, results, name, facts), **bounds.get(name, {})}
+            for error in results.errors.values():
+                raise error
+
+    def _drawing_facts(self, space: FeatureSpace, sampler: Sampler, scheduler: Scheduler | None, seed: int) -> Record:
+        features = {"name": space.name, "digest": space.digest, "resize": space.resize(self.model.event.shape)}
+        levels = {} if scheduler is None else {"scheduler": encode(scheduler)}
+        nfe = count_evaluations(self.model, sampler, scheduler)
+        return {"features": features, "sampler": encode(sampler), **levels, "nfe": nfe, "seed": seed}
+
+    def _sample_record(self, comparison: Comparison, results: Results, name: str, facts: Record) -> Record:
+        metric, drawn = comparison.metrics[name], results.drawn
+        number = {"metric": name, **asdict(results.estimates[name]), "options": _options(metric), "n": comparison.counts(name, drawn)}
+        time = {"seconds": round(drawn.seconds, 4), "pace": float(f"{drawn.pace:.4g}")}
+        record = {**number, **comparison.data.facts, **facts, **self._facts(metric), **time}
+        if few := comparison.few_samples(name, drawn):
+            record |= {"few": {**few["few"], **self._recorded(record)}}
+        return record
+
+    def _recorded(self, record: Record) -> Record:
+        """The field ``recorded``: the same measurement in the checkpoint's own metrics.json, with the most samples."""
+        files = self.model.files
+        try:
+            records = metric_records(files.json(METRICS)) if METRICS in files.names else ()
+        except ZooError:  # a fault of the old numbers is no reason to lose the new one
+            return {}
+        same = [each for each in records if _measurement(each) == _measurement(record) and sample_count(each, "drawn")]
+        largest = max(same, key=lambda each: sample_count(each, "drawn") or 0, default=None)
+        return {} if largest is None else {"recorded": {key: largest[key] for key in ("value", "stderr", "n") if key in largest}}
+
+    def of_data(self, metrics: Mapping[str, DataMetric], real: RealData, *, n: int | None = None) -> Iterator[Record]:
+        """Measures real samples by the model, and yields a record for each metric.
+
+        Args:
+            metrics: metrics by their names.
+            real: real samples.
+            n: number of samples, taken at random; None takes all.
+
+        Raises:
+            CapabilityError: if the model lacks the capability that a metric needs.
+            ConfigError: if the data has no labels, or more classes than the model.
+        """
+        for name, metric in metrics.items():
+            metric.check(self.model, name)
+            _check_labels(metric, name, real, self.model)
+        if not metrics:
+            return
+        count = min(n or len(real.data), len(real.data))
+        for name, answers in self._answers(metrics, real, random_subset(len(real.data), count)).items():
+            metric = metrics[name]
+            unit = {"unit": metric.unit} if metric.unit else {}
+            terms = {"terms": {term: _mean(values) for term, values in answers.terms.items()}} if answers.terms else {}
+            number = {"metric": name, **_mean(answers.values), **unit, **answers.facts, **terms, "options": _options(metric)}
+            yield {**number, "n": {"real": count}, **real.facts, **self._facts(metric)}
+
+    def _answers(self, metrics: Mapping[str, DataMetric], real: RealData, places: Tensor) -> dict[str, Answers]:
+        """The answers of the model for each metric at all ``places`` (n,) of the data, gathered from all processes."""
+        parts: list[dict[str, Answers]] = []
+        size, data, turns = self.batch_size, real.data, self.processes.count
+        self.on_stage("real samples", len(places))
+        for turn in range(0, len(places), size * turns):
+            first = turn + size * self.processes.index
+            index = places[first : first + size]
+            mine = self._batch_answers(metrics, data, index, first) if len(index) else None
+            parts += [part for part in self.processes.gather(mine) if part is not None]
+            self.on_batch(min(size * turns, len(places) - turn))
+        return {name: _joined([part[name] for part in parts]) for name in metrics}
+
+    def _batch_answers(self, metrics: Mapping[str, DataMetric], data: Data, index: Tensor, first: int) -> dict[str, Answers]:
+        x = data.rows(index)
+        labels = None if data.labels is None else data.labels[index]
+        computed: dict[Hashable, Any] = {}
+        return {name: call_metric(metric, computed, self.model, x, labels, first) for name, metric in metrics.items()}
+
+    def _facts(self, metric: Metric | DataMetric) -> Record:
+        plugins = plugin_versions({"family": self.model.config, "metric": metric})
+        place = {"build": build(), "processor": processor(self.processes.device)}
+        how = {"batch_size": self.batch_size, "processes": self.processes.count}
+        return {"weights": self.model.files.digest(WEIGHTS), "versions": {**versions(PACKAGES), **plugins}, **place, **how}
+
+
+def _check_labels(metric: DataMetric, name: str, real: RealData, model: Pretrained) -> None:
+    if metric.labels:
+        labels, classes = real.data.labels, cast(int, getattr(model.model, "num_classes", 0))
+        if labels is None:
+            raise ConfigError(f"{name} needs data with labels", "name images in class folders, or a set that has labels")
+        if labels.max() >= classes:
+            raise ConfigError(f"the data has {int(labels.max()) + 1} classes, and {model.name} has {classes}")
+
+
+def _joined(parts: Sequence[Answers]) -> Answers:
+    terms = {name: torch.cat([part.terms[name] for part in parts]) for name in parts[0].terms}
+    return Answers(values=torch.cat([part.values for part in parts]), facts=parts[0].facts, terms=terms)
+
+
+def _mean(values: Tensor) -> Record:
+    """The fields ``value`` and ``stderr``: the mean and its standard error."""
+    values = values.double()
+    return {"value": float(values.mean()), "stderr": float(values.std()) / sqrt(len(values)) if len(values) > 1 else None}
+
+
+def random_subset(count: int, n: int) -> Tensor:
+    """Sorted places, int64 (n,), of ``n`` of ``count`` samples, drawn at random but always the same.
+
+    The first samples would not do: a folder has its classes one after the other.
+
+    >>> random_subset(5, 5)
+    tensor([0, 1, 2, 3, 4])
+    """
+    order = torch.from_numpy(generator(0, 0, Stream.DATA).permutation(count))
+    return order[:n].sort().values
+
+
+def _measurement(record: Mapping[str, Any]) -> list[Any]:
+    """The fields that are equal in two records which differ in the number of samples and the seed alone."""
+    return [record["metric"], *(record.get(key) for key in ("options", "features")), *sampler_and_scheduler(record)]
+
+
+def _options(metric: Metric | DataMetric) -> Record:
+    """The options of a metric, without those that are None, which leave the choice to it."""
+    values: Record = {item.name: getattr(metric, item.name) for item in fields(metric)} if is_dataclass(metric) else {}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def count_evaluations(model: Pretrained, sampler: Sampler, scheduler: Scheduler | None = None, *, limit: int | None = None) -> int:
+    """Counts how often a sampler calls the network per sample (NFE), by drawing one sample.
+
+    Args:
+        model: checkpoint.
+        sampler: sampler.
+        scheduler: scheduler of its noise levels; None for the default.
+        limit: number of calls at which the sampler is stopped; None for no limit.
+
+    Raises:
+        ConfigError: if the sampler calls the network more than ``limit`` times.
+    """
+    net, calls = model.model, 0
+    name = "denoise" if sampler.requires == "denoise" else "decode"
+    original = getattr(net, name)
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if limit is not None and calls > limit:
+            raise ConfigError(f"its sampler takes more than {limit:,} evaluations", "look at its options")
+        return original(*arguments, **options)
+
+    net.__dict__[name] = counting
+    try:
+        model.sample(1, sampler=sampler, scheduler=scheduler, labels=0 if "labels" in model.capabilities else None)
+    finally:
+        del net.__dict__[name]
+    return calls
