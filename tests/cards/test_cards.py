@@ -69,13 +69,13 @@ def test_what_words_leave_open_is_taken_from_the_training() -> None:
     """The name of the data set, and whether samples are images."""
     points = {"recipe": {"data": {"name": "zoo-core:moons"}}, "data": {"shape": [2]}}
     words = cards.Words(summary="Moons.", license="mit", datasets=())
-    told = cards.render("moons", CONFIG, points, words)
-    assert told.datasets == ("moons",)
-    assert "pipeline_tag" not in told.metadata
-    assert "Images" not in told.body
+    rendered = cards.render("moons", CONFIG, points, words)
+    assert rendered.datasets == ("moons",)
+    assert "pipeline_tag" not in rendered.metadata
+    assert "Images" not in rendered.body
     images = {"recipe": {"data": {"name": "folder", "path": "/home/me"}}, "data": {"shape": [1, 8, 8]}}
-    told = cards.render("squares", CONFIG, images, words)
-    assert (told.datasets, told.metadata["pipeline_tag"]) == ((), cards.PIPELINE)
+    rendered = cards.render("squares", CONFIG, images, words)
+    assert (rendered.datasets, rendered.metadata["pipeline_tag"]) == ((), cards.PIPELINE)
 
 
 def test_the_commit_on_a_card_is_said_to_be_that_of_zoo_core() -> None:
@@ -89,17 +89,17 @@ def test_written_cards_and_drafts_are_valid() -> None:
 
 
 def test_the_card_of_a_classifier_tells_how_to_ask_it_and_promises_no_samples() -> None:
-    told = card(pipeline=cards.CLASSIFICATION)
-    told.validate()
-    assert told.metadata["pipeline_tag"] == "image-classification"
-    assert "model.classify(images)" in told.body
-    assert "sample" not in told.body.split("## Training")[0]
-    assert "draws" not in told.body.split("## Limits")[1]
+    judge = card(pipeline=cards.CLASSIFICATION)
+    judge.validate()
+    assert judge.metadata["pipeline_tag"] == "image-classification"
+    assert "model.classify(images)" in judge.body
+    assert "sample" not in judge.body.split("## Training")[0]
+    assert "draws" not in judge.body.split("## Limits")[1]
 
 
 def test_a_card_tells_command_recipe_hours_processor_data_and_licence() -> None:
     body = card(license_note="as the squares are").body
-    for told in [
+    for fact in [
         "zoo train fake --recipe images --out runs/fake",
         "12,345 steps in 6.78 hours on Abacus 9, 2 threads",
         "Squares, 4,656 images",
@@ -111,7 +111,7 @@ def test_a_card_tells_command_recipe_hours_processor_data_and_licence() -> None:
         "c0ffee",
         "| fit.optimizer | `adam: lr=0.01, weight_decay=0.0` |",
     ]:
-        assert told in body
+        assert fact in body
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_a_card_tells_command_recipe_hours_processor_data_and_licence() -> None:
 )
 def test_a_data_set_with_a_name_of_its_own_stands_on_the_card_and_a_folder_does_not(data: Any, expected: tuple[str, ...]) -> None:
     words = cards.Words(summary="Points.", license="mit")
-    made = cards.render("fake-squares", CONFIG, {**training(), "recipe": {**training()["recipe"], "data": data}}, words)
-    assert made.datasets == expected
+    rendered = cards.render("fake-squares", CONFIG, {**training(), "recipe": {**training()["recipe"], "data": data}}, words)
+    assert rendered.datasets == expected
     assert card().datasets == ("ORG/squares",)
 
 
@@ -210,9 +210,9 @@ def test_a_hostile_card_is_a_card_error_within_seconds(case: str) -> None:
 
 
 def test_dates_stay_text_and_only_the_first_closing_line_counts() -> None:
-    found = cards.parse("---\ndate: 2024-01-01\n---\nbody\n---\nmore: text\n---\n")
-    assert found.metadata == {"date": "2024-01-01"}
-    assert found.body == "body\n---\nmore: text\n---\n"
+    parsed = cards.parse("---\ndate: 2024-01-01\n---\nbody\n---\nmore: text\n---\n")
+    assert parsed.metadata == {"date": "2024-01-01"}
+    assert parsed.body == "body\n---\nmore: text\n---\n"
 
 
 @pytest.mark.parametrize("datasets", ["5", "[1, 2]", "mnist", "{a: b}"])
@@ -222,8 +222,8 @@ def test_data_sets_that_are_no_list_of_names_are_none(datasets: str) -> None:
 
 def test_a_card_says_how_to_ask_for_a_class_where_there_are_classes() -> None:
     plain = {"model": {"name": "net", "num_classes": 10}, "sampler": None}
-    told = cards.use_section("clothes", plain, "")
-    assert "zoo sample clothes -n 16 --seed 0 --labels 9 --out class.png" in told
-    assert "model.sample(16, seed=0, labels=9)" in told
+    use = cards.use_section("clothes", plain, "")
+    assert "zoo sample clothes -n 16 --seed 0 --labels 9 --out class.png" in use
+    assert "model.sample(16, seed=0, labels=9)" in use
     for classes in (0, "many", True, None):
         assert "label" not in cards.use_section("clothes", {"model": {"name": "net", "num_classes": classes}}, "")

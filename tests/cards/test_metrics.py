@@ -1,4 +1,4 @@
-"""A card tells the numbers of metrics.json, says of what they are, and is broken by nothing that stands there."""
+"""A card shows the numbers of metrics.json with their samples and data, and no text in that file breaks it."""
 
 import json
 from copy import deepcopy
@@ -87,26 +87,26 @@ def test_the_rows_of_a_sampler_stand_together_from_the_cheapest_on() -> None:
 
 def test_the_options_of_a_sampler_stand_together() -> None:
     records = [record(steps=steps, sampler={"name": "ddim", "steps": steps, "eta": eta}) for steps in (9, 2) for eta in (1, 0)]
-    told = [row[0] for row in rows(section(*records))[2:]]
-    assert told == [f"`ddim: steps={steps}, eta={eta}`" for eta in (1, 0) for steps in (2, 9)]
+    samplers = [row[0] for row in rows(section(*records))[2:]]
+    assert samplers == [f"`ddim: steps={steps}, eta={eta}`" for eta in (1, 0) for steps in (2, 9)]
 
 
 def test_the_front_matter_has_the_numbers_of_the_checkpoints_own_sampler() -> None:
     own, other, on_data = record(), record(steps=20), {**ACCURACY, "dataset": "folder:$AFHQ/train"}
     elsewhere = record("kid", scheduler={"name": "karras", "rho": 7.0})
 
-    def told(*records: Record) -> list[tuple[str, int | None]]:
+    def front_matter(*records: Record) -> list[tuple[str, int | None]]:
         [index] = model_index("cat", {"metrics": [*records]}, "", own["sampler"])
         return [(entry["type"], entry["args"].get("nfe")) for result in index["results"] for entry in result["metrics"]]
 
-    assert told(own, other, elsewhere, on_data) == [("fd", 10), ("accuracy", None)]
-    assert told(other, elsewhere) == [("fd", 20), ("kid", 10)]
+    assert front_matter(own, other, elsewhere, on_data) == [("fd", 10), ("accuracy", None)]
+    assert front_matter(other, elsewhere) == [("fd", 20), ("kid", 10)]
 
 
 def test_a_scheduler_stands_beside_its_sampler_and_the_pace_is_that_of_the_fastest_batch() -> None:
     other = record(scheduler={"name": "karras", "rho": 7.0}, pace=0.0123)
-    told = [row[:3] for row in rows(section(record(), other))[2:]]
-    assert told == [["`ddim: steps=10, eta=0.0`", "10", "0.1"], ["`ddim: steps=10, eta=0.0 on karras: rho=7.0`", "10", "0.012"]]
+    cells = [row[:3] for row in rows(section(record(), other))[2:]]
+    assert cells == [["`ddim: steps=10, eta=0.0`", "10", "0.1"], ["`ddim: steps=10, eta=0.0 on karras: rho=7.0`", "10", "0.012"]]
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ def test_a_number_of_a_model_on_data_is_a_line() -> None:
 
 
 def test_numbers_are_rounded_to_what_can_be_read() -> None:
-    told = [rounded(value, 4) for value in (0.0000123456, 0.99996, 12.3456, 1234.56, 123456.7, -98765.4, 0)]
-    assert told == ["1.235e-05", "1", "12.35", "1235", "123,457", "-98,765", "0"]
+    texts = [rounded(value, 4) for value in (0.0000123456, 0.99996, 12.3456, 1234.56, 123456.7, -98765.4, 0)]
+    assert texts == ["1.235e-05", "1", "12.35", "1235", "123,457", "-98,765", "0"]
 
 
 HOSTILE = "a|b`c\n\n# <b>![x](y) *z* \\| \u202e www.example.com"
@@ -211,9 +211,9 @@ def test_what_is_of_a_wrong_type_is_left_out_and_breaks_nothing() -> None:
     ):
         for value in odd:
             if key != "stderr" or value is None:
-                made = [{**record(), key: value}]
-                assert numbers_section("cat", {"metrics": made}).startswith("## Numbers")
-                panels(made)
+                records = [{**record(), key: value}]
+                assert numbers_section("cat", {"metrics": records}).startswith("## Numbers")
+                panels(records)
 
 
 def test_a_card_shows_the_pictures_of_its_numbers_that_lie_beside_it() -> None:
@@ -263,12 +263,12 @@ def test_show_tells_the_same_numbers_without_markup(tmp_path: Path) -> None:
         page = runner.invoke(show, [f"local:{folder}"], catch_exceptions=False).stdout
         (folder / "metrics.json").write_text(dump_json({"metrics": [{"metric": "fd"}], "odd": [1]}))
         other = runner.invoke(show, [f"local:{folder}"], catch_exceptions=False).stdout
-    for told in (out, page.split("Numbers\n")[1]):
-        assert "of folder:$AFHQ/train, in the features of classifier-cifar10 (not Inception's, so fd is no FID)" in told
+    for text in (out, page.split("Numbers\n")[1]):
+        assert "of folder:$AFHQ/train, in the features of classifier-cifar10 (not Inception's, so fd is no FID)" in text
         row = ["ddim:", "steps=10,", "eta=0.0", "10", "100", "12.30", "+-", "0.40", "(8.2x)"]
-        assert row in [line.split() for line in told.splitlines()]
-        assert "accuracy 0.9968 +- 0.00056 on the 10,000 of mnist test" in told
-        assert "\u202e" not in told
+        assert row in [line.split() for line in text.splitlines()]
+        assert "accuracy 0.9968 +- 0.00056 on the 10,000 of mnist test" in text
+        assert "\u202e" not in text
     assert "metrics[0].dataset must be a name: `--json` prints it" in other.split("Numbers\n")[1]
 
 
@@ -288,8 +288,8 @@ def test_the_curves_are_the_records_from_the_cheapest_on() -> None:
     other = record(value=9.0, steps=50, sampler={"name": "ancestral", "steps": 50}, stderr=None, seconds=None)
     [panel] = panels([record(steps=50, value=8.5), record(steps=5, value=30.0, **BOUNDS), record("kid", 1.0), other, ACCURACY])
     assert (panel.metric, panel.floor, panel.processors) == ("fd", 1.5, ("AMD EPYC, 1 thread",))
-    told = {name: [(point.nfe, point.value, point.stderr, point.seconds) for point in points] for name, points in panel.curves.items()}
-    assert told == {
+    points_of = {name: [(point.nfe, point.value, point.stderr, point.seconds) for point in points] for name, points in panel.curves.items()}
+    assert points_of == {
         "ddim": [(5, 30.0, 0.4, pytest.approx(0.05)), (50, 8.5, 0.4, pytest.approx(0.5))],
         "ancestral": [(50, 9.0, 0.0, None)],
     }

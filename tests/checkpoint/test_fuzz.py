@@ -116,7 +116,7 @@ descriptions = st.fixed_dictionaries(
 
 @given(descriptions | values)
 def test_a_description_of_a_repository_gives_checked_ids_or_an_error(data: object) -> None:
-    with mock.patch.object(repositories, "ask", return_value=data):
+    with mock.patch.object(repositories, "get_json", return_value=data):
         found = bounded(lambda: repositories.Repository("a/b").listing("main", is_data))
     if found is None:
         return
@@ -130,7 +130,7 @@ def test_a_description_of_a_repository_gives_checked_ids_or_an_error(data: objec
 
 @given(st.lists(st.dictionaries(st.sampled_from(["id", "sha", "tags", "cardData", "lastModified", "zoo"]), values), max_size=4) | values)
 def test_what_a_search_finds_is_words(data: object) -> None:
-    with mock.patch.object(searching, "ask", return_value=data):
+    with mock.patch.object(searching, "get_json", return_value=data):
         for model in bounded(lambda: searching.search(families=["fake"])) or ():
             words = (model.repo, model.commit, model.family, model.plugin, model.license, model.updated)
             assert all(re.fullmatch(r"[A-Za-z0-9._:/+-]*", word) for word in words)

@@ -136,7 +136,7 @@ def test_a_lock_file_of_somebody_else_is_named_with_its_owner(tmp_path: Path, mo
         patched.setattr(os, "open", refused)
         with (
             pytest.raises(ResourceError, match=r"cannot open the lock .*x\.lock of user .*HF_HUB_CACHE"),
-            locks.acquired(path, "a file", 1.0),
+            locks.file_lock(path, "a file", 1.0),
         ):
             pass
 
@@ -200,13 +200,13 @@ def test_what_is_cached_is_used_where_the_login_has_expired(
 # Names
 
 
-def test_a_renamed_repository_is_told_by_its_new_name(hub: LoopbackHub, commit: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_warning_names_a_renamed_repository(hub: LoopbackHub, commit: str, caplog: pytest.LogCaptureFixture) -> None:
     with hub.fault("GET /api/", rewrite=lambda body: body.replace(b'"id": "zoo/cats"', b'"id": "zoo/lions"')):
         pull(CATS)
     assert "zoo/cats is now zoo/lions" in caplog.text
 
 
-def test_a_tag_with_the_name_of_a_branch_is_told(hub: LoopbackHub, commit: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_warning_names_a_tag_with_the_name_of_a_branch(hub: LoopbackHub, commit: str, caplog: pytest.LogCaptureFixture) -> None:
     hub.repos[CATS].refs["v1"] = commit
     refs = rb'{"branches": [{"name": "v1", "targetCommit": "%s"}], "tags": [{"name": "v1", "targetCommit": "%s"}]}'
     with hub.fault("GET /api/.*/refs", rewrite=lambda body: refs % (b"0" * 40, commit.encode())):

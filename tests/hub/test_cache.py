@@ -57,7 +57,7 @@ def test_a_branch_that_moved_is_what_it_was_where_the_cache_cannot_be_written(
 
     monkeypatch.setattr(RepoCache, "lock", refuse)
     assert pull(CATS)[0].hub == Hub(repo=CATS, commit=commit)
-    assert re.search("is what it was when it was last fetched, .*: cannot write into the cache .* Read-only", caplog.text)
+    assert re.search("using the last fetched copy of .*, .*: cannot write into the cache .* Read-only", caplog.text)
     hub.add_repo("zoo/dogs", cats)
     with pytest.raises(ResourceError, match="Read-only") as caught:
         pull("zoo/dogs")
@@ -78,7 +78,7 @@ def test_a_cache_that_cannot_be_listed_is_a_resource_error(hub: LoopbackHub, com
     assert "free some space" not in caught.value.hint
 
 
-@pytest.mark.parametrize("place", ["keep", "link"])
+@pytest.mark.parametrize("place", ["store", "link"])
 def test_a_full_disk_is_a_resource_error_and_leaves_nothing_half_written(
     hub: LoopbackHub, cats: Contents, commit: str, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

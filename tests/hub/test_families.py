@@ -42,8 +42,10 @@ def test_a_search_tells_family_and_plugin(hub: LoopbackHub, cats: Contents, comm
     hub.add_repo("zoo/dogs", other_family(cats))
     hub.add_repo("evil/names", {}, tags=["zoo-core"])
     hub.add_repo("zoo/else", {}, tags=["other"])
-    found = {model.repo: (model.commit == hub.repos[model.repo].head.id, model.family, model.plugin) for model in search(families=["fake"])}
-    assert found == {
+    results = {
+        model.repo: (model.commit == hub.repos[model.repo].head.id, model.family, model.plugin) for model in search(families=["fake"])
+    }
+    assert results == {
         "zoo/dogs": (True, "os.system", "zoo-wgan"),
         CATS: (True, "fake", ""),
         "evil/names": (True, "", ""),

@@ -96,7 +96,7 @@ def test_a_description_that_could_lead_out_of_the_cache_is_unsafe(hub: LoopbackH
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"no JSON", b"[" * 100_000, b"{}", b'{"siblings": 3}'])
-def test_a_description_that_is_none_is_a_hub_error(hub: LoopbackHub, commit: str, body: bytes) -> None:
+def test_an_answer_that_is_not_a_description_is_a_hub_error(hub: LoopbackHub, commit: str, body: bytes) -> None:
     with hub.fault("GET /api/models/", rewrite=lambda _: body), pytest.raises(HubError):
         pull(CATS)
 

@@ -58,8 +58,8 @@ def test_pulls_at_once_fetch_a_file_twice_at_most_though_half_of_them_are_killed
                 client.wait()
         finally:
             go.set()
-        told = [client.communicate(timeout=300) for client in clients]
-    survivors = [(client.returncode, *out) for client, out in zip(clients, told, strict=True) if client.returncode != -9]
+        outputs = [client.communicate(timeout=300) for client in clients]
+    survivors = [(client.returncode, *out) for client, out in zip(clients, outputs, strict=True) if client.returncode != -9]
     assert len(survivors) == processes - killed
     assert {code for code, _, _ in survivors} == {0}, survivors
     for name, data in cats.items():

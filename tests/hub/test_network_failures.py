@@ -136,13 +136,13 @@ def test_the_token_is_in_no_message(
     hub: LoopbackHub, commit: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    told = []
+    messages = []
     for token in ("hf_abcSECRETdef", "hf_abcSECRET\x00def", "SECRET\nSECRET", "SECRET\xe9"):
         monkeypatch.setattr("huggingface_hub.get_token", lambda token=token: token)
         for case in REFUSALS.values():
             what = {**case[0], "headers": {**case[0].get("headers", {}), "X-Error-Message": token.encode("ascii", "ignore").hex()}}
             with hub.fault("GET /api/", **what), pytest.raises(ZooError) as caught:
                 pull(CATS)
-            told.append("".join(map(str, (caught.value, caught.getrepr(chain=True, style="native")))))
-    assert "SECRET" not in "".join(told).replace("SECRETdef\\n", "")
+            messages.append("".join(map(str, (caught.value, caught.getrepr(chain=True, style="native")))))
+    assert "SECRET" not in "".join(messages).replace("SECRETdef\\n", "")
     assert "SECRET" not in caplog.text

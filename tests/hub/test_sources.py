@@ -112,7 +112,7 @@ def test_large_files_come_from_another_address_without_the_token(hub: LoopbackHu
     assert all(request.authorized for request in hub.requests if request.host == "hub")
 
 
-def test_the_sha256_of_every_file_is_told(cats: Contents, commit: str) -> None:
+def test_every_file_has_a_sha256(cats: Contents, commit: str) -> None:
     files = fetch(CATS)
     for name, data in cats.items():
         assert files.digest(name) == hashlib.sha256(data).hexdigest()
@@ -165,7 +165,7 @@ def test_what_another_client_fetched_serves_offline(hub: LoopbackHub, commit: st
         '{"files": {"config.json": 7}}',
     ],
 )
-def test_a_note_in_the_cache_that_is_none_is_asked_for_again(hub: LoopbackHub, cats: Contents, commit: str, evil: str) -> None:
+def test_a_malformed_note_in_the_cache_is_requested_again(hub: LoopbackHub, cats: Contents, commit: str, evil: str) -> None:
     pull(CATS)
     note = cache_folder() / "models--zoo--cats" / "zoo" / f"{commit}.json"
     good = note.read_text()

@@ -1,4 +1,4 @@
-"""``verify`` tells of every file that is here whether it is what it must be, asks nobody, and mends nothing."""
+"""``verify`` compares every file on this machine with its pin, makes no request, and replaces nothing."""
 
 import hashlib
 import json
@@ -82,9 +82,9 @@ def test_what_is_as_it_was_pinned_is_ok(carried: Path) -> None:
 @pytest.mark.parametrize("name", ["README.md", "config.json", WEIGHTS])
 def test_every_single_flipped_file_differs(carried: Path, name: str) -> None:
     flip(carried / name)
-    found = {verdict.file: verdict for verdict in zoo_core.verify()}
-    assert {file: verdict.state for file, verdict in found.items() if verdict.state != "ok"} == {name: "differs"}
-    assert name in found[name].why
+    verdicts = {verdict.file: verdict for verdict in zoo_core.verify()}
+    assert {file: verdict.state for file, verdict in verdicts.items() if verdict.state != "ok"} == {name: "differs"}
+    assert name in verdicts[name].why
 
 
 def test_a_file_that_is_gone_is_missing_and_what_is_not_here_at_all_is_left_out(carried: Path) -> None:
@@ -148,12 +148,12 @@ def test_what_one_place_lacks_is_missing_only_if_no_other_is_whole(far: Path, tm
     carried = tmp_path / "carried"
     carried.mkdir()
     (carried / "README.md").write_bytes((far / "README.md").read_bytes())
-    found = zoo_core.verify("cats")
-    assert [verdict.source for verdict in found if verdict.file == "README.md"] == [
+    verdicts = zoo_core.verify("cats")
+    assert [verdict.source for verdict in verdicts if verdict.file == "README.md"] == [
         "zoo-far 1.0",
         f"the cache, zoo/cats at {far.name[:12]}",
     ]
-    assert {verdict.state for verdict in found} == {"ok"}
+    assert {verdict.state for verdict in verdicts} == {"ok"}
     (far / WEIGHTS).unlink()
     assert sorted({verdict.file for verdict in zoo_core.verify("cats") if verdict.state == "missing"}) == ["config.json", WEIGHTS]
 

@@ -1,4 +1,4 @@
-"""A card is published complete, under the name that others load it by, and says what its files say."""
+"""A card is published complete, under the name that others load it by, and agrees with its files."""
 
 import json
 import shlex
@@ -47,22 +47,22 @@ def test_the_card_of_a_classifier_stays_that_of_a_classifier() -> None:
 @pytest.mark.parametrize("metrics", [None, NUMBERS])
 def test_a_rendered_card_is_complete(metrics: Any) -> None:
     words = cards.Words(summary="Draws squares.", license="mit")
-    made = cards.render("fake-squares", CONFIG, TRAINING, words, plugin="zoo-fake", metrics=metrics)
-    assert completed(made, metrics=metrics) == made == cards.parse(str(made))
+    rendered = cards.render("fake-squares", CONFIG, TRAINING, words, plugin="zoo-fake", metrics=metrics)
+    assert completed(rendered, metrics=metrics) == rendered == cards.parse(str(rendered))
 
 
 def test_the_numbers_of_a_card_are_measured_again_under_its_new_name() -> None:
-    made = cards.render("fake-squares", CONFIG, TRAINING, cards.Words(summary="Draws squares.", license="mit"), metrics=NUMBERS)
-    told = completed(made, reference="ORG/squares", names={"fake-squares"}, metrics=NUMBERS)
-    assert "`zoo verify ORG/squares --metrics`" in told.body
-    assert told.body.split("## Numbers")[1].split("`zoo verify")[0] == made.body.split("## Numbers")[1].split("`zoo verify")[0]
+    rendered = cards.render("fake-squares", CONFIG, TRAINING, cards.Words(summary="Draws squares.", license="mit"), metrics=NUMBERS)
+    published = completed(rendered, reference="ORG/squares", names={"fake-squares"}, metrics=NUMBERS)
+    assert "`zoo verify ORG/squares --metrics`" in published.body
+    assert published.body.split("## Numbers")[1].split("`zoo verify")[0] == rendered.body.split("## Numbers")[1].split("`zoo verify")[0]
 
 
 def test_a_card_without_a_section_on_its_numbers_is_given_one_before_its_training() -> None:
-    told = completed(card(), metrics=NUMBERS)
-    assert told.body.count("\n## Numbers\n") == 1
-    assert told.body.index("## Use") < told.body.index("## Numbers") < told.body.index("## Training")
-    assert completed(told, metrics=NUMBERS) == told
+    published = completed(card(), metrics=NUMBERS)
+    assert published.body.count("\n## Numbers\n") == 1
+    assert published.body.index("## Use") < published.body.index("## Numbers") < published.body.index("## Training")
+    assert completed(published, metrics=NUMBERS) == published
     bare = ModelCard(card().metadata, "# squares\n\nDraws squares.\n")
     assert "\n## Numbers\n" in completed(bare, metrics=NUMBERS).body
     assert "## Numbers" not in completed(card()).body
@@ -79,8 +79,10 @@ def test_completing_a_card_twice_changes_nothing() -> None:
 
 def test_a_card_is_loaded_by_the_name_that_it_is_published_under() -> None:
     body = "Squares: `zoo pull local:runs/x`, zoo_core.load('mine') and zoo_core.load(\"other\"). A zoo pull away.\n"
-    made = completed(ModelCard({}, body), reference="ORG/x", names=["mine"]).body
-    assert made.startswith("Squares: `zoo pull ORG/x`, zoo_core.load('ORG/x') and zoo_core.load(\"other\"). A zoo pull away.\n\n## Use\n")
+    body_text = completed(ModelCard({}, body), reference="ORG/x", names=["mine"]).body
+    assert body_text.startswith(
+        "Squares: `zoo pull ORG/x`, zoo_core.load('ORG/x') and zoo_core.load(\"other\"). A zoo pull away.\n\n## Use\n"
+    )
 
 
 def test_the_numbers_of_a_card_are_those_of_its_metrics() -> None:
@@ -104,12 +106,12 @@ def test_the_numbers_of_a_card_are_those_of_its_metrics() -> None:
 
 
 def test_numbers_that_differ_from_the_metrics_are_refused() -> None:
-    told = completed(card(), metrics=NUMBERS)
+    published = completed(card(), metrics=NUMBERS)
     other = json.loads(json.dumps(NUMBERS))
     other["metrics"][0]["value"] = 12.25
     with pytest.raises(CardError, match="model-index"):
-        completed(told, metrics=other)
-    named = ModelCard({**told.metadata, "model-index": [{**told.metadata["model-index"][0], "name": "another"}]}, told.body)
+        completed(published, metrics=other)
+    named = ModelCard({**published.metadata, "model-index": [{**published.metadata["model-index"][0], "name": "another"}]}, published.body)
     assert completed(named, metrics=NUMBERS) == named
 
 

@@ -109,7 +109,7 @@ def test_without_a_token_nothing_is_asked(run: str, hub: LoopbackHub, monkeypatc
     assert hub.requests == ()
 
 
-def test_who_may_not_write_is_told_so(run: str, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_that_may_not_write_is_refused(run: str, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.add_repo(CAT, {})
     for token, words in ((hub.visitor_token, "may not write"), ("hf_wrong", "does not know your token")):
         monkeypatch.setenv("HF_TOKEN", token)

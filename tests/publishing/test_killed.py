@@ -75,9 +75,9 @@ for line in sys.stdin:
 @pytest.fixture
 def publisher(hub: LoopbackHub, folder: Path, tmp_path: Path) -> Iterator[Publisher]:
     plugin = write_fake_plugin(tmp_path / "plugin")
-    made = Publisher({**environment(plugin), **hub.environment(tmp_path / "home"), "ZOO_PLUGINS": "zoo-fake"}, folder, "--repo", CAT)
-    yield made
-    made.close()
+    process = Publisher({**environment(plugin), **hub.environment(tmp_path / "home"), "ZOO_PLUGINS": "zoo-fake"}, folder, "--repo", CAT)
+    yield process
+    process.close()
 
 
 def killed_at(match: Match, repo: str, after: bool, folder: Path, publisher: Publisher, hub: LoopbackHub) -> bool:

@@ -91,8 +91,8 @@ def test_the_draft_of_a_run_is_completed_on_the_way_and_the_folder_stays(folder:
         "tags": ["zoo-core", "fake"],
         "zoo": {"family": "fake", "plugin": "zoo-fake"},
     }
-    for told in (f'zoo_core.load("{CAT}")', f"zoo pull {CAT}\n", f"zoo sample {CAT} ", "## Licence\n\nmit\n", "`zoo-fake`"):
-        assert told in sent.body
+    for words in (f'zoo_core.load("{CAT}")', f"zoo pull {CAT}\n", f"zoo sample {CAT} ", "## Licence\n\nmit\n", "`zoo-fake`"):
+        assert words in sent.body
     for draft in ("This card is a draft", 'load("cat")', "zoo pull cat\n", "unknown"):
         assert draft not in sent.body
 
@@ -118,21 +118,21 @@ def test_what_a_person_wrote_stays(folder: Path, run: str) -> None:
         'Compare with `zoo_core.load("ddpm-afhq-cat")`.\n'
     )
     (folder / "README.md").write_text(mine)
-    made = prepare(run, CAT).card
-    assert made.metadata["tags"] == ["cats", "zoo-core", "fake"]
-    assert (made.metadata["language"], made.metadata["base_model"]) == ("en", "ORG/dog")
-    assert made.body.startswith(cards.parse(mine).body.rstrip())
-    assert f'zoo_core.load("{CAT}")' in made.body
-    (folder / "README.md").write_text(str(made))
-    assert prepare(run, CAT).files["README.md"] == str(made).encode()
+    completed = prepare(run, CAT).card
+    assert completed.metadata["tags"] == ["cats", "zoo-core", "fake"]
+    assert (completed.metadata["language"], completed.metadata["base_model"]) == ("en", "ORG/dog")
+    assert completed.body.startswith(cards.parse(mine).body.rstrip())
+    assert f'zoo_core.load("{CAT}")' in completed.body
+    (folder / "README.md").write_text(str(completed))
+    assert prepare(run, CAT).files["README.md"] == str(completed).encode()
 
 
 def test_what_the_card_says_of_its_plugin_stays(folder: Path, run: str) -> None:
     rewrite(folder / "README.md", "tags:", "zoo: {family: fake, plugin: zoo-mine, note: keep me}\ntags:")
-    made = prepare(run, CAT, license="mit").card
-    assert made.metadata["zoo"] == {"family": "fake", "plugin": "zoo-mine", "note": "keep me"}
-    assert "`zoo-mine`" in made.body
-    assert "`zoo-fake`" not in made.body
+    completed = prepare(run, CAT, license="mit").card
+    assert completed.metadata["zoo"] == {"family": "fake", "plugin": "zoo-mine", "note": "keep me"}
+    assert "`zoo-mine`" in completed.body
+    assert "`zoo-fake`" not in completed.body
 
 
 def test_a_copy_of_what_was_pulled_is_used_by_its_own_name(run: str, hub: LoopbackHub, tmp_path: Path) -> None:

@@ -33,11 +33,11 @@ pytestmark = pytest.mark.usefixtures("fakes")
 @pytest.fixture
 def carried(tmp_path: Path, hub: LoopbackHub) -> Iterator[Path]:
     """The checkpoints.json of zoo-blobs, which carries ``blobs`` with a complete card."""
-    made = write_checkpoint_plugin(tmp_path / "blobs", "blobs", Fake(IMAGES), IMAGES)
+    folder = write_checkpoint_plugin(tmp_path / "blobs", "blobs", Fake(IMAGES), IMAGES)
     words = cards.Words(summary="Blobs.", license="mit")
-    (made / "README.md").write_text(str(cards.render("blobs", load_json(made / "config.json"), {}, words, plugin="zoo-fake")))
+    (folder / "README.md").write_text(str(cards.render("blobs", load_json(folder / "config.json"), {}, words, plugin="zoo-fake")))
     path = tmp_path / "blobs" / "checkpoints.json"
-    path.write_text(dump_json({"blobs": pins_of(made), "other": pins_of(made)}))
+    path.write_text(dump_json({"blobs": pins_of(folder), "other": pins_of(folder)}))
     with installed(write_fake_plugin(tmp_path / "fake"), tmp_path / "blobs", names=["zoo-fake", "zoo-blobs"]):
         yield path
 
@@ -108,7 +108,7 @@ def test_a_pin_is_written_only_for_exactly_what_is_published(carried: Path, run:
 
 
 @pytest.mark.parametrize("failing", ["TemporaryFile", "write_file"])
-def test_a_pin_that_cannot_be_written_is_told_before_or_with_the_commit(
+def test_a_pin_that_cannot_be_written_is_an_error_before_or_with_the_commit(
     failing: str, carried: Path, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*args: object, **options: object) -> None:

@@ -134,9 +134,9 @@ def test_of_two_publishers_at_once_one_wins(alike: bool, folder: Path, run: str,
             return error.what
 
     with hub.fault("POST .*/commit/", on_request=lambda request: both.wait(20), times=2), ThreadPoolExecutor(2) as pool:
-        found = sorted(pool.map(outcome, bundles))
-    assert found[0] == "sent"
-    assert "meanwhile" in found[1]
+        outcomes = sorted(pool.map(outcome, bundles))
+    assert outcomes[0] == "sent"
+    assert "meanwhile" in outcomes[1]
     assert len(hub.commits(CAT)) == before + 1
     assert files_of(hub)["model.safetensors"] in [bundle.files["model.safetensors"] for bundle in bundles]
     # Once more, one after the other: what is there makes no commit.

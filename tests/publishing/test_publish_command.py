@@ -46,11 +46,11 @@ def zoo(capfd: pytest.CaptureFixture[str], hub: LoopbackHub) -> Callable[..., Re
 def test_the_command_prints_the_pin_and_nothing_else_on_stdout(zoo: Callable[..., Result], run: str, hub: LoopbackHub) -> None:
     done = zoo(run, "--repo", CAT, "--license", "mit", "--tag", "v1")
     assert done.code == 0, done.err
-    told = json.loads(done.out)
-    assert told["files"] == {
+    record = json.loads(done.out)
+    assert record["files"] == {
         name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in sorted(files_of(hub).items())
     }
-    assert (told["repo"], told["commit"]) == (CAT, hub.commits(CAT)[0].id)
+    assert (record["repo"], record["commit"]) == (CAT, hub.commits(CAT)[0].id)
     assert done.err.splitlines() == [f"{hub.endpoint}/{CAT}: 5 of 5 files sent, {done.err.split(', ')[-1].strip()}"]
     again = zoo(run, "--repo", CAT, "--license", "mit")
     assert (again.code, again.out, again.err) == (0, done.out, f"{hub.endpoint}/{CAT}: already there\n")

@@ -1,4 +1,4 @@
-"""Publishing over what others have put into a repository: merged where it can be, refused otherwise, and told before."""
+"""Publishing over the work of others: merged if it can be, refused otherwise, and shown by a dry run."""
 
 import os
 from collections.abc import Callable
@@ -121,7 +121,7 @@ def test_a_dry_run_without_the_hub_says_that_it_does_not_know(
     assert "the changes in zoo/cat are unknown: " in caplog.text
 
 
-def test_an_empty_repository_that_was_left_behind_is_told(folder: Path, hub: LoopbackHub) -> None:
+def test_an_error_says_that_the_new_repository_is_still_empty(folder: Path, hub: LoopbackHub) -> None:
     with (
         hub.fault("POST .*/commit/", status=403),
         pytest.raises(HubError, match="zoo/cat was made and is still empty: another run fills it"),
@@ -137,7 +137,7 @@ def test_a_page_instead_of_an_answer_is_no_reason_to_run_it_again(folder: Path, 
         put(folder.parent)
 
 
-def test_a_token_that_cannot_be_read_is_told_as_such(folder: Path, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_that_cannot_be_read_is_a_login_error(folder: Path, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> str:
         raise PermissionError(13, "Permission denied", os.path.join(os.environ["HF_HOME"], "token"))
 

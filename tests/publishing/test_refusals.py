@@ -189,13 +189,13 @@ def test_a_folder_with_the_name_of_the_repository_is_in_nobodys_way(run: str, tm
 
 
 @pytest.mark.parametrize("reference", ["~nosuch/x", "local:~nosuch/x", "x/" + "y" * 5000, "a/\0"])
-def test_what_is_no_path_is_no_folder(reference: str, hub: LoopbackHub) -> None:
+def test_text_that_is_not_a_path_is_a_usage_error(reference: str, hub: LoopbackHub) -> None:
     with pytest.raises(UsageError, match=r"not a path|not a checkpoint reference"):
         put(reference)
     assert hub.requests == ()
 
 
-def test_a_run_without_an_export_is_said_to_lack_it(run: str, folder: Path) -> None:
+def test_a_run_without_an_export_is_named(run: str, folder: Path) -> None:
     folder.rename(folder.parent / "elsewhere")
     with pytest.raises(NotFoundError, match="export"):
         put(run)

@@ -1,4 +1,4 @@
-"""From a run to the Hub and back, by the command line, as a user does it; and what others find there is an ordinary Hub repository."""
+"""Round trip by the command line: from a run to the Hub and back; the result is an ordinary repository."""
 
 import json
 import os
@@ -69,18 +69,18 @@ def test_what_was_published_comes_back_the_same_and_older_versions_stay(
     second = json.loads(zoo("publish", str(run), "--repo", REPO, "--license", "mit"))
     assert first["commit"] != second["commit"]
 
-    [found] = json.loads(zoo("list", "--remote", "--json"))
-    assert (found["repo"], found["family"], found["state"]) == (REPO, "fake", "pullable")
+    [listed] = json.loads(zoo("list", "--remote", "--json"))
+    assert (listed["repo"], listed["family"], listed["state"]) == (REPO, "fake", "pullable")
     zoo("pull", REPO)  # into an empty cache
     assert json.loads(zoo("list", "--remote", "--json"))[0]["state"] == "here"
     zoo("sample", REPO, "-n", "5", "--out", "new.npz")
     zoo("sample", f"{REPO}@v1", "-n", "5", "--out", "tag.npz")
     zoo("sample", f"{REPO}@{first['commit']}", "-n", "5", "--out", "commit.npz", HF_HUB_OFFLINE="1")
-    made = {name: images(tmp_path / f"{name}.npz") for name in ("before", "after", "new", "tag", "commit")}
-    assert np.array_equal(made["new"], made["after"])
-    assert np.array_equal(made["tag"], made["before"])
-    assert np.array_equal(made["commit"], made["before"])
-    assert not np.array_equal(made["before"], made["after"])
+    drawn = {name: images(tmp_path / f"{name}.npz") for name in ("before", "after", "new", "tag", "commit")}
+    assert np.array_equal(drawn["new"], drawn["after"])
+    assert np.array_equal(drawn["tag"], drawn["before"])
+    assert np.array_equal(drawn["commit"], drawn["before"])
+    assert not np.array_equal(drawn["before"], drawn["after"])
 
     # By the Hub's own tools.
     from huggingface_hub import ModelCard, model_info, snapshot_download

@@ -1,4 +1,4 @@
-"""Nothing is published that holds a secret, names a folder of this machine, is more than a picture, or is of other weights."""
+"""Nothing is published that holds a secret, names a folder of this machine, or belongs to other weights."""
 
 import io
 import struct
@@ -137,11 +137,13 @@ def test_a_picture_with_metadata_of_the_zoo_passes() -> None:
 def folder(tmp_path: Path) -> Iterator[Path]:
     """A checkpoint of the fake family, with its golden samples and a number."""
     with fake_zoo():
-        made = write_checkpoint(tmp_path / "cat", Fake(FakeConfig()), FakeConfig())
-        (made / "training.json").write_text(dump_json({"steps": 10, "versions": {"torch": "2.15.0"}}))
-        (made / "README.md").write_text(cards.draft("cat", load_json(made / "config.json"), {"steps": 10, "versions": {"torch": "2.15.0"}}))
-        write_golden(made)
-        yield made
+        export = write_checkpoint(tmp_path / "cat", Fake(FakeConfig()), FakeConfig())
+        (export / "training.json").write_text(dump_json({"steps": 10, "versions": {"torch": "2.15.0"}}))
+        (export / "README.md").write_text(
+            cards.draft("cat", load_json(export / "config.json"), {"steps": 10, "versions": {"torch": "2.15.0"}})
+        )
+        write_golden(export)
+        yield export
 
 
 def change_weights(folder: Path) -> None:
@@ -151,7 +153,7 @@ def change_weights(folder: Path) -> None:
 def test_golden_samples_of_other_weights_are_refused(folder: Path) -> None:
     prepare(folder, "zoo/cat", license="mit")
     change_weights(folder)
-    with pytest.raises(IntegrityError, match=r"golden\.safetensors of cat is not what these weights draw"):
+    with pytest.raises(IntegrityError, match=r"golden\.safetensors of cat differs from the samples that these weights draw"):
         prepare(folder, "zoo/cat", license="mit")
 
 

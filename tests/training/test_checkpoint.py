@@ -162,7 +162,7 @@ def test_a_pipe_in_the_place_of_a_small_file_holds_nobody(tmp_path: Path) -> Non
     read = (
         "from pathlib import Path; from zoo_core.hub.cache import RepoCache; from zoo_core.cards.metrics_log import read_metrics\n"
         f"folder = Path({str(tmp_path)!r}); repo = RepoCache('zoo/cats', folder)\n"
-        f"print(repo.ref('main'), repo.noted('{commit}'), read_metrics(folder / 'metrics.jsonl'))"
+        f"print(repo.ref('main'), repo.required_oids('{commit}'), read_metrics(folder / 'metrics.jsonl'))"
     )
     done = subprocess.run([sys.executable, "-c", read], env=environment(), capture_output=True, text=True, check=False, timeout=20)
     assert done.stdout == "None None []\n", done.stderr

@@ -26,7 +26,7 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from zoo_core.errors import LockTimeout, ResourceError, UnsafeContentError
-from zoo_core.hub.locks import acquired, lock_timeout
+from zoo_core.hub.locks import file_lock, lock_timeout
 
 __all__ = ["COMMIT", "OID", "RepoCache", "cache_folder", "is_offline", "is_true"]
 
@@ -97,22 +97,16 @@ class RepoCache:
         """File with the bytes of that id."""
         return self.folder / "blobs" / oid
 
-    def commits(self) -> tuple[str, ...]:
-        """The commits that have a folder."""
-        with suppress(OSError):
-            return tuple(sorted(name for name in os.listdir(self.folder / "snapshots") if COMMIT.fullmatch(name)))
-        return ()
-
-    def held(self, commit: str) -> Mapping[str, str]:
+    def present_oids(self, commit: str) -> Mapping[str, str]:
         """Ids of the files in a commit's folder, read from their links. Some files of the commit may be missing."""
-        held = {}
+        oids = {}
         with suppress(OSError):
             for name in sorted(os.listdir(self.snapshot(commit))):
                 path = self.snapshot(commit) / name
                 oid = Path(os.readlink(path)).name if path.is_symlink() else ""
                 if OID.fullmatch(oid):
-                    held[name] = oid
-        return held
+                    oids[name] = oid
+        return oids
 
     def has(self, commit: str, name: str, oid: str, size: int) -> bool:
         """Whether a commit's folder has a file, judged by its link and size without reading it."""
@@ -121,17 +115,17 @@ class RepoCache:
             return path.samefile(self.blob(oid)) if path.is_symlink() else path.is_file() and path.stat().st_size == size
         return False
 
-    def noted(self, commit: str) -> Mapping[str, str] | None:
-        """Ids of the files that a commit must have, if :meth:`note` wrote them down."""
+    def required_oids(self, commit: str) -> Mapping[str, str] | None:
+        """Ids of the files that a commit must have, if :meth:`save_required_oids` wrote them down."""
         with suppress(OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
-            noted = json.loads(_start_of(self._note(commit), _MAX_NOTE))["files"] if self.snapshot(commit).is_dir() else None
-            if noted and all(isinstance(oid, str) and OID.fullmatch(oid) for oid in noted.values()):
-                return dict(noted)
+            oids = json.loads(_start_of(self._note(commit), _MAX_NOTE))["files"] if self.snapshot(commit).is_dir() else None
+            if oids and all(isinstance(oid, str) and OID.fullmatch(oid) for oid in oids.values()):
+                return dict(oids)
         return None
 
-    def note(self, commit: str, oids: Mapping[str, str]) -> None:
+    def save_required_oids(self, commit: str, oids: Mapping[str, str]) -> None:
         """Writes down the ids of the files that a commit must have, once they are all here; does nothing if the cache is read-only."""
-        if self.noted(commit) != oids:
+        if self.required_oids(commit) != oids:
             self._write(self._note(commit), json.dumps({"files": dict(oids)}))
 
     def _note(self, commit: str) -> Path:
@@ -146,7 +140,7 @@ class RepoCache:
                     return commit
         return None
 
-    def note_ref(self, revision: str, commit: str) -> None:
+    def save_ref(self, revision: str, commit: str) -> None:
         """Writes down the present commit of a branch or tag; does nothing if the cache is read-only."""
         if revision == commit or self.ref(revision) == commit:
             return
@@ -194,7 +188,7 @@ class RepoCache:
         path = self.root / ".locks" / self._named / f"{oid}.lock"
         self.check_inside(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with acquired(path, f"{name} of {self.repo}", lock_timeout() if seconds is None else seconds):
+        with file_lock(path, f"{name} of {self.repo}", lock_timeout() if seconds is None else seconds):
             yield
 
     def check_inside(self, *folders: Path) -> None:
@@ -209,8 +203,8 @@ class RepoCache:
                 raise UnsafeContentError(f"{folder} leads out of the cache {self.root} by a link", "remove that link")
 
     @contextmanager
-    def incoming(self, oid: str) -> Iterator[BinaryIO]:
-        """A new file for the bytes of a blob; it is deleted afterwards, unless :meth:`keep` made it the blob."""
+    def new_blob(self, oid: str) -> Iterator[BinaryIO]:
+        """A new file for the bytes of a blob; it is deleted afterwards, unless :meth:`store` made it the blob."""
         path = self.blob(oid).with_name(f"{oid}.{uuid.uuid4().hex[:8]}.incomplete")
         self.check_inside(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,8 +214,8 @@ class RepoCache:
         finally:
             path.unlink(missing_ok=True)
 
-    def keep(self, file: BinaryIO, oid: str) -> None:
-        """Makes a file of :meth:`incoming` the blob, in one step. Processes that have the old blob open still read the old bytes."""
+    def store(self, file: BinaryIO, oid: str) -> None:
+        """Makes a file of :meth:`new_blob` the blob, in one step. Processes that have the old blob open still read the old bytes."""
         file.flush()
         os.replace(file.name, self.blob(oid))
 
@@ -248,7 +242,7 @@ class RepoCache:
         (self.snapshot(commit) / name).unlink(missing_ok=True)
         self.blob(oid).unlink(missing_ok=True)
 
-    def sweep(self) -> None:
+    def remove_unfinished(self) -> None:
         """Removes unfinished downloads of killed processes: old files that nobody has locked."""
         with suppress(OSError):
             for path in (self.folder / "blobs").glob("*.incomplete"):

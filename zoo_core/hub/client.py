@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 __all__ = [
     "TIMEOUT",
     "WAITS",
-    "answer",
-    "ask",
-    "ask_pages",
     "endpoint",
+    "get_body",
+    "get_json",
+    "get_json_pages",
+    "get_response",
     "host",
-    "is_plain",
+    "is_plain_http",
     "login_hint",
     "proxy_of",
-    "read",
     "retry_after",
-    "trying",
+    "with_retries",
 ]
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ _REDIRECTS = {301, 302, 303, 307, 308}
 
 
 class _Temporary(Exception):
-    """A failure that another try may mend; ``final`` is the error if none does."""
+    """A failure that may not happen again; ``final`` is the error after the last try."""
 
     def __init__(self, final: HubError, after: float = 0.0) -> None:
         super().__init__(final)
@@ -100,7 +100,7 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _check_redirect(url: str) -> None:
-    """Lets HTTPS pass, and plain HTTP on this machine where the Hub itself is asked so."""
+    """Raises TrustError unless a redirect leads to HTTPS, or to plain HTTP on this machine as the Hub's own address does."""
     parts = _split(url)
     plain = parts is not None and parts.scheme == "http" and _is_loopback(parts.hostname or "") and endpoint().startswith("http:")
     if not parts or not (parts.scheme == "https" or plain):
@@ -114,7 +114,7 @@ def _is_loopback(name: str) -> bool:
         return False
 
 
-def ask(path: str, query: Mapping[str, str], what: str) -> Any:
+def get_json(path: str, query: Mapping[str, str], what: str) -> Any:
     """The JSON answer to a GET.
 
     Args:
@@ -125,10 +125,10 @@ def ask(path: str, query: Mapping[str, str], what: str) -> Any:
     Raises:
         HubError: if there is no answer, or it is not JSON.
     """
-    return _json(read(path, query, what)[0], what)
+    return _json(get_body(path, query, what)[0], what)
 
 
-def ask_pages(path: str, what: str) -> Iterator[list[Any]]:
+def get_json_pages(path: str, what: str) -> Iterator[list[Any]]:
     """The pages of a long JSON list, each requested when it is needed, and no more than a thousand.
 
     Args:
@@ -139,7 +139,7 @@ def ask_pages(path: str, what: str) -> Iterator[list[Any]]:
         HubError: if there is no answer, it is not a JSON list, or its next page is on another server.
     """
     for _ in range(_MAX_PAGES):
-        raw, after = read(path, {}, what)
+        raw, after = get_body(path, {}, what)
         page = _json(raw, what)
         if not isinstance(page, list):
             raise HubError(f"the answer of {host()} about {what} is not a list", "is HF_ENDPOINT a Hugging Face Hub?")
@@ -159,7 +159,7 @@ def _json(raw: bytes, what: str) -> Any:
         raise HubError(f"the answer of {host()} about {what} is not JSON", "is HF_ENDPOINT a Hugging Face Hub?") from None
 
 
-def read(path: str, query: Mapping[str, str], what: str) -> tuple[bytes, str]:
+def get_body(path: str, query: Mapping[str, str], what: str) -> tuple[bytes, str]:
     """The body of the answer to a GET, at most 8 MiB, and the address of the next page; empty if there is none.
 
     Args:
@@ -171,12 +171,12 @@ def read(path: str, query: Mapping[str, str], what: str) -> tuple[bytes, str]:
         HubError: if there is no answer.
     """
     url, deadline = endpoint() + path, Deadline(host(), what, _ANSWER_SECONDS)
-    return trying(what, lambda: _read(url, query, what, deadline), deadline)
+    return with_retries(what, lambda: _read(url, query, what, deadline), deadline)
 
 
 def _read(url: str, query: Mapping[str, str], what: str, deadline: Deadline) -> tuple[bytes, str]:
     raw = bytearray()
-    with answer(url, {}, what, query) as response:
+    with get_response(url, {}, what, query) as response:
         for chunk in response.iter_raw():
             deadline.check()
             raw += chunk
@@ -186,7 +186,7 @@ def _read(url: str, query: Mapping[str, str], what: str, deadline: Deadline) -> 
 
 
 @contextmanager
-def answer(url: str, headers: Mapping[str, str], what: str, query: Mapping[str, str] | None = None) -> Iterator["httpx2.Response"]:
+def get_response(url: str, headers: Mapping[str, str], what: str, query: Mapping[str, str] | None = None) -> Iterator["httpx2.Response"]:
     """The answer to one GET, with its body unread; redirects are followed, and refusals are raised."""
     import httpx2
 
@@ -210,7 +210,7 @@ def answer(url: str, headers: Mapping[str, str], what: str, query: Mapping[str, 
 
 def _client(url: str) -> "httpx2.Client":
     """The session of the Hub's own client; for plain HTTP, which stays on this machine, one that uses no proxy."""
-    if is_plain(url):
+    if is_plain_http(url):
         return _direct()
     from huggingface_hub import get_session
 
@@ -230,7 +230,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_direct.cache_clear)  # connections cannot be shared with a child process
 
 
-def is_plain(url: str) -> bool:
+def is_plain_http(url: str) -> bool:
     """Whether an address is plain HTTP."""
     return url.lower().startswith("http://")
 
@@ -240,7 +240,7 @@ def proxy_of(url: str) -> str:
     from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(url)
-    proxies = {} if is_plain(url) or proxy_bypass(parts.netloc) else getproxies()
+    proxies = {} if is_plain_http(url) or proxy_bypass(parts.netloc) else getproxies()
     given = _split(proxies.get(parts.scheme) or proxies.get("all") or "")
     return given.netloc.rpartition("@")[2] if given else ""
 
@@ -307,8 +307,8 @@ def _refusal(status: int, code: str, what: str, known: bool, is_file: bool) -> H
     return HubError(f"{host()} answered {status} for {what}", "is HF_ENDPOINT a Hugging Face Hub?")
 
 
-def trying(what: str, attempt: Callable[[], T], deadline: Deadline) -> T:
-    """The result of an attempt; there are three of them if something temporary goes wrong, within one deadline.
+def with_retries(what: str, attempt: Callable[[], T], deadline: Deadline) -> T:
+    """The result of an attempt, which is made three times if failures are temporary, within one deadline.
 
     Errors of the client are replaced: the texts of some repeat headers, and so the token.
     """
@@ -323,7 +323,7 @@ def trying(what: str, attempt: Callable[[], T], deadline: Deadline) -> T:
 
 
 def _translated(what: str, attempt: Callable[[], T]) -> T:
-    forbidden = OfflineError(f"HF_HUB_OFFLINE forbids requests, also for {what}", "unset it to fetch what is not cached")
+    forbidden = OfflineError(f"HF_HUB_OFFLINE forbids requests, also for {what}", "unset it to fetch files that are not cached")
     if is_offline():
         raise forbidden
     import httpx2
@@ -341,7 +341,7 @@ def _translated(what: str, attempt: Callable[[], T]) -> T:
     except (httpx2.NetworkError, httpx2.RemoteProtocolError, ConnectionError):
         failed = _Temporary(HubError(f"the connection to {host()} broke: {what} did not arrive", "try again later"))
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
-        failed = HubError(f"{host()} cannot be asked for {what}: {type(error).__name__}", "is HF_ENDPOINT right?")
+        failed = HubError(f"the request to {host()} for {what} failed: {type(error).__name__}", "is HF_ENDPOINT right?")
     raise failed from None
 
 
@@ -349,4 +349,4 @@ def _unreachable(what: str, error: Exception) -> OfflineError:
     why, proxy = " ".join(str(error).split())[:100] or type(error).__name__, proxy_of(endpoint())
     if proxy:
         return OfflineError(f"cannot reach {host()} through the proxy {proxy} for {what}: {why}", "check HTTPS_PROXY, or unset it")
-    return OfflineError(f"cannot reach {host()} for {what}: {why}", "check the network; what is cached needs none")
+    return OfflineError(f"cannot reach {host()} for {what}: {why}", "check the network; cached files need none")

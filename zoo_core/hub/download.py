@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from zoo_core.errors import IntegrityError
 from zoo_core.hub.cache import RepoCache, is_true
-from zoo_core.hub.client import answer, endpoint, host, trying
+from zoo_core.hub.client import endpoint, get_response, host, with_retries
 from zoo_core.hub.deadline import Deadline
 from zoo_core.specs import Pin
 
@@ -124,12 +124,12 @@ def receive(cache: RepoCache, commit: str, file: RemoteFile, pin: Pin | None, on
     deadline = Deadline(host(), title, _FILE_SECONDS, pace=_PACE, longest=_LONGEST)
     fault = ""
     for headers in ({}, {"Cache-Control": "no-cache"}):
-        with cache.incoming(file.oid) as target:
+        with cache.new_blob(file.oid) as target:
             body = _Body(target, file, on_bytes)
-            trying(title, lambda body=body, headers=headers: _receive(url, headers, title, body, deadline), deadline)  # type: ignore[misc]
+            with_retries(title, lambda body=body, headers=headers: _receive(url, headers, title, body, deadline), deadline)  # type: ignore[misc]
             fault = body.fault(pin)
             if not fault:
-                cache.keep(target, file.oid)
+                cache.store(target, file.oid)
                 return
             body.restart()
     raise IntegrityError(f"{title} came from {host()} twice, and {fault}", "try again later; tell its authors if it stays so")
@@ -140,7 +140,7 @@ def _receive(url: str, headers: Mapping[str, str], title: str, body: _Body, dead
     if body.received >= body.file.size:
         return
     start = {"Range": f"bytes={body.received}-"} if body.received else {}
-    with answer(url, {**headers, **start}, title) as response:
+    with get_response(url, {**headers, **start}, title) as response:
         content_range = response.headers.get("Content-Range", "")
         if body.received and not (response.status_code == 206 and content_range.startswith(f"bytes {body.received}-")):
             body.restart()

@@ -192,14 +192,14 @@ def _from_hub(reference: Reference) -> Files:
     revision = reference.revision or "main"
     commit = revision if COMMIT.fullmatch(revision) else repository.cache.ref(revision)
     here = cached_commit(reference, commit) if commit else None
-    if here and commit == revision and repository.cache.noted(revision):
+    if here and commit == revision and repository.cache.required_oids(revision):
         return here
     try:
         return _download_current(reference, repository, revision)
     except (HubError, ResourceError) as error:
         if here is None or isinstance(error, NotFoundError | GatedError):
             raise _hinted(reference, error) from None
-        _log.warning("zoo: warning: %s is what it was when it was last fetched, %s: %s", reference, here.source, error.what)
+        _log.warning("zoo: warning: using the last fetched copy of %s, %s: %s", reference, here.source, error.what)
         return here
 
 
@@ -214,8 +214,8 @@ def _download_current(reference: Reference, repository: Repository, revision: st
         fresh = repository.download_all(listing, {})
         files = _snapshot(reference, _name(reference), repository, commit)
         files = replace(files, oids=listing.oids, fresh=fresh, source=repository.at(commit))
-    repository.cache.note(commit, listing.oids)
-    repository.cache.note_ref(revision, commit)
+    repository.cache.save_required_oids(commit, listing.oids)
+    repository.cache.save_ref(revision, commit)
     return files
 
 
@@ -228,7 +228,7 @@ def snapshot(reference: Reference, commit: str) -> Files | None:
     """The files that a commit of a repository must have, by the note in the cache, or else those that are there; None if that is not a
     checkpoint."""
     repository = Repository(reference.name)
-    known = repository.cache.noted(commit) or repository.cache.held(commit)
+    known = repository.cache.required_oids(commit) or repository.cache.present_oids(commit)
     oids = {name: oid for name, oid in known.items() if _is_wanted(name)}
     if not {CONFIG, WEIGHTS} <= set(oids):
         return None
@@ -281,7 +281,7 @@ def _check_listing(reference: Reference, listing: Listing) -> None:
     """Refuses a repository that is not a checkpoint before anything is fetched, and warns of files that are left out."""
     for name in (CONFIG, WEIGHTS):
         if name not in listing.files:
-            raise NotFoundError(f"{reference} is no checkpoint of the zoo: it has no {name}", "`zoo list --remote` shows those that are")
+            raise NotFoundError(f"{reference} is not a checkpoint of the zoo: it has no {name}", "`zoo list --remote` shows checkpoints")
     if len(listing.files) > _MAX_FILES:
         raise UnsafeContentError(f"{reference} holds {len(listing.files)} files, and a checkpoint at most {_MAX_FILES}", "do not use it")
     skipped = [name for name in listing.skipped if name != ".gitattributes"]
@@ -347,7 +347,7 @@ def pull(*references: "str | os.PathLike[str]", on_file: OnFile | None = None) -
 def _verify(files: Files, on_file: OnFile | None) -> None:
     for name in (CONFIG, WEIGHTS):
         if name not in files.names:
-            raise NotFoundError(f"{files.reference} is no checkpoint: it has no {name}", files._mend())
+            raise NotFoundError(f"{files.reference} is not a checkpoint: it has no {name}", files._mend())
     for name in files.names:
         try:
             size = check_file(files, name)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zoo_core.errors import LockTimeout, ResourceError, UsageError
 
-__all__ = ["LOCK_TIMEOUT", "acquired", "holder", "lock_timeout"]
+__all__ = ["LOCK_TIMEOUT", "file_lock", "holder", "lock_timeout"]
 
 LOCK_TIMEOUT = 600.0
 """Seconds to wait for another process by default."""
@@ -36,7 +36,7 @@ def lock_timeout() -> float:
 
 
 @contextmanager
-def acquired(path: Path, what: str, seconds: float) -> Iterator[None]:
+def file_lock(path: Path, what: str, seconds: float) -> Iterator[None]:
     """Holds a lock file, which the Hub's own client respects too.
 
     Args:

@@ -24,7 +24,7 @@ from zoo_core.atomic import disk_error
 from zoo_core.checkpoint.files import WEIGHTS, max_size
 from zoo_core.errors import HubError, IntegrityError, UnsafeContentError
 from zoo_core.hub.cache import COMMIT, OID, RepoCache, cache_folder
-from zoo_core.hub.client import ask, host
+from zoo_core.hub.client import get_json, host
 from zoo_core.hub.download import OnBytes, RemoteFile, progress_bar, receive
 from zoo_core.registry import REPO
 from zoo_core.specs import Pin
@@ -103,7 +103,7 @@ class Repository:
             IntegrityError: if it answers with another commit than was asked for.
             UnsafeContentError: if a commit, an id or a name in the answer could lead out of the cache.
         """
-        data = ask(f"/api/models/{self.name}/revision/{quote(revision, safe='')}", {"blobs": "true"}, f"{self.name}@{revision}")
+        data = get_json(f"/api/models/{self.name}/revision/{quote(revision, safe='')}", {"blobs": "true"}, f"{self.name}@{revision}")
         siblings = data.get("siblings") if isinstance(data, dict) else None
         if not isinstance(data, dict) or not isinstance(siblings, list):
             raise HubError(f"{host()} does not say what {self.name} holds", "is HF_ENDPOINT a Hugging Face Hub?")
@@ -124,7 +124,7 @@ class Repository:
     def commits_of(self, revision: str) -> tuple[str, ...]:
         """The commits that a name refers to, as a branch and as a tag: two if both exist and differ, none if the Hub does not say."""
         try:
-            refs = ask(f"/api/models/{self.name}/refs", {}, f"the branches and tags of {self.name}")
+            refs = get_json(f"/api/models/{self.name}/refs", {}, f"the branches and tags of {self.name}")
         except HubError:
             return ()
         kinds = [refs.get(kind) for kind in ("branches", "tags")] if isinstance(refs, dict) else []
@@ -161,7 +161,7 @@ class Repository:
         """
         if pin and (pin.size != file.size or (file.is_large and pin.sha256 != file.oid)):
             raise IntegrityError(
-                f"{file.name} of {self.name} at {commit[:12]} on {host()} is not what is pinned",
+                f"{file.name} of {self.name} at {commit[:12]} on {host()} is not the pinned file",
                 "update the package that pins it; is HF_ENDPOINT right?",
             )
         if not doubted and self.cache.has(commit, file.name, file.oid, file.size):
@@ -191,7 +191,7 @@ class Repository:
         Raises:
             ZooError: as :meth:`download` does.
         """
-        self.cache.sweep()
+        self.cache.remove_unfinished()
         ordered = sorted(listing.files.values(), key=lambda file: (file.name == WEIGHTS, file.name))
         with progress_bar(self.name, listing.size) as on_bytes:
             return frozenset(

@@ -8,7 +8,7 @@ from typing import Any
 from zoo_core.cards.card import named_plugin
 from zoo_core.errors import HubError
 from zoo_core.hub.cache import COMMIT
-from zoo_core.hub.client import ask, host
+from zoo_core.hub.client import get_json, host
 from zoo_core.registry import REPO
 
 __all__ = ["SearchResult", "search"]
@@ -59,7 +59,7 @@ def search(text: str = "", *, author: str = "", limit: int = 50, families: Colle
     """
     options = {"filter": "zoo-core", "search": text, "author": author, "sort": "lastModified", "limit": str(limit)}
     query = {key: value for key, value in options.items() if value}
-    models = ask("/api/models", {**query, "full": "true", "cardData": "true"}, "the list of models")
+    models = get_json("/api/models", {**query, "full": "true", "cardData": "true"}, "the list of models")
     if not isinstance(models, list):
         raise HubError(f"{host()} does not say which models it has", "is HF_ENDPOINT a Hugging Face Hub?")
     return [_result(model, families) for model in models if isinstance(model, dict) and _REPO.fullmatch(str(model.get("id")))][:limit]

@@ -180,7 +180,7 @@ def _check_golden(files: Files) -> None:
     from zoo_core.evaluation.golden import GOLDEN, check_golden
 
     if GOLDEN in files.names and check_golden(str(files.reference)).state != "ok":
-        raise IntegrityError(f"{GOLDEN} of {files.name} is not what these weights draw", "write it anew, or delete it")
+        raise IntegrityError(f"{GOLDEN} of {files.name} differs from the samples that these weights draw", "write it anew, or delete it")
 
 
 def _header(data: bytes) -> bytes:

@@ -125,9 +125,10 @@ def plan_commit(
     changes: dict[str, Change] = {}
     others = []
     for file, data in bundle.files.items():
-        same, there = remote.holds(file, data), file in remote.oids
-        changes[file] = "unchanged" if same else "replace" if there else "add"
-        if there and not same and remote.oids[file] != last.oids.get(file):
+        same = remote.holds(file, data)
+        exists = file in remote.oids
+        changes[file] = "unchanged" if same else "replace" if exists else "add"
+        if exists and not same and remote.oids[file] != last.oids.get(file):
             others.append(file)
     for file, oid in remote.oids.items():
         if file not in bundle.files:
@@ -138,8 +139,8 @@ def plan_commit(
     if name and name != bundle.name and changes_anything(changes):
         hint = f"publish to another repository, or replace it with {option('force', True)}"
         raise UsageError(f"{bundle.repo} holds another checkpoint, {name:.60}", hint)
-    if others == [CARD] and not bundle.pinned and (card := _merged_card(bundle, remote, last, read)):
-        return Plan(bundle=card, changes={**changes, CARD: "merge"})
+    if others == [CARD] and not bundle.pinned and (merged := _with_merged_card(bundle, remote, last, read)):
+        return Plan(bundle=merged, changes={**changes, CARD: "merge"})
     if others:
         which = ", ".join(others[:4]) + (f" and {len(others) - 4} more" if len(others) > 4 else "")
         raise UsageError(
@@ -154,7 +155,7 @@ def changes_anything(changes: Mapping[str, Change]) -> bool:
     return not {"add", "replace", "merge", "delete"}.isdisjoint(changes.values())
 
 
-def _merged_card(bundle: Bundle, remote: RemoteCommit, last: RemoteCommit, read: Callable[[str, str], bytes]) -> Bundle | None:
+def _with_merged_card(bundle: Bundle, remote: RemoteCommit, last: RemoteCommit, read: Callable[[str, str], bytes]) -> Bundle | None:
     """The bundle with a card that holds both its own changes and those made on the Hub; None if they touch the same lines."""
     if CARD not in last.oids:
         return None

@@ -8,7 +8,7 @@ from zoo_core.errors import CardError, GatedError, HubError, LoginError, NotFoun
 from zoo_core.hub.client import host, login_hint
 from zoo_core.publishing.options import option
 
-__all__ = ["after_commit", "offline", "refused_card", "translated", "with_empty_repository"]
+__all__ = ["after_commit", "offline_error", "refused_card_error", "translate_error", "with_empty_repository"]
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def after_commit(commit: str, translate: Callable[[Exception], ZooError] | None 
         if ours is None:
             raise
         ours.what = f"published as {commit}; {ours.what}"
-        ours.hint = "; ".join(filter(None, [ours.hint, "another run makes no second commit, and does what is left"]))
+        ours.hint = "; ".join(filter(None, [ours.hint, "another run makes no second commit, and finishes the rest"]))
         raise ours from ours.__cause__
 
 
@@ -53,7 +53,7 @@ def with_empty_repository(repo: str, is_new: bool, translate: Callable[[Exceptio
         raise ours from ours.__cause__
 
 
-def translated(error: Exception, repo: str, token: str) -> ZooError:
+def translate_error(error: Exception, repo: str, token: str) -> ZooError:
     """The zoo's error for one of the client. It never holds the token, even if the server sent it back.
 
     Args:
@@ -68,7 +68,7 @@ def translated(error: Exception, repo: str, token: str) -> ZooError:
         error = error.__cause__
     why = _line(error, token)
     if isinstance(error, errors.OfflineModeIsEnabled):
-        return offline()
+        return offline_error()
     if isinstance(error, errors.GatedRepoError):
         return GatedError(f"{repo} is gated, and you may not see it", "ask its owner for access")
     if isinstance(error, errors.HfHubHTTPError):
@@ -81,18 +81,18 @@ def translated(error: Exception, repo: str, token: str) -> ZooError:
     if isinstance(error, PermissionError):
         return LoginError(f"cannot read {error.filename or 'the Hugging Face token'}: {error.strerror}", login_hint())
     if isinstance(error, ValueError) and "README.md" in why:
-        return refused_card(why, token)
+        return refused_card_error(why, token)
     if isinstance(error, errors.OIDCError | errors.DeviceCodeError | errors.LocalTokenNotFoundError):
         return HubError(f"cannot log in: {why}", "`hf auth login`, or set HF_TOKEN to a token that may write")
     return HubError(f"the Hub and its client do not get along: {type(error).__name__}: {why}", "run it again")
 
 
-def refused_card(why: str, token: str) -> CardError:
+def refused_card_error(why: str, token: str) -> CardError:
     """The error for a card that the Hub does not accept."""
     return CardError(f"the Hub refuses the card: {_line(why, token)}", f"edit README.md, or pass another {option('license')}")
 
 
-def offline() -> OfflineError:
+def offline_error() -> OfflineError:
     """The error for publishing without a network."""
     hint = f"unset it, or look with {option('dry_run', True)}"
     return OfflineError("HF_HUB_OFFLINE forbids requests, and publishing needs the Hub", hint)
@@ -108,7 +108,7 @@ def _refused(status: int, repo: str, message: str) -> HubError:
         case 404:
             return NotFoundError(f"the Hub finds no {repo}{said}", "check its name and your rights")
         case 412:
-            return HubError(f"somebody else published to {repo} meanwhile; nothing of yours was", "look at what is there, and run it again")
+            return HubError(f"somebody else published to {repo} meanwhile, and your commit was refused", "look at theirs, and run it again")
         case 408 | 429 | 500 | 502 | 503 | 504:
             return HubError(f"the Hub is too busy, or down (status {status}){said}", "run it again later")
     return HubError(f"the Hub refuses (status {status}){said}", f"look at the settings of {repo}")

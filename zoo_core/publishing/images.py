@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from zoo_core.errors import UnsafeContentError
 
-__all__ = ["check_png", "text_of"]
+__all__ = ["check_png", "chunk_text"]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KINDS = frozenset(
@@ -36,7 +36,7 @@ def check_png(name: str, data: bytes) -> bytes:
             text.
     """
     texts, size = [], 0
-    for text in (text_of(kind, body, name) for kind, body in _chunks(name, data) if kind in _TEXTS):
+    for text in (chunk_text(kind, body, name) for kind, body in _chunks(name, data) if kind in _TEXTS):
         texts.append(text)
         size += len(text)
         if size > _MAX_TEXT:  # many small chunks hold much too
@@ -63,7 +63,7 @@ def _chunks(name: str, data: bytes) -> Iterator[tuple[bytes, bytes]]:
     demand(place == len(data), f"has {len(data) - place} bytes behind its end: it may be something else than a picture too")
 
 
-def text_of(kind: bytes, body: bytes, name: str) -> bytes:
+def chunk_text(kind: bytes, body: bytes, name: str) -> bytes:
     """The text of a chunk, decompressed.
 
     Raises:

@@ -90,7 +90,7 @@ def _names(folder: Path) -> Iterator[str]:
 
 def _check_name(name: str) -> None:
     secret = _secret_in(os.fsencode(name))
-    _demand(not secret, f"the name of a file looks like {secret}", "rename the file, and revoke what its name gives away")
+    _demand(not secret, f"the name of a file looks like {secret}", "rename the file, and revoke that secret")
     base = PurePosixPath(name)
     _demand(not _SECRET_NAMES.fullmatch(base.name), f"{name} is a file for secrets", "move it out of the folder")
     _demand(base.suffix.lower() not in _CODE, f"{name} is code, or can hold code", "move it out of the folder: weights are safetensors")

@@ -15,11 +15,11 @@ from zoo_core.cards.card import ModelCard
 from zoo_core.checkpoint.files import CARD
 from zoo_core.errors import HubError, IntegrityError, NotFoundError, UnsafeContentError, UsageError, ZooError
 from zoo_core.hub.cache import COMMIT, is_offline
-from zoo_core.hub.client import ask_pages, endpoint, host, is_plain, read
+from zoo_core.hub.client import endpoint, get_body, get_json_pages, host, is_plain_http
 from zoo_core.hub.deadline import Deadline
 from zoo_core.publishing.bundle import Bundle
 from zoo_core.publishing.changes import Change, Plan, RemoteCommit, changes_anything, commit_title, plan_commit
-from zoo_core.publishing.failures import after_commit, offline, refused_card, translated, with_empty_repository
+from zoo_core.publishing.failures import after_commit, offline_error, refused_card_error, translate_error, with_empty_repository
 from zoo_core.publishing.options import option
 from zoo_core.specs import Pin
 
@@ -96,7 +96,7 @@ def check_endpoint() -> str:
     """
     address = endpoint()
     if is_offline():
-        raise offline()
+        raise offline_error()
     return address
 
 
@@ -124,7 +124,7 @@ def send(bundle: Bundle, *, private: bool = False, tag: str | None = None, progr
         IntegrityError: if the Hub holds something else than what was sent.
     """
     with _client(bundle.repo, progress) as api:
-        translate = partial(translated, repo=bundle.repo, token=str(api.token))
+        translate = partial(translate_error, repo=bundle.repo, token=str(api.token))
         existing = _remote_commit(api, bundle.repo)
         remote = existing or _created(api, bundle, private)
         if private and not remote.private:
@@ -180,7 +180,7 @@ def _plan(api: "HfApi", bundle: Bundle, remote: RemoteCommit, force: bool) -> Pl
         return _remote_commit(api, bundle.repo, commit) or RemoteCommit(commit=commit, oids={})
 
     def content(commit: str, name: str) -> bytes:
-        return read(f"/{bundle.repo}/resolve/{commit}/{name}", {}, f"{name} of {bundle.repo}")[0]
+        return get_body(f"/{bundle.repo}/resolve/{commit}/{name}", {}, f"{name} of {bundle.repo}")[0]
 
     is_empty = not set(remote.oids) - {".gitattributes"}
     return plan_commit(bundle, remote, () if is_empty else _history(bundle.repo), at=at, read=content, force=force)
@@ -189,7 +189,7 @@ def _plan(api: "HfApi", bundle: Bundle, remote: RemoteCommit, force: bool) -> Pl
 def _history(repo: str) -> Iterator[tuple[str, str]]:
     """The ids and titles of the commits of main, the newest first, requested page by page."""
     what = f"the commits of {repo}"
-    for page in ask_pages(f"/api/models/{repo}/commits/main", what):
+    for page in get_json_pages(f"/api/models/{repo}/commits/main", what):
         for item in page:
             if not isinstance(item, dict) or not isinstance(item.get("title"), str):
                 raise HubError(f"{host()} does not say what {what} are", "is HF_ENDPOINT a Hugging Face Hub?")
@@ -211,7 +211,7 @@ def _client(repo: str, progress: bool, may_write: bool = True) -> "Iterator[HfAp
     except (ZooError, MemoryError):
         raise
     except Exception as error:  # the client raises far outside its own tree of errors, and some texts repeat headers, the token among them
-        raise translated(error, repo, token) from None
+        raise translate_error(error, repo, token) from None
 
 
 @contextmanager
@@ -248,7 +248,7 @@ def _direct() -> Iterator[None]:
     from huggingface_hub import close_session
 
     parts = urlsplit(endpoint())
-    if not is_plain(endpoint()) or not getproxies().keys() & {"http", "all"} or proxy_bypass(parts.netloc):
+    if not is_plain_http(endpoint()) or not getproxies().keys() & {"http", "all"} or proxy_bypass(parts.netloc):
         yield
         return
     before = {name: os.environ.get(name) for name in ("NO_PROXY", "no_proxy")}
@@ -311,7 +311,7 @@ def _validate_card(api: "HfApi", card: str) -> None:
     body = {"content": card, "repoType": "model"}
     response = get_session().post(f"{api.endpoint}/api/validate-yaml", json=body, headers=build_hf_headers(token=api.token))
     if response.status_code == 400:
-        raise refused_card("; ".join(str(error["message"]) for error in response.json()["errors"]), str(api.token))
+        raise refused_card_error("; ".join(str(error["message"]) for error in response.json()["errors"]), str(api.token))
     hf_raise_for_status(response)
 
 
@@ -345,7 +345,7 @@ def _commit(api: "HfApi", plan: Plan, remote: RemoteCommit) -> str:
     except ConnectionError:
         # The client's Xet met a server without Xet. The client sends open files by LFS, which both kinds of servers accept.
         commit = _checked(create(BytesIO))
-    with after_commit(commit, partial(translated, repo=bundle.repo, token=str(api.token))):
+    with after_commit(commit, partial(translate_error, repo=bundle.repo, token=str(api.token))):
         arrived = _remote_commit(api, bundle.repo, commit)
     lacks = arrived.lacks(bundle.files) if arrived else tuple(bundle.files)
     if lacks:
