@@ -180,7 +180,7 @@ def _download_pinned(reference: Reference, claim: Claim) -> Files:
     listing = repository.listing(files.hub.commit, files.pins.__contains__)
     if missing := sorted(set(files.pins) - set(listing.files)):
         raise NotFoundError(f"{repository.name} at {files.hub.commit[:12]} on {host()} has no {missing[0]}", f"update {dist}")
-    source = repository.at(files.hub.commit)
+    source = repository.source(files.hub.commit)
     return replace(files, source=source, fresh=repository.download_all(listing, files.pins))
 
 
@@ -213,7 +213,7 @@ def _download_current(reference: Reference, repository: Repository, revision: st
         _warn_of_names(repository, revision, listing)
         fresh = repository.download_all(listing, {})
         files = _snapshot(reference, _name(reference), repository, commit)
-        files = replace(files, oids=listing.oids, fresh=fresh, source=repository.at(commit))
+        files = replace(files, oids=listing.oids, fresh=fresh, source=repository.source(commit))
     repository.cache.save_required_oids(commit, listing.oids)
     repository.cache.save_ref(revision, commit)
     return files

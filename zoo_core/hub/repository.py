@@ -69,7 +69,7 @@ class Listing:
 
 
 class Repository:
-    """A repository on the Hub, with its folder in the cache on this machine. Nothing is asked until a method is called.
+    """A repository on the Hub, with its folder in the cache on this machine. No request is made until a method is called.
 
     Args:
         name: ``ORG/NAME``.
@@ -87,7 +87,7 @@ class Repository:
         self.name = name
         self.cache = RepoCache(name, cache_folder())
 
-    def at(self, commit: str) -> str:
+    def source(self, commit: str) -> str:
         """The repository at a commit, for messages."""
         return f"{host()}, {self.name} at {commit[:12]}"
 
