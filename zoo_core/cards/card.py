@@ -1,9 +1,10 @@
 """Model cards: a README.md with front matter for machines and a body for people.
 
-Reading is strict, since a card may come from anywhere: pure-Python YAML without aliases, at most 64 KiB of it, plain values only.
+Reading is strict, since a card may come from anywhere: pure-Python YAML without aliases, at most 64 KiB of it, plain
+values only.
 
-The key ``zoo`` of the front matter names the family of a checkpoint and the package that has it. It is shown to people and never acted
-upon: config.json alone says how the model is built.
+The key ``zoo`` of the front matter names the family of a checkpoint and the package that has it. It is shown to people
+and never acted upon: config.json alone says how the model is built.
 """
 
 import math
@@ -140,8 +141,8 @@ def parse(text: str | bytes, *, bare: bool = False) -> ModelCard:
         bare: whether text without front matter is accepted too, as a card without metadata.
 
     Raises:
-        CardError: if the bytes are not UTF-8, too many, or begin with a byte order mark; if the front matter is missing, has no closing
-            line, or is not YAML of plain values.
+        CardError: if the bytes are not UTF-8, too many, or begin with a byte order mark; if the front matter is
+            missing, has no closing line, or is not YAML of plain values.
     """
     if isinstance(text, bytes):
         demand(len(text) <= MAX_CARD_BYTES, f"it is larger than {MAX_CARD_BYTES >> 20} MiB")
@@ -216,7 +217,8 @@ def _check_plain(value: object) -> None:
 def named_plugin(card: object) -> tuple[str, str]:
     """The family and the distribution that the front matter of a card names, ``zoo: {family: ..., plugin: ...}``.
 
-    Each is empty if it is missing or not a name. The author of the card wrote both: show them, but import and install nothing.
+    Each is empty if it is missing or not a name. The author of the card wrote both: show them, but import and install
+    nothing.
     """
     zoo = card.get("zoo") if isinstance(card, Mapping) else None
     words = [zoo.get(key) if isinstance(zoo, Mapping) else None for key in ("family", "plugin")]

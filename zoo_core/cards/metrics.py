@@ -1,7 +1,8 @@
 """metrics.json: the numbers of a checkpoint, a record for each.
 
-It is ``{"metrics": [{"metric": "fd", "value": 12.3, "stderr": 0.4, "dataset": "afhq", "split": "val", ...}, ...]}``. A record has the name
-of a metric, a value and a data set. Other fields are optional: ``split``, ``stderr``, ``unit``, ``sampler``, ``n`` and more.
+It is ``{"metrics": [{"metric": "fd", "value": 12.3, "stderr": 0.4, "dataset": "afhq", "split": "val", ...}, ...]}``. A
+record has the name of a metric, a value and a data set. Other fields are optional: ``split``, ``stderr``, ``unit``,
+``sampler``, ``n`` and more.
 """
 
 import json
@@ -78,7 +79,8 @@ def model_index(
 ) -> list[dict[str, Any]]:
     """The ``model-index`` of a card's front matter, from which the Hub reads numbers.
 
-    Numbers of samples are limited to those by the checkpoint's own sampler and scheduler, if there are any: dozens would bury the card.
+    Numbers of samples are limited to those by the checkpoint's own sampler and scheduler, if there are any: dozens
+    would bury the card.
 
     Args:
         name: name of the model.
@@ -104,7 +106,10 @@ def model_index(
 
 
 def sampler_and_scheduler(record: Mapping[str, Any]) -> tuple[Any, Any]:
-    """The sampler and the scheduler of a record in their present notation; no scheduler means the model's own noise levels."""
+    """The sampler and the scheduler of a record, in their present notation.
+
+    No scheduler means the model's own noise levels.
+    """
     from zoo_core.samplers.choice import with_current_defaults
 
     return with_current_defaults(record.get("sampler")), with_current_defaults(record.get("scheduler"), "scheduler")
@@ -138,7 +143,8 @@ def sample_count(record: Mapping[str, Any], kind: Literal["real", "drawn"]) -> i
     """The number of real or drawn samples of a record; None if it does not state one.
 
     Args:
-        record: a record, whose ``n`` is an object with both numbers, or a plain number of the samples that were measured.
+        record: a record, whose ``n`` is an object with both numbers, or a plain number of the samples that were
+            measured.
         kind: which samples to count.
     """
     n = record.get("n")
@@ -148,18 +154,22 @@ def sample_count(record: Mapping[str, Any], kind: Literal["real", "drawn"]) -> i
 
 
 def seconds_per_sample(record: Mapping[str, Any]) -> float | None:
-    """Seconds to draw one sample, in the fastest batch if the record states it, else on average; None if it states neither."""
+    """Seconds to draw one sample, in the fastest batch if the record states it, else on average.
+
+    None if it states neither.
+    """
     if is_number(record.get("pace")):
         return record["pace"]
-    seconds, drawn = record.get("seconds"), sample_count(record, "drawn")
+    seconds = record.get("seconds")
+    drawn = sample_count(record, "drawn")
     return seconds / drawn if is_number(seconds) and drawn else None
 
 
 def comparable_groups(records: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
     """The records of samples, in groups whose numbers can be compared.
 
-    The records of a group have the same number of samples, seed, weights, data and feature space. A metric that uses no real samples joins
-    the first group that it could belong to.
+    The records of a group have the same number of samples, seed, weights, data and feature space. A metric that uses no
+    real samples joins the first group that it could belong to.
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     real: dict[str, int | None] = {}

@@ -17,7 +17,9 @@ _LONGEST = 1 << 20  # bytes of a line
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The objects in a metrics.jsonl. Lines that a crash cut short, and other lines that are not an object with a step, are left out.
+    """The objects in a metrics.jsonl.
+
+    Lines that a crash cut short, and other lines that are not an object with a step, are left out.
 
     Args:
         path: path of the file; without a file the list is empty.
@@ -38,8 +40,8 @@ def curve(rows: Sequence[Mapping[str, Any]], points: int | None = None) -> Curve
 
     Args:
         rows: rows of :func:`read_metrics`.
-        points: the largest number of points; more rows are averaged over stretches of steps. A mean is over the rows that have the value,
-            since a phase that does not run at every step is absent from some.
+        points: the largest number of points; more rows are averaged over stretches of steps. A mean is over the rows
+            that have the value, since a phase that does not run at every step is absent from some.
 
     Example:
         >>> from zoo_core.cards.metrics_log import curve
@@ -54,7 +56,10 @@ def curve(rows: Sequence[Mapping[str, Any]], points: int | None = None) -> Curve
 
 
 def recorded_curve(training: Mapping[str, Any]) -> Curve:
-    """The curve in a training.json; empty if it has none, or its columns are not numbers or None, as many as there are steps."""
+    """The curve in a training.json; empty if it has none that is well-formed.
+
+    Its columns are lists of numbers or None, as long as the list of steps.
+    """
     columns = training.get("curve")
     if not (isinstance(columns, dict) and all(isinstance(column, list) for column in columns.values())):
         return {}

@@ -46,8 +46,8 @@ class Words:
         datasets: names for the front matter, such as ``mnist``; by default that of the recipe, unless it is a folder.
         data: the data set in words, such as "AFHQ cat, 4,656 images".
         paper: the paper to cite, such as ``arXiv:2006.11239``.
-        pipeline: the Hub's tag of its task: :data:`PIPELINE`, :data:`CLASSIFICATION` for a classifier, empty for samples that are not
-            images. None chooses the first or the last by the shape of the data in training.json.
+        pipeline: the Hub's tag of its task: :data:`PIPELINE`, :data:`CLASSIFICATION` for a classifier, empty for
+            samples that are not images. None chooses the first or the last by the shape of the data in training.json.
         limits: a sentence for each limitation.
 
     Example:
@@ -83,9 +83,9 @@ def render(
     Args:
         name: name of the checkpoint.
         config: content of its config.json.
-        training: content of its training.json: ``recipe``, ``command``, ``steps``, ``hours``, ``processor``, ``commit``, ``versions``,
-            ``data``, ``curve``, and ``sheet`` if the columns of its samples.png are classes; missing keys are left out. Every number on the
-            card comes from here and from ``metrics``.
+        training: content of its training.json: ``recipe``, ``command``, ``steps``, ``hours``, ``processor``,
+            ``commit``, ``versions``, ``data``, ``curve``, and ``sheet`` if the columns of its samples.png are classes;
+            missing keys are left out. Every number on the card comes from here and from ``metrics``.
         words: the text that a person writes.
         reference: the name that it is loaded by, such as ``local:runs/cat``; by default ``name``.
         plugin: the distribution that has its family; may be empty.
@@ -122,7 +122,7 @@ def render(
 
 
 def _generated_data(training: Mapping[str, Any]) -> list[str]:
-    """The name of the data set in a training.json, such as ``moons``; none for data in a folder, whose path is not a name."""
+    """The name of the data set in a training.json, such as ``moons``; the path of a folder is not a name."""
     recipe = training.get("recipe")
     data = recipe.get("data") if isinstance(recipe, Mapping) else None
     name = data.get("name") if isinstance(data, Mapping) and "path" not in data else None
@@ -131,7 +131,7 @@ def _generated_data(training: Mapping[str, Any]) -> list[str]:
 
 
 def _pipeline(training: Mapping[str, Any]) -> str:
-    """The Hub's tag of a model that draws samples like its data: images, unless the shape in training.json is another."""
+    """The Hub's tag of a model by the shape of its data: images, unless training.json has another shape."""
     shape = training.get("data", {}).get("shape")
     return "" if shape is not None and not (len(shape) == 3 and shape[0] in (1, 3)) else PIPELINE
 

@@ -1,4 +1,4 @@
-"""Tables of numbers: one table for each group of samples that can be compared, and one for several checkpoints side by side."""
+"""Tables of numbers: the samplers of one checkpoint, or several checkpoints side by side."""
 
 import json
 import math
@@ -149,8 +149,8 @@ def _without_steps(record: Record) -> tuple[Any, str]:
 def side_by_side(named: Mapping[str, Sequence[Record]], style: Style = MARKDOWN) -> list[Table]:
     """A table for each data set and feature space, with a row for each checkpoint.
 
-    A checkpoint that was measured on different numbers of samples has a row for each. The best by the first distance or log-likelihood
-    stands at the top; without such a metric, the rows stand in the order of the names.
+    A checkpoint that was measured on different numbers of samples has a row for each. The best by the first distance or
+    log-likelihood stands at the top; without such a metric, the rows stand in the order of the names.
 
     Args:
         named: records of each checkpoint, by its name.
@@ -212,7 +212,7 @@ def _board_caption(group: Sequence[Record], style: Style) -> str:
 
 
 def _column(record: Record, style: Style) -> str:
-    """A metric with its options; for a number of a model on data with its unit and space, whether or not it is a bound."""
+    """A metric with its options; for a number of a model on data, the metric with its unit and space."""
     if is_of_samples(record):
         return style.name(metric_name(record))
     space = text_field(record, "space")
@@ -250,7 +250,7 @@ def _cell(row: Sequence[Record], metric: str, style: Style, floors: Mapping[str,
 
 
 def _floors(group: Sequence[Record]) -> dict[str, float]:
-    """Frechet distances of two halves of the real samples, by metric. Floors of other metrics may be zero or negative."""
+    """Frechet distances of two halves of the real samples, by metric; floors of other metrics may be negative."""
     floors = ((metric_name(record), subrecord(record, "floor").get("value")) for record in group if record["metric"] == "fd")
     return {metric: value for metric, value in floors if is_number(value) and value > 0}
 

@@ -1,4 +1,4 @@
-"""The Hugging Face cache on this machine: its folder, the files of a repository in it, and the steps that add a verified file.
+"""The Hugging Face cache on this machine: its folder, the files of a repository, and the steps that add a verified file.
 
 The layout is that of the Hub's own client, so that each finds the files that the other fetched::
 
@@ -8,8 +8,9 @@ The layout is that of the Hub's own client, so that each finds the files that th
     models--ORG--NAME/zoo/COMMIT.json           the zoo's own: the ids of the files that the commit must have, once they are all here
     .locks/models--ORG--NAME/OID.lock           held while a blob is fetched; a killed process holds none
 
-An OID is the sha256 of a large file and git's id of any other, so the files can be checked without any request. The environment is read at
-each call: it may change in a long session, and the client's own constants hold its state at the client's import.
+An OID is the sha256 of a large file and git's id of any other, so the files can be checked without any request. The
+environment is read at each call: it may change in a long session, and the client's own constants hold its state at the
+client's import.
 """
 
 import json
@@ -124,7 +125,7 @@ class RepoCache:
         return None
 
     def save_required_oids(self, commit: str, oids: Mapping[str, str]) -> None:
-        """Writes down the ids of the files that a commit must have, once they are all here; does nothing if the cache is read-only."""
+        """Writes down the ids of a commit's files, once all of them are here; does nothing if the cache is read-only."""
         if self.required_oids(commit) != oids:
             self._write(self._note(commit), json.dumps({"files": dict(oids)}))
 
@@ -152,8 +153,10 @@ class RepoCache:
             self._write(own, commit)
 
     def _refs(self, revision: str) -> tuple[Path, Path]:
-        """The two files of a branch or tag: the client's, and the zoo's own for a name that is taken there: ``feature`` cannot be a file
-        beside ``feature/x``."""
+        """The client's file of a branch or tag, and the zoo's own for names that are taken there.
+
+        ``feature`` cannot be a file beside ``feature/x``.
+        """
         return self.folder / "refs" / revision, self.folder / "zoo" / "refs" / quote(revision, safe="")
 
     def _write(self, path: Path, text: str) -> bool:
@@ -215,13 +218,17 @@ class RepoCache:
             path.unlink(missing_ok=True)
 
     def store(self, file: BinaryIO, oid: str) -> None:
-        """Makes a file of :meth:`new_blob` the blob, in one step. Processes that have the old blob open still read the old bytes."""
+        """Makes a file of :meth:`new_blob` the blob, in one step.
+
+        Processes that have the old blob open still read the old bytes.
+        """
         file.flush()
         os.replace(file.name, self.blob(oid))
 
     def link(self, commit: str, name: str, oid: str) -> None:
         """Puts a blob under its name into a commit's folder: a link, or a copy if the disk has no links."""
-        path, target = self.snapshot(commit) / name, Path(*[".."] * (2 + name.count("/")), "blobs", oid)
+        path = self.snapshot(commit) / name
+        target = Path(*[".."] * (2 + name.count("/")), "blobs", oid)
         if path.is_symlink() and Path(os.readlink(path)) == target:
             return
         temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.tmp")

@@ -1,9 +1,9 @@
-"""HTTP requests to the Hub: bounded in time, number of tries and size, sent to trusted addresses only, with errors of the zoo's own.
+"""HTTP requests to the Hub: bounded in time, tries and size, sent to trusted addresses only, with errors of the zoo.
 
-HTTPS requests use the session of the Hub's own client, with its proxies, certificates, offline switch and token. Plain HTTP is for a Hub
-on this machine; it never goes through a proxy, which would read the token. The environment is read at each call. Every redirect is
-checked: plain HTTP leads to no other machine, and no token to another address. Errors of the client are replaced, since the texts of some
-repeat headers, and so the token.
+HTTPS requests use the session of the Hub's own client, with its proxies, certificates, offline switch and token. Plain
+HTTP is for a Hub on this machine; it never goes through a proxy, which would read the token. The environment is read at
+each call. Every redirect is checked: plain HTTP leads to no other machine, and no token to another address. Errors of
+the client are replaced, since the texts of some repeat headers, and so the token.
 """
 
 import atexit
@@ -100,7 +100,7 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _check_redirect(url: str) -> None:
-    """Raises TrustError unless a redirect leads to HTTPS, or to plain HTTP on this machine as the Hub's own address does."""
+    """Raises TrustError unless a redirect leads to HTTPS, or to this machine if the Hub itself is on it."""
     parts = _split(url)
     plain = parts is not None and parts.scheme == "http" and _is_loopback(parts.hostname or "") and endpoint().startswith("http:")
     if not parts or not (parts.scheme == "https" or plain):
@@ -170,7 +170,8 @@ def get_body(path: str, query: Mapping[str, str], what: str) -> tuple[bytes, str
     Raises:
         HubError: if there is no answer.
     """
-    url, deadline = endpoint() + path, Deadline(host(), what, _ANSWER_SECONDS)
+    url = endpoint() + path
+    deadline = Deadline(host(), what, _ANSWER_SECONDS)
     return with_retries(what, lambda: _read(url, query, what, deadline), deadline)
 
 
@@ -236,7 +237,7 @@ def is_plain_http(url: str) -> bool:
 
 
 def proxy_of(url: str) -> str:
-    """The proxy that the environment names for an address, as ``HOST:PORT`` without a password; empty if there is none."""
+    """The proxy for an address from the environment, as ``HOST:PORT`` without a password; empty if there is none."""
     from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(url)
@@ -246,7 +247,7 @@ def proxy_of(url: str) -> str:
 
 
 def _identity() -> dict[str, str]:
-    """Headers that say who asks, and that the answer must not be compressed: a few compressed bytes can become gigabytes."""
+    """Headers with the token, and without compression: a few compressed bytes can become gigabytes."""
     from huggingface_hub import constants, get_token
 
     from zoo_core import __version__
@@ -268,7 +269,10 @@ def login_hint() -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds until another try is welcome, from ``Retry-After`` (seconds or a date) or ``RateLimit``; 0 if the server does not say."""
+    """Seconds until another try is welcome, from ``Retry-After`` (seconds or a date) or ``RateLimit``.
+
+    0 if the server states neither.
+    """
     given = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]{1,6}", given):
         return float(given)
@@ -279,7 +283,8 @@ def retry_after(headers: Mapping[str, str]) -> float:
 
 
 def _check_status(response: "httpx2.Response", what: str, known: bool, is_file: bool) -> None:
-    status, code = response.status_code, response.headers.get("X-Error-Code", "")
+    status = response.status_code
+    code = response.headers.get("X-Error-Code", "")
     if status in _TEMPORARY:
         seconds = retry_after(response.headers)
         hint = f"try again in {seconds:.0f} s" if seconds else "try again later"
@@ -346,7 +351,8 @@ def _translated(what: str, attempt: Callable[[], T]) -> T:
 
 
 def _unreachable(what: str, error: Exception) -> OfflineError:
-    why, proxy = " ".join(str(error).split())[:100] or type(error).__name__, proxy_of(endpoint())
+    why = " ".join(str(error).split())[:100] or type(error).__name__
+    proxy = proxy_of(endpoint())
     if proxy:
         return OfflineError(f"cannot reach {host()} through the proxy {proxy} for {what}: {why}", "check HTTPS_PROXY, or unset it")
     return OfflineError(f"cannot reach {host()} for {what}: {why}", "check the network; cached files need none")

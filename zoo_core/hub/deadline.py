@@ -1,7 +1,7 @@
 """The time limit of one request as a whole, from the first byte sent to the last byte received.
 
-A read timeout alone does not bound a request: a server that sends one byte of a header line every few seconds is never silent and never
-done. So a request runs in a thread of its own, which is left behind once its time is up.
+A read timeout alone does not bound a request: a server that sends one byte of a header line every few seconds is never
+silent and never done. So a request runs in a thread of its own, which is left behind once its time is up.
 """
 
 import math
@@ -23,8 +23,8 @@ _TICK = 0.5
 class Deadline:
     """The end of a request, by the monotonic clock.
 
-    With ``pace``, every byte that has arrived adds to the time, up to ``longest``: a large file may take long on a slow line, but a server
-    that sends next to nothing is left soon. The time never depends on a size that a server claims.
+    With ``pace``, every byte that has arrived adds to the time, up to ``longest``: a large file may take long on a slow
+    line, but a server that sends next to nothing is left soon. The time never depends on a size that a server claims.
 
     Args:
         server: name of the server, for the message.
@@ -41,8 +41,11 @@ class Deadline:
 
     def __init__(self, server: str, what: str, seconds: float, *, pace: float = math.inf, longest: float = math.inf) -> None:
         self.received = 0
-        self._server, self._what = server, what
-        self._seconds, self._pace, self._longest = seconds, pace, longest
+        self._server = server
+        self._what = what
+        self._seconds = seconds
+        self._pace = pace
+        self._longest = longest
         self._start = time.monotonic()
 
     @property

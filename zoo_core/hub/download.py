@@ -1,6 +1,7 @@
 """Download of one file into the cache: hashed as it arrives, and kept only if it is the file that the Hub listed.
 
-A download that breaks off goes on where it stopped. Wrong bytes are discarded and fetched once more, past any cache in between.
+A download that breaks off goes on where it stopped. Wrong bytes are discarded and fetched once more, past any cache in
+between.
 """
 
 import hashlib

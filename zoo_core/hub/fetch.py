@@ -1,12 +1,12 @@
 """Verified files of a checkpoint, by its reference.
 
-A checkpoint is looked for in a local folder, in the package that carries it, in the Hugging Face cache and on the Hub, in this order. Its
-files must be the pinned ones. Files of a repository that was named by ORG/NAME, which nothing pins, must have the ids that the Hub lists;
-these stay in the cache as the names of the blobs.
+A checkpoint is looked for in a local folder, in the package that carries it, in the Hugging Face cache and on the Hub,
+in this order. Its files must be the pinned ones. Files of a repository that was named by ORG/NAME, which nothing pins,
+must have the ids that the Hub lists; these stay in the cache as the names of the blobs.
 
-A revision is resolved to a commit once, and everything else is asked of that commit. The files that a commit must have are known from the
-pins, or from a note in the cache that is written once all of them were fetched. A cached commit that is pinned or noted needs no request;
-one that another tool cached is asked for once.
+A revision is resolved to a commit once, and everything else is asked of that commit. The files that a commit must have
+are known from the pins, or from a note in the cache that is written once all of them were fetched. A cached commit that
+is pinned or noted needs no request; one that another tool cached is asked for once.
 """
 
 import logging
@@ -54,7 +54,9 @@ _log = logging.getLogger(__name__)
 
 
 def fetch(reference: "str | os.PathLike[str] | Reference") -> Files:
-    """Finds the files of a checkpoint, and fetches those that are neither in a package nor in the cache. None of them is read yet.
+    """Finds the files of a checkpoint, and fetches those that are neither in a package nor in the cache.
+
+    No file is read yet.
 
     Args:
         reference: ``NAME``, ``DIST:NAME``, ``ORG/NAME[@REVISION]``, ``local:PATH``, or the path of a folder.
@@ -149,12 +151,18 @@ def packaged(reference: Reference, claim: Claim) -> Files:
 
 
 def cached(reference: Reference, claim: Claim) -> Files | None:
-    """The files of a registered checkpoint in the Hugging Face cache; None unless all of them are there. No request is made."""
+    """The files of a registered checkpoint in the Hugging Face cache; None unless all of them are there.
+
+    No request is made.
+    """
     return _if_whole(_pinned_snapshot(reference, claim))
 
 
 def registered_copies(reference: Reference, claim: Claim) -> list[Files]:
-    """The copies of a registered checkpoint on this machine, in its package and in the cache. A copy has at least one of the files."""
+    """The copies of a registered checkpoint on this machine, in its package and in the cache.
+
+    A copy has at least one of the files.
+    """
     spec = _spec(claim)
     _check_names(spec)
     inside = packaged(reference, claim) if spec.folder is not None and spec.folder.is_dir() else None
@@ -163,7 +171,10 @@ def registered_copies(reference: Reference, claim: Claim) -> list[Files]:
 
 
 def _pinned_snapshot(reference: Reference, claim: Claim) -> Files | None:
-    """The files of a registered checkpoint at its place in the cache, there or not; None if it is pinned to no repository and commit."""
+    """The files of a registered checkpoint at its place in the cache, whether or not they are there.
+
+    None if it is not pinned to a repository and commit.
+    """
     spec = _spec(claim)
     if spec.hub is None or not (_REPO.fullmatch(spec.hub.repo) and COMMIT.fullmatch(spec.hub.commit)):
         return None
@@ -220,13 +231,18 @@ def _download_current(reference: Reference, repository: Repository, revision: st
 
 
 def cached_commit(reference: Reference, commit: str) -> Files | None:
-    """The files of a commit of a repository in the Hugging Face cache; None unless all of them are there. No request is made."""
+    """The files of a commit of a repository in the Hugging Face cache; None unless all of them are there.
+
+    No request is made.
+    """
     return _if_whole(snapshot(reference, commit))
 
 
 def snapshot(reference: Reference, commit: str) -> Files | None:
-    """The files that a commit of a repository must have, by the note in the cache, or else those that are there; None if that is not a
-    checkpoint."""
+    """The files that a commit of a repository must have by the note in the cache, or else those that are there.
+
+    None if they are not a checkpoint.
+    """
     repository = Repository(reference.name)
     known = repository.cache.required_oids(commit) or repository.cache.present_oids(commit)
     oids = {name: oid for name, oid in known.items() if _is_wanted(name)}
@@ -278,7 +294,7 @@ def _fetch_again(files: Files, name: str, error: IntegrityError) -> None:
 
 
 def _check_listing(reference: Reference, listing: Listing) -> None:
-    """Refuses a repository that is not a checkpoint before anything is fetched, and warns of files that are left out."""
+    """Refuses a repository that is not a checkpoint before any download, and warns of files that are left out."""
     for name in (CONFIG, WEIGHTS):
         if name not in listing.files:
             raise NotFoundError(f"{reference} is not a checkpoint of the zoo: it has no {name}", "`zoo list --remote` shows checkpoints")
@@ -320,7 +336,9 @@ def _hinted(reference: Reference, error: ZooError) -> ZooError:
 
 
 def pull(*references: "str | os.PathLike[str]", on_file: OnFile | None = None) -> list[Files]:
-    """Fetches checkpoints and verifies every file: size and sha256, config, card, the header of the weights, and that these are finite.
+    """Fetches checkpoints and verifies every file.
+
+    Sizes and digests must be the pinned or listed ones, JSON and cards well-formed, and weights finite.
 
     Args:
         references: one or more, as :func:`fetch` takes them.

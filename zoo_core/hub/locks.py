@@ -51,7 +51,8 @@ def file_lock(path: Path, what: str, seconds: float) -> Iterator[None]:
     from filelock import Timeout
     from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]  # public, and not in its __all__
 
-    start, pause = time.monotonic(), _QUIET
+    start = time.monotonic()
+    pause = _QUIET
     with ExitStack() as stack:
         while True:
             left = max(start + seconds - time.monotonic(), 0.001)

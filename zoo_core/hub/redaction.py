@@ -1,4 +1,4 @@
-"""Access tokens known to this process, so that output can redact them and publishing can refuse them. No request is made."""
+"""Access tokens known to this process, so that output can redact them. No request is made."""
 
 import os
 import sys
@@ -12,7 +12,8 @@ TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 def access_tokens(least: int) -> tuple[str, ...]:
     """The tokens in the environment, and the one of ``hf auth login``.
 
-    The client's own ``get_token`` may renew a login over the network, which neither an error message nor a dry run should do.
+    The client's own ``get_token`` may renew a login over the network, which neither an error message nor a dry run
+    should do.
 
     Args:
         least: smallest length; shorter strings are not taken for tokens.

@@ -1,13 +1,13 @@
 """One repository on the Hub: the files of a revision, and their verified download into the cache.
 
-Files end up in the cache of the Hub's own client, under its locks. The requests, however, are made by :mod:`zoo_core.hub.client` and not by
-``hf_hub_download``, for three reasons:
+Files end up in the cache of the Hub's own client, under its locks. The requests, however, are made by
+:mod:`zoo_core.hub.client` and not by ``hf_hub_download``, for three reasons:
 
-- A server's name for a file or a commit never becomes a path unchecked. The client names blobs by the ETag of a HEAD request of its own,
-  which a check before the call cannot vouch for: a hostile server may answer the second request in another way. Here names come from one
-  listing that was checked; the ids in the headers are used for nothing.
-- A body is hashed as it arrives, and gets into the cache only if it is the listed file. The client checks sizes at most, and keeps wrong
-  files for ever. A body that is too long is left at its first byte too many.
+- A server's name for a file or a commit never becomes a path unchecked. The client names blobs by the ETag of a HEAD
+  request of its own, which a check before the call cannot vouch for: a hostile server may answer the second request in
+  another way. Here names come from one listing that was checked; the ids in the headers are used for nothing.
+- A body is hashed as it arrives, and gets into the cache only if it is the listed file. The client checks sizes at
+  most, and keeps wrong files for ever. A body that is too long is left at its first byte too many.
 - Every request is bounded in time and tries. The client repeats a HEAD for minutes, and listings without a limit.
 
 Xet is not used: the Hub serves files that are stored there by plain HTTP as well.
@@ -42,7 +42,8 @@ class Listing:
         commit: id of the commit that the revision is.
         files: wanted files, by name.
         skipped: names of all other files.
-        renamed: the repository's present name, if the Hub still knows it by the one that was asked for; otherwise empty.
+        renamed: the repository's present name, if the Hub still knows it by the one that was asked for; otherwise
+            empty.
 
     Example:
         >>> from zoo_core.hub.download import RemoteFile
@@ -69,7 +70,7 @@ class Listing:
 
 
 class Repository:
-    """A repository on the Hub, with its folder in the cache on this machine. No request is made until a method is called.
+    """A repository on the Hub, with its folder in the cache on this machine.
 
     Args:
         name: ``ORG/NAME``.
@@ -122,7 +123,10 @@ class Repository:
         return Listing(commit=commit, files=files, skipped=tuple(name for name in entries if name not in files), renamed=renamed)
 
     def commits_of(self, revision: str) -> tuple[str, ...]:
-        """The commits that a name refers to, as a branch and as a tag: two if both exist and differ, none if the Hub does not say."""
+        """The commits that a name refers to, as a branch and as a tag.
+
+        Two if both exist and differ, none if the Hub does not say.
+        """
         try:
             refs = get_json(f"/api/models/{self.name}/refs", {}, f"the branches and tags of {self.name}")
         except HubError:
@@ -141,7 +145,9 @@ class Repository:
         on_bytes: OnBytes = lambda count: None,
         doubted: bool = False,
     ) -> bool:
-        """Puts a file into the cache, verified. Nothing is written, and no lock is needed, if the whole file is there already.
+        """Puts a file into the cache, verified.
+
+        Nothing is written, and no lock is needed, if the whole file is there already.
 
         Args:
             commit: commit that holds the file.
@@ -154,7 +160,8 @@ class Repository:
             Whether the file was fetched.
 
         Raises:
-            IntegrityError: if the file arrived twice and was not the listed one, or the listed one is not the pinned one.
+            IntegrityError: if the file arrived twice and was not the listed one, or the listed one is not the pinned
+                one.
             HubError: if the file did not arrive.
             ResourceError: if the cache cannot be written.
             LockTimeout: if another process has been fetching the file for too long.
@@ -179,7 +186,7 @@ class Repository:
             raise disk_error(f"cannot write into the cache {self.cache.root}", error, "set HF_HOME to another folder") from error
 
     def download_all(self, listing: Listing, pins: Mapping[str, Pin]) -> frozenset[str]:
-        """Fetches all files of a listing that are not in the cache, the weights last, with a progress bar on a terminal.
+        """Fetches all files of a listing that are not in the cache, with a progress bar on a terminal; weights come last.
 
         Args:
             listing: the files.

@@ -46,11 +46,11 @@ class Verdict:
 
 
 def verify(*references: "str | os.PathLike[str]") -> list[Verdict]:
-    """Reads every file of the given checkpoints, in each place on this machine that holds them, and compares it with its pin.
+    """Compares every file of the given checkpoints, in each place on this machine that holds them, with its pin.
 
     Args:
-        references: names of checkpoints or repositories; without any, all registered checkpoints on this machine. Files of a repository
-            that nothing pins are compared with the ids that the Hub listed when they were fetched.
+        references: names of checkpoints or repositories; without any, all registered checkpoints on this machine. Files
+            of a repository that nothing pins are compared with the ids that the Hub listed when they were fetched.
 
     Returns:
         A verdict for each file in each place.

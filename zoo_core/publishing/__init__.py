@@ -1,7 +1,7 @@
 """``publish``: one commit on the Hugging Face Hub with a checkpoint and its complete card.
 
-Everything is checked before anything is sent, and everything is sent in one commit: the repository holds the old version or the complete
-new one, even if the process is killed. Publishing an unchanged checkpoint makes no commit.
+Everything is checked before anything is sent, and everything is sent in one commit: the repository holds the old
+version or the complete new one, even if the process is killed. Publishing an unchanged checkpoint makes no commit.
 """
 
 import logging
@@ -42,7 +42,8 @@ def publish(
         private: whether to create the repository as a private one; an existing public one is refused.
         tag: name of a tag for the commit.
         pin: path of the checkpoints.json of the plugin that carries the checkpoint; repo and commit are written there.
-        dry_run: whether to send nothing. The result has no commit, and the changes in the repository if the Hub can be reached.
+        dry_run: whether to send nothing. The result has no commit, and the changes in the repository if the Hub can be
+            reached.
         progress: whether to show the client's progress bars on stderr.
         force: whether to replace the work of others in the repository.
 
@@ -50,11 +51,12 @@ def publish(
         The repository, commit, files and changes.
 
     Raises:
-        UsageError: if the reference, ``repo`` or ``tag`` is not valid, no licence is stated, ``private`` does not fit, or the repository
-            holds work of others, without ``force``.
+        UsageError: if the reference, ``repo`` or ``tag`` is not valid, no licence is stated, ``private`` does not fit,
+            or the repository holds work of others, without ``force``.
         CardError, ConfigError: if the card, the config or metrics.json is not valid, or they contradict each other.
         NotFoundError: if there is no such folder, or it has no card, config or weights.
-        HubError: if there is no login, the Hub refuses or cannot be reached, somebody else published meanwhile, or the tag is taken.
+        HubError: if there is no login, the Hub refuses or cannot be reached, somebody else published meanwhile, or the
+            tag is taken.
         IntegrityError: if a file is not the pinned one, or the Hub holds something else than was sent.
         ResourceError: if ``pin`` cannot be written.
         TrustError: if the endpoint is plain HTTP and not this machine.

@@ -68,11 +68,13 @@ class Bundle:
 def prepare(reference: "str | os.PathLike[str]", repo: str, *, license: str | None = None) -> Bundle:
     """Reads a checkpoint and checks everything that can be checked without the Hub.
 
-    Files of a plugin are published byte for byte, so that one set of pins verifies the package and the repository; the card must already
-    be complete. The card of a local folder is completed in the bundle, and the folder stays unchanged.
+    Files of a plugin are published byte for byte, so that one set of pins verifies the package and the repository; the
+    card must already be complete. The card of a local folder is completed in the bundle, and the folder stays
+    unchanged.
 
     Args:
-        reference: ``NAME``, ``DIST:NAME``, ``local:PATH``, or the path of a folder, of a checkpoint or of a training run.
+        reference: ``NAME``, ``DIST:NAME``, ``local:PATH``, or the path of a folder, of a checkpoint or of a training
+            run.
         repo: ``ORG/NAME``.
         license: the licence by its name on the Hub, if the card of a local folder does not state one yet.
 

@@ -1,4 +1,4 @@
-"""Completion of a card for the Hub: the fields that the Hub and ``zoo pull`` read, and the name that others load the model by."""
+"""Completion of a card for the Hub: the fields that the Hub and ``zoo pull`` read, and the name to load it by."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -97,7 +97,7 @@ def _completed_body(card: ModelCard, config: Mapping[str, Any], reference: str, 
 
 
 def _with_use_of(reference: str, body: str, config: Mapping[str, Any], plugin: str, pipeline: str) -> str:
-    """``body`` with the section on use of ``reference``, if its own was rendered under another name, as in a copy or a draft."""
+    """``body`` with a section on use of ``reference`` in the place of one that was rendered under another name."""
     section = _USE.search(body)
     if section is None:
         return body

@@ -1,8 +1,8 @@
 """Changes that publishing would make in a repository, file by file, and files in it that others have changed.
 
-The zoo recognizes its own commits by their titles. The files of a repository are compared with those of the last such commit: a file that
-differs was changed by somebody else, and is not replaced without ``force``. A card that was edited on the Hub is merged if the edits and
-the new version touch different lines.
+The zoo recognizes its own commits by their titles. The files of a repository are compared with those of the last such
+commit: a file that differs was changed by somebody else, and is not replaced without ``force``. A card that was edited
+on the Hub is merged if the edits and the new version touch different lines.
 """
 
 import hashlib
@@ -156,7 +156,7 @@ def changes_anything(changes: Mapping[str, Change]) -> bool:
 
 
 def _with_merged_card(bundle: Bundle, remote: RemoteCommit, last: RemoteCommit, read: Callable[[str, str], bytes]) -> Bundle | None:
-    """The bundle with a card that holds both its own changes and those made on the Hub; None if they touch the same lines."""
+    """The bundle with a card that has its own changes and those made on the Hub; None if they touch the same lines."""
     if CARD not in last.oids:
         return None
     try:
@@ -187,8 +187,8 @@ def merge(base: str, ours: str, theirs: str) -> str | None:
         theirs: the other.
 
     Returns:
-        The text with the changes of both; None if they change the same or adjacent lines in different ways, or if too many lines are equal
-        to compare them in a short time.
+        The text with the changes of both; None if they change the same or adjacent lines in different ways, or if too
+        many lines are equal to compare them in a short time.
 
     Example:
         >>> from zoo_core.publishing.changes import merge
@@ -208,8 +208,10 @@ def merge(base: str, ours: str, theirs: str) -> str | None:
 
 
 def _edits(base: Sequence[str], changed: Sequence[str]) -> list[tuple[int, int, tuple[str, ...]]] | None:
-    """The changes of a text: start and end of replaced lines of ``base``, and the new lines; None if there are too many pairs of equal
-    lines to compare."""
+    """The changes of a text: start and end of replaced lines of ``base``, and the new lines.
+
+    None if there are too many pairs of equal lines to compare.
+    """
     most = min(len(base), len(changed))
     start = next((place for place in range(most) if base[place] != changed[place]), most)
     most -= start

@@ -1,4 +1,4 @@
-"""Checks of the pictures of a checkpoint: they are PNG and nothing else, and their text is decompressed for the search for secrets."""
+"""Checks of the pictures of a checkpoint: they are PNG and nothing else; their text is decompressed for a search."""
 
 import struct
 import zlib
@@ -32,10 +32,11 @@ def check_png(name: str, data: bytes) -> bytes:
         The text chunks, decompressed, a line each.
 
     Raises:
-        UnsafeContentError: if it is not a PNG, is damaged, has bytes behind its end or chunks of unknown kinds, or holds more than 1 MiB of
-            text.
+        UnsafeContentError: if it is not a PNG, is damaged, has bytes behind its end or chunks of unknown kinds, or
+            holds more than 1 MiB of text.
     """
-    texts, size = [], 0
+    texts = []
+    size = 0
     for text in (chunk_text(kind, body, name) for kind, body in _chunks(name, data) if kind in _TEXTS):
         texts.append(text)
         size += len(text)
@@ -50,7 +51,9 @@ def _chunks(name: str, data: bytes) -> Iterator[tuple[bytes, bytes]]:
             raise UnsafeContentError(f"{name} {what}", "save it again as a PNG")
 
     demand(data.startswith(_SIGNATURE), "is not a PNG")
-    place, last, number = len(_SIGNATURE), b"", 0
+    place = len(_SIGNATURE)
+    number = 0
+    last = b""
     while last != b"IEND":
         demand(place + 12 <= len(data), "is cut short")
         size, kind = struct.unpack_from(">I4s", data, place)
@@ -59,7 +62,9 @@ def _chunks(name: str, data: bytes) -> Iterator[tuple[bytes, bytes]]:
         body = data[place + 8 : place + 8 + size]
         demand(zlib.crc32(kind + body) == struct.unpack_from(">I", data, place + 8 + size)[0], "is damaged")
         yield kind, body
-        place, last, number = place + 12 + size, kind, number + 1
+        place += 12 + size
+        number += 1
+        last = kind
     demand(place == len(data), f"has {len(data) - place} bytes behind its end: it may be something else than a picture too")
 
 

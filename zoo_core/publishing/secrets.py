@@ -1,7 +1,7 @@
-"""Search for content that must not be published: links, code, files for secrets, secrets in text, folders of this machine.
+"""Search for content that must not be published: links, code, secrets in files and text, folders of this machine.
 
-The rules are those of detect-secrets, and a few of our own for kinds that it does not know. They guard against accidents, and cannot find
-a secret that somebody hides.
+The rules are those of detect-secrets, and a few of our own for kinds that it does not know. They guard against
+accidents, and cannot find a secret that somebody hides.
 """
 
 import json
@@ -64,7 +64,8 @@ def safe_names(folder: Path) -> tuple[str, ...]:
         folder: the folder.
 
     Raises:
-        UnsafeContentError: if one of them is a link or not a regular file, is code, or has the name of a file for secrets.
+        UnsafeContentError: if one of them is a link or not a regular file, is code, or has the name of a file for
+            secrets.
         ResourceError: if the folder cannot be read.
     """
     try:
@@ -104,8 +105,8 @@ def check_text(name: str, data: bytes) -> None:
         data: its bytes.
 
     Raises:
-        UnsafeContentError: if it seems to hold a secret, whose place the message names without repeating it; if text is not UTF-8, and so
-            cannot be searched; if it names a folder of this machine; if a picture is not a PNG alone.
+        UnsafeContentError: if it seems to hold a secret, whose place the message names without repeating it; if text is
+            not UTF-8, and so cannot be searched; if it names a folder of this machine; if a picture is not a PNG alone.
     """
     _demand(name.endswith(_BINARY) or _is_utf8(data), f"{name} is not UTF-8, and cannot be searched for secrets", "save it as UTF-8")
     text = check_png(name, data) if name.endswith(".png") else data
@@ -145,7 +146,10 @@ def _detected(text: str) -> str:
 
 
 def _folder_in(name: str, text: str) -> str:
-    """The first path of a machine: in JSON any absolute path in a value, in other text one below a home folder; empty if there is none."""
+    """The first path of a machine in a text; empty if there is none.
+
+    In JSON it is any absolute path in a value, in other text a path below a home folder.
+    """
     if not name.endswith(".json"):
         match = _HOMES.search(text)
         return match[0] if match else ""

@@ -46,7 +46,8 @@ class Published:
         commit: commit that holds the files; empty after a dry run.
         files: the sha256 and size of each file, by name.
         card: the complete card.
-        changes: the change of each file of the checkpoint and of the repository; None after a dry run that could not reach the Hub.
+        changes: the change of each file of the checkpoint and of the repository; None after a dry run that could not
+            reach the Hub.
         left_out: files of the folder that are not published.
         url: address of the repository for a browser.
 
@@ -119,7 +120,8 @@ def send(bundle: Bundle, *, private: bool = False, tag: str | None = None, progr
         force: whether to replace the work of others in the repository.
 
     Raises:
-        HubError: if there is no login, the Hub refuses or cannot be reached, somebody else published meanwhile, or the tag is taken.
+        HubError: if there is no login, the Hub refuses or cannot be reached, somebody else published meanwhile, or the
+            tag is taken.
         UsageError: if ``private`` is set and the repository is public, or it holds work of others, without ``force``.
         IntegrityError: if the Hub holds something else than what was sent.
     """
