@@ -166,7 +166,7 @@ TAGS = {
     "a module": ({"name": "fake-denoiser", "scheduler": {"name": "os:system"}}, "config.scheduler: unknown scheduler 'os:system'"),
     "no name": ({"name": "fake-denoiser", "scheduler": {"T": 3}}, 'config.scheduler must be an object with the "name" of a scheduler'),
     "a name that is none": ({"name": "fake-denoiser", "scheduler": {"name": 3}}, 'config.scheduler must be an object with the "name"'),
-    "another kind of scheduler": ({"name": "fake-denoiser", "scheduler": {"name": "karras"}}, "scheduler 'karras' is no DiscreteScheduler"),
+    "another kind of scheduler": ({"name": "fake-denoiser", "scheduler": {"name": "karras"}}, "'karras' is not a DiscreteScheduler"),
     "a value": ({"name": "fake-denoiser", "scheduler": {"name": "cosine", "T": 0}}, "config.scheduler.T must be in [1, 100000], not 0"),
     "a key": ({"name": "fake-denoiser", "scheduler": {"name": "cosine", "beta_1": 0}}, "config.scheduler: unknown key 'beta_1'"),
     "an order": ({"name": "fake-denoiser", "scheduler": {"name": "linear", "beta_1": 0.5}}, "config.scheduler.beta_1 must not exceed"),
@@ -187,7 +187,7 @@ def test_a_family_that_nobody_registered_is_an_unknown_name() -> None:
 
 
 def test_another_family_than_the_one_expected_is_refused() -> None:
-    with pytest.raises(ConfigError, match="family 'fake' is no FakeDenoiserConfig"):
+    with pytest.raises(ConfigError, match="family 'fake' is not a FakeDenoiserConfig"):
         decode(FakeDenoiserConfig, {"name": "fake"})
 
 
@@ -256,7 +256,7 @@ def test_an_override_of_another_form_is_refused(text: str) -> None:
 
 
 def test_an_override_through_a_number_is_refused() -> None:
-    with pytest.raises(ConfigError, match="steps is no object"):
+    with pytest.raises(ConfigError, match="steps is not an object"):
         overridden("fit.steps.x=3")
 
 
@@ -286,13 +286,13 @@ def test_nan_is_never_written() -> None:
 @pytest.mark.parametrize(
     ("raw", "why"),
     [
-        (b"", "no valid JSON"),
-        (b"{", "no valid JSON"),
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
         (b"[1]", "must hold a JSON object"),
-        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "the key 'c' stands there twice"),
-        (b'{"a": "\xff"}', "no valid JSON"),
-        (b'{"a":' * 100_000, "no valid JSON"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "no valid JSON"),
+        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "duplicate key 'c'"),
+        (b'{"a": "\xff"}', "not valid JSON"),
+        (b'{"a":' * 100_000, "not valid JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "not valid JSON"),
         (b" " * (8 << 20) + b"{}", "larger than 8 MiB"),
     ],
 )
@@ -309,7 +309,7 @@ def test_json_that_is_no_object_or_not_plain_is_refused(raw: bytes, why: str, tm
 def test_a_million_keys_of_which_the_last_comes_twice_are_refused_at_once() -> None:
     raw = json.dumps(dict.fromkeys(map(str, range(200_000)), 0))[:-1] + ', "199999": 1}'
     started = time.perf_counter()
-    with pytest.raises(ConfigError, match="'199999' stands there twice"):
+    with pytest.raises(ConfigError, match="duplicate key '199999'"):
         parse_json(raw.encode(), "config.json")
     assert time.perf_counter() - started < 10
 
@@ -407,5 +407,5 @@ def test_any_overrides_give_json_or_an_error_of_ours(texts: list[str]) -> None:
 
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
 def test_json_holds_finite_numbers_alone(number: str) -> None:
-    with pytest.raises(ConfigError, match=f"x.json is no valid JSON: {number} is no number"):
+    with pytest.raises(ConfigError, match=f"x.json is not valid JSON: {number} is not a number"):
         parse_json(f'{{"a": [{number}]}}'.encode(), "x.json")

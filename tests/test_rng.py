@@ -140,7 +140,7 @@ def test_numbers_of_streams_never_change() -> None:
 
 @pytest.mark.parametrize(("seed", "item"), [(-1, 0), (0, -1), (2**64, 0), (0, 2**64)])
 def test_a_seed_out_of_range_is_refused(seed: int, item: int) -> None:
-    with pytest.raises(ConfigError, match="are in"):
+    with pytest.raises(ConfigError, match="must be in"):
         ImageRng(seed, [item])
 
 

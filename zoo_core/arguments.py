@@ -1,4 +1,4 @@
-"""What callers hand over, checked: whole numbers, samples, labels, noise levels, number types."""
+"""Checks of arguments: integers, samples, labels, noise levels and dtypes."""
 
 import warnings
 from collections.abc import Mapping, Sequence, Set
@@ -20,10 +20,13 @@ _SINGLE = {"mps"}  # devices without float64
 
 
 def as_int(name: str, value: object, low: int = 0, high: int = 2**64 - 1) -> int:
-    """``value`` as an int in [low, high].
+    """Returns ``value`` as an int in [low, high].
+
+    >>> as_int("steps", 50, low=1)
+    50
 
     Raises:
-        UsageError: it is no whole number, or out of range; the message has its ``name``.
+        UsageError: if it is not an integer, or is out of range; the message contains ``name``.
     """
     try:
         number = index(cast(SupportsIndex, value))
@@ -36,10 +39,10 @@ def as_int(name: str, value: object, low: int = 0, high: int = 2**64 - 1) -> int
 
 
 def as_floats(name: str, x: object, shape: Sequence[int]) -> "Tensor":
-    """``x``, (n, *shape), without gradients.
+    """Returns ``x`` (n, *shape), detached.
 
     Raises:
-        UsageError: it is no tensor of that shape, or not of floats.
+        UsageError: if it is not a tensor of floats of that shape; the message contains ``name``.
     """
     import torch
 
@@ -48,43 +51,47 @@ def as_floats(name: str, x: object, shape: Sequence[int]) -> "Tensor":
     if x.ndim == 0 or tuple(x.shape[1:]) != tuple(shape):
         raise UsageError(f"{name} must have the shape (n, {', '.join(map(str, shape))}), not {tuple(x.shape)}")
     if not x.is_floating_point():
-        hint = "zoo_core.images.from_uint8 makes them of 8-bit images" if x.dtype == torch.uint8 else "x.float() makes them"
+        hint = "zoo_core.images.from_uint8 converts 8-bit images" if x.dtype == torch.uint8 else "x.float() converts them"
         raise UsageError(f"{name} must be floats, not {str(x.dtype).removeprefix('torch.')}", hint)
     return x.detach()
 
 
 def check_in_range(x: "Tensor", event: "Event") -> "Tensor":
-    """``x``, samples of an event. Samples of a model may leave its range a little; a set of pixels from 0 to 1 is warned of.
+    """Returns samples ``x`` of an event, which may exceed its range a little. Pixels in [0, 1] cause a warning.
 
     Raises:
-        UsageError: they are not finite, or further out than the range is wide.
+        UsageError: if they are not finite, or exceed the range by more than its width.
     """
     if not x.numel():
         return x
-    low, high = map(float, x.aminmax())  # NaN is the end of whatever holds it
+    low, high = map(float, x.aminmax())  # a NaN anywhere makes both of them NaN
     if not float("-inf") < low <= high < float("inf"):
         raise UsageError("x must be finite")
     if event.range is not None:
         first, last = event.range
         if low < 2 * first - last or high > 2 * last - first:
-            raise UsageError(f"x goes from {low:.3g} to {high:.3g}, and images from {first:g} to {last:g}", "2 * x / 255 - 1 of 8-bit ones")
+            message = f"x goes from {low:.3g} to {high:.3g}, and images from {first:g} to {last:g}"
+            raise UsageError(message, "convert 8-bit images by 2 * x / 255 - 1")
         if first < 0 <= low < high <= last:
-            told = f"x goes from {low:.3g} to {high:.3g}, and images from {first:g} to {last:g}: 2 * x - 1, if they were made from 0 to 1"
-            warnings.warn(told, RuntimeWarning, stacklevel=3)
+            message = f"x goes from {low:.3g} to {high:.3g}, and images from {first:g} to {last:g}"
+            warnings.warn(f"{message}: convert images in [0, 1] by 2 * x - 1", RuntimeWarning, stacklevel=3)
     return x
 
 
 def classes_of(labels: object, n: int, count: int, names: Sequence[str] = ()) -> list[int]:
-    """One class for all of ``n`` rows, or one for each, as ints in 0 ... count - 1.
+    """Returns the class of each row, as ints in 0 ... count - 1.
+
+    >>> classes_of("cat", 3, 2, ["dog", "cat"])
+    [1, 1, 1]
 
     Args:
-        labels: numbers, or names.
+        labels: one class for all rows or one for each, as numbers or names.
         n: number of rows.
         count: number of classes.
-        names: those of the classes, where they have any.
+        names: names of the classes; may be empty.
 
     Raises:
-        UsageError: labels are something else.
+        UsageError: if labels are anything else.
     """
 
     def number(label: object) -> int:
@@ -92,7 +99,7 @@ def classes_of(labels: object, n: int, count: int, names: Sequence[str] = ()) ->
 
     try:
         values = [number(labels)] * n
-    except TypeError:  # not one for all
+    except TypeError:  # not one class for all rows
         try:
             if isinstance(labels, Set | bytes | Mapping):
                 raise TypeError(labels) from None
@@ -108,26 +115,26 @@ def classes_of(labels: object, n: int, count: int, names: Sequence[str] = ()) ->
 
 
 def class_of(label: str, names: Sequence[str]) -> int:
-    """The number of the class of that name, in any case of letters.
+    """Returns the number of the class of that name; upper and lower case count as equal where that is unambiguous.
 
     Raises:
-        UsageError: there is no such name, or no class has one.
+        UsageError: if no class has that name.
     """
     if label in names:
         return names.index(label)
-    found = [i for i, name in enumerate(names) if name.lower() == label.lower()]
-    if len(found) == 1:
-        return found[0]
+    similar = [i for i, name in enumerate(names) if name.lower() == label.lower()]
+    if len(similar) == 1:
+        return similar[0]
     if not names:
         raise UsageError(f"labels: no class is called {label[:40]!r}", "these classes have no names: pass their numbers")
     raise UsageError(f"labels: no class is called {label[:40]!r}", UnknownNameError.of("class", label, names).hint)
 
 
 def as_levels(sigma: object, n: int) -> "Tensor":
-    """float64 (n,) of one noise level for all, or of (n,).
+    """Returns noise levels as float64 (n,), from one number for all rows or from a tensor (n,).
 
     Raises:
-        UsageError: it is no such number or tensor, or not finite, or negative.
+        UsageError: if sigma has another type or shape, or is negative or not finite.
     """
     import torch
 
@@ -143,24 +150,33 @@ def as_levels(sigma: object, n: int) -> "Tensor":
 
 
 def levels_like(sigma: "float | Tensor", x: "Tensor") -> "Tensor":
-    """Noise levels (n,) for ``x`` (n, ...) on its device and of :func:`level_dtype`, from one number or a tensor (n,), unchecked."""
+    """Returns unchecked noise levels (n,) for ``x`` (n, ...), on its device and of :func:`level_dtype`.
+
+    Args:
+        sigma: one level for all rows, or (n,).
+        x: samples (n, ...).
+    """
     import torch
 
     return torch.as_tensor(sigma, dtype=level_dtype(x.device), device=x.device).expand(len(x))
 
 
 def level_dtype(device: "torch.device") -> "torch.dtype":
-    """The dtype of noise levels on a device: float64, or float32 on MPS, which has no float64."""
+    """Returns the dtype of noise levels on a device: float64, or float32 on MPS, which has no float64."""
     import torch
 
     return torch.float32 if device.type in _SINGLE else torch.float64
 
 
 def dtype_of(dtype: "torch.dtype | str", device: "torch.device | str" = "cpu") -> "torch.dtype":
-    """The dtype that a net computes in: float32, bfloat16 or float16, or one of their names; ``auto`` is by the hardware of the device.
+    """Returns the dtype in which a net computes.
+
+    Args:
+        dtype: float32, bfloat16 or float16, or its name; ``auto`` chooses by the hardware of the device.
+        device: device of the net.
 
     Raises:
-        UsageError: if dtype is something else.
+        UsageError: if dtype is anything else.
     """
     import torch
 
@@ -169,5 +185,5 @@ def dtype_of(dtype: "torch.dtype | str", device: "torch.device | str" = "cpu") -
         name = DTYPES[auto_precision(device)]
     if name not in DTYPES.values():
         raise UsageError(f"dtype must be one of {', '.join(DTYPES.values())} or auto, not {dtype}")
-    found: torch.dtype = getattr(torch, name)
-    return found
+    result: torch.dtype = getattr(torch, name)
+    return result

@@ -1,4 +1,4 @@
-"""Writing files so that readers see the old bytes or the new ones, never half of them; and what to do where the disk refuses."""
+"""Atomic writes: readers of a file see its old bytes or its new ones, never a part; and hints for errors of the disk."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ _STEPS: Mapping[int, str] = {
     errno.EROFS: "that file system is read-only: {elsewhere}",
     errno.EACCES: "permission is missing there: change it, or {elsewhere}",
     errno.EPERM: "permission is missing there: change it, or {elsewhere}",
-    errno.ENOENT: "there is no such place, and it cannot be made: {elsewhere}",
+    errno.ENOENT: "that folder does not exist and cannot be created: {elsewhere}",
     errno.ENOTDIR: "a file stands where a folder is needed: {elsewhere}",
     errno.EEXIST: "something of that name is in the way: {elsewhere}",
     errno.EISDIR: "a folder has that name: {elsewhere}",
@@ -36,33 +36,38 @@ _STEPS: Mapping[int, str] = {
 
 
 def next_step(error: OSError, elsewhere: str = "choose another path") -> str:
-    """The hint for an error of the operating system: what is wrong there, and ``elsewhere``, what to do instead."""
+    """Returns the hint for an error of the operating system.
+
+    Args:
+        error: the error.
+        elsewhere: an alternative, for errors that another place would avoid.
+    """
     return _STEPS.get(error.errno or 0, "check the disk and the permissions, or {elsewhere}").format(elsewhere=elsewhere)
 
 
 def disk_error(what: str, error: OSError, elsewhere: str = "choose another path") -> ResourceError:
-    """The error to raise from an OSError: ``what`` failed, why, and the next step that fits the cause.
+    """Returns the error to raise from an OSError, with the cause and a next step that fits it.
 
     Args:
-        what: the sentence's beginning: ``cannot write FILE``.
+        what: beginning of the message, such as ``cannot write FILE``.
         error: the cause.
-        elsewhere: what helps where the place is at fault, such as ``choose another --out``.
+        elsewhere: an alternative, such as ``choose another --out``, for errors that another place would avoid.
     """
     return ResourceError(f"{what}: {error.strerror or error}", next_step(error, elsewhere))
 
 
 def check_folder(path: Path) -> Path:
-    """``path``, if a file can be made in the nearest folder above it that exists.
+    """Returns ``path``, after a check that a file can be created in the nearest existing folder above it.
 
     Raises:
-        UsageError: that is no folder.
-        ResourceError: no file can be made in it.
+        UsageError: if the nearest existing path above it is not a folder.
+        ResourceError: if no file can be created there.
     """
     try:
         above = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
         folder = above.parent if above.is_file() and above == path.absolute() else above
         if not folder.is_dir():
-            raise UsageError(f"cannot write to {folder}: it is no folder", "choose another --out")
+            raise UsageError(f"cannot write to {folder}: it is not a folder", "choose another --out")
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -71,10 +76,10 @@ def check_folder(path: Path) -> Path:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Replaces a file in one step, making the folders above it where they are missing.
+    """Replaces a file atomically, and creates the missing folders above it.
 
     Raises:
-        ResourceError: the disk is full or the folder cannot be written; what was there stays as it was.
+        ResourceError: if the disk is full or the folder is not writable; the old file stays unchanged.
     """
     temporary = path.with_name(f".tmp-{path.name[:64]}-{uuid.uuid4().hex[:8]}")
     try:

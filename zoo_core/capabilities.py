@@ -1,4 +1,4 @@
-"""Capabilities of a model, member by member: what a model that declares one lacks of it."""
+"""Checks of a model's capabilities, member by member."""
 
 import inspect
 from collections.abc import Iterable, Mapping
@@ -18,13 +18,13 @@ def _members(capability: str) -> Mapping[str, Any]:
     return {name: value for name, value in vars(CAPABILITIES[capability]).items() if not name.startswith("_")}
 
 
-_SHARED = {name for one in CAPABILITIES for name in _members(one) if sum(name in _members(other) for other in CAPABILITIES) > 1}
+_SHARED = {name for own in CAPABILITIES for name in _members(own) if sum(name in _members(other) for other in CAPABILITIES) > 1}
 
 
 def lacking(model: object, capability: str) -> str:
-    """What a model lacks of a capability, as the end of a sentence that begins with its class; empty where it has all of it.
+    """Returns the first flaw of a model's capability, as the end of a sentence that begins with its class; empty if there is none.
 
-    A member that is missing, with one that is spelt alike; or a method that does not take the arguments that the zoo gives it.
+    A flaw is a missing member, named with one of similar spelling, or a method with other arguments than those of the protocol.
     """
     members = _members(capability)
     missing = [name for name in members if not _has(model, name)]
@@ -40,16 +40,16 @@ def _has(model: object, name: str) -> bool:
     try:
         inspect.getattr_static(model, name)
     except AttributeError:
-        return hasattr(model, name)  # what torch registers, such as a submodule
+        return hasattr(model, name)  # torch registers submodules and buffers elsewhere
     return True
 
 
 def _refused(model: object, name: str, wanted: Any) -> str:
-    """Why a model's method cannot be called as the capability has it; empty where it can."""
+    """Returns the difference between a method's signature and that of the protocol; empty if a call of the protocol works."""
     method = getattr(model, name)
     try:
         own = inspect.signature(method)
-    except (TypeError, ValueError):  # it has none that can be read
+    except (TypeError, ValueError):  # no readable signature
         return ""
     parameters = [parameter for parameter in inspect.signature(wanted).parameters.values() if parameter.name != "self"]
     by_place = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
@@ -58,17 +58,17 @@ def _refused(model: object, name: str, wanted: Any) -> str:
         own.bind(*by_place, **{name: name for name in by_name})
     except TypeError:
         defaults = {parameter.name: parameter for parameter in parameters}
-        shown = [f"{one}=None" if defaults[one].default is None else one for one in by_place]
-        shown += ["*", *(f"{one}={defaults[one].default}" for one in by_name)] if by_name else []
+        shown = [f"{key}=None" if defaults[key].default is None else key for key in by_place]
+        shown += ["*", *(f"{key}={defaults[key].default}" for key in by_name)] if by_name else []
         return f"has {name}({', '.join(own.parameters)}), which must be {name}({', '.join(shown)})"
     return ""
 
 
 def check_partial(model: object, family: ModelSpec) -> None:
-    """Checks that a model has all or nothing of every capability that its family declares.
+    """Checks that a model has all or none of the members of every capability that its family declares.
 
     Raises:
-        PluginError: it has a part of one; names the member and the place of the model's class.
+        PluginError: if it has only some of them; names a missing member and the place of the model's class.
     """
     for capability in sorted(family.capabilities & CAPABILITIES.keys()):
         if any(_has(model, name) for name in _members(capability).keys() - _SHARED):
@@ -76,12 +76,17 @@ def check_partial(model: object, family: ModelSpec) -> None:
 
 
 def check_capabilities(model: object, family: ModelSpec, needed: Iterable[str] = ()) -> None:
-    """Checks, before it is trained, that a model can do what its family declares and what is ``needed`` of it, such as by its sampler.
+    """Checks, before training, that a model has the capabilities that its family declares.
 
-    A family declares the most that its models can do, and a model may have nothing of some of that, by its config.
+    A family declares an upper bound: depending on its config, a model may have none of the members of a capability.
+
+    Args:
+        model: the model.
+        family: its family.
+        needed: capabilities that it must have, such as for its sampler.
 
     Raises:
-        PluginError: as :func:`check_partial` does; or it lacks what is needed, or has nothing of what is declared.
+        PluginError: as :func:`check_partial` does; or if it lacks a needed capability, or all declared ones.
     """
     check_partial(model, family)
     for capability in needed:
@@ -99,7 +104,13 @@ def _demand(model: object, family: ModelSpec, capability: str) -> None:
 
 
 def capability_error(what: str, capability: str, hint: str = "") -> CapabilityError:
-    """The error for a model that lacks ``capability``, or all of several with spaces between; it names the families that have one."""
+    """Returns the error for a model that lacks a capability.
+
+    Args:
+        what: the message.
+        capability: the missing capability, or several with spaces between, of which one would do.
+        hint: the next step; if empty, the names of the families that have such a capability.
+    """
     specs = {spec.name: spec for claims in registry().claims(ModelSpec).values() for spec in (claim.spec for claim in claims)}
     able = [name for name, spec in specs.items() if isinstance(spec, ModelSpec) and spec.capabilities & {*capability.split()}]
     return CapabilityError(what, hint or (f"families that can: {', '.join(able)}" if able else "no installed family can"))

@@ -1,9 +1,16 @@
 """A strict codec between frozen dataclasses and JSON.
 
-``decode`` refuses unknown keys, missing keys, wrong types (``"128"`` or ``true`` for an int), NaN and infinities, and names the field by
-its path. A field annotated with a :class:`Tagged` class is a tagged union: ``{"name": "cosine", "T": 50}``, where the name is looked up in
-the registry and never imported from. Ranges are checked by each dataclass in ``__post_init__``, with :func:`check_range`, so that a config
-is refused before anything is built from it.
+:func:`decode` rejects unknown keys, missing keys, wrong types (``"128"`` or ``true`` for an int), NaN and infinities, and names the field
+by its path. A field annotated with a :class:`Tagged` class is a tagged union: ``{"name": "cosine", "T": 50}``, where the name is looked up
+in the registry and never imported. Each dataclass checks its ranges in ``__post_init__`` with :func:`check_range`, so that a wrong config
+is rejected before anything is built from it.
+
+>>> from zoo_core.interfaces import Scheduler
+>>> from zoo_core.schedulers import Cosine
+>>> decode(Scheduler, {"name": "cosine", "T": 50})
+Cosine(T=50, s=0.008)
+>>> encode(Cosine(T=50))
+{'name': 'cosine', 'T': 50, 's': 0.008}
 """
 
 import json
@@ -29,14 +36,26 @@ _TAGGED = ("family", "trainer", "dataset", "sampler", "scheduler")
 
 
 class Tagged:
-    """Base of config classes that are written with the name under which the registry knows them; ``kind`` is that registry's."""
+    """Base class of configs that are encoded with their registered name; ``kind`` is the registry's kind of that name.
+
+    >>> from zoo_core.schedulers import Karras
+    >>> encode(Karras())["name"]
+    'karras'
+    """
 
     __slots__ = ()
     kind: ClassVar[str]
 
 
 def check_range(config: object, **limits: tuple[float, float]) -> None:
-    """Raises ConfigError for the first named field outside its closed range; for tuples, each item is checked. None passes."""
+    """Checks that each named field of a config lies in its closed range; each item of a tuple is checked, and None passes.
+
+    >>> from zoo_core.recipes import EMAConfig
+    >>> check_range(EMAConfig(decay=0.99), decay=(0.0, 1.0))
+
+    Raises:
+        ConfigError: if a field is out of its range.
+    """
     for name, (low, high) in limits.items():
         value = getattr(config, name)
         for item in value if isinstance(value, tuple) else (value,):
@@ -50,14 +69,18 @@ def _hints(cls: type) -> Mapping[str, Any]:
 
 
 def decode(cls: type[T], data: object, where: str = "config", *, prefer: str = "") -> T:
-    """A ``cls`` from plain JSON values; ``where`` is the path that errors begin with.
+    """Builds a ``cls`` from plain JSON values.
 
-    Where several plugins claim a name, it means that of the distribution ``prefer``, or of zoo-core.
+    Args:
+        cls: a dataclass, or a :class:`Tagged` base class.
+        data: plain JSON values.
+        where: prefix of the paths in errors.
+        prefer: distribution whose claim counts where several plugins claim a name; zoo-core's own claim counts otherwise.
 
     Raises:
-        ConfigError: the data does not fit, with the path of the field.
-        UnknownNameError: the data names a family that no installed plugin offers.
-        PluginError: a class that it names is not one that can be read; see :func:`check_fields`.
+        ConfigError: if the data does not fit; names the path of the field.
+        UnknownNameError: if the data names a family that no installed plugin offers.
+        PluginError: if a named class has fields that the codec cannot read; see :func:`check_fields`.
     """
     try:
         return cast(T, _value(cls, data, where, prefer))
@@ -101,7 +124,7 @@ def _scalar(hint: Any, data: object, where: str) -> object:
 
 
 def _plain(data: object, where: str, depth: int = 0) -> object:
-    """Any JSON value, of finite numbers and at most MAX_DEPTH levels."""
+    """Returns any JSON value of finite numbers and at most MAX_DEPTH levels."""
     if depth > MAX_DEPTH:
         raise ConfigError(f"{where} is nested more than {MAX_DEPTH} deep")
     if isinstance(data, Mapping):
@@ -159,7 +182,7 @@ def _tagged(hint: type[Tagged], data: object, where: str, prefer: str) -> object
         raise ConfigError(f"{where}: {error.what}", error.hint) from error
     cls = resolve(getattr(spec, "config", "") or spec.target)
     if not (isinstance(cls, type) and issubclass(cls, hint)):
-        raise ConfigError(f"{where}: {hint.kind} {data['name']!r} is no {hint.__name__}", "choose another")
+        raise ConfigError(f"{where}: {hint.kind} {data['name']!r} is not a {hint.__name__}", "choose another")
     values = {**getattr(spec, "defaults", {}), **{key: value for key, value in data.items() if key != "name"}}
     return _dataclass(cls, values, where, prefer)
 
@@ -187,14 +210,18 @@ def _dataclass(cls: Any, data: object, where: str, prefer: str) -> object:
 
 @cache
 def check_fields(cls: type) -> None:
-    """Raises PluginError, naming the field, unless a dataclass can be made and has fields of types that the codec knows."""
+    """Checks that a dataclass is not abstract, and that the codec knows the types of its fields.
+
+    Raises:
+        PluginError: if it is abstract, or a field has another type; names the field.
+    """
     from zoo_core.registry.faults import fault
 
     if isabstract(cls):
-        raise fault(cls, f"{cls.__qualname__} lacks {', '.join(sorted(cast(Any, cls).__abstractmethods__))}, which its base class asks for")
+        raise fault(cls, f"{cls.__qualname__} lacks {', '.join(sorted(cast(Any, cls).__abstractmethods__))}, which its base class requires")
     try:
         hints = _hints(cls)
-    except Exception as error:  # whatever an annotation raises
+    except Exception as error:  # an annotation may raise anything
         raise fault(cls, f"the annotations of {cls.__qualname__} cannot be read: {error}") from error
     for item in fields(cast(Any, cls)):
         if item.init and not _is_known(hints[item.name]):
@@ -226,10 +253,10 @@ def _shown(data: object) -> str:
 
 
 def encode(value: object) -> Any:
-    """The plain JSON values of a config; ``decode`` of them gives it back.
+    """Returns the plain JSON values of a config, from which :func:`decode` builds an equal one.
 
     Raises:
-        UnknownNameError: it holds a tagged part whose class is not registered.
+        UnknownNameError: if the class of a tagged part is not registered.
     """
     if is_dataclass(value) and not isinstance(value, type):
         plain = {item.name: encode(getattr(value, item.name)) for item in fields(value) if item.init}
@@ -246,19 +273,26 @@ def encode(value: object) -> Any:
 
 
 def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Plain values with ``key.key=value`` texts applied; a value is read as JSON where it is JSON, and as text otherwise.
+    """Returns plain values with ``key.key=value`` texts applied; a value that is not JSON is taken as text.
 
     ``model.scheduler=linear`` and ``model.scheduler.name=linear`` choose another tagged part with that part's own defaults.
 
+    >>> apply_overrides({"fit": {"steps": 100, "lr_schedule": "constant"}}, ["fit.steps=200", "fit.lr_schedule=cosine"])
+    {'fit': {'steps': 200, 'lr_schedule': 'cosine'}}
+
+    Args:
+        data: plain JSON values, which stay unchanged.
+        overrides: texts of the form ``key.key=value``.
+
     Raises:
-        ConfigError: a text has no ``=``, or its path leads through a value that is no object.
+        ConfigError: if a text has no ``=``, or its path leads through a value that is not an object.
     """
     result: dict[str, Any] = json.loads(json.dumps(data))
     for text in overrides:
         path, equals, raw = text.partition("=")
         keys = path.strip().split(".")
         if not equals or not all(keys):
-            raise ConfigError(f"-o {text!r} has not the form key=value", "write it as -o KEY=VALUE")
+            raise ConfigError(f"-o {text!r} does not have the form key=value", "write it as -o KEY=VALUE")
         try:
             value = json.loads(raw)
         except (ValueError, RecursionError):
@@ -271,7 +305,7 @@ def _put(node: dict[str, Any], keys: Sequence[str], value: object, text: str) ->
     for key in keys[:-1]:
         child = node[key] = {} if node.get(key) is None else node[key]
         if not isinstance(child, dict):
-            raise ConfigError(f"-o {text!r}: {key} is no object", "`zoo show` and `zoo train --dry-run` print what there is")
+            raise ConfigError(f"-o {text!r}: {key} is not an object", "`zoo show` and `zoo train --dry-run` print all keys")
         node = child
     last = keys[-1]
     named = node.get(last)
@@ -283,14 +317,14 @@ def _put(node: dict[str, Any], keys: Sequence[str], value: object, text: str) ->
 
 
 def _is_tag(name: object) -> bool:
-    """Whether a part of that name is a tagged one. An optimizer, say, has a name too, but keeps its other fields with another one."""
+    """Whether a name belongs to a tagged part. An optimizer has a name too, but keeps its other fields when the name changes."""
     from zoo_core.registry import registry
 
     return isinstance(name, str) and any(name.rpartition(":")[2] in registry().claims(kind) for kind in _TAGGED)
 
 
 def dump_json(data: object) -> str:
-    """The JSON text that the zoo writes: indented, ending in a newline, without NaN."""
+    """Returns the JSON text that the zoo writes: indented, with a newline at the end, without NaN."""
     return json.dumps(data, indent=2, allow_nan=False) + "\n"
 
 
@@ -298,7 +332,7 @@ def load_json(path: Path) -> dict[str, Any]:
     """Reads a JSON object from a file.
 
     Raises:
-        ConfigError: it cannot be read, is too large, is no JSON object, or has a key twice.
+        ConfigError: if it cannot be read, is too large, is not a JSON object, or has a duplicate key.
     """
     try:
         with path.open("rb") as file:
@@ -317,7 +351,7 @@ def parse_json(raw: bytes, where: str) -> dict[str, Any]:
     except ConfigError as error:
         raise ConfigError(f"{where}: {error.what}") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{where} is no valid JSON: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{where} is not valid JSON: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{where} must hold a JSON object")
     return data
@@ -326,7 +360,7 @@ def parse_json(raw: bytes, where: str) -> dict[str, Any]:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text:.20} is no number that JSON or float64 has")
+        raise ValueError(f"{text:.20} is not a number of JSON or float64")
     return value
 
 
@@ -334,6 +368,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for key, value in pairs:
         if key in data:
-            raise ConfigError(f"the key {_shown(key)} stands there twice")
+            raise ConfigError(f"duplicate key {_shown(key)}")
         data[key] = value
     return data

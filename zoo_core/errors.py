@@ -1,4 +1,4 @@
-"""Every error that the zoo raises on purpose, and the exit code that ``zoo`` ends with.
+"""The errors that the zoo raises on purpose, and the exit code of ``zoo`` for each.
 
 ::
 
@@ -6,25 +6,33 @@
     ├── UsageError                  2   the command line or call is wrong
     ├── ConfigError                 3   a config, recipe or option is wrong
     ├── CardError                   3   a model card is wrong
-    ├── HubError                    4   the Hub did not give what was asked for
-    │   ├── OfflineError                needs the network, and there is none
-    │   ├── NotFoundError               no such repo, revision or file
+    ├── HubError                    4   the Hub did not deliver the requested files
+    │   ├── OfflineError                needs the network, which is absent or switched off
+    │   ├── NotFoundError               the repo, revision or file does not exist
     │   ├── GatedError                  needs a login or a licence accepted
     │   └── LoginError                  the token is not accepted, or cannot be read
     ├── IntegrityError              5   bytes differ from their pinned sha256 or size
-    ├── TrustError                  6   would trust something that must not be trusted
-    ├── UnsafeContentError          7   content that could do harm if it were opened
+    ├── TrustError                  6   the next step would trust unverified code or data
+    ├── UnsafeContentError          7   content that is unsafe to open
     ├── ResourceError               8   disk, memory or permissions
     ├── PluginError                 9   a plugin is broken
     │   ├── PluginLoadError             it could not be imported or registered
     │   └── NameConflictError           two plugins claim one name
-    ├── UnknownNameError            9   nothing installed has that name
-    ├── CapabilityError             9   the model cannot do that
+    ├── UnknownNameError            9   no installed plugin offers that name
+    ├── CapabilityError             9   the model lacks the capability
     ├── LockTimeout                10   another process holds the folder
     ├── IncompatibleCheckpoint     11   weights and config do not fit each other
     └── Interrupted           130, 143  Ctrl-C or SIGTERM, after the state was saved
 
-An error says what happened and, after two dashes, what to do next.
+The text of an error says what happened and, after two dashes, what to do next.
+
+>>> error = UsageError("steps must be at least 1, not 0", "pass --steps 50")
+>>> str(error)
+'steps must be at least 1, not 0 -- pass --steps 50'
+>>> error.exit_code
+2
+>>> isinstance(error, ZooError)
+True
 """
 
 from collections.abc import Iterable
@@ -56,7 +64,12 @@ __all__ = [
 
 
 class ZooError(Exception):
-    """What happened (``what``) and what to do next (``hint``, may be empty)."""
+    """Base class of all errors of the zoo.
+
+    Args:
+        what: the event, in one line.
+        hint: the next step; may be empty.
+    """
 
     exit_code: ClassVar[int] = 1
 
@@ -88,25 +101,25 @@ class CardError(ZooError):
 
 
 class HubError(ZooError):
-    """The Hub did not give what was asked for."""
+    """The Hub did not deliver the requested files."""
 
     exit_code = 4
 
 
 class OfflineError(HubError):
-    """It needs the network, and there is none or it is switched off."""
+    """The network is needed, but absent or switched off."""
 
 
 class NotFoundError(HubError):
-    """There is no such repo, revision or file."""
+    """The repo, revision or file does not exist."""
 
 
 class GatedError(HubError):
-    """The repo asks for a login, or for a licence to be accepted."""
+    """The repo requires a login, or acceptance of its licence."""
 
 
 class LoginError(HubError):
-    """The token is not accepted or cannot be read, which says nothing about the repository."""
+    """The token is rejected or cannot be read; the repository itself may exist."""
 
 
 class IntegrityError(ZooError):
@@ -116,19 +129,19 @@ class IntegrityError(ZooError):
 
 
 class TrustError(ZooError):
-    """Going on would trust something that must not be trusted."""
+    """The next step would trust unverified code or data."""
 
     exit_code = 6
 
 
 class UnsafeContentError(ZooError):
-    """Content that could do harm if it were opened."""
+    """Content is unsafe to open."""
 
     exit_code = 7
 
 
 class ResourceError(ZooError):
-    """Disk, memory or permissions."""
+    """Disk space, memory or permissions do not suffice."""
 
     exit_code = 8
 
@@ -148,13 +161,17 @@ class NameConflictError(PluginError):
 
 
 class UnknownNameError(ZooError):
-    """Nothing installed has that name."""
+    """No installed plugin offers that name."""
 
     exit_code = 9
 
     @classmethod
     def of(cls, kind: str, name: str, known: Iterable[str], hint: str = "") -> Self:
-        """An error that suggests the nearest known names, or else those that ``name`` is a part of, or else lists the first ones."""
+        """Returns an error that suggests similar known names, or names that contain ``name``, or lists the first eight.
+
+        >>> UnknownNameError.of("sampler", "huen", ["ddim", "heun"]).hint
+        'did you mean heun?'
+        """
         from difflib import get_close_matches
 
         known = sorted(known)
@@ -169,7 +186,7 @@ class UnknownNameError(ZooError):
 
 
 class CapabilityError(ZooError):
-    """The model cannot do what was asked of it."""
+    """The model lacks the requested capability."""
 
     exit_code = 9
 
@@ -181,13 +198,13 @@ class LockTimeout(ZooError):
 
 
 class IncompatibleCheckpoint(ZooError):
-    """Weights and config do not fit each other, or another run's config or data was met on resume."""
+    """Weights and config do not fit each other, or a run is resumed with another config or other data."""
 
     exit_code = 11
 
 
 class Interrupted(ZooError):
-    """Stopped by a signal after the state was saved; ``exit_code`` is 128 + the signal's number."""
+    """A signal stopped the run after its state was saved; ``exit_code`` is 128 + the signal's number."""
 
     def __init__(self, what: str, hint: str = "", *, signum: int) -> None:
         super().__init__(what, hint)

@@ -13,8 +13,16 @@ hookimpl = pluggy.HookimplMarker("zoo")
 
 
 class ZooHooks:
-    """Implement with ``@zoo_core.hookimpl`` in the module that the entry point of group ``zoo`` names."""
+    """The hook that a plugin implements with ``@zoo_core.hookimpl``, in the module that its entry point of group ``zoo`` names.
+
+    >>> from zoo_core.specs import SamplerSpec
+    >>> @hookimpl
+    ... def zoo_specs():
+    ...     return [SamplerSpec(name="my-sampler", target="my_package.samplers:MySampler", requires="denoise")]
+    >>> [spec.name for spec in zoo_specs()]
+    ['my-sampler']
+    """
 
     @hookspec
     def zoo_specs(self) -> Iterable[Spec]:  # type: ignore[empty-body]  # pluggy wants the signature alone
-        """Everything that the plugin offers. Called once; must import nothing heavy."""
+        """Returns the specs of all parts that the plugin offers. Called once; must not import torch or other heavy modules."""

@@ -1,4 +1,4 @@
-"""Between tensors in [-1, 1] and pictures: 8-bit pixels, grids, PNG files that say what made them."""
+"""Conversion of tensors in [-1, 1] to pictures and back: 8-bit pixels, grids, and PNG files with metadata."""
 
 import io
 import math
@@ -44,7 +44,7 @@ WIDTH = 800
 _WHITE = 255
 _MOST_COLUMNS = 32
 _NAME_WIDTH = 84
-_LONG = re.compile(r"([ /])")  # where the name of a class may go on in another line
+_LONG = re.compile(r"([ /])")  # places where the name of a class may be broken into lines
 _LINE, _APART = 17, 10  # pixels: a line of text, and a gap between groups of rows
 _ASCII = str.maketrans(
     {"\N{GREEK SMALL LETTER SIGMA}": "sigma", "\N{MINUS SIGN}": "-", "\u0302": "^", "·": "-", "→": "->"}
@@ -54,30 +54,37 @@ _MOST_SCALE = 1000
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """8-bit pixels, uint8, of images in [-1, 1] of any shape: the nearest of the 256 levels, halves upwards.
+    """Converts images in [-1, 1] of any shape to 8-bit pixels, uint8: the nearest of the 256 levels, halves rounded up.
 
-    Values outside are clamped; NaN is black.
+    Values outside [-1, 1] are clamped; NaN becomes black.
+
+    >>> to_uint8(torch.tensor([-1.0, 0.0, 1.0])).tolist()
+    [0, 128, 255]
     """
     levels = (images.float().nan_to_num(nan=-1.0).clamp(-1, 1) + 1) * 127.5
     return (levels + 0.5).floor().to(torch.uint8)
 
 
 def from_uint8(pixels: Tensor) -> Tensor:
-    """Images in [-1, 1], float32, of 8-bit pixels of any shape; ``to_uint8`` gives exactly those pixels back."""
+    """Converts 8-bit pixels of any shape to images in [-1, 1], float32; ``to_uint8`` is the exact inverse.
+
+    >>> from_uint8(torch.tensor([0, 255])).tolist()
+    [-1.0, 1.0]
+    """
     return pixels.float() / 127.5 - 1
 
 
 def exact_uint8(images: Tensor) -> Tensor:
-    """8-bit pixels, uint8, of images that lie on the 256 levels of [-1, 1], level / 127.5 - 1, to a thousandth of a step.
+    """Converts images on the 256 levels of [-1, 1], level / 127.5 - 1, to 8-bit pixels, uint8.
 
     Raises:
-        UsageError: some value is none of the levels.
+        UsageError: if a value is more than a thousandth of a step away from every level.
     """
     levels = (images.double() + 1) * 127.5
     off = (levels - levels.round().clamp(0, 255)).abs()
     if not bool((off <= 1e-3).all()):
         wrong = images[~(off <= 1e-3)][0].item()
-        raise UsageError(f"{wrong:.6g} is no level of an 8-bit image in [-1, 1]", "with zoo_core.images: from_uint8(to_uint8(x))")
+        raise UsageError(f"{wrong:.6g} is not a level of an 8-bit image in [-1, 1]", "round with zoo_core.images: from_uint8(to_uint8(x))")
     return levels.round().to(torch.uint8)
 
 
@@ -88,9 +95,9 @@ def is_image(shape: Sequence[int]) -> bool:
 
 def _pixels(images: Tensor) -> Tensor:
     if not isinstance(cast(object, images), Tensor):
-        raise UsageError(f"pictures are made of a tensor, not of {type(images).__name__}", "torch.as_tensor makes one")
+        raise UsageError(f"images must be a tensor, not {type(images).__name__}", "torch.as_tensor makes one")
     if not is_image(images.shape[1:]):
-        raise UsageError(f"pictures have the shape (n, 1 or 3, height, width), not {tuple(images.shape)}", "save such samples as .npz")
+        raise UsageError(f"images must have the shape (n, 1 or 3, height, width), not {tuple(images.shape)}", "save other samples as .npz")
     return images if images.dtype == torch.uint8 else to_uint8(images)
 
 
@@ -103,29 +110,38 @@ def _scale(columns: int, width: int, most: int = 4) -> int:
 
 
 def class_columns(classes: int, n: int) -> int | None:
-    """How many columns a grid of ``n`` images has whose classes take turns, so that every column is of one class.
+    """Returns the number of columns of a grid of ``n`` images whose classes alternate, so that every column has one class.
 
-    The multiple of ``classes`` that is nearest to a square; None, for any number, where there are fewer than 2 classes or more than 32.
+    It is the multiple of ``classes`` that is nearest to a square; None, for a free choice, with fewer than 2 or more than 32 classes.
+
+    >>> class_columns(10, 100)
+    10
     """
     return classes * max(1, round(math.sqrt(n) / classes)) if 2 <= classes <= _MOST_COLUMNS else None
 
 
 def _columns(n: int) -> int:
-    """From a square on up to 8 : 5, the number of columns that leaves the fewest places empty."""
+    """Returns the number of columns, between a square and 8 : 5, that leaves the fewest places empty."""
     side = math.sqrt(n)
     return min(range(math.ceil(side), max(3, int(1.6 * side)) + 1), key=lambda columns: (-n % columns, columns))
 
 
 def grid(images: Tensor, columns: int | None = None, scale: int | None = None) -> Tensor:
-    """All images in one: row by row, with a thin white gap between and around them.
+    """Arranges images in a grid, row by row, with a thin white gap between and around them.
+
+    >>> grid(torch.zeros(6, 1, 8, 8), columns=3, scale=1).shape
+    torch.Size([1, 22, 32])
 
     Args:
-        images: in [-1, 1], or uint8 (n, c, h, w), c = 1 or 3.
-        columns: images in a row; when None as many as leave the fewest places empty, near to a square.
-        scale: enlargement, by repeating pixels; up to 4, as far as the grid stays 800 wide, when None.
+        images: images in [-1, 1], or uint8 pixels, (n, c, h, w) with c = 1 or 3.
+        columns: number of images in a row; if None, a number near a square that leaves the fewest places empty.
+        scale: enlargement by repeated pixels; if None, up to 4 as long as the grid is at most 800 pixels wide.
 
     Returns:
-        uint8 (c, height, width).
+        The pixels of the grid, uint8 (c, height, width).
+
+    Raises:
+        UsageError: if images are not a tensor of that shape, or columns or scale is out of range.
     """
     pixels = _pixels(images)
     n, c, h, w = pixels.shape
@@ -149,27 +165,30 @@ def labelled_grid(
     group: int = 0,
     scale: int | None = None,
 ) -> Tensor:
-    """A grid with a title line, and a caption beside each row, above each column, and below each cell.
+    """Arranges images in a grid with a title, and a caption beside each row, above each column, and below each cell.
 
     Args:
-        cells: in [-1, 1], or uint8 (rows, columns, c, h, w), c = 1 or 3.
-        title: above all; as many lines as it takes.
-        rows: a caption of one or more lines for each row; none when empty.
-        columns: a caption of one or more lines for each column; none when empty.
-        below: a caption of one line for each cell, row by row; none when empty.
-        group: rows that belong together, with a gap between one group and the next; 0 for no groups.
-        scale: as for :func:`grid`, up to 16.
+        cells: images in [-1, 1], or uint8 pixels, (rows, columns, c, h, w) with c = 1 or 3.
+        title: text above the grid, broken into lines.
+        rows: captions of the rows, of one or more lines each; may be empty.
+        columns: captions of the columns, of one or more lines each; may be empty.
+        below: captions of the cells, of one line each, row by row; may be empty.
+        group: number of rows of a group, with a gap between groups; 0 for no groups.
+        scale: enlargement by repeated pixels; if None, up to 16 as long as the grid is at most 800 pixels wide.
 
     Returns:
-        uint8 (3, height, width).
+        The pixels of the grid, uint8 (3, height, width).
     """
     from PIL import Image, ImageDraw
 
     k, _, h, w = cells.shape[1:]
     scale = scale or _scale(k, w, 16)
     pixels = _enlarged(_pixels(cells.flatten(0, 1)), scale)
-    h, w, room, font = h * scale, w * scale, 18 if below else 0, _font(13)
-    rows, columns = ([_written(text, font) for text in texts] for texts in (rows, columns))
+    h, w = h * scale, w * scale
+    room = 18 if below else 0
+    font = _font(13)
+    rows = [_displayable(text, font) for text in rows]
+    columns = [_displayable(text, font) for text in columns]
     left = 12 + max(math.ceil(font.getlength(line)) for text in rows for line in text.split("\n")) if rows else 0
     wide = left + k * (w + GAP) + GAP
     heading = _lines(title, font, wide - 8)
@@ -190,35 +209,35 @@ def labelled_grid(
         draw.multiline_text((x, top - 3), text, fill="black", font=font, anchor="md", align="center", spacing=2)
     for y, texts in zip(tops, below, strict=False):
         for x, text in zip(middles, texts, strict=False):
-            draw.text((x, y + GAP + h + room // 2), _written(text, font), fill="black", font=font, anchor="mm")
+            draw.text((x, y + GAP + h + room // 2), _displayable(text, font), fill="black", font=font, anchor="mm")
     return torch.from_numpy(np.asarray(sheet).copy()).permute(2, 0, 1)
 
 
 def _font(size: int) -> "ImageFont.FreeTypeFont":
-    """The font of plots where matplotlib is installed; otherwise Pillow's own, which has no Greek."""
+    """Returns the font of plots if matplotlib is installed; otherwise Pillow's own, which has no Greek."""
     from PIL import ImageFont
 
-    found = find_spec("matplotlib")
-    for folder in (found.submodule_search_locations or ()) if found else ():
+    package = find_spec("matplotlib")
+    for folder in (package.submodule_search_locations or ()) if package else ():
         if (path := Path(folder, "mpl-data/fonts/ttf/DejaVuSans.ttf")).is_file():
             return ImageFont.truetype(path, size)
     return cast("ImageFont.FreeTypeFont", ImageFont.load_default(size + 1))
 
 
-def _written(text: str, font: "ImageFont.FreeTypeFont") -> str:
-    """``text`` with what the font has: Pillow's own has neither Greek nor subscripts, arrows and the minus sign."""
+def _displayable(text: str, font: "ImageFont.FreeTypeFont") -> str:
+    """Returns ``text`` in letters of the font: Pillow's own has no Greek, subscripts, arrows and minus sign."""
     return text if "DejaVu" in str(font.getname()[0]) else text.translate(_ASCII)
 
 
 def _lines(text: str, font: "ImageFont.FreeTypeFont", width: int) -> list[str]:
-    """``text`` in lines that are ``width`` pixels wide at most, as far as its words are."""
+    """Breaks ``text`` between words into lines of at most ``width`` pixels; a longer word has a line of its own."""
     lines: list[str] = []
-    for each in _written(text, font).split():
-        longer = f"{lines[-1]} {each}" if lines else each
+    for word in _displayable(text, font).split():
+        longer = f"{lines[-1]} {word}" if lines else word
         if lines and font.getlength(longer) <= width:
             lines[-1] = longer
         else:
-            lines.append(each)
+            lines.append(word)
     return lines
 
 
@@ -230,10 +249,15 @@ def _to_pil(pixels: Tensor) -> "Image.Image":
 
 
 def png(pixels: Tensor, metadata: Mapping[str, str] | None = None) -> bytes:
-    """A PNG file of uint8 (c, h, w), c = 1 or 3, with a text chunk for each entry of ``metadata``."""
+    """Encodes pixels, uint8 (c, h, w) with c = 1 or 3, as a PNG file with a text chunk for each entry of ``metadata``.
+
+    >>> png(torch.zeros(1, 8, 8, dtype=torch.uint8))[1:4]
+    b'PNG'
+    """
     from PIL.PngImagePlugin import PngInfo
 
-    info, file = PngInfo(), io.BytesIO()
+    info = PngInfo()
+    file = io.BytesIO()
     for key, value in (metadata or {}).items():
         info.add_text(key, value)
     _to_pil(pixels).save(file, format="PNG", pnginfo=info, optimize=True)
@@ -241,36 +265,39 @@ def png(pixels: Tensor, metadata: Mapping[str, str] | None = None) -> bytes:
 
 
 def to_pil(images: Tensor, columns: int | None = None, scale: int | None = None) -> "Image.Image":
-    """A picture to look at, which notebooks show: of one image (c, h, w), or a grid of several (n, c, h, w), as :func:`grid` makes it.
+    """Converts one image (c, h, w), or a :func:`grid` of several (n, c, h, w), to a picture, which notebooks display.
+
+    >>> to_pil(torch.zeros(3, 8, 8), scale=2).size
+    (20, 20)
 
     Raises:
-        UsageError: they are no images.
+        UsageError: if images are not a tensor of such a shape.
     """
     return _to_pil(grid(_several(images), columns, scale))
 
 
 def _several(images: Tensor) -> Tensor:
-    """(n, c, h, w) of one image or of several."""
+    """Returns one image or several as (n, c, h, w)."""
     return images[None] if getattr(images, "ndim", 0) == 3 else images
 
 
 def save_png(path: "str | os.PathLike[str]", images: Tensor, metadata: Mapping[str, str] | None = None, columns: int | None = None) -> None:
-    """Writes an image (c, h, w), or a grid of images (n, c, h, w), as a PNG file that carries ``metadata``.
+    """Writes one image (c, h, w), or a grid of several (n, c, h, w), as a PNG file with ``metadata``.
 
     Raises:
-        UsageError: they are no images, or the name has the suffix of another format.
-        ResourceError: the file cannot be written.
+        UsageError: if images are not a tensor of such a shape, or the path has the suffix of another format.
+        ResourceError: if the file cannot be written.
     """
     if isinstance(path, Tensor):
         raise UsageError("save_png takes the path first, and then the images", 'save_png("images.png", images)')
     if Path(path).suffix.lower() not in (".png", ""):
         hint = "name it .png; to_pil(images).save(path) writes other formats"
-        raise UsageError(f"save_png writes PNG files, and {os.fspath(path)!r} is named otherwise", hint)
+        raise UsageError(f"save_png writes PNG files, and {os.fspath(path)!r} has another suffix", hint)
     write_file(Path(path), png(grid(_several(images), columns), metadata))
 
 
 def save_folder(path: "str | os.PathLike[str]", images: Tensor, metadata: Mapping[str, str] | None = None, first: int = 0) -> list[Path]:
-    """Writes each image as ``NUMBER.png`` in its own size, numbered from ``first``, into a folder; raises as :func:`save_png` does."""
+    """Writes each image as ``NUMBER.png`` in its own size into a folder, numbered from ``first``; raises as :func:`save_png` does."""
     paths = [Path(path) / f"{first + i:06d}.png" for i in range(len(images))]
     for place, pixels in zip(paths, _pixels(images), strict=True):
         write_file(place, png(pixels, metadata))
@@ -278,10 +305,10 @@ def save_folder(path: "str | os.PathLike[str]", images: Tensor, metadata: Mappin
 
 
 def save_npz(path: "str | os.PathLike[str]", samples: Tensor, metadata: Mapping[str, str] | None = None, **arrays: Tensor) -> None:
-    """Writes samples (n, ...) without loss, as the array ``samples`` of an .npz file; further arrays and ``metadata`` stand beside it.
+    """Writes samples (n, ...) without loss, as the array ``samples`` of an .npz file, together with further arrays and ``metadata``.
 
     Raises:
-        ResourceError: the file cannot be written.
+        ResourceError: if the file cannot be written.
     """
     file = io.BytesIO()
     named: dict[str, Any] = {key: np.array(value) for key, value in (metadata or {}).items()}
@@ -291,7 +318,7 @@ def save_npz(path: "str | os.PathLike[str]", samples: Tensor, metadata: Mapping[
 
 
 def class_sheet(images: Tensor, names: Sequence[str]) -> Tensor:
-    """A grid of images (n, c, h, w) with a column for each of ``names``, which stand above; uint8 (3, height, width)."""
+    """Arranges images (n, c, h, w) in a grid with a captioned column for each of ``names``; uint8 (3, height, width)."""
     pixels = _pixels(images)
     empty = pixels.new_full((-len(pixels) % len(names), *pixels.shape[1:]), _WHITE)
     pixels = torch.cat([pixels, empty])
@@ -301,7 +328,7 @@ def class_sheet(images: Tensor, names: Sequence[str]) -> Tensor:
 
 
 def open_image(path: Path, channels: int, size: tuple[int, int] | None = None) -> "Image.Image":
-    """A picture in 8 bits, as people see it; see :func:`zoo_core.data.image_files.read_picture`, which has the same arguments.
+    """Reads an image file in 8 bits; see :func:`zoo_core.data.image_files.read_picture`, which has the same arguments.
 
     Raises:
         UsageError: if the file cannot be read as a picture, or is too large or too thin.
@@ -314,7 +341,7 @@ def open_image(path: Path, channels: int, size: tuple[int, int] | None = None) -
 
 
 def read_image(path: Path, shape: Sequence[int]) -> Tensor:
-    """A picture as a sample: resized until it covers (h, w), cropped at the centre; float32 (c, h, w) in [-1, 1].
+    """Reads an image file as a sample: resized until it covers (h, w), cropped at the centre; float32 (c, h, w) in [-1, 1].
 
     Raises:
         UsageError: if the file cannot be read as a picture, or is too large or too thin.

@@ -1,4 +1,4 @@
-"""From a reference to a model that is ready to use (``load``), or to all that is known of it (``info``)."""
+"""Loading of a checkpoint by its reference (``load``), and its description (``info``)."""
 
 import os
 from typing import TYPE_CHECKING, Any, Never
@@ -26,24 +26,28 @@ def load(
     dtype: "torch.dtype | str | None" = None,
     **other: Never,
 ) -> "Pretrained":
-    """Loads a checkpoint: verifies its files, builds the model and gives it the weights.
+    """Loads a checkpoint: verifies its files, builds the model and fills in the weights.
+
+    >>> model = load("realnvp-moons")
+    >>> model.sample(16, seed=0).shape
+    torch.Size([16, 2])
 
     Args:
         reference: ``NAME``, ``DIST:NAME``, the path of a folder (of a checkpoint or of a training run), or ``ORG/REPO[@REVISION]`` on the
-            Hub. A folder that exists goes before a repository of that name; ``local:PATH`` is always the folder.
-        device: such as ``cuda``; the CPU when None.
-        dtype: the dtype that the net computes in: float32 (when None), bfloat16 or float16; ``auto`` is bfloat16 where the device
+            Hub. An existing folder takes precedence over a repository of that name; ``local:PATH`` always means the folder.
+        device: device of the model, such as ``cuda``; the CPU if None.
+        dtype: dtype in which the net computes: float32 (also if None), bfloat16 or float16; ``auto`` is bfloat16 where the device
             computes it natively, and float32 elsewhere. Samples and noise stay float32.
 
     Raises:
-        UsageError: if reference, device or dtype is not valid, or there is no such keyword.
-        ConfigError: the config is wrong.
-        UnknownNameError: no installed plugin has that checkpoint, or its family.
-        IntegrityError: a file is not what is pinned.
-        UnsafeContentError: the weights are no safe safetensors file.
-        IncompatibleCheckpoint: weights and config do not fit each other.
+        UsageError: if reference, device or dtype is not valid, or a keyword is unknown.
+        ConfigError: if the config is wrong.
+        UnknownNameError: if no installed plugin has that checkpoint, or its family.
+        IntegrityError: if a file differs from its pin.
+        UnsafeContentError: if the weights are not a safe safetensors file.
+        IncompatibleCheckpoint: if weights and config do not fit each other.
     """
-    for key in other:  # that users of other libraries type
+    for key in other:  # such as users of other libraries type
         raise unknown_keyword("load", key, keywords_of(load), table=LOAD)
     files = fetch(reference)
     config = read_config(files)
@@ -53,7 +57,12 @@ def load(
 
 
 class Info(dict[str, Any]):
-    """What is known of a checkpoint, as plain values by name; prints as a short table."""
+    """Description of a checkpoint, as plain values by name; prints as a short table.
+
+    >>> facts = info("realnvp-moons")
+    >>> facts["family"], facts["capabilities"]
+    ('realnvp', ['decode', 'density', 'encode'])
+    """
 
     def __repr__(self) -> str:
         shown = {**self, "sampler": describe(self["sampler"]) if self["sampler"] else "", "parameters": f"{self['parameters']:,}"}
@@ -70,23 +79,29 @@ def _listed(value: object) -> str:
 
 
 def info(reference: "str | os.PathLike[str]") -> Info:
-    """Everything that is known of a checkpoint, as plain values: what ``zoo show --json`` prints. Reads no weights but their header.
+    """Describes a checkpoint by the plain values that ``zoo show --json`` prints. Of the weights it reads only the header.
 
-    A dictionary; printed, it is a short table.
+    Args:
+        reference: the checkpoint, as for :func:`load`.
+
+    Returns:
+        A dictionary, which prints as a short table.
 
     Raises:
-        ZooError: as :func:`load` does; CardError when the card cannot be read.
+        CardError: if the card cannot be read.
+        ZooError: as :func:`load` does.
     """
     from zoo_core.cards.card import parse
 
     files = fetch(reference)
     config = read_config(files)
-    family, names = family_of(config), files.names
+    family = family_of(config)
+    names = files.names
     card = parse(files.read(CARD), bare=True) if CARD in names else None
     training = files.json(TRAINING) if TRAINING in names else {}
     spec = files.spec
     hub = files.hub or (spec.hub if spec else None)
-    found = {
+    facts = {
         "name": files.name,
         "reference": str(files.reference),
         "summary": (spec.summary if spec else "") or (card.summary if card else ""),
@@ -109,4 +124,4 @@ def info(reference: "str | os.PathLike[str]") -> Info:
         "files": {name: {"size": files.size(name), "sha256": files.digest(name) if files.pins is not None else None} for name in names},
         "hub": {"repo": hub.repo, "commit": hub.commit} if hub else None,
     }
-    return Info(found)
+    return Info(facts)

@@ -16,7 +16,17 @@ _LENGTHS = (("steps", 1), ("steps_per_level", 1), ("corrections", 0))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimizerConfig:
-    """An optimizer by its name in timm (``adam``, ``adamw``, ``sgd``, ``lion``, ...), with timm's options of that optimizer."""
+    """An optimizer by its name in timm, with timm's options of that optimizer.
+
+    >>> OptimizerConfig(name="adamw", lr=2e-4, options={"betas": (0.9, 0.99)}).lr
+    0.0002
+
+    Args:
+        name: ``adam``, ``adamw``, ``sgd``, ``lion``, ...
+        lr: learning rate.
+        weight_decay: decoupled weight decay, for optimizers that have it.
+        options: further keywords of that optimizer.
+    """
 
     name: str = "adam"
     lr: float = 1e-3
@@ -32,6 +42,13 @@ class EMAConfig:
     """Exponential moving average of the published model's weights.
 
     With ``warmup`` the decay grows as 1 - (1 + step)^(-2/3) up to ``decay``, so that the initial weights are forgotten in a short run too.
+
+    >>> EMAConfig(decay=0.999)
+    EMAConfig(decay=0.999, warmup=True)
+
+    Args:
+        decay: weight of the old average in each step, in [0, 1].
+        warmup: whether the decay grows at the beginning.
     """
 
     decay: float = 0.9999
@@ -43,25 +60,31 @@ class EMAConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitConfig:
-    """The loop's part of a recipe.
+    """Options of the training loop.
+
+    >>> FitConfig(steps=2000, batch_size=128, ema=None).precision
+    'no'
 
     Args:
         steps: number of training steps; a step is one batch.
-        batch_size: rows of a batch, over all processes.
-        optimizer: of every phase; ``optimizers`` replaces it for the phases that it names.
+        batch_size: number of rows of a batch, over all processes.
+        optimizer: optimizer of every phase.
+        optimizers: other optimizers, by the name of their phase.
         lr_schedule: ``constant``, or ``linear`` or ``cosine`` decay to 0 over ``steps``.
-        warmup: steps over which the learning rate rises linearly from 0.
-        clip_norm: the largest norm of a phase's gradient; None leaves it alone.
-        ema: None publishes the raw weights.
+        warmup: number of steps over which the learning rate rises linearly from 0.
+        clip_norm: largest norm of a phase's gradient; None for no clipping.
+        ema: moving average of the weights; None publishes the raw weights.
         precision: ``no`` is float32; ``bf16`` and ``fp16`` run the forward pass under autocast, fp16 with a loss that is scaled up.
-            ``auto`` is ``bf16`` where the hardware computes it natively and ``no`` elsewhere; the run records which of them it was.
-        accumulate: parts of a batch that are computed one after the other and whose gradients add up: less memory, the same step.
-        compile: compiles the nets that the family allows it for.
-        channels_last: memory layout of the nets' 4-D tensors; changes speed alone.
-        seed: of initialisation, data order, augmentation and noise.
-        save_every: steps between checkpoints, of which the newest ``keep`` stay.
-        sample_every: steps between sample sheets; 0 for none.
-        log_every: steps between lines of metrics.jsonl.
+            ``auto`` is ``bf16`` where the hardware computes it natively and ``no`` elsewhere; the run records the choice.
+        accumulate: number of parts of a batch that are computed one after the other and whose gradients are added: less memory, the
+            same step.
+        compile: whether to compile the nets for which the family allows it.
+        channels_last: whether the nets' 4-D tensors have the channels-last memory layout; changes speed only.
+        seed: seed of initialisation, data order, augmentation and noise.
+        save_every: number of steps between checkpoints.
+        keep: number of newest checkpoints to keep.
+        sample_every: number of steps between sample sheets; 0 for none.
+        log_every: number of steps between lines of metrics.jsonl.
     """
 
     steps: int = 10_000
@@ -89,10 +112,24 @@ class FitConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """Model, trainer, loop, data and sampler: the one noun for how something was made. The model's tag is the family.
+    """All settings of a training run. The model's tag is the family.
 
-    ``scheduler`` places the noise levels that the sampler walks along; None for those that the model is trained on.
-    ``start_from`` is the reference of a checkpoint whose weights the model begins with; None initialises it from the seed.
+    >>> from zoo_core.testing.fake_config import FakeConfig, FakeTrainerConfig
+    >>> recipe = Recipe(model=FakeConfig(), trainer=FakeTrainerConfig(), fit=FitConfig(steps=100))
+    >>> recipe.fit.steps
+    100
+
+    Args:
+        model: config of the model.
+        trainer: config of the trainer.
+        fit: options of the training loop.
+        data: config of the data set.
+        sampler: default sampler of the checkpoint; None for that of the family.
+        scheduler: places the noise levels for the sampler; None for those that the model is trained on.
+        start_from: reference of a checkpoint whose weights the model begins with; None initialises it from the seed.
+
+    Raises:
+        ConfigError: if the sampler takes more than 10,000 steps; see :func:`check_length`.
     """
 
     model: ModelConfig
@@ -108,28 +145,28 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "recipe", *, prefer: str = "") -> "Recipe":
-        """A recipe from plain JSON values; ``prefer`` and what is raised are as :func:`zoo_core.config.decode` has them."""
+        """Builds a recipe from plain JSON values; arguments and errors are those of :func:`zoo_core.config.decode`."""
         return decode(cls, data, where, prefer=prefer)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, every default written out."""
+        """Returns plain JSON values, with all defaults."""
         plain: dict[str, Any] = encode(self)
         return plain
 
 
 def check_length(sampler: Sampler | None) -> None:
-    """Refuses a sampler of more than 10,000 steps as the default of a checkpoint, which would draw for hours unasked.
+    """Checks that the default sampler of a checkpoint takes at most 10,000 steps: more would sample for hours unasked.
 
     Raises:
-        ConfigError: if its options ``steps``, ``steps_per_level`` and ``corrections`` come to more.
+        ConfigError: if its options ``steps``, ``steps_per_level`` and ``corrections`` amount to more.
     """
-    found = ((getattr(sampler, name, default), default) for name, default in _LENGTHS)
-    steps, repeated, corrections = (value if isinstance(value, int) else default for value, default in found)
+    options = ((getattr(sampler, name, default), default) for name, default in _LENGTHS)
+    steps, repeated, corrections = (value if isinstance(value, int) else default for value, default in options)
     if (length := steps * repeated * (1 + corrections)) > _MOST_STEPS:
-        what = f"sampler: {length:,} steps by default, more than {_MOST_STEPS:,}"
-        raise ConfigError(what, "make fewer the default; `zoo sample -o` takes more")
+        message = f"sampler: {length:,} steps by default, more than {_MOST_STEPS:,}"
+        raise ConfigError(message, "make fewer the default; `zoo sample -o` takes more")
 
 
 def with_precision(recipe: Recipe, precision: str) -> Recipe:
-    """The recipe with ``precision`` in the place of ``auto``."""
+    """Returns the recipe with ``precision`` in place of ``auto``; any other precision stays."""
     return replace(recipe, fit=replace(recipe.fit, precision=precision)) if recipe.fit.precision == "auto" else recipe  # type: ignore[arg-type]

@@ -1,9 +1,9 @@
-"""Counter-based random numbers: what is drawn depends on what it is for, never on what was drawn before or beside it.
+"""Counter-based random numbers: a draw depends on its purpose, seed and item, never on earlier draws or on other rows.
 
 Philox (Salmon et al. 2011) maps a key and a counter to random bits. Here the key is (seed, item) and the counter's highest word a
 :class:`Stream`, so that the noise of image i of seed s is the same bits at every batch size, on every device, in every process,
-and the noise of a training step needs no state to be resumed. Normals are float32 by numpy's ziggurat, which works on integers and table
-look-ups; a test pins its values.
+and the noise of a training step can be resumed without any state. Normals are float32 from numpy's ziggurat, which uses integers and
+tables; a test pins its values.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,11 @@ __all__ = ["ImageRng", "StepRng", "Stream", "generator", "isolated", "permutatio
 
 
 class Stream(IntEnum):
-    """What random numbers are for; streams of one seed never overlap."""
+    """The purposes of random numbers; streams of one seed never overlap.
+
+    >>> generator(0, 0, Stream.SAMPLE).random() == generator(0, 0, Stream.STEP).random()
+    False
+    """
 
     SAMPLE = 0
     STEP = 1
@@ -36,20 +40,25 @@ class Stream(IntEnum):
 
 
 def generator(seed: int, item: int, stream: Stream) -> np.random.Generator:
-    """The generator of (seed, item) in a stream; both are in [0, 2**64).
+    """Returns the generator of (seed, item) in a stream.
+
+    Args:
+        seed: in [0, 2**64).
+        item: number of an image, step or epoch, in [0, 2**64).
+        stream: purpose of the random numbers.
 
     Raises:
-        ConfigError: the seed or the item is out of range.
+        ConfigError: if the seed or the item is out of range.
     """
     _check(seed, item)
-    key: Any = _Key(seed, item)  # numpy's stubs know its own SeedSequence alone
+    key: Any = _Key(seed, item)  # numpy's stubs know only its own SeedSequence
     return np.random.Generator(np.random.Philox(key, counter=_COUNTERS[stream]))
 
 
 class _Key(ISeedSequence):
-    """Gives Philox its key as it is.
+    """A seed sequence that passes the key to Philox unchanged.
 
-    ``Philox(key=...)`` does the same, but asks the system for entropy first, which takes four times as long.
+    ``Philox(key=...)`` does the same, but first requests entropy from the system, which takes four times as long.
     """
 
     def __init__(self, seed: int, item: int) -> None:
@@ -65,16 +74,30 @@ _COUNTERS = [np.array([0, 0, 0, stream], dtype=np.uint64) for stream in Stream]
 
 def _check(seed: int, item: int) -> None:
     if not (0 <= seed < 2**64 and 0 <= item < 2**64):
-        raise ConfigError(f"seeds and image numbers are in [0, 2**64), not {seed}, {item}")
+        raise ConfigError(f"seeds and image numbers must be in [0, 2**64), not {seed}, {item}")
 
 
 def permutation(seed: int, epoch: int, count: int) -> Tensor:
-    """The order of ``count`` items in an epoch, int64 (count,)."""
+    """Returns the order of ``count`` items in an epoch, int64 (count,)."""
     return torch.from_numpy(generator(seed, epoch, Stream.ORDER).permutation(count))
 
 
 class ImageRng:
-    """The Rng of sampling: row i draws from the stream of (seed, images[i]), in float32, on ``device``."""
+    """The Rng of sampling: row i draws from the stream of (seed, images[i]).
+
+    >>> noise = ImageRng(0, range(8)).normal(3)
+    >>> bool((noise[5] == ImageRng(0, [5]).normal(3)[0]).all())
+    True
+
+    Args:
+        seed: in [0, 2**64).
+        images: number of the image of each row, in [0, 2**64).
+        device: device of the results.
+        stream: purpose of the random numbers.
+
+    Raises:
+        ConfigError: if the seed or an image number is out of range.
+    """
 
     def __init__(self, seed: int, images: Sequence[int], device: torch.device | str = "cpu", *, stream: Stream = Stream.SAMPLE) -> None:
         self.device = torch.device(device)
@@ -85,7 +108,7 @@ class ImageRng:
 
     @cached_property
     def _rows(self) -> list[np.random.Generator]:
-        """Made at the first draw: they cost more than a small net's pass, and an exact density draws nothing."""
+        """The generators, made at the first draw: they cost more than a small net's pass, and an exact density draws nothing."""
         return [generator(self._seed, image, self.stream) for image in self._images]
 
     def __len__(self) -> int:
@@ -111,7 +134,24 @@ class ImageRng:
 
 
 class StepRng:
-    """The Rng of a training step: draws for the whole global batch from the stream of (seed, step), and hands out ``rows`` of it."""
+    """The Rng of a training step: draws for the whole global batch from the stream of (seed, step), and returns ``rows`` of it.
+
+    >>> whole = StepRng(0, step=7, batch_size=4).normal(2)
+    >>> half = StepRng(0, step=7, batch_size=4, rows=slice(2, 4)).normal(2)
+    >>> bool((whole[2:] == half).all())
+    True
+
+    Args:
+        seed: in [0, 2**64).
+        step: number of the training step.
+        batch_size: number of rows of the global batch.
+        rows: rows of this process.
+        device: device of the results.
+        stream: purpose of the random numbers.
+
+    Raises:
+        ConfigError: if the seed or the step is out of range.
+    """
 
     def __init__(
         self,
@@ -145,9 +185,9 @@ class StepRng:
 
 @contextmanager
 def isolated(seed: int, *items: int, stream: Stream, devices: Sequence[torch.device | str] = ()) -> Iterator[None]:
-    """Runs a block with torch's global RNG seeded from (seed, items), and puts its state back afterwards.
+    """Runs a block with torch's global RNG seeded from (seed, items), and restores its state afterwards.
 
-    For what cannot take an Rng: parameter initialisation and dropout.
+    It serves code that cannot take an Rng: parameter initialisation and dropout.
     """
     source = generator(seed, 0, stream)
     for item in items:
@@ -155,7 +195,7 @@ def isolated(seed: int, *items: int, stream: Stream, devices: Sequence[torch.dev
     accelerators = [device for device in map(torch.device, devices) if device.type not in ("cpu", "meta")]
     kind = accelerators[0].type if accelerators else "cuda"
     with torch.random.fork_rng(devices=accelerators, device_type=kind):
-        # Not torch.manual_seed: it seeds every accelerator, those too that are not put back.
+        # Not torch.manual_seed: it seeds every accelerator, including those whose state is not restored.
         state = int(source.integers(2**63))
         torch.default_generator.manual_seed(state)
         for device in accelerators:

@@ -1,6 +1,6 @@
-"""Where the noise levels lie: schedulers give plain floats, sigma in ``x_sigma = x_0 + sigma * eps``.
+"""Schedulers: they place noise levels, plain floats sigma in ``x_sigma = x_0 + sigma * eps``.
 
-The variance-preserving schedules of DDPM are written by their abar_t; x_t = x_sigma / sqrt(1 + sigma^2) with
+The variance-preserving schedules of DDPM are given by their abar_t; x_t = x_sigma / sqrt(1 + sigma^2) with
 sigma_t = sqrt((1 - abar_t) / abar_t).
 """
 
@@ -19,9 +19,12 @@ __all__ = ["Continuous", "Cosine", "Geometric", "Karras", "Linear", "VariancePre
 
 
 def fractional_time(levels: Sequence[float], sigma: float) -> float:
-    """The time t in [1, T] at which the increasing ``levels`` reach ``sigma``.
+    """Returns the time t in [1, T] at which the increasing ``levels`` reach ``sigma``.
 
-    Exact on a level, linear in log sigma between two, clamped outside.
+    Exact on a level, linear in log sigma between two levels, clamped outside.
+
+    >>> fractional_time([0.01, 0.1, 1.0], 0.1)
+    2.0
     """
     above = bisect_left(levels, sigma)
     if above == 0:
@@ -50,7 +53,11 @@ def _check_steps(steps: int, lo: float, hi: float) -> None:
 
 
 class VariancePreserving(DiscreteScheduler):
-    """A schedule of T levels given by abar_1 > ... > abar_T."""
+    """Base class of schedules of T levels that are given by abar_1 > ... > abar_T.
+
+    >>> Cosine(T=4).levels == tuple(((1 - abar) / abar) ** 0.5 for abar in Cosine(T=4).alpha_bars)
+    True
+    """
 
     __slots__ = ()
     T: int
@@ -58,16 +65,19 @@ class VariancePreserving(DiscreteScheduler):
     @property
     @abstractmethod
     def alpha_bars(self) -> tuple[float, ...]:
-        """abar_1 ... abar_T: the share of the signal's variance that is left at each level."""
+        """abar_1 ... abar_T: the remaining share of the signal's variance at each level."""
 
     @property
     def levels(self) -> tuple[float, ...]:
         return tuple(math.sqrt((1 - abar) / abar) for abar in self.alpha_bars)
 
     def sigmas(self, steps: int, lo: float, hi: float) -> tuple[float, ...]:
-        """Levels at evenly spaced times between those of ``hi`` and ``lo``; ``sigmas(T, ...)`` over the full range is exactly the T levels.
+        """Returns levels at evenly spaced times between those of ``hi`` and ``lo``, then 0; T steps over the full range are the T levels.
 
-        Up to T steps, times are rounded to whole ones, which the net has seen in training (as DDIM does, arXiv:2010.02502).
+        Up to T steps, times are rounded to integers, which the net has seen in training (as DDIM does, arXiv:2010.02502).
+
+        Raises:
+            ConfigError: if steps, lo or hi is out of range, or the schedule does not reach into [lo, hi].
         """
         _check_steps(steps, lo, hi)
         levels = self.levels
@@ -84,7 +94,19 @@ class VariancePreserving(DiscreteScheduler):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Linear(VariancePreserving):
-    """beta_t linear from ``beta_1`` to ``beta_T`` (Ho et al. 2020, arXiv:2006.11239, section 4)."""
+    """beta_t linear from ``beta_1`` to ``beta_T`` (Ho et al. 2020, arXiv:2006.11239, section 4).
+
+    >>> [round(sigma, 2) for sigma in Linear().sigmas(4, 0.01, 157.0)]
+    [157.0, 9.49, 1.46, 0.01, 0.0]
+
+    Args:
+        T: number of levels.
+        beta_1: variance of the noise that the first step adds.
+        beta_T: variance of the noise that the last step adds.
+
+    Raises:
+        ConfigError: if an option is out of range.
+    """
 
     T: int = 1000
     beta_1: float = 1e-4
@@ -95,7 +117,7 @@ class Linear(VariancePreserving):
         if self.T > 1 and self.beta_1 > self.beta_T:
             raise ConfigError(f"beta_1 must not exceed beta_T, not {self.beta_1} > {self.beta_T}")
         if self.alpha_bars[-1] < 1e-30:
-            raise ConfigError(f"beta_T is too large for {self.T} levels: they leave nothing of the signal", "make T or beta_T smaller")
+            raise ConfigError(f"beta_T is too large for {self.T} levels: nothing of the signal remains", "make T or beta_T smaller")
 
     @property
     def alpha_bars(self) -> tuple[float, ...]:
@@ -113,9 +135,19 @@ def _linear(T: int, beta_1: float, beta_T: float) -> tuple[float, ...]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cosine(VariancePreserving):
-    """abar_t = f(t) / f(0), f(t) = cos^2(((t/T + s) / (1 + s)) pi/2), alpha_t kept in [0.001, 1].
+    """abar_t = f(t) / f(0), f(t) = cos^2(((t/T + s) / (1 + s)) pi/2), alpha_t clamped to [0.001, 1].
 
     Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17.
+
+    >>> [round(sigma, 2) for sigma in Cosine(T=3).levels]
+    [0.59, 1.75, 63.69]
+
+    Args:
+        T: number of levels.
+        s: offset that keeps the first levels from being too small.
+
+    Raises:
+        ConfigError: if an option is out of range.
     """
 
     T: int = 50
@@ -143,12 +175,18 @@ def _cosine(T: int, s: float) -> tuple[float, ...]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Continuous(Scheduler):
-    """A rule that places levels between any two, with no levels of its own: it serves every model.
+    """Base class of rules that place levels between any two bounds: they have no levels of their own and serve every model.
+
+    >>> Geometric(sigma_max=1.0).sigmas(3, 0.01, 100.0)
+    (1.0, 0.1, 0.01, 0.0)
 
     Args:
-        sigma_min: where to end, if the model's smallest level is below it.
-        sigma_max: where to begin, if the model's largest level is above it. Of one far above the data, the more steps are lost the fewer
-            there are: Karras et al. begin at 80 with images in [-1, 1].
+        sigma_min: last level, if the model's smallest level is below it.
+        sigma_max: first level, if the model's largest level is above it. A largest level far above the data wastes steps, most of all if
+            there are few: Karras et al. begin at 80 with images in [-1, 1].
+
+    Raises:
+        ConfigError: if an option is out of range.
     """
 
     sigma_min: float | None = None
@@ -161,13 +199,13 @@ class Continuous(Scheduler):
 
     @abstractmethod
     def between(self, share: float, lo: float, hi: float) -> float:
-        """The level at ``share`` in (0, 1) of the way from ``hi`` down to ``lo``."""
+        """Returns the level at ``share`` in (0, 1) of the way from ``hi`` down to ``lo``."""
 
     def sigmas(self, steps: int, lo: float, hi: float) -> tuple[float, ...]:
-        """Levels from exactly ``hi`` to exactly ``lo``, or to the scheduler's own bounds where these are narrower, then 0.
+        """Returns levels from exactly ``hi`` to exactly ``lo``, or between the scheduler's own bounds if these are narrower, then 0.
 
         Raises:
-            ConfigError: nothing is left between the bounds.
+            ConfigError: if a bound lies outside [lo, hi], or steps, lo or hi is out of range.
         """
         for name, bound, wrong in (("sigma_max", self.sigma_max, lo), ("sigma_min", self.sigma_min, hi)):
             if bound is not None and (bound < wrong if name == "sigma_max" else bound > wrong):
@@ -181,7 +219,11 @@ class Continuous(Scheduler):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Geometric(Continuous):
-    """sigma_i = hi (lo/hi)^(i/(N-1)), even in log sigma (Song & Ermon 2019, arXiv:1907.05600, section 3.2)."""
+    """sigma_i = hi (lo/hi)^(i/(N-1)), even in log sigma (Song & Ermon 2019, arXiv:1907.05600, section 3.2).
+
+    >>> Geometric().sigmas(3, 0.01, 1.0)
+    (1.0, 0.1, 0.01, 0.0)
+    """
 
     def between(self, share: float, lo: float, hi: float) -> float:
         return hi * (lo / hi) ** share
@@ -189,7 +231,16 @@ class Geometric(Continuous):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Karras(Continuous):
-    """sigma_i = (hi^(1/rho) + i/(N-1) (lo^(1/rho) - hi^(1/rho)))^rho (Karras et al. 2022, arXiv:2206.00364, eq. 5)."""
+    """sigma_i = (hi^(1/rho) + i/(N-1) (lo^(1/rho) - hi^(1/rho)))^rho (Karras et al. 2022, arXiv:2206.00364, eq. 5).
+
+    >>> [round(sigma, 3) for sigma in Karras().sigmas(4, 0.002, 80.0)]
+    [80.0, 9.723, 0.47, 0.002, 0.0]
+
+    Args:
+        sigma_min: last level, if the model's smallest level is below it.
+        sigma_max: first level, if the model's largest level is above it.
+        rho: exponent; larger values place more levels near ``lo``.
+    """
 
     rho: float = 7.0
 

@@ -1,7 +1,7 @@
-"""What plugins return from the ``zoo_specs`` hook: small frozen records that name code as ``"package.module:Name"`` strings.
+"""Specs: frozen records that plugins return from the ``zoo_specs`` hook. They name code as ``"package.module:Name"`` strings.
 
-Nothing here imports what it names, so that ``zoo list`` costs no torch. Every field but the name has a default, and all are keyword-only:
-a field that a later zoo-core adds never breaks an older plugin.
+No spec imports the code that it names, so that ``zoo list`` runs without torch. All fields are keyword-only, and all but the name have
+defaults: a field that a later zoo-core adds never breaks an older plugin.
 """
 
 import json
@@ -35,7 +35,11 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spec:
-    """A named thing that a plugin offers."""
+    """Base class of all specs: the name and one-line summary of a part that a plugin offers.
+
+    >>> SchedulerSpec(name="my-levels", summary="even in sigma").key
+    'my-levels'
+    """
 
     kind: ClassVar[str] = "spec"
 
@@ -44,7 +48,7 @@ class Spec:
 
     @property
     def key(self) -> str:
-        """The name under which the registry files it, unique within its kind."""
+        """The key in the registry, unique within the kind."""
         return self.name
 
 
@@ -59,9 +63,24 @@ def _check_defaults(name: str, defaults: object) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSpec(Spec):
-    """A family: an ``nn.Module`` built as ``target(config)``.
+    """A family of models: an ``nn.Module`` built as ``target(config)``.
 
-    ``capabilities`` is the most that the family can do; an instance may do less, by its config. ``trainer`` names the default TrainerSpec.
+    ``capabilities`` is the upper bound for the family; a model may have fewer, depending on its config. ``trainer`` names the default
+    TrainerSpec.
+
+    >>> spec = ModelSpec(
+    ...     name="my-vae",
+    ...     target="my_package.model:VAE",
+    ...     config="my_package.config:VAEConfig",
+    ...     trainer="my-vae",
+    ...     capabilities={"decode", "encode"},
+    ...     sampler="latent",
+    ... )
+    >>> sorted(spec.capabilities)
+    ['decode', 'encode']
+
+    Raises:
+        TypeError: if ``capabilities`` is not a collection of strings.
     """
 
     kind: ClassVar[str] = "family"
@@ -74,15 +93,22 @@ class ModelSpec(Spec):
     paper: str = ""
 
     def __post_init__(self) -> None:
-        given = cast(object, self.capabilities)
-        if not isinstance(given, Collection) or isinstance(given, str) or not all(isinstance(name, str) for name in given):
-            raise TypeError(f"{self.name}: capabilities must be a set of names, not {given!r}")
+        names = cast(object, self.capabilities)
+        if not isinstance(names, Collection) or isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"{self.name}: capabilities must be a set of names, not {names!r}")
         object.__setattr__(self, "capabilities", frozenset(self.capabilities))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SamplerSpec(Spec):
-    """A Sampler class, a frozen dataclass whose fields are its options; ``defaults`` lets one class have several names."""
+    """A Sampler class: a frozen dataclass whose fields are its options. With other ``defaults``, one class can have several names.
+
+    >>> SamplerSpec(name="ddim", target="zoo_core.samplers:Ancestral", requires="denoise", defaults={"eta": 0.0}).defaults
+    {'eta': 0.0}
+
+    Raises:
+        TypeError: if ``defaults`` is not a mapping of names to JSON values.
+    """
 
     kind: ClassVar[str] = "sampler"
 
@@ -97,7 +123,14 @@ class SamplerSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SchedulerSpec(Spec):
-    """A Scheduler class: a frozen dataclass that gives noise levels."""
+    """A Scheduler class: a frozen dataclass that places noise levels.
+
+    >>> SchedulerSpec(name="karras", target="zoo_core.schedulers:Karras", paper="arXiv:2206.00364").kind
+    'scheduler'
+
+    Raises:
+        TypeError: if ``defaults`` is not a mapping of names to JSON values.
+    """
 
     kind: ClassVar[str] = "scheduler"
 
@@ -111,7 +144,11 @@ class SchedulerSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainerSpec(Spec):
-    """A Trainer, built as ``target(model, config)``."""
+    """A Trainer, built as ``target(model, config)``.
+
+    >>> TrainerSpec(name="my-vae", target="my_package.trainer:VAETrainer", config="my_package.config:VAETrainerConfig").name
+    'my-vae'
+    """
 
     kind: ClassVar[str] = "trainer"
 
@@ -122,7 +159,11 @@ class TrainerSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecipeSpec(Spec):
-    """A preset: ``target`` is a :class:`zoo_core.recipes.Recipe` in a light module; ``name`` is unique within its ``family``."""
+    """A preset: ``target`` is a :class:`zoo_core.recipes.Recipe` in a light module; ``name`` is unique within its ``family``.
+
+    >>> RecipeSpec(name="mnist", family="my-vae", target="my_package.recipes:MNIST").key
+    'my-vae/mnist'
+    """
 
     kind: ClassVar[str] = "recipe"
 
@@ -136,7 +177,11 @@ class RecipeSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetSpec(Spec):
-    """A data set: ``config`` is its frozen dataclass, ``target(config)`` loads it as a :class:`zoo_core.data.dataset.Data`."""
+    """A data set: ``config`` is its frozen dataclass, ``target(config)`` loads it as a :class:`zoo_core.data.dataset.Data`.
+
+    >>> DatasetSpec(name="rings", target="my_package.data:rings", config="my_package.config:RingsConfig", license="mit").license
+    'mit'
+    """
 
     kind: ClassVar[str] = "dataset"
 
@@ -147,9 +192,13 @@ class DatasetSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricSpec(Spec):
-    """A metric on samples or on a model.
+    """A metric of samples or of a model.
 
-    ``better`` is ``lower``, ``higher``, ``near 1`` or ``near real``, as in its class, so that tables mark the best without importing it.
+    ``better`` is ``lower``, ``higher``, ``near 1`` or ``near real``, as in the metric's class, so that tables mark the best value without
+    importing that class.
+
+    >>> MetricSpec(name="fd", target="zoo_core.evaluation.metrics:FrechetDistance", requires="features", better="lower").better
+    'lower'
     """
 
     kind: ClassVar[str] = "metric"
@@ -162,7 +211,11 @@ class MetricSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandSpec(Spec):
-    """A click command for ``zoo``; ``summary`` is its line in ``zoo --help``, shown without an import."""
+    """A click command of ``zoo``; ``summary`` is its line in ``zoo --help``, shown without an import.
+
+    >>> CommandSpec(name="tour", target="my_package.cli:tour", summary="Walk through all checkpoints.").kind
+    'command'
+    """
 
     kind: ClassVar[str] = "command"
 
@@ -171,7 +224,18 @@ class CommandSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pin:
-    """What a file must be: its sha256 in hex, and its size in bytes."""
+    """The required digest and size of a file.
+
+    >>> Pin(sha256="ab" * 32, size=1024).size
+    1024
+
+    Args:
+        sha256: digest in hex, 64 digits.
+        size: number of bytes.
+
+    Raises:
+        TypeError: if ``sha256`` is not a string or ``size`` is not a non-negative int.
+    """
 
     sha256: str
     size: int
@@ -185,7 +249,15 @@ class Pin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hub:
-    """Where a checkpoint is published: ``ORG/NAME`` at a 40-hex commit. Only ``zoo publish --pin`` writes one."""
+    """The place where a checkpoint is published; only ``zoo publish --pin`` writes one.
+
+    >>> Hub(repo="my-org/my-vae-mnist", commit="0" * 40).repo
+    'my-org/my-vae-mnist'
+
+    Args:
+        repo: ``ORG/NAME``.
+        commit: 40 hex digits.
+    """
 
     repo: str
     commit: str
@@ -193,7 +265,25 @@ class Hub:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckpointSpec(Spec):
-    """Trained weights with their config and card: files in ``folder``, each of them pinned, by a Pin or ``(sha256, size)``."""
+    """Trained weights with their config and card: pinned files in ``folder``.
+
+    >>> spec = CheckpointSpec(name="my-vae-mnist", family="my-vae", files={"config.json": ("ab" * 32, 310)})
+    >>> spec.files["config.json"].size
+    310
+
+    Args:
+        name: name of the checkpoint.
+        summary: its line in ``zoo list``.
+        family: name of its family.
+        folder: the folder that holds the files.
+        files: a Pin, or ``(sha256, size)``, for each file.
+        hub: the place where it is published.
+        license: SPDX identifier of the licence, in lower case.
+        dataset: name of the training data.
+
+    Raises:
+        TypeError: if ``folder``, ``files`` or ``hub`` has another type.
+    """
 
     kind: ClassVar[str] = "checkpoint"
 
@@ -211,18 +301,19 @@ class CheckpointSpec(Spec):
             object.__setattr__(self, "folder", Path(self.folder))
         if self.hub is not None and not isinstance(cast(object, self.hub), Hub):
             raise TypeError(f"{self.name}: hub must be a Hub, not {self.hub!r}")
-        given = cast(object, self.files)
-        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-            raise TypeError(f"{self.name}: files must be a mapping of names to pins, not {given!r}")
-        object.__setattr__(self, "files", {name: _pin(name, pin) for name, pin in given.items()})
+        pins = cast(object, self.files)
+        if not isinstance(pins, Mapping) or not all(isinstance(name, str) for name in pins):
+            raise TypeError(f"{self.name}: files must be a mapping of names to pins, not {pins!r}")
+        object.__setattr__(self, "files", {name: _pin(name, pin) for name, pin in pins.items()})
 
 
-def _pin(name: str, given: object) -> Pin:
-    if isinstance(given, Pin):
-        return given
-    if not isinstance(given, tuple) or len(given) != 2:
-        raise TypeError(f"files: the pin of {name!r} must be a Pin or (sha256, size), not {given!r}")
-    return Pin(sha256=given[0], size=given[1])
+def _pin(name: str, pin: object) -> Pin:
+    if isinstance(pin, Pin):
+        return pin
+    if not isinstance(pin, tuple) or len(pin) != 2:
+        raise TypeError(f"files: the pin of {name!r} must be a Pin or (sha256, size), not {pin!r}")
+    sha256, size = pin
+    return Pin(sha256=sha256, size=size)
 
 
 KINDS: Mapping[str, type[Spec]] = MappingProxyType(
@@ -234,10 +325,13 @@ KINDS: Mapping[str, type[Spec]] = MappingProxyType(
 
 
 def checkpoints(package: str) -> tuple[CheckpointSpec, ...]:
-    """The checkpoints pinned in ``checkpoints.json`` of an imported package, their files in its ``model_cards/NAME``.
+    """Returns the checkpoints pinned in ``checkpoints.json`` of an imported package; their files lie in its ``model_cards/NAME``.
+
+    Args:
+        package: name of the plugin's own package.
 
     Raises:
-        PluginLoadError: the file is missing or is not what ``zoo`` writes.
+        PluginLoadError: if the package is not imported, or the file is missing or not valid.
     """
     module = sys.modules.get(package)
     if module is None or not module.__file__:

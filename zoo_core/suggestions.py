@@ -1,6 +1,6 @@
-"""Names that users of other libraries type, and what they are called here.
+"""Suggestions for names of other libraries: diffusers, timm, transformers and torch have other words for the same things.
 
-diffusers, timm, transformers and torch have other words for the same things. Each table maps such a word to the hint that an error shows.
+Each table maps such a word to the hint that an error shows.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -44,7 +44,7 @@ KEYWORDS: Mapping[str, str] = MappingProxyType(
         "n_samples": _N,
         "output_type": _PICTURES,
         "progress": _STEP,
-        "prompt": "models here know classes, and no text: " + _LABELS,
+        "prompt": "models are conditioned on classes, not on text: " + _LABELS,
         "return_dict": "leave it out: samples are a tensor",
         "show_progress": _STEP,
         "strength": _START,
@@ -64,7 +64,7 @@ LOAD: Mapping[str, str] = MappingProxyType(
     {
         "cache_dir": "the environment variable HF_HOME says where the cache is",
         "device_map": 'device="cuda"',
-        "force_download": "files are verified at every load; `zoo pull` fetches what is wrong again",
+        "force_download": "files are verified at every load; `zoo pull` fetches damaged ones again",
         "local_files_only": "the environment variable HF_HUB_OFFLINE=1 switches the network off",
         "map_location": 'device="cuda"',
         "num_classes": "a checkpoint has its own classes; `zoo train` makes another model",
@@ -177,17 +177,31 @@ ALIASES: Mapping[str, str] = MappingProxyType(
 
 
 def attribute_error(owner: str, name: str, table: Mapping[str, str], known: Iterable[str]) -> AttributeError:
-    """The error for an attribute that there is not, with what it is called here, or the nearest name."""
-    what = f"{owner} has no attribute {name!r}"
+    """Returns the error for a missing attribute, with a hint from the table or a similar name.
+
+    Args:
+        owner: the object, as in the message.
+        name: the missing attribute.
+        table: hints, by other libraries' names.
+        known: attributes of the object.
+    """
+    message = f"{owner} has no attribute {name!r}"
     if name.startswith("_"):
-        return AttributeError(what)
+        return AttributeError(message)
     near = UnknownNameError.of("attribute", name, [each for each in known if not each.startswith("_")]).hint
     hint = table.get(name, "") or (near if near.startswith("did you mean") else "")
-    return AttributeError(f"{what} -- {hint}" if hint else what)
+    return AttributeError(f"{message} -- {hint}" if hint else message)
 
 
 class Suggesting(type):
-    """Leads attributes of a class that there are not to the right call."""
+    """Metaclass of classes whose missing attributes suggest the right call.
+
+    >>> class Model(metaclass=Suggesting):
+    ...     pass
+    >>> Model.from_pretrained
+    Traceback (most recent call last):
+    AttributeError: Model has no attribute 'from_pretrained' -- zoo_core.load("NAME"), ...
+    """
 
     if not TYPE_CHECKING:  # so that type checkers still find misspelt names
 
@@ -196,11 +210,19 @@ class Suggesting(type):
 
 
 def keywords_of(call: Callable[..., object]) -> list[str]:
-    """The keywords that a function has by name."""
+    """Returns the named parameters of a function."""
     return [name for name, each in signature(call).parameters.items() if each.kind != Parameter.VAR_KEYWORD]
 
 
 def unknown_keyword(call: str, key: str, known: Iterable[str], hint: str = "", table: Mapping[str, str] = KEYWORDS) -> UsageError:
-    """The error for a keyword that ``call`` does not take: ``hint``, what another library's word is called here, or the nearest name."""
+    """Returns the error for an unknown keyword, with ``hint``, a hint from the table, or a similar name.
+
+    Args:
+        call: name of the function.
+        key: the unknown keyword.
+        known: keywords of the function.
+        hint: hint that goes before all others.
+        table: hints, by other libraries' keywords.
+    """
     hint = hint or table.get(key, "") or UnknownNameError.of("option", key, known).hint
     return UsageError(f"{call} takes no {key[:60]!r}", hint)

@@ -45,7 +45,7 @@ DISK = {
     errno.EROFS: "read-only",
     errno.EACCES: "permission is missing",
     errno.EPERM: "permission is missing",
-    errno.ENOENT: "there is no such place",
+    errno.ENOENT: "that folder does not exist",
     errno.ENOTDIR: "a file stands where a folder is needed",
     errno.EISDIR: "a folder has that name",
     errno.ENAMETOOLONG: "choose a shorter name",

@@ -77,7 +77,7 @@ def test_bits_per_dim_is_longhand() -> None:
     # A density of 1/2 on all of [-1, 1] is one bit, and the mass of a level of width 1 / 127.5 another log2(127.5) bits.
     flat = LogProb(value=torch.tensor([math.log(0.5)]), kind="exact")
     assert flat.bits_per_dim(1).item() == pytest.approx(1)
-    with pytest.raises(UsageError, match=r"not told of binary images"):
+    with pytest.raises(UsageError, match=r"undefined for binary images"):
         replace(uniform, space="binary").bits_per_dim(4)
     with pytest.raises(UsageError, match=r"dims must be a whole number of at least 1"):
         uniform.bits_per_dim(0)
@@ -88,7 +88,7 @@ def test_8_bit_images_are_levels_to_a_thousandth_of_a_step() -> None:
     assert torch.equal(exact_uint8(from_uint8(levels)), levels)
     assert torch.equal(exact_uint8(from_uint8(levels).double() + 0.9e-3 / 127.5), levels)
     for wrong in (from_uint8(levels).double() + 1.1e-3 / 127.5, torch.tensor([256 / 127.5 - 1]), torch.tensor([math.nan])):
-        with pytest.raises(UsageError, match=r"is no level of an 8-bit image in \[-1, 1\] -- "):
+        with pytest.raises(UsageError, match=r"is not a level of an 8-bit image in \[-1, 1\] -- "):
             exact_uint8(wrong)
 
 
@@ -98,7 +98,7 @@ def test_what_is_not_of_the_space_is_refused(tmp_path: Path, monkeypatch: pytest
     model.log_prob(0.3 * X)
     monkeypatch.setattr(Fake, "log_prob", says("uint8"))
     model.log_prob(X)
-    with pytest.raises(UsageError, match=r"no level of an 8-bit image"):
+    with pytest.raises(UsageError, match=r"not a level of an 8-bit image"):
         model.log_prob(0.3 * X)
     monkeypatch.setattr(Fake, "log_prob", says("binary"))
     model.log_prob(X / X.abs().max())  # grey is drawn

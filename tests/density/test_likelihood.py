@@ -332,11 +332,11 @@ def test_the_draws_of_an_image_are_its_own(k: int | None) -> None:
 def test_the_bound_is_of_8_bit_images_of_a_model_with_levels() -> None:
     rng, x = ImageRng(0, range(2)), rows(2)
     for step in (0.01, -0.01, math.nan):
-        with pytest.raises(UsageError, match=r"is no level of an 8-bit image"):
+        with pytest.raises(UsageError, match=r"is not a level of an 8-bit image"):
             bound(gaussian(3), x + step / 127.5, rng)
     near: LogProb = bound(gaussian(3), x + 9e-4 / 127.5, ImageRng(0, range(2)))
     assert isinstance(near, Bound)
-    with pytest.raises(UsageError, match=r"no level"):
+    with pytest.raises(UsageError, match=r"not a level"):
         bound(gaussian(3), replace_level(x, 256), rng)
     with pytest.raises(UsageError, match=r"of 8-bit images in \[-1, 1\]"):
         bound(FakeDenoiser(FakeDenoiserConfig()), torch.zeros(2, 2), rng)

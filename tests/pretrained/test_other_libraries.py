@@ -163,7 +163,7 @@ def test_a_mask_goes_by_name_as_on_the_command_line(denoiser: Pretrained) -> Non
     x, left = torch.zeros(1, 1, 4, 4), torch.zeros(4, 4)
     left[:, :2] = 1
     assert torch.equal(denoiser.inpaint(x, "left", steps=2), denoiser.inpaint(x, left, steps=2))
-    with pytest.raises(UsageError, match="mask must be a tensor, or of images one of top, bottom, left"):
+    with pytest.raises(UsageError, match="mask must be a tensor or, for images, one of top, bottom, left"):
         denoiser.inpaint(x, "lfet")
 
 

@@ -311,7 +311,7 @@ WRONG: list[tuple[Callable[[Tensor, Tensor], dict[str, Any]], type[Exception], s
     (lambda x, mask: {"mask": ~mask}, UsageError, r"x must be in \[-1, 1\] where it is known"),
     (lambda x, mask: {"mask": mask * 0.5}, UsageError, "mask must be True or 1 where x is known"),
     (lambda x, mask: {"mask": mask * math.nan}, UsageError, "mask must be True or 1"),
-    (lambda x, mask: {"mask": "lfet"}, UsageError, "mask must be a tensor, or of images one of top, .*, not 'lfet'"),
+    (lambda x, mask: {"mask": "lfet"}, UsageError, "mask must be a tensor or, for images, one of top, .*, not 'lfet'"),
     (lambda x, mask: {"mask": mask[:, :3]}, UsageError, r"mask must broadcast to the shape of x, \(5, 3, 4, 4\); it has \(1, 3, 4\)"),
     (lambda x, mask: {"mask": mask.expand(2, 5, 3, 4, 4)}, UsageError, "mask must broadcast"),
     (lambda x, mask: {"jump": 0}, UsageError, "jump must be at least 1"),

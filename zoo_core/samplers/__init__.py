@@ -1,8 +1,8 @@
-"""Samplers: frozen dataclasses that walk along given noise levels, in the coordinate x_sigma = x_0 + sigma * eps.
+"""Samplers: frozen dataclasses that move along given noise levels, in the coordinate x_sigma = x_0 + sigma * eps.
 
-They know capabilities, not families: every sampler that requires ``denoise`` takes every model that has it. Sigmas are float64 and the
-state is float32 or wider, even if the net computes in a narrower type: a bfloat16 state ruins samples at sigma 1000. Nothing here
-imports torch: tensors come from the model and from the random numbers.
+They depend on capabilities, not on families: every sampler that requires ``denoise`` accepts every model with that capability. Sigmas are
+float64 and the state is float32 or wider, even if the net computes in a narrower type: a bfloat16 state ruins samples at sigma 1000. No
+module here imports torch: tensors come from the model and from the random numbers.
 """
 
 from zoo_core.samplers.ancestral import Ancestral
@@ -26,6 +26,6 @@ __all__ = [
     "resampled",
 ]
 
-# The registry names a class by its module, and their module is this one wherever they are written.
+# The registry names a class by its module, which is this package for all of them.
 for _name in __all__:
     globals()[_name].__module__ = __name__

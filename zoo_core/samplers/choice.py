@@ -1,4 +1,4 @@
-"""Choice of a sampler or a scheduler by its name, by plain values, or by the name that another library gives it."""
+"""Choice of a sampler or scheduler by its name or plain values, with hints for the names of other libraries."""
 
 import json
 import re
@@ -17,28 +17,35 @@ __all__ = ["as_sampler", "as_scheduler", "scheduler_with_option", "with_current_
 
 
 def as_sampler(choice: SamplerLike, default: Sampler | None = None, *, prefer: str = "") -> Sampler:
-    """A sampler from its name, with that name's own defaults, or from plain values; without a ``name``, those change ``default``.
+    """Returns a sampler from its name, with the defaults of that name, or from plain values.
+
+    >>> as_sampler({"name": "ddim", "steps": 25}).eta
+    0.0
+
+    Args:
+        choice: a sampler, its name, or its options as plain values.
+        default: sampler whose options change where plain values have no ``name``.
+        prefer: distribution whose claim counts where several plugins claim a name.
 
     Raises:
-        ConfigError: there is no such sampler, or an option is wrong.
+        ConfigError: if there is no such sampler, or an option is wrong.
     """
     if isinstance(choice, Sampler):
         return choice
     values = _choice("sampler", choice)
     if "name" not in values and default is not None:
         values = {**encode(default), **values}
-    _refuse_foreign(values)
-    return decode(Sampler, values, "sampler", prefer=prefer)  # type: ignore[type-abstract]  # decode finds the class that the name means
+    _check_options(values)
+    return decode(Sampler, values, "sampler", prefer=prefer)  # type: ignore[type-abstract]  # decode finds the class by the name
 
 
-def _refuse_foreign(values: Mapping[str, Any]) -> None:
-    """Raises ConfigError for options of a recipe's part or of schedulers, and for steps where there is one pass."""
+def _check_options(values: Mapping[str, Any]) -> None:
+    """Raises ConfigError for options of a recipe's part or of schedulers, and for steps of a one-pass sampler."""
     nested = values.get("sampler")
     if isinstance(nested, Mapping):
         shown = " ".join(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in nested.items())
-        raise ConfigError(
-            f"sampler: unknown key 'sampler.{next(iter(nested), '')}'", f"it is an option of the sampler itself: write {shown}"
-        )
+        key = next(iter(nested), "")
+        raise ConfigError(f"sampler: unknown key 'sampler.{key}'", f"it is an option of the sampler itself: write {shown}")
     claim = registry().claim_or_none(SamplerSpec, str(values.get("name")).rpartition(":")[2])
     if not claim or not isinstance(claim.spec, SamplerSpec):
         return
@@ -53,7 +60,7 @@ def _refuse_foreign(values: Mapping[str, Any]) -> None:
 
 
 def scheduler_with_option(key: str) -> str:
-    """The name of the last registered scheduler that has the option ``key``; empty where none has it."""
+    """Returns the name of the last registered scheduler with the option ``key``; empty if there is none."""
     specs = [claim.spec for claims in registry().claims(SchedulerSpec).values() for claim in claims[:1]]
     having = [
         spec.name for spec in specs if isinstance(spec, SchedulerSpec) and key in {item.name for item in fields(resolve(spec.target))}
@@ -62,20 +69,27 @@ def scheduler_with_option(key: str) -> str:
 
 
 def as_scheduler(choice: SchedulerLike) -> Scheduler:
-    """A scheduler from its name, or from plain values with a ``name``.
+    """Returns a scheduler from its name, or from plain values with a ``name``.
+
+    >>> as_scheduler({"name": "karras", "sigma_max": 80}).sigma_max
+    80.0
 
     Raises:
-        ConfigError: there is no such scheduler, or an option is wrong.
+        ConfigError: if there is no such scheduler, or an option is wrong.
     """
     if isinstance(choice, Scheduler):
         return choice
-    return decode(Scheduler, _choice("scheduler", choice), "scheduler")  # type: ignore[type-abstract]  # decode finds the class that the name means
+    return decode(Scheduler, _choice("scheduler", choice), "scheduler")  # type: ignore[type-abstract]  # decode finds the class by the name
 
 
 def with_current_defaults(part: object, kind: str = Sampler.kind) -> object:
-    """The plain values of a sampler, or a scheduler, of a record or a config as they would be written today.
+    """Returns the plain values of a recorded sampler or scheduler, with the defaults of options that are newer than the record.
 
-    An option that came later has its default. What is no sampler here, as where its plugin is not installed, stays as it is.
+    Values that cannot be read, as without their plugin, stay unchanged.
+
+    Args:
+        part: plain values of a record or a config.
+        kind: ``sampler`` or ``scheduler``.
     """
     if not isinstance(part, Mapping):
         return part
@@ -96,7 +110,7 @@ def _choice(kind: str, choice: object) -> dict[str, Any]:
 
 
 def _meant(kind: str, name: str) -> str:
-    """The registered name that another library's name, another spelling, or the name of a class stands for; empty for none."""
+    """Returns the registered name for another library's name, another spelling, or the name of a class; empty if there is none."""
     plain = re.sub(r"[^a-z0-9]", "", name.lower().replace("++", "pp"))
     plain = plain if plain in ALIASES else plain.removesuffix("scheduler").removesuffix("sampler")
     specs = [claim.spec for claims in registry().claims(kind).values() for claim in claims]

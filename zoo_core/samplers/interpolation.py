@@ -9,9 +9,20 @@ __all__ = ["mix"]
 
 
 def mix(a: "Tensor", b: "Tensor", weights: "Tensor", spherical: bool) -> "Tensor":
-    """(steps, *shape) from ``a`` to ``b`` (*shape), at ``weights`` (steps,) in [0, 1].
+    """Interpolates from ``a`` to ``b``, of the same shape: along a great circle (slerp, Shoemake 1985) or a straight line.
 
-    Along a great circle (slerp, Shoemake 1985) when ``spherical``, else straight.
+    >>> import torch
+    >>> mix(torch.tensor([0.0, 2.0]), torch.tensor([2.0, 0.0]), torch.tensor([0.0, 0.5, 1.0]), spherical=False).tolist()
+    [[0.0, 2.0], [1.0, 1.0], [2.0, 0.0]]
+
+    Args:
+        a: first point (*shape).
+        b: last point (*shape).
+        weights: shares of ``b``, (steps,), in [0, 1].
+        spherical: whether to follow a great circle.
+
+    Returns:
+        The points of the path, (steps, *shape).
     """
     w = weights.view(-1, *[1] * a.ndim)
     cosine = (a.flatten() @ b.flatten() / (a.norm() * b.norm())).clamp(-1, 1)

@@ -17,10 +17,21 @@ __all__ = ["Latent"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Latent(Sampler):
-    """Draws a latent from the prior and decodes it: one forward pass.
+    """Draws latents from the prior and decodes them: one forward pass.
+
+    >>> import torch
+    >>> from zoo_core.rng import ImageRng
+    >>> from zoo_core.testing.fake import Fake
+    >>> from zoo_core.testing.fake_config import FakeConfig
+    >>> with torch.no_grad():
+    ...     Latent(temperature=0.8)(Fake(FakeConfig(shape=(2,))), ImageRng(0, range(4))).shape
+    torch.Size([4, 2])
 
     Args:
-        temperature: scales the latent; below 1 trades variety for typicality.
+        temperature: factor on the latents; below 1 it trades variety for typicality.
+
+    Raises:
+        ConfigError: if an option is out of range.
     """
 
     requires: ClassVar[str] = "decode"
@@ -32,7 +43,7 @@ class Latent(Sampler):
 
     def noise_levels(self, model: Decoder, scheduler: Scheduler | None) -> tuple[float, ...]:
         if scheduler is not None:
-            raise UsageError("the latent sampler walks along no noise levels", "leave the scheduler out")
+            raise UsageError("the latent sampler has no noise levels", "leave the scheduler out")
         return ()
 
     def __call__(

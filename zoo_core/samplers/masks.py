@@ -1,4 +1,4 @@
-"""Which part of a sample is known: masks, and what callers of ``Pretrained.inpaint`` hand over, checked."""
+"""Masks of the known part of a sample, and checks of the arguments of ``Pretrained.inpaint``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,28 +16,37 @@ PARTS = ("top", "bottom", "left", "right", "centre", "border")
 
 
 def known_values(x: "Tensor", mask: "Tensor | str", event: Event) -> "tuple[Tensor, Tensor]":
-    """What is known of samples: float32 (n, *event.shape), 0 where it is not; and where it is, bool (n, *event.shape).
+    """Checks the known part of samples.
+
+    >>> import torch
+    >>> values, known = known_values(torch.tensor([[0.5, torch.nan]]), torch.tensor([1, 0]), Event(shape=(2,)))
+    >>> values.tolist(), known.tolist()
+    ([[0.5, 0.0]], [[True, False]])
 
     Args:
-        x: (n, *event.shape), within the event's range where the mask is 1; elsewhere it may be anything, NaN too.
-        mask: of a shape that broadcasts to that of ``x``; True or 1 where ``x`` is known, False or 0 elsewhere. Of images, a name of PARTS.
-        event: what one sample is.
+        x: samples (n, *event.shape), within the event's range where the mask is 1; other values may be anything, including NaN.
+        mask: True or 1 where ``x`` is known, False or 0 elsewhere, of a shape that broadcasts to that of ``x``; or, for images, one of
+            PARTS.
+        event: shape and range of one sample.
+
+    Returns:
+        The known values, float32 (n, *event.shape), 0 elsewhere; and the mask, bool (n, *event.shape).
 
     Raises:
-        UsageError: the mask has another shape or other values, or ``x`` is out of range.
+        UsageError: if the mask has another shape or other values, or ``x`` is out of range.
     """
     import torch
 
     if isinstance(mask, str):
         if mask not in PARTS or len(event.shape) != 3:
-            raise UsageError(f"mask must be a tensor, or of images one of {', '.join(PARTS)}, not {mask[:40]!r}")
+            raise UsageError(f"mask must be a tensor or, for images, one of {', '.join(PARTS)}, not {mask[:40]!r}")
         mask = part_mask(mask, event.shape)
     try:
         mask = torch.as_tensor(mask)
     except (TypeError, ValueError, RuntimeError):
         raise UsageError(f"mask must be a tensor, not {str(mask)[:40]!r}") from None
     if not bool(((mask == 0) | (mask == 1)).all()):
-        raise UsageError("mask must be True or 1 where x is known, and False or 0 elsewhere", "compare a grey one with a threshold")
+        raise UsageError("mask must be True or 1 where x is known, and False or 0 elsewhere", "compare a grey mask with a threshold")
     try:
         known = mask.to(x.device, torch.bool).expand_as(x)
     except RuntimeError:
@@ -50,9 +59,14 @@ def known_values(x: "Tensor", mask: "Tensor | str", event: Event) -> "tuple[Tens
 
 
 def part_mask(name: str, shape: Sequence[int]) -> "Tensor":
-    """The mask of an image (c, h, w) of which that part is known, bool (1, h, w).
+    """Returns the mask of an image (c, h, w) with one known part, bool (1, h, w).
 
-    A half; the ``centre``, half as high and as wide; or the ``border`` around that.
+    >>> part_mask("left", (3, 2, 4)).int().tolist()
+    [[[1, 1, 0, 0], [1, 1, 0, 0]]]
+
+    Args:
+        name: a half: ``top``, ``bottom``, ``left`` or ``right``; ``centre``, half as high and as wide; or ``border``, all around it.
+        shape: (c, h, w).
     """
     import torch
 
@@ -72,12 +86,15 @@ def part_mask(name: str, shape: Sequence[int]) -> "Tensor":
 
 
 def read_mask(choice: str, shape: Sequence[int]) -> "Tensor":
-    """The mask of an image (c, h, w), bool (1, h, w): one of PARTS, or a picture whose white pixels are known and black ones are not.
+    """Reads the mask of an image (c, h, w), bool (1, h, w).
 
-    A picture is resized and cropped as :func:`zoo_core.images.read_image` does; what is lighter than middle grey counts as white.
+    Args:
+        choice: one of PARTS, or the path of a picture whose white pixels are known. It is resized and cropped as by
+            :func:`zoo_core.images.read_image`; pixels lighter than middle grey count as white.
+        shape: (c, h, w).
 
     Raises:
-        UsageError: it is neither.
+        UsageError: if it is neither.
     """
     from zoo_core.images import read_image
 

@@ -29,16 +29,29 @@ class Heun(DenoiserSampler):
         d'    = (x' - D(x', t')) / t'                      both only where t' > 0
         x'    = x_hat + (t' - t_hat) (d + d') / 2
 
-    t_hat is kept within the model's ``sigma_range``. Of order 2 without churn, where levels lie close: from 1000 to 20 in one step, as the
-    cosine schedule goes, the second slope overshoots; the paper's levels are those of ``karras``. Forward passes: 2 ``steps`` - 1.
+    t_hat is kept within the model's ``sigma_range``. Without churn, the method has order 2 if levels are close: in one step from 1000 to
+    20, as in the cosine schedule, the second slope overshoots; the paper's levels are those of ``karras``. Forward passes:
+    2 ``steps`` - 1.
+
+    >>> import torch
+    >>> from zoo_core.rng import ImageRng
+    >>> from zoo_core.testing.fake import FakeDenoiser
+    >>> from zoo_core.testing.fake_config import FakeDenoiserConfig
+    >>> model = FakeDenoiser(FakeDenoiserConfig(shape=(2,)))
+    >>> with torch.no_grad():
+    ...     Heun(steps=10)(model, ImageRng(0, range(4))).shape
+    torch.Size([4, 2])
 
     Args:
         steps: N, the number of noise levels.
-        churn: S_churn, how much noise is added in all, and removed again; 0 for the ODE.
+        churn: S_churn, the total amount of noise that is added and removed again; 0 for the ODE.
         churn_min: S_min, the lowest level at which noise is added.
-        churn_max: S_max, the highest one; None for no bound.
-        churn_noise: S_noise, the standard deviation of what is added, relative to what belongs there; slightly above 1 keeps detail.
-        clip: clamps D to the range of the model's event, where it has one. The paper does not, and a clamp costs the order.
+        churn_max: S_max, the highest level at which noise is added; None for no bound.
+        churn_noise: S_noise, the standard deviation of the added noise, relative to its exact value; slightly above 1 keeps detail.
+        clip: whether to clamp D to the range of the model's event, if it has one. The paper does not, and a clamp lowers the order.
+
+    Raises:
+        ConfigError: if an option is out of range.
     """
 
     steps: int = 18
@@ -67,7 +80,7 @@ class Heun(DenoiserSampler):
         return x
 
     def _raised(self, t: float, N: int, highest: float) -> float:
-        """t_hat."""
+        """Returns t_hat, the level after churn."""
         inside = self.churn_min <= t <= (inf if self.churn_max is None else self.churn_max)
         gamma = min(self.churn / N, sqrt(2) - 1) if inside else 0.0
         return min((1 + gamma) * t, max(highest, t))
@@ -82,12 +95,24 @@ class DPMSolver2M(DenoiserSampler):
         D  = (1 + 1/(2r)) x0_hat - 1/(2r) x0_hat_previous
         x' = sigma'/sigma x - (exp(-h) - 1) D
 
-    which is Algorithm 2 with alpha = 1, where the paper's x_t is our x_sigma. The first step, and the last, to sigma' = 0, where h is
-    infinite, take D = x0_hat. Of order 2. Forward passes: ``steps``.
+    which is Algorithm 2 with alpha = 1, where the paper's x_t is our x_sigma. The first step uses D = x0_hat, and so does the last one, to
+    sigma' = 0, where h is infinite. The method has order 2. Forward passes: ``steps``.
+
+    >>> import torch
+    >>> from zoo_core.rng import ImageRng
+    >>> from zoo_core.testing.fake import FakeDenoiser
+    >>> from zoo_core.testing.fake_config import FakeDenoiserConfig
+    >>> model = FakeDenoiser(FakeDenoiserConfig(shape=(2,)))
+    >>> with torch.no_grad():
+    ...     DPMSolver2M(steps=10)(model, ImageRng(0, range(4))).shape
+    torch.Size([4, 2])
 
     Args:
         steps: number of noise levels.
-        clip: clamps x0_hat to the range of the model's event, where it has one.
+        clip: whether to clamp x0_hat to the range of the model's event, if it has one.
+
+    Raises:
+        ConfigError: if an option is out of range.
     """
 
     steps: int = 20

@@ -1,0 +1,312 @@
+"""Capabilities of models: protocols, and the values that they take and return."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import log
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from zoo_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo_core.interfaces.parts import Scheduler
+
+__all__ = ["CAPABILITIES", "Classify", "Decoder", "Denoiser", "Density", "Encoder", "Event", "Features", "Labelled", "LogProb", "Rng"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Shape and range of one sample.
+
+    >>> Event(shape=(3, 32, 32), range=(-1, 1)).shape
+    (3, 32, 32)
+
+    Args:
+        shape: shape of one sample, without the batch dimension.
+        range: closed range of its values, (-1, 1) for images; None if it has none.
+    """
+
+    shape: tuple[int, ...]
+    range: tuple[float, float] | None = None
+
+
+class Rng(Protocol):
+    """Random numbers for a batch of rows: row i depends on the seed and the identity of row i, never on the other rows.
+
+    Every call draws new numbers. Shapes are those of one row; results have the rows first and lie on the Rng's device.
+
+    >>> from zoo_core.rng import ImageRng
+    >>> rng: Rng = ImageRng(seed=0, images=range(4))
+    >>> rng.normal(3, 32, 32).shape
+    torch.Size([4, 3, 32, 32])
+    """
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        ...
+
+    def normal(self, *shape: int) -> "Tensor":
+        """Returns standard normal float32 (rows, *shape)."""
+        ...
+
+    def uniform(self, *shape: int) -> "Tensor":
+        """Returns uniform float32 in [0, 1) (rows, *shape)."""
+        ...
+
+    def integers(self, low: int, high: int, *shape: int) -> "Tensor":
+        """Returns uniform int64 in [low, high) (rows, *shape)."""
+        ...
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """Capability ``denoise``: estimates the clean sample under Gaussian noise of a known level.
+
+    >>> from zoo_core.testing.fake import FakeDenoiser
+    >>> from zoo_core.testing.fake_config import FakeDenoiserConfig
+    >>> isinstance(FakeDenoiser(FakeDenoiserConfig()), Denoiser)
+    True
+    """
+
+    @property
+    def event(self) -> Event:
+        """Shape and range of one sample."""
+        ...
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        """The smallest and the largest noise level that the model was trained on, finite."""
+        ...
+
+    @property
+    def scheduler(self) -> "Scheduler":
+        """The scheduler of the levels that the model was trained on, which samplers use by default."""
+        ...
+
+    def start(self, rng: Rng, sigma: float) -> "Tensor":
+        """Returns starting samples (rows, *event.shape): the model's approximation of x_sigma at its largest level."""
+        ...
+
+    def denoise(self, x: "Tensor", sigma: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
+        """Estimates E[x_0 | x_sigma = x], of the shape and dtype of ``x``.
+
+        Args:
+            x: noisy samples (n, *event.shape).
+            sigma: noise levels, float64 (n,).
+            labels: classes, int64 (n,); None for the unconditional estimate.
+        """
+        ...
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """Capability ``decode``: generates samples from latents.
+
+    >>> from zoo_core.testing.fake import Fake
+    >>> from zoo_core.testing.fake_config import FakeConfig
+    >>> isinstance(Fake(FakeConfig()), Decoder)
+    True
+    """
+
+    @property
+    def event(self) -> Event:
+        """Shape and range of one sample."""
+        ...
+
+    def prior(self, rng: Rng) -> "Tensor":
+        """Draws latents (rows, ...) from the prior."""
+        ...
+
+    def decode(self, z: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
+        """Decodes latents ``z`` (n, ...) into samples (n, *event.shape); ``labels`` are int64 (n,)."""
+        ...
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Capability ``encode``: computes latents of samples: the exact inverse of decode for a flow, the posterior's mean for a VAE.
+
+    >>> from zoo_core.testing.fake import Fake
+    >>> from zoo_core.testing.fake_config import FakeConfig
+    >>> isinstance(Fake(FakeConfig()), Encoder)
+    True
+    """
+
+    def encode(self, x: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
+        """Encodes samples ``x`` (n, *event.shape), without noise."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogProb:
+    """Log-probabilities in nats, with their kind and space.
+
+    >>> import torch
+    >>> log_prob = LogProb(value=torch.tensor([-2.0, -4.0]), kind="exact", space="uint8")
+    >>> log_prob.mean()
+    -3.0
+    >>> float(log_prob[0])
+    -2.0
+
+    Args:
+        value: log-probability of each sample, (n,).
+        kind: ``exact``; ``lower_bound``, whose expectation over the draws is at most the log-probability; or ``estimate``, with errors of
+            either sign.
+        space: the space of the probability. ``continuous``: a density per unit of volume in the units of the event, which for images are
+            those of [-1, 1]; it has no bound. ``uint8``: the mass of the 8-bit image x = level / 127.5 - 1. ``binary``: the mass of an
+            image of two levels, x = -1 for 0 and x = 1 for 1; for grey values, the mass of a binary image drawn from them by the noise of
+            the row, with probability (x + 1) / 2 for 1. The logarithm of a mass is at most 0.
+        stderr: standard error of ``value``, (n,). An estimate has one, a lower bound may have one; None otherwise.
+    """
+
+    value: "Tensor"
+    kind: Literal["exact", "lower_bound", "estimate"]
+    space: Literal["continuous", "uint8", "binary"] = "continuous"
+    stderr: "Tensor | None" = None
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __iter__(self) -> "Iterator[LogProb]":
+        return (self[row] for row in range(len(self)))
+
+    def __getitem__(self, rows: "int | slice | Tensor") -> "LogProb":
+        """Returns the log-probabilities of some rows."""
+        return replace(self, value=self.value[rows], stderr=None if self.stderr is None else self.stderr[rows])
+
+    def __float__(self) -> float:
+        """Returns the value of a single row, in nats.
+
+        Raises:
+            UsageError: if there is more than one row, or none.
+        """
+        if self.value.numel() != 1:
+            raise UsageError(f"these are the log-probabilities of {self.value.numel()} rows", "mean() is one number, and so is float(x[0])")
+        return float(self.value)
+
+    def mean(self) -> float:
+        """Returns the mean of the values, in nats."""
+        return float(self.value.double().mean())
+
+    def bits_per_dim(self, dims: int) -> "Tensor":
+        """Returns -value / (dims ln 2), (n,), in bits per dimension; an upper bound if ``value`` is a lower bound.
+
+        In ``uint8`` these are bits per subpixel, as in papers. In ``continuous`` they belong to a density in the units of the event: they
+        may be negative, and compare only with densities in the same units. (A density in [-1, 1] that is constant over each of the 256
+        levels has log2(127.5) = 6.99 bits per dimension less than the mass.)
+
+        Args:
+            dims: number of dimensions of the event: the product of its shape.
+
+        Raises:
+            UsageError: if ``dims`` is not positive, or the space is ``binary``, for which papers report nats.
+        """
+        if self.space == "binary":
+            raise UsageError("bits per dimension are undefined for binary images", "report nats: the metric nll")
+        if not isinstance(dims, int) or dims < 1:
+            raise UsageError(f"dims must be a whole number of at least 1, not {str(dims)[:40]!r}")
+        return -self.value / (dims * log(2))
+
+
+@runtime_checkable
+class Density(Protocol):
+    """Capability ``density``: computes log-probabilities of samples.
+
+    >>> from zoo_core.testing.fake import Fake
+    >>> from zoo_core.testing.fake_config import FakeConfig
+    >>> isinstance(Fake(FakeConfig()), Density)
+    True
+    """
+
+    def log_prob(self, x: "Tensor", labels: "Tensor | None" = None, *, rng: Rng | None = None, k: int = 1) -> LogProb:
+        """Computes the log-probability of each row of ``x`` (n, *event.shape).
+
+        Args:
+            x: samples of the space that the result names; the caller checks that.
+            labels: classes, int64 (n,); None for the log-probability without a label.
+            rng: random numbers, one row for each row of ``x``, for models that draw.
+            k: number of draws of a Monte Carlo bound, at least 1. More draws never worsen its expectation.
+        """
+        ...
+
+
+@runtime_checkable
+class Labelled(Protocol):
+    """Capability ``labels``: samples of a chosen class.
+
+    A model that is class-conditional only, and so does not accept ``labels=None``, has the attribute ``needs_labels = True``. Then image i
+    has class i modulo ``num_classes`` by default.
+
+    >>> from zoo_core.testing.fake import Fake
+    >>> from zoo_core.testing.fake_config import FakeConfig
+    >>> isinstance(Fake(FakeConfig(classes=10)), Labelled)
+    True
+    """
+
+    @property
+    def num_classes(self) -> int:
+        """Labels are 0 ... num_classes - 1."""
+        ...
+
+
+@runtime_checkable
+class Features(Protocol):
+    """Capability ``features``: computes feature vectors, between which distances of sample sets are measured.
+
+    >>> import torch
+    >>> class Flatten:
+    ...     event = Event(shape=(1, 8, 8))
+    ...     def features(self, x):
+    ...         return x.flatten(1)
+    >>> isinstance(Flatten(), Features)
+    True
+    """
+
+    @property
+    def event(self) -> Event:
+        """Shape and range of one sample."""
+        ...
+
+    def features(self, x: "Tensor") -> "Tensor":
+        """Computes features (n, d) of samples ``x`` (n, *event.shape), in the dtype of ``x``."""
+        ...
+
+
+@runtime_checkable
+class Classify(Protocol):
+    """Capability ``classify``: predicts the class of a sample. A classifier draws no samples, so it lacks the capability ``labels``.
+
+    >>> class Constant:
+    ...     event = Event(shape=(2,))
+    ...     num_classes = 2
+    ...     def classify(self, x):
+    ...         return x.new_full((len(x), 2), 0.5).log()
+    >>> isinstance(Constant(), Classify)
+    True
+    """
+
+    @property
+    def event(self) -> Event:
+        """Shape and range of one sample."""
+        ...
+
+    @property
+    def num_classes(self) -> int:
+        """Classes are 0 ... num_classes - 1."""
+        ...
+
+    def classify(self, x: "Tensor") -> "Tensor":
+        """Computes log-probabilities of the classes (n, num_classes) for samples ``x`` (n, *event.shape), in the dtype of ``x``."""
+        ...
+
+
+CAPABILITIES: dict[str, type] = {
+    "denoise": Denoiser,
+    "decode": Decoder,
+    "encode": Encoder,
+    "density": Density,
+    "labels": Labelled,
+    "features": Features,
+    "classify": Classify,
+}
