@@ -17,7 +17,6 @@ PENDING = (
     "zoo_core.config",
     "zoo_core.data",
     "zoo_core.datasets",
-    "zoo_core.density",
     "zoo_core.distributed",
     "zoo_core.errors",
     "zoo_core.figures",

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo_core.density.denoiser import Bound, bound, ode, solve
+from zoo_core.density.denoiser import Bound, bound, ode
+from zoo_core.density.runge_kutta import solve
 from zoo_core.errors import CapabilityError, ConfigError, UsageError, ZooError
 from zoo_core.interfaces import DiscreteScheduler, LogProb
 from zoo_core.rng import ImageRng, StepRng
@@ -193,7 +194,7 @@ def test_a_model_that_gives_nan_or_jumps_ends_with_an_error() -> None:
     with pytest.raises(ZooError, match=r"values that are not finite at sigma \d"):
         ode(made, torch.zeros(2, 2))
     with pytest.raises(ConfigError, match=r"not solved in 30 evaluations"):
-        ode(model(), noised(2), most=30)
+        ode(model(), noised(2), max_evaluations=30)
 
 
 # The variational bound
@@ -338,7 +339,7 @@ def test_the_bound_is_of_8_bit_images_of_a_model_with_levels() -> None:
     assert isinstance(near, Bound)
     with pytest.raises(UsageError, match=r"not a level"):
         bound(gaussian(3), replace_level(x, 256), rng)
-    with pytest.raises(UsageError, match=r"of 8-bit images in \[-1, 1\]"):
+    with pytest.raises(UsageError, match=r"for 8-bit images in \[-1, 1\]"):
         bound(FakeDenoiser(FakeDenoiserConfig()), torch.zeros(2, 2), rng)
     with pytest.raises(CapabilityError, match=r"continuous noise levels has no variational bound -- .* method ode"):
         bound(model(), torch.zeros(2, 2), rng)

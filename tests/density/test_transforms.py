@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo_core.density.transforms import LEVEL, UNIT, Affine, Compose, Logit, Transform, dequantise, dequantised
+from zoo_core.density.transforms import LEVEL, UNIT, Affine, Compose, Logit, Transform, dequantise, dequantised_bound
 from zoo_core.errors import UsageError
 from zoo_core.images import from_uint8, to_uint8
 from zoo_core.rng import ImageRng
@@ -129,7 +129,7 @@ def test_the_masses_of_all_levels_add_up_to_one() -> None:
 def test_the_bound_is_below_the_exact_log_mass_in_the_mean_by_what_jensen_takes(k: int) -> None:
     x = from_uint8(torch.tensor([0, 0, 1])).double().expand(4000, 3)
     exact = log_mass(x)
-    bound = dequantised(log_density, x, ImageRng(0, range(4000)), k)
+    bound = dequantised_bound(log_density, x, ImageRng(0, range(4000)), k)
     gap = exact - bound
     error = gap.std().item() / math.sqrt(len(gap))
     if k == 1:
@@ -144,14 +144,14 @@ def test_the_bound_is_below_the_exact_log_mass_in_the_mean_by_what_jensen_takes(
 
 def test_more_draws_give_a_tighter_bound() -> None:
     x = from_uint8(LEVELS[:2]).repeat(500)[:, None].double()
-    means = [dequantised(log_density, x, ImageRng(0, range(1000)), k).mean() for k in (1, 2, 8, 32)]
+    means = [dequantised_bound(log_density, x, ImageRng(0, range(1000)), k).mean() for k in (1, 2, 8, 32)]
     assert all(low < high for low, high in pairwise(means))
 
 
 def test_a_uniform_density_on_all_levels_has_eight_bits_a_pixel_whatever_the_draws() -> None:
     x = from_uint8(LEVELS.view(8, 2, 16)).double()
     for k in (1, 3):
-        bound = dequantised(lambda y: y.new_full((len(y),), -32 * math.log(512 / 255)), x, ImageRng(0, range(8)), k)
+        bound = dequantised_bound(lambda y: y.new_full((len(y),), -32 * math.log(512 / 255)), x, ImageRng(0, range(8)), k)
         torch.testing.assert_close(bound / (-32 * math.log(2)), torch.full((8,), 8.0, dtype=torch.float64))
 
 
@@ -173,4 +173,4 @@ def test_what_is_no_bijection_is_refused(wrong: Callable[[], object]) -> None:
 
 def test_a_bound_of_no_draws_is_refused() -> None:
     with pytest.raises(UsageError, match="k must be at least 1, not 0"):
-        dequantised(lambda x: x.flatten(1).sum(1), torch.zeros(1, 1, 2, 2), ImageRng(0, [0]), 0)
+        dequantised_bound(lambda x: x.flatten(1).sum(1), torch.zeros(1, 1, 2, 2), ImageRng(0, [0]), 0)

@@ -1,1 +1,1 @@
-"""Log-probabilities: of denoisers, and of transforms that carry their Jacobian."""
+"""Densities: log-probabilities of denoisers, and bijections with their Jacobians."""

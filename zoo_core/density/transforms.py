@@ -1,6 +1,6 @@
-"""Bijections that carry their Jacobian, and what makes a density out of 8-bit pixels.
+"""Bijections with their Jacobians, and dequantisation of 8-bit pixels.
 
-With y = f(x), log p(x) = log p(y) + log |det dy/dx|: each ``forward`` returns both y and that log-determinant, so that a chain of them adds
+With y = f(x), log p(x) = log p(y) + log |det dy/dx|: each ``forward`` returns both y and the log-determinant, so that those of a chain add
 up and no constant is forgotten.
 """
 
@@ -17,21 +17,31 @@ from zoo_core.errors import UsageError
 from zoo_core.images import from_uint8, to_uint8
 from zoo_core.interfaces import Rng
 
-__all__ = ["LEVEL", "UNIT", "Affine", "Compose", "Logit", "Transform", "dequantise", "dequantised"]
+__all__ = ["LEVEL", "UNIT", "Affine", "Compose", "Logit", "Transform", "dequantise", "dequantised_bound"]
 
 LEVEL = 2 / 255
 """The width of an 8-bit level for images in [-1, 1]."""
 
 
 class Transform(Protocol):
-    """A bijection of samples. Shapes may change, the number of dimensions of a sample does not."""
+    """A bijection of samples. It may change the shape of a sample, but not its number of dimensions.
+
+    >>> class Reverse:
+    ...     def forward(self, x):
+    ...         return x.flip(1), x.new_zeros(len(x))
+    ...     def inverse(self, y):
+    ...         return y.flip(1)
+    >>> chain = Compose((Reverse(), Affine(2.0)))
+    >>> chain.inverse(chain.forward(torch.tensor([[1.0, 2.0]]))[0])
+    tensor([[1., 2.]])
+    """
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """y = f(x) for ``x`` (n, ...), and log |det dy/dx| (n,)."""
+        """Returns y = f(x) for ``x`` (n, ...), and log |det dy/dx| (n,)."""
         ...
 
     def inverse(self, y: Tensor) -> Tensor:
-        """x with f(x) = ``y``."""
+        """Returns the x (n, ...) with f(x) = ``y``."""
         ...
 
 
@@ -39,8 +49,16 @@ class Transform(Protocol):
 class Affine:
     """y = scale x + shift.
 
+    Args:
+        scale: factor other than 0.
+        shift: summand.
+
     Raises:
-        UsageError: ``scale`` is 0, or one of them is not finite.
+        UsageError: if ``scale`` is 0, or one of them is not finite.
+
+    >>> y, log_det = Affine(scale=3.0, shift=1.0).forward(torch.ones(1, 2))
+    >>> y.tolist(), round(log_det.item(), 4)  # 2 log 3
+    ([[4.0, 4.0]], 2.1972)
     """
 
     scale: float
@@ -58,22 +76,29 @@ class Affine:
 
 
 UNIT = Affine(scale=255 / 512, shift=0.5)
-"""From [-1, 1] to the middle of the 256 equal parts of [0, 1] that the 8-bit levels have, so that dequantised images fill all of it.
+"""Maps the 8-bit levels in [-1, 1] to the centres of 256 equal parts of [0, 1], which dequantised images fill.
 
-Level l is (l + 1/2) / 256, and ``to_uint8`` of an inverse is the level whose part it comes from.
+Level l becomes (l + 1/2) / 256; ``to_uint8`` of an inverse is the level whose part it lies in.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Logit:
-    """y = logit(alpha + (1 - 2 alpha) x), for x in [0, 1]: images without bounds (Papamakarios et al. 2017, arXiv:1705.07057, appendix E).
+    """y = logit(alpha + (1 - 2 alpha) x) for x in [0, 1]: unbounded images (Papamakarios et al. 2017, arXiv:1705.07057, appendix E).
 
-    ``alpha`` in [0, 1/2) keeps y finite at the ends: |y| is at most logit(1 - alpha). What an inverse gives can leave [0, 1] by
-    alpha / (1 - 2 alpha), and what it rounds to that end comes back finite: as the last number before it, whose logit is 16.6 in float32.
-    Dinh et al. 2017 (arXiv:1605.08803, section 4.1), whose alpha is 0.05, leave a margin at the lower end alone.
+    ``alpha`` keeps y finite at the ends: |y| is at most logit(1 - alpha). An inverse may leave [0, 1] by alpha / (1 - 2 alpha). If it is
+    rounded to that end, ``forward`` maps it to the logit of the last number before the end, 16.6 in float32. Dinh et al. 2017
+    (arXiv:1605.08803, section 4.1), with alpha 0.05, leave a margin at the lower end alone.
+
+    Args:
+        alpha: margin in [0, 1/2).
 
     Raises:
-        UsageError: ``alpha`` is not in [0, 1/2).
+        UsageError: if ``alpha`` is not in [0, 1/2).
+
+    >>> y, log_det = Logit(alpha=0.05).forward(torch.tensor([[0.5, 1.0]]))
+    >>> [round(value, 4) for value in y[0].tolist()]
+    [0.0, 2.9444]
     """
 
     alpha: float = 0.05
@@ -92,7 +117,7 @@ class Logit:
 
 
 def _inside(p: Tensor) -> Tensor:
-    """``p``, of which what rounding took to 0 or 1, or a little beyond, is the nearest number between them."""
+    """``p`` with values that rounding moved to 0 or 1, or slightly beyond, replaced by the nearest number between 0 and 1."""
     eps = torch.finfo(p.dtype).eps
     nearest = p.clamp(eps / 2, 1 - eps / 2)
     return nearest.where((nearest - p).abs() <= 8 * eps, p)
@@ -100,7 +125,15 @@ def _inside(p: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Compose:
-    """One transform after the other; their log-determinants add up."""
+    """A chain of transforms, the first one first; their log-determinants add up.
+
+    Args:
+        parts: transforms.
+
+    >>> y, log_det = Compose((Affine(2.0), Affine(1.0, shift=3.0))).forward(torch.ones(1, 1))
+    >>> y.item(), round(log_det.item(), 4)  # log 2
+    (5.0, 0.6931)
+    """
 
     parts: tuple[Transform, ...]
 
@@ -118,35 +151,35 @@ class Compose:
 
 
 def dequantise(x: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
-    """Uniform noise of one level's width on 8-bit images (Theis et al. 2016, arXiv:1511.01844, section 3.1).
+    """Adds uniform noise of one level's width to 8-bit images (Theis et al. 2016, arXiv:1511.01844, section 3.1).
 
     Args:
-        x: images in [-1, 1], (n, ...); what lies between the levels is rounded to the nearest first.
-        rng: its rows are the images'.
+        x: images in [-1, 1], (n, ...); values between the levels are rounded to the nearest one first.
+        rng: generator of the noise, with a row for each image.
 
     Returns:
-        x + noise, in [-1 - 1/255, 1 + 1/255), and the logarithm (n,) of the volume that an image is spread over: with a density p,
-        log P(image) >= E[log p(x + noise)] + volume, in nats.
+        The noisy images in [-1 - 1/255, 1 + 1/255), and the logarithm (n,) of the volume over which the noise spreads an image. For a
+        density p, log P(image) >= E[log p(x + noise)] + log volume, in nats.
     """
     levels = from_uint8(to_uint8(x)).to(x.dtype)
     noise = rng.uniform(*x.shape[1:]).to(x) - 0.5
     return levels + LEVEL * noise, x.new_full((len(x),), math.log(LEVEL) * math.prod(x.shape[1:]))
 
 
-def dequantised(log_density: Callable[[Tensor], Tensor], x: Tensor, rng: Rng, k: int = 1) -> Tensor:
-    """A lower bound, in nats (n,), on the log-mass that a density gives to 8-bit images: the logarithm of a mean over ``k`` draws.
+def dequantised_bound(log_density: Callable[[Tensor], Tensor], x: Tensor, rng: Rng, k: int = 1) -> Tensor:
+    """A lower bound, in nats (n,), of the log-mass of 8-bit images under a density: the logarithm of a mean over ``k`` draws.
 
-    In expectation the bound rises with ``k``, to the log-mass itself (Burda et al. 2016, arXiv:1509.00519, theorem 1; for dequantisation,
+    In expectation the bound rises with ``k`` to the log-mass itself (Burda et al. 2016, arXiv:1509.00519, theorem 1; for dequantisation,
     Hoogeboom et al. 2020, arXiv:2001.11235).
 
     Args:
-        log_density: of continuous images (n, ...), in nats (n,).
+        log_density: log-density of continuous images (n, ...), in nats (n,).
         x: images in [-1, 1], (n, ...).
-        rng: its rows are the images'.
+        rng: generator of the noise, with a row for each image.
         k: number of draws of the noise.
 
     Raises:
-        UsageError: ``k`` is less than 1.
+        UsageError: if ``k`` is less than 1.
     """
     if k < 1:
         raise UsageError(f"k must be at least 1, not {k}")

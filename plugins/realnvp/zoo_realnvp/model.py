@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from zoo_core.density.transforms import UNIT, Compose, Logit, dequantised
+from zoo_core.density.transforms import UNIT, Compose, Logit, dequantised_bound
 from zoo_core.interfaces import Event, LogProb, Rng
 from zoo_core.rng import ImageRng
 from zoo_realnvp.bijection import Bijection, Chain, Flattened, OnHalf, Squeezed
@@ -86,7 +86,7 @@ class Flow(nn.Module):
         if not self.images:
             return LogProb(value=self.log_density(x), kind="exact", space="continuous")
         rng = ImageRng(0, range(len(x)), x.device) if rng is None else rng
-        return LogProb(value=dequantised(self.log_density, x, rng, k), kind="lower_bound", space="uint8")
+        return LogProb(value=dequantised_bound(self.log_density, x, rng, k), kind="lower_bound", space="uint8")
 
 
 class RealNVP(Flow):
