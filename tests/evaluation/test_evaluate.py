@@ -1,11 +1,11 @@
-"""Theorems about evaluation: what is gathered, what the metrics make of it, and the records that ``evaluate`` gives."""
+"""Theorems about ``evaluate``: its records, the samples that it measures, and what it refuses."""
 
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ from zoo_core.cli.evaluate import evaluate as command
 from zoo_core.cli.progress import Progress
 from zoo_core.data.dataset import Data, load_data
 from zoo_core.distributed import Processes
-from zoo_core.errors import CapabilityError, ConfigError, ResourceError, UnknownNameError, UsageError, ZooError
+from zoo_core.errors import CapabilityError, ConfigError, ResourceError, UsageError, ZooError
 from zoo_core.evaluation.choice import default_feature_space, make_metric, training_data_config
 from zoo_core.evaluation.compare import Comparison
 from zoo_core.evaluation.degradations import DEGRADATIONS
@@ -28,8 +28,8 @@ from zoo_core.evaluation.distances import frechet
 from zoo_core.evaluation.evaluate import evaluate
 from zoo_core.evaluation.feature_metrics import KernelDistance
 from zoo_core.evaluation.feature_spaces import FeatureSpace, load_feature_space
-from zoo_core.evaluation.features import PARTS, FeatureExtractor, Gathered
-from zoo_core.evaluation.measurement import _options, count_evaluations
+from zoo_core.evaluation.features import FeatureExtractor, Gathered
+from zoo_core.evaluation.measurement import count_evaluations
 from zoo_core.evaluation.metrics import Metric
 from zoo_core.evaluation.real_data import RealData
 from zoo_core.evaluation.statistics import Estimate
@@ -37,164 +37,11 @@ from zoo_core.hardware.environment import build
 from zoo_core.interfaces import Event
 from zoo_core.loading import load
 from zoo_core.pretrained import Pretrained
-from zoo_core.registry import registry
-from zoo_core.specs import MetricSpec
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import IMAGES, FakeConfig, FakeDataConfig
 from zoo_core.training.fit import fit
 
-ALL = [
-    "accuracy",
-    "bpd",
-    "class-accuracy",
-    "class-confidence",
-    "class-spread",
-    "coverage",
-    "density",
-    "fd",
-    "is",
-    "kid",
-    "nearest-train",
-    "nll",
-    "pixel-saturation",
-    "pixel-std",
-    "precision",
-    "recall",
-]
-OF_DATA, OF_PIXELS = ("accuracy", "bpd", "nll"), ("pixel-saturation", "pixel-std")
-DIM = 6
-
-
-def gathered(x: Tensor, batch_size: int = 1000, probabilities: Tensor | None = None, labels: Tensor | None = None) -> Gathered:
-    made = Gathered(x.shape[1], 0 if probabilities is None else probabilities.shape[1], parts=PARTS)
-    for first in range(0, len(x), batch_size):
-        rows = slice(first, first + batch_size)
-        made.add(
-            x[rows],
-            None if probabilities is None else probabilities[rows],
-            torch.arange(len(x))[rows],
-            None if labels is None else labels[rows],
-        )
-    return made
-
-
-def noise(count: int, seed: int, shift: float = 0.0) -> Tensor:
-    return torch.randn(count, DIM, generator=torch.Generator().manual_seed(seed)) + shift
-
-
-# Metrics
-
-
-def test_all_metrics_are_registered_and_made_by_name() -> None:
-    assert sorted(registry().claims(MetricSpec)) == ALL
-    for name in ALL:
-        module = "pixel_metrics" if name in OF_PIXELS else "data_metrics" if name in OF_DATA else "feature_metrics"
-        assert type(make_metric(name)).__module__ == f"zoo_core.evaluation.{module}"
-    with pytest.raises(UnknownNameError, match=r"fid"):
-        make_metric("fid")
-
-
-@pytest.mark.parametrize(
-    "name", [name for name in ALL if name != "is" and not name.startswith("class-") and name not in (*OF_DATA, *OF_PIXELS)]
-)
-def test_batches_change_nothing_and_a_shift_makes_every_metric_worse(name: str) -> None:
-    real, near, far = noise(400, 0), noise(300, 1), noise(300, 2, shift=1.5)
-    measure = make_metric(name)
-    value = measure(gathered(real), gathered(near)).value
-    assert measure(gathered(real, 7), gathered(near, 64)).value == pytest.approx(value, rel=1e-9)
-    worse = measure(gathered(real), gathered(far)).value
-    if name != "nearest-train":  # which asks for novelty, not for likeness
-        assert worse > value if measure.better == "lower" else worse < value
-
-
-def test_the_jackknife_tells_how_far_the_frechet_distance_moves() -> None:
-    real = gathered(noise(4000, 0))
-    found = [make_metric("fd")(real, gathered(noise(400, seed, shift=0.5))) for seed in range(1, 41)]
-    values = torch.tensor([each.value for each in found])
-    told = torch.tensor([each.stderr for each in found if each.stderr is not None]).mean()
-    assert len(found) == 40
-    assert told == pytest.approx(float(values.std()), rel=0.35)
-
-
-def test_the_jackknife_leaves_out_no_class_at_a_time() -> None:
-    """Labels take turns, and so must not the parts: 10 classes far apart, each as often as the others in every set."""
-
-    def labelled(seed: int) -> Gathered:
-        made, index = Gathered(DIM, parts=PARTS, stride=10), torch.arange(1000)
-        made.add(noise(1000, seed) + 3 * noise(10, 99)[index % 10], None, index)
-        return made
-
-    real = labelled(0)
-    found = [make_metric("fd")(real, labelled(seed)) for seed in range(1, 31)]  # type: ignore[call-arg, arg-type]  # a metric of samples
-    values, told = (torch.tensor([getattr(each, name) for each in found]) for name in ("value", "stderr"))
-    assert float(told.mean()) == pytest.approx(float(values.std()), rel=0.6)
-
-
-def test_one_image_for_each_class_is_not_varied() -> None:
-    """What class accuracy would not mind: a generator that has one image for each class."""
-    labels = torch.arange(300) % 3
-    real, varied = gathered(noise(300, 0), labels=labels), gathered(noise(300, 1), labels=labels)
-    assert make_metric("class-spread")(real, varied).value == pytest.approx(1, abs=0.05)
-    assert make_metric("class-spread")(real, gathered(noise(3, 2)[labels], labels=labels)).value == 0
-    with pytest.raises(UsageError, match="real ones with labels"):
-        make_metric("class-spread")(gathered(noise(300, 0)), varied)
-
-
-def test_a_part_can_be_left_out_of_the_moments() -> None:
-    x = noise(100, 3)
-    made = gathered(x)
-    others = gathered(x[torch.arange(100) % PARTS != 4]).total()
-    torch.testing.assert_close(made.total(without=4).mean, others.mean)
-    torch.testing.assert_close(made.total(without=4).covariance, others.covariance)
-    assert frechet(made.total(), gathered(x, 9).total()) == pytest.approx(0, abs=1e-9)
-
-
-def test_copies_of_the_training_set_are_found_out() -> None:
-    train = noise(200, 0)
-    assert make_metric("nearest-train")(gathered(train), gathered(train[:50].clone())).value == pytest.approx(0, abs=1e-9)
-    assert make_metric("nearest-train")(gathered(train), gathered(noise(200, 1))).value == pytest.approx(1, abs=0.1)
-
-
-def test_scores_of_classes_need_classes() -> None:
-    p = torch.eye(4).repeat(25, 1)
-    sure = gathered(noise(100, 0), probabilities=p, labels=torch.arange(100) % 4)
-    assert make_metric("is")(sure, sure).value == pytest.approx(4)
-    assert make_metric("class-accuracy")(sure, sure).value == 1
-    assert make_metric("class-confidence")(sure, gathered(noise(100, 0), probabilities=(p + 1) / 5)).value == 0
-    with pytest.raises(CapabilityError):
-        make_metric("is")(gathered(noise(9, 0)), gathered(noise(9, 0)))
-    with pytest.raises(UsageError):
-        make_metric("class-accuracy")(sure, gathered(noise(100, 0), probabilities=p))
-
-
-# Feature spaces
-
-
-def test_a_space_fits_images_to_its_size_channels_and_range() -> None:
-    judge = FeatureSpace(name="s", digest="", event=Event(shape=(3, 8, 8)), classes=0, embed=lambda x: (x.flatten(1), None))
-    features, probabilities = judge(3 * torch.ones(2, 1, 16, 16))
-    assert (features.shape, probabilities) == ((2, 192), None)
-    assert features.max() == pytest.approx(1)
-    assert judge.resize((1, 8, 8)) == "none"
-    assert judge.resize((1, 16, 16)) == "bilinear, antialiased, to 8"
-    same = torch.rand(2, 3, 8, 8)
-    torch.testing.assert_close(judge(same)[0], same.flatten(1))
-    for x in (torch.zeros(2, 2), torch.zeros(2, 2, 8, 8)):
-        with pytest.raises(UsageError, match=r"images of 3 channels"):
-            judge(x)
-
-
-def test_a_backbone_without_training_must_be_asked_for_by_that_word() -> None:
-    with pytest.raises(UsageError, match=r"timm has no model 'nothing'"):
-        load_feature_space("timm:nothing")
-    first, second = (load_feature_space("timm:test_resnet:untrained") for _ in range(2))
-    assert first.digest == second.digest
-    x = torch.rand(2, 3, 32, 32) * 2 - 1
-    torch.testing.assert_close(first(x)[0], second(x)[0])
-    assert first.classes == 0
-
-
-# evaluate
+from .helpers import DIM, gathered
 
 
 def _embed(x: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -435,19 +282,6 @@ def test_where_nothing_can_be_written_nothing_is_measured(checkpoint: str, tmp_p
         evaluate(checkpoint, ["fd"], n=9, out=tmp_path / "new" / "metrics.json")
 
 
-def test_only_fields_are_options() -> None:
-    @dataclass(frozen=True, kw_only=True)
-    class Ours(Metric):
-        features: ClassVar[bool] = True
-        points: int = 3
-        unset: int | None = None
-
-        def __call__(self, real: Gathered, drawn: Gathered) -> Estimate:
-            return Estimate(0.0)
-
-    assert _options(Ours()) == {"points": 3}
-
-
 def test_classes_of_another_kind_are_no_judges(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     judge = FeatureSpace(name="digits", digest="0" * 64, event=Event(shape=(3, 8, 8)), classes=10, embed=_embed)
     monkeypatch.setattr(zoo_core.evaluation.measurement, "load_feature_space", lambda name, device: judge)
@@ -462,11 +296,3 @@ def test_a_model_that_cannot_answer_is_refused_before_the_data_is_looked_for(che
     for name in ("nll", "bpd"):
         with pytest.raises(CapabilityError, match=r"cannot give a log-probability by the method bound"):
             evaluate(checkpoint, [name], options={name: {"method": "bound"}})
-
-
-def test_a_metric_takes_options_and_refuses_others() -> None:
-    made = make_metric("precision", {"k": 5})
-    assert isinstance(made, Metric)
-    assert getattr(made, "k") == 5  # noqa: B009  # only some metrics have it
-    with pytest.raises(ConfigError, match=r"fd: unknown key 'k'"):
-        make_metric("fd", {"k": 5})
