@@ -7,7 +7,7 @@ defaults: a field that a later zoo-core adds never breaks an older plugin.
 import json
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -30,6 +30,7 @@ __all__ = [
     "Spec",
     "TrainerSpec",
     "checkpoints",
+    "family",
 ]
 
 
@@ -357,3 +358,73 @@ def _checkpoint(name: str, folder: Path, entry: Mapping[str, Any]) -> Checkpoint
         license=entry.get("license", ""),
         dataset=entry.get("dataset", ""),
     )
+
+
+def family(
+    name: str,
+    *,
+    package: str,
+    model: str,
+    trainer: str,
+    capabilities: Iterable[str],
+    config: str = "",
+    trainer_config: str = "",
+    sampler: str = "",
+    paper: str = "",
+    summary: str = "",
+    training: str = "",
+    recipes: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+) -> tuple[Spec, ...]:
+    """The usual specs of a family: its model, its trainer of the same name, its recipes and its checkpoints.
+
+    The classes lie in the modules ``model``, ``trainer``, ``config`` and ``recipes`` of the package; a family with another layout returns
+    specs of its own.
+
+    >>> model, trainer, recipe = family(
+    ...     "toy", package="zoo_core", model="Toy", trainer="ToyTrainer", capabilities={"decode"}, recipes={"quick": ("QUICK", "a minute")}
+    ... )
+    >>> model.target, trainer.config, recipe.key
+    ('zoo_core.model:Toy', 'zoo_core.config:ToyTrainerConfig', 'toy/quick')
+
+    Args:
+        name: name of the family and of its trainer.
+        package: package of the plugin, already imported.
+        model: name of the model class in ``package.model``.
+        trainer: name of the trainer class in ``package.trainer``.
+        capabilities: capabilities of the models.
+        config: name of the config class in ``package.config``; the model's with ``Config`` appended if empty.
+        trainer_config: name of the trainer's config class in ``package.config``; the trainer's with ``Config`` appended if empty.
+        sampler: name of the default sampler; empty if nothing is sampled.
+        paper: paper of the family, such as ``arXiv:2006.11239``.
+        summary: one line about the family.
+        training: one line about the trainer.
+        recipes: for each recipe its name in ``package.recipes`` and one line about it; the first one is the default.
+
+    Raises:
+        PluginLoadError: if the package has a ``checkpoints.json`` that is not valid.
+    """
+    specs: list[Spec] = [
+        ModelSpec(
+            name=name,
+            target=f"{package}.model:{model}",
+            config=f"{package}.config:{config or f'{model}Config'}",
+            trainer=name,
+            sampler=sampler,
+            capabilities=frozenset(capabilities),
+            paper=paper,
+            summary=summary,
+        ),
+        TrainerSpec(
+            name=name,
+            target=f"{package}.trainer:{trainer}",
+            config=f"{package}.config:{trainer_config or f'{trainer}Config'}",
+            paper=paper,
+            summary=training,
+        ),
+    ]
+    specs += [
+        RecipeSpec(name=recipe, family=name, target=f"{package}.recipes:{target}", summary=line)
+        for recipe, (target, line) in recipes.items()
+    ]
+    pinned = getattr(sys.modules.get(package), "__file__", None)
+    return (*specs, *(checkpoints(package) if pinned and (Path(pinned).parent / "checkpoints.json").is_file() else ()))

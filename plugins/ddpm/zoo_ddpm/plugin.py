@@ -1,38 +1,25 @@
-"""The ddpm plugin: what ``zoo`` reads of it before anything is used."""
+"""The ddpm plugin: the specs that ``zoo`` reads before anything is imported."""
 
 from collections.abc import Iterable
 
 from zoo_core.hookspecs import hookimpl
-from zoo_core.specs import ModelSpec, RecipeSpec, Spec, TrainerSpec, checkpoints
-
-PAPER = "arXiv:2006.11239"
+from zoo_core.specs import Spec, family
 
 
 @hookimpl
 def zoo_specs() -> Iterable[Spec]:
-    return [
-        ModelSpec(
-            name="ddpm",
-            target="zoo_ddpm.model:DDPM",
-            config="zoo_ddpm.config:DDPMConfig",
-            trainer="ddpm",
-            sampler="ancestral",
-            capabilities=frozenset({"denoise", "labels"}),
-            paper=PAPER,
-            summary="denoising diffusion: a U-Net that predicts the noise",
-        ),
-        TrainerSpec(
-            name="ddpm",
-            target="zoo_ddpm.trainer:DDPMTrainer",
-            config="zoo_ddpm.config:DDPMTrainerConfig",
-            paper=PAPER,
-            summary="L1 or squared error of the noise at random levels",
-        ),
-        RecipeSpec(
-            name="course", family="ddpm", target="zoo_ddpm.recipes:COURSE", summary="32x32 photographs, an hour and a half on one CPU core"
-        ),
-        RecipeSpec(
-            name="paper", family="ddpm", target="zoo_ddpm.recipes:PAPER", summary="CIFAR-10 as in Ho et al. 2020, 35.7 M parameters"
-        ),
-        *checkpoints("zoo_ddpm"),
-    ]
+    return family(
+        "ddpm",
+        package="zoo_ddpm",
+        model="DDPM",
+        trainer="DDPMTrainer",
+        capabilities={"denoise", "labels"},
+        sampler="ancestral",
+        paper="arXiv:2006.11239",
+        summary="denoising diffusion: a U-Net that predicts the noise",
+        training="L1 or squared error of the noise at random levels",
+        recipes={
+            "course": ("COURSE", "32x32 photographs, an hour and a half on one CPU core"),
+            "paper": ("PAPER", "CIFAR-10 as in Ho et al. 2020, 35.7 M parameters"),
+        },
+    )
