@@ -403,28 +403,14 @@ def family(
     Raises:
         PluginLoadError: if the package has a ``checkpoints.json`` that is not valid.
     """
+    names: dict[str, Any] = {"name": name, "paper": paper}
+    configs = config or f"{model}Config", trainer_config or f"{trainer}Config"
+    about: dict[str, Any] = {"trainer": name, "sampler": sampler, "capabilities": frozenset(capabilities), "summary": summary}
     specs: list[Spec] = [
-        ModelSpec(
-            name=name,
-            target=f"{package}.model:{model}",
-            config=f"{package}.config:{config or f'{model}Config'}",
-            trainer=name,
-            sampler=sampler,
-            capabilities=frozenset(capabilities),
-            paper=paper,
-            summary=summary,
-        ),
-        TrainerSpec(
-            name=name,
-            target=f"{package}.trainer:{trainer}",
-            config=f"{package}.config:{trainer_config or f'{trainer}Config'}",
-            paper=paper,
-            summary=training,
-        ),
+        ModelSpec(target=f"{package}.model:{model}", config=f"{package}.config:{configs[0]}", **names, **about),
+        TrainerSpec(target=f"{package}.trainer:{trainer}", config=f"{package}.config:{configs[1]}", summary=training, **names),
     ]
-    specs += [
-        RecipeSpec(name=recipe, family=name, target=f"{package}.recipes:{target}", summary=line)
-        for recipe, (target, line) in recipes.items()
-    ]
+    for recipe, (target, line) in recipes.items():
+        specs.append(RecipeSpec(name=recipe, family=name, target=f"{package}.recipes:{target}", summary=line))
     pinned = getattr(sys.modules.get(package), "__file__", None)
     return (*specs, *(checkpoints(package) if pinned and (Path(pinned).parent / "checkpoints.json").is_file() else ()))
