@@ -141,7 +141,7 @@ def test_a_pipe_or_folder_in_the_place_of_a_file_does_not_hold_us(local: Path) -
     os.mkfifo(local / "pipe.json")
     (local / "folder.json").mkdir()
     for name in ("pipe.json", "folder.json"):
-        with pytest.raises(UnsafeContentError, match="no regular file"):
+        with pytest.raises(UnsafeContentError, match="not a regular file"):
             fetch(f"local:{local}").read(name)
 
 

@@ -50,7 +50,7 @@ def test_samples_and_labels_of_another_kind_are_refused(x: torch.Tensor, labels:
 
 def test_a_plugin_that_makes_no_data_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoo_core.data.loaders.moons", lambda config: (torch.zeros(3, 2), None))
-    with pytest.raises(PluginError, match=r"gives a tuple, not a Data"):
+    with pytest.raises(PluginError, match=r"returns a tuple, not a Data"):
         load_data(MoonsConfig())
 
 

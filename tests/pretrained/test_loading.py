@@ -100,7 +100,7 @@ def test_samples_are_what_the_model_makes_of_the_images_noise(flow: Pretrained) 
 def test_what_a_sampler_makes_must_be_samples(flow: Pretrained, monkeypatch: pytest.MonkeyPatch, wrong: Callable[[Any], Any]) -> None:
     decode = Fake.decode
     monkeypatch.setattr(Fake, "decode", lambda *arguments: wrong(decode(*arguments)))
-    with pytest.raises(PluginError, match=r"test_loading.py:\d+\): .* gives .*, not floats of shape \(4, 2\)"):
+    with pytest.raises(PluginError, match=r"test_loading.py:\d+\): .* returns .*, not floats of shape \(4, 2\)"):
         flow.sample(4)
     monkeypatch.undo()
 
@@ -109,7 +109,7 @@ def test_what_a_sampler_makes_must_be_samples(flow: Pretrained, monkeypatch: pyt
             made: Tensor = wrong(super().__call__(*arguments, **options))
             return made
 
-    with pytest.raises(PluginError, match=r"test_loading.py:\d+\): Odd gives .*, not floats of shape \(4, 2\)"):
+    with pytest.raises(PluginError, match=r"test_loading.py:\d+\): Odd returns .*, not floats of shape \(4, 2\)"):
         flow.sample(4, sampler=Odd())
 
 
@@ -185,13 +185,13 @@ def test_a_model_that_knows_nothing_but_classes_draws_one_after_the_other(flow: 
     )
     z = flow.encode(torch.zeros(1, 2), labels=2)
     for without in (lambda: flow.decode(z), lambda: flow.encode(torch.zeros(1, 2)), lambda: flow.log_prob(torch.zeros(1, 2))):
-        with pytest.raises(UsageError, match="flow needs labels: it knows nothing but classes -- pass labels="):
+        with pytest.raises(UsageError, match="flow needs labels: it is class-conditional only -- pass labels="):
             without()
 
 
 def test_a_model_that_knows_nothing_but_classes_is_not_guided(denoiser: Pretrained, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(denoiser.model, "needs_labels", True, raising=False)
-    with pytest.raises(CapabilityError, match="nothing but classes"):
+    with pytest.raises(CapabilityError, match="class-conditional only"):
         denoiser.sample(1, labels=0, guidance=2.0)
 
 
@@ -225,7 +225,7 @@ def test_samples_that_are_handed_over_are_floats_in_the_range_of_the_model(tmp_p
     }.values():
         with pytest.raises(UsageError, match=words):
             ask(model, wrong)  # type: ignore[arg-type]  # wrong
-    with pytest.warns(RuntimeWarning, match=r"x goes from 0.05 to 0.95, and images from -1 to 1: 2 \* x - 1"):
+    with pytest.warns(RuntimeWarning, match=r"x goes from 0.05 to 0.95, and images from -1 to 1: convert images in \[0, 1\] by 2 \* x - 1"):
         ask(model, (x + 1) / 2)
 
 

@@ -37,7 +37,7 @@ FAULTS = {
     "a tensor for a loss": (
         IN_FORWARD,
         "return batch.x.mean()",
-        r"\(zoo_faulty_model.py:21\): DotTrainer.forward gives a Tensor, not a Loss",
+        r"\(zoo_faulty_model.py:21\): DotTrainer.forward returns a Tensor, not a Loss",
     ),
     "a loss that is no scalar": (".square().mean())", ".square())", r"\(.*:21\): the loss of phase 'model' has the shape \(4, 2\)"),
     "a loss that is a number": (IN_FORWARD, "return Loss(value=1.0)", "the loss of phase 'model' has the type float"),
@@ -54,12 +54,12 @@ FAULTS = {
     "a model that is none": (
         "class Dot(nn.Module):\n    def __init__(self, config):",
         "def Dot(config): return 3\nclass D:\n    def f(self, config):",
-        r"\(zoo_faulty_model.py:8\): Dot gives an int, not a Module",
+        r"\(zoo_faulty_model.py:8\): Dot returns an int, not a Module",
     ),
     "a loader that gives a tuple": (
         "return Data(x=torch.randn(16, 2))",
         "return torch.randn(16, 2), None",
-        r"\(.*:24\): dots gives a tuple, not a Data",
+        r"\(.*:24\): dots returns a tuple, not a Data",
     ),
     "a loader that takes nothing": (
         "def dots(config)",
@@ -79,7 +79,7 @@ FAULTS = {
     "a decode of another shape": (
         "return self.mean + z",
         "return (self.mean + z).T",
-        r"\(zoo_faulty_model.py:17\): decode gives float32 of shape \(2, \d+\), not floats of shape \(\d+, 2\)",
+        r"\(zoo_faulty_model.py:17\): decode returns float32 of shape \(2, \d+\), not floats of shape \(\d+, 2\)",
     ),
 }
 
@@ -90,7 +90,7 @@ def test_a_fault_in_a_plugin_names_plugin_file_and_line(case: str, zoo: Zoo, wri
     with installed(write_dots(tmp_path, old, new), names=["zoo-faulty"]):
         done = zoo("train", "dot", "--out", "run")
     assert re.match(rf"zoo: error: in zoo-faulty.*{told}", done.err.splitlines()[-1]), done.err
-    assert "tell the author of that plugin" in done.err
+    assert "report it to the author of that plugin" in done.err
     assert (done.code, len(done.err.splitlines()[-1]) <= MAX_LINE) == (9, True)
     assert "Traceback" not in done.err
 

@@ -1,1 +1,1 @@
-"""The files of a checkpoint, verified, and the model that is built from them. No module here uses the network."""
+"""Verified files of a checkpoint, and construction of its model. No module of this package uses the network."""

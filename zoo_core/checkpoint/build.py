@@ -1,4 +1,4 @@
-"""Builds a model from the verified files of a checkpoint; names, shapes and dtypes of all its tensors must match."""
+"""Construction of a model from the verified files of a checkpoint; names, shapes and dtypes of all tensors must match."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -26,7 +26,7 @@ from zoo_core.specs import ModelSpec
 
 __all__ = ["build", "build_empty", "check_fit", "difference"]
 
-# By their names in a safetensors header.
+# By their name in a safetensors header.
 _STORED = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -43,9 +43,9 @@ _SHOWN = 3
 
 
 def build(files: Files, config: CheckpointConfig) -> nn.Module:
-    """Builds the model on ``meta`` and assigns it the verified weights, in eval mode; raises as :func:`zoo_core.load` does.
+    """Builds the model on ``meta``, assigns the verified weights, and returns it in eval mode; raises as :func:`zoo_core.load` does.
 
-    The header of the weights is compared with the config before any weight is read. Each tensor is read into its own memory, once.
+    The header of the weights is compared with the config before any weight is read. Each tensor is read once, into its own memory.
     """
 
     def read(stream: Stream) -> tuple[nn.Module, dict[str, Tensor]]:
@@ -61,16 +61,21 @@ def build(files: Files, config: CheckpointConfig) -> nn.Module:
     model.load_state_dict(state, strict=True, assign=True)
     stranded = next((name for name, value in (*model.named_parameters(), *model.named_buffers()) if value.is_meta), None)
     if stranded:
-        what = f"the family {family_of(config).name} keeps {stranded} out of its state"
-        raise PluginLoadError(what, "make it a persistent buffer, or compute it when it is used")
+        message = f"the family {family_of(config).name} omits {stranded} from its state dict"
+        raise PluginLoadError(message, "make it a persistent buffer, or compute it when it is used")
     return model.eval().requires_grad_(False)
 
 
 def check_fit(files: Files, config: CheckpointConfig, tensors: Mapping[str, TensorInfo]) -> nn.Module:
-    """Checks that weights with that header fit the config, without reading them; raises as :func:`zoo_core.load` does.
+    """Checks that weights fit the config, by their header alone; raises as :func:`zoo_core.load` does.
+
+    Args:
+        files: files of the checkpoint, for messages.
+        config: its config.
+        tensors: header of its weights.
 
     Returns:
-        The model, without weights.
+        The model on ``meta``, without weights.
     """
     with _bounded(tensors, files):
         model = build_empty(family_of(config), config.model)
@@ -81,12 +86,13 @@ def check_fit(files: Files, config: CheckpointConfig, tensors: Mapping[str, Tens
 
 @contextmanager
 def _bounded(tensors: Mapping[str, TensorInfo], files: Files) -> Iterator[None]:
-    """Inside, a model may be built that is about as large as the weights say; one that grows far beyond is broken off.
+    """Bounds the size of a model that is built inside by that of the weights; a far larger model raises IncompatibleCheckpoint.
 
-    Small numbers in a config make models of millions of modules, which take minutes and gigabytes to build. A model may register a tensor
-    twice, and an older version of its weights may have had fewer: hence the factors.
+    Small numbers in a config can describe models of millions of modules, which take minutes and gigabytes to build. A model may register a
+    tensor twice, and an older version of its weights may have fewer: hence the factors.
     """
-    modules, parts = 8 * len(tensors) + 1024, 2 * len(tensors) + 256
+    modules = 8 * len(tensors) + 1024
+    parts = 2 * len(tensors) + 256
     elements = 4 * sum(info.elements for info in tensors.values()) + 2**17
     thread = get_ident()
 
@@ -94,8 +100,8 @@ def _bounded(tensors: Mapping[str, TensorInfo], files: Files) -> Iterator[None]:
         nonlocal modules, parts, elements
         modules, parts, elements = modules - module_count, parts - number, elements - size
         if min(modules, parts, elements) < 0:
-            what = f"{files.reference}: its config describes a model far larger than its weights, which are {len(tensors):,} tensors"
-            raise IncompatibleCheckpoint(what, "its config and weights do not belong together")
+            message = f"{files.reference}: its config describes a model far larger than its weights, which are {len(tensors):,} tensors"
+            raise IncompatibleCheckpoint(message, "its config and weights do not belong together")
 
     def of_tensor(module: nn.Module, name: str, value: Tensor | None) -> None:
         if value is not None and get_ident() == thread:
@@ -116,10 +122,10 @@ def _bounded(tensors: Mapping[str, TensorInfo], files: Files) -> Iterator[None]:
 
 
 def build_empty(family: ModelSpec, config: ModelConfig) -> nn.Module:
-    """A model of a family on ``meta``, without weights.
+    """Builds a model of a family on ``meta``, without weights.
 
     Raises:
-        PluginError: its class does not give one.
+        PluginError: if the target of the family does not return an ``nn.Module``.
     """
     with torch.device("meta"), _Uninitialised():
         return call_plugin(resolve(family.target), config, kind=nn.Module)
@@ -130,7 +136,7 @@ _INITIALISERS |= {Tensor.uniform_, Tensor.normal_, Tensor.zero_, Tensor.fill_}
 
 
 class _Uninitialised(TorchFunctionMode):
-    """Leaves new weights as they are: on ``meta`` there is nothing to fill, and pretending to takes a third of the time."""
+    """Skips the initialisation of new weights: tensors on ``meta`` hold no values, and the calls take a third of the time."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in _INITIALISERS:
@@ -139,28 +145,28 @@ class _Uninitialised(TorchFunctionMode):
 
 
 def _needed(wanted: Mapping[str, Tensor], tensors: Mapping[str, TensorInfo]) -> int:
-    """Bytes that weights take while they are loaded: as they are stored, and again where they are converted."""
+    """Returns the bytes that weights take while they are loaded: as stored, and again for those that are converted."""
     converted = (value.nbytes for name, value in wanted.items() if name in tensors and _STORED[tensors[name].dtype] != value.dtype)
     return sum(info.end - info.begin for info in tensors.values()) + sum(converted)
 
 
 def _read(stream: Stream, tensors: Mapping[str, TensorInfo]) -> dict[str, Tensor]:
-    """The tensors of a stream that is at the end of its header."""
+    """Reads the tensors of a stream that stands at the end of its header."""
     state = {}
     for name, info in tensors.items():
         state[name] = value = torch.empty(info.shape, dtype=_STORED[info.dtype])
         if info.elements:
             stream.fill(value.view(-1).view(torch.uint8).numpy().data)
         if info.dtype == "BOOL":
-            state[name] = value.view(torch.uint8) != 0  # a byte of a file may be any
+            state[name] = value.view(torch.uint8) != 0  # a file may contain any byte
     return state
 
 
 def _upgraded(cls: Any, state: dict[str, Tensor], version: int, files: Files) -> dict[str, Tensor]:
-    """A family that renames a module raises its ``weights_version`` and gives a static ``upgrade_state(state, version)``.
+    """Returns the state dict of the current version of a family's weights.
 
-    It gets the state dict that was saved under ``version``, and gives that of the current one. The tensors are on ``meta``, and so without
-    values, where only the names and shapes are looked at.
+    A family that renames a module increases its ``weights_version`` and has a static ``upgrade_state(state, version)``, which converts a
+    state dict of ``version`` to the current version. The tensors are on ``meta``, without values, if only names and shapes are checked.
     """
     current: int = getattr(cls, "weights_version", 1)
     upgrade: Callable[[dict[str, Tensor], int], dict[str, Tensor]] | None = getattr(cls, "upgrade_state", None)
@@ -172,40 +178,44 @@ def _upgraded(cls: Any, state: dict[str, Tensor], version: int, files: Files) ->
 
 
 def _check(wanted: Mapping[str, Tensor], state: dict[str, Tensor], files: Files) -> None:
-    """Compares names, shapes and kinds of numbers."""
-    if found := difference(state, wanted):
-        raise IncompatibleCheckpoint(f"{files.reference}: {found}", "its config and weights do not belong together")
+    """Raises IncompatibleCheckpoint if names, shapes or kinds of dtypes differ."""
+    if message := difference(state, wanted):
+        raise IncompatibleCheckpoint(f"{files.reference}: {message}", "its config and weights do not belong together")
 
 
 def difference(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """The first kind of difference between two sets of tensors, such as ``tensors missing: a.weight, b.weight and 3 more``; or empty."""
-    found = {
+    """Describes the first kind of difference between two sets of tensors; empty if there is none.
+
+    >>> difference({}, {"a.weight": torch.zeros(1), "b.weight": torch.zeros(1)})
+    'tensors missing: a.weight, b.weight'
+    """
+    differences = {
         "missing": [name for name in wanted if name not in state],
         "extra": sorted(name for name in state if name not in wanted),
         "reshaped": [name for name, value in wanted.items() if name in state and state[name].shape != value.shape],
         "of another type": [name for name, value in wanted.items() if name in state and not _alike(state[name], value)],
     }
-    for what, names in found.items():
+    for kind, names in differences.items():
         if names:
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             shown = ", ".join(name[:60] for name in names[:_SHOWN])
-            return f"tensors {what}: {shown}{more}"
+            return f"tensors {kind}: {shown}{more}"
     return ""
 
 
 def _convert(state: dict[str, Tensor], wanted: Mapping[str, Tensor], files: Files) -> None:
-    """Weights that are stored in another floating-point type become, in ``state``, of that of the model.
+    """Converts weights in ``state`` that are stored in another floating-point type to that of the model.
 
     Raises:
-        UnsafeContentError: if the model's type is narrower, and a number is infinite in it.
+        UnsafeContentError: if the model's type is narrower and a number overflows.
     """
     for name, value in wanted.items():
         if state[name].dtype == value.dtype:
             continue
         state[name] = state[name].to(value.dtype)
         if not bool(state[name].isfinite().all()):
-            held = f"NaN, infinity or numbers beyond those of {str(value.dtype)[6:]} in its tensor {name[:60]!r}"
-            raise UnsafeContentError(f"{WEIGHTS} of {files.reference} holds {held}", "do not use it; get the file again from where it came")
+            content = f"NaN, infinity or numbers beyond those of {str(value.dtype)[6:]} in its tensor {name[:60]!r}"
+            raise UnsafeContentError(f"{WEIGHTS} of {files.reference} holds {content}", "do not use it; download the file again")
 
 
 def _alike(a: Tensor, b: Tensor) -> bool:

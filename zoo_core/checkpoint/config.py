@@ -1,6 +1,6 @@
-"""What is known of a checkpoint without its weights: its config, family, sampler and card.
+"""The config of a checkpoint, and its family, default sampler and class names.
 
-Everything that a config can get wrong is found here, before torch is imported.
+All errors of a config are detected here, before torch is imported.
 """
 
 from dataclasses import dataclass
@@ -31,9 +31,21 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckpointConfig:
-    """config.json: the versions of its format and of the family's weights, the model's config, and the default sampler.
+    """The content of config.json.
 
-    ``scheduler`` places the noise levels that this sampler walks along; None for those that the model was trained on.
+    >>> from zoo_core.testing.fake_config import FakeConfig
+    >>> CheckpointConfig(format=FORMAT, weights_version=1, model=FakeConfig()).model.shape
+    (2,)
+
+    Args:
+        format: version of the format of config.json.
+        weights_version: version of the family's weights.
+        model: config of the model.
+        sampler: default sampler; None for that of the family.
+        scheduler: places the noise levels for the default sampler; None for those that the model was trained on.
+
+    Raises:
+        ConfigError: if a version is out of range, or the sampler takes more than 10,000 steps.
     """
 
     format: int
@@ -48,11 +60,11 @@ class CheckpointConfig:
 
 
 def read_config(files: Files) -> CheckpointConfig:
-    """The config of a checkpoint, read and checked.
+    """Reads and checks the config of a checkpoint.
 
     Raises:
-        ConfigError: it is wrong, with the path of the field.
-        UnknownNameError: no installed plugin has its family.
+        ConfigError: if it is wrong; names the path of the field.
+        UnknownNameError: if no installed plugin has its family.
     """
     data = files.json(CONFIG)
     if type(data.get("format")) is int and data["format"] > FORMAT:
@@ -66,9 +78,9 @@ def read_config(files: Files) -> CheckpointConfig:
 
 
 def plugin_hint(files: Files) -> str:
-    """What a card says of the distribution that its family comes with, as a hint for people. Nobody vouches for it; nothing acts on it.
+    """Returns a hint for people with the distribution that the card names for its family. It is unverified, and no code acts on it.
 
-    Empty where it says nothing, or where that distribution is installed and broken.
+    It is empty if the card names none, or that distribution is installed and broken.
     """
     from zoo_core.cards.card import named_plugin, parse
 
@@ -76,29 +88,29 @@ def plugin_hint(files: Files) -> str:
         plugin = named_plugin(parse(files.read(CARD)).metadata)[1] if CARD in files.names else ""
     except CardError:
         plugin = ""
-    broken = {each.dist for each in registry().failures}
+    broken = {failed.dist for failed in registry().failures}
     return f"its card (unverified) says: pip install {plugin}" if plugin and plugin not in broken else ""
 
 
 def class_names(files: Files) -> tuple[str, ...]:
-    """The names of the classes of the data that a checkpoint was trained on; empty where its training record has none."""
+    """Returns the names of the classes of the training data; empty if the training record has none."""
     data = files.json(TRAINING).get("data") if TRAINING in files.names else None
     names = data.get("classes") if isinstance(data, dict) else None
     return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
 
 
 def family_of(config: CheckpointConfig) -> ModelSpec:
-    """The family whose config this is."""
+    """Returns the family of a config."""
     spec = registry().claim_of(ModelSpec.kind, type(config.model)).spec
     assert isinstance(spec, ModelSpec)
     return spec
 
 
 def default_sampler(config: CheckpointConfig, family: ModelSpec) -> Sampler:
-    """The checkpoint's own sampler, or its family's, or the first registered one that the family can be sampled by.
+    """Returns the checkpoint's own sampler, or that of its family, or the first registered sampler that the family supports.
 
     Raises:
-        CapabilityError: nothing can sample it.
+        CapabilityError: if no sampler supports it.
     """
     if config.sampler is not None:
         return config.sampler
@@ -112,7 +124,7 @@ def default_sampler(config: CheckpointConfig, family: ModelSpec) -> Sampler:
 
 
 def plain_sampler(config: CheckpointConfig, family: ModelSpec) -> dict[str, Any] | None:
-    """The default sampler as plain values; None for what nothing can sample, such as a classifier."""
+    """Returns the default sampler as plain values; None if no sampler supports the model, such as a classifier."""
     try:
         plain: dict[str, Any] = encode(default_sampler(config, family))
     except CapabilityError:

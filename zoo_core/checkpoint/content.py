@@ -1,4 +1,4 @@
-"""Checks of what the files of a checkpoint hold: numbers that are finite, JSON and a card that can be read."""
+"""Checks of the content of a checkpoint's files: finite numbers, readable JSON, a readable card."""
 
 import logging
 
@@ -11,21 +11,22 @@ from zoo_core.config import MAX_JSON_BYTES, parse_json
 
 __all__ = ["check_content", "check_file"]
 
-_ROOM = 1 << 24  # bytes of a tensor that are looked at at once; a multiple of the size of every number
+_ROOM = 1 << 24  # bytes of a tensor that are checked at once; a multiple of the size of every dtype
 _log = logging.getLogger(__name__)
 
 
 def check_content(name: str, data: bytes, *, bare: bool = False) -> None:
-    """Looks into a file of a checkpoint, by its name, for what must not be there.
+    """Checks the content of a file of a checkpoint, depending on its name.
 
     Args:
         name: name of the file.
         data: its bytes.
-        bare: takes a card without front matter too.
+        bare: whether to accept a card without front matter.
 
     Raises:
-        UnsafeContentError: weights that are malformed, NaN, infinite or beyond the numbers of float32.
-        ConfigError, CardError: a JSON file that the zoo reads, or the card, cannot be read.
+        UnsafeContentError: if weights are malformed, NaN, infinite or beyond the numbers of float32.
+        ConfigError: if a JSON file of the zoo is not valid.
+        CardError: if the card is not valid.
     """
     if name.endswith(".safetensors"):
         check_finite(data, read_header(data, len(data), name), name)
@@ -36,9 +37,9 @@ def check_content(name: str, data: bytes, *, bare: bool = False) -> None:
 
 
 def check_file(files: Files, name: str) -> int:
-    """Verifies a file, and looks into it as :func:`check_content` does; returns its size. Weights are never in memory as a whole.
+    """Verifies a file and its content as :func:`check_content` does, and returns its size. Weights are never in memory as a whole.
 
-    A card without front matter is text, and harms nobody: it is taken with a warning, as :func:`load` takes it.
+    A card without front matter is harmless text: it is accepted with a warning, as by :func:`zoo_core.load`.
 
     Raises:
         ZooError: as :meth:`Files.read` and :func:`check_content` do.

@@ -1,5 +1,6 @@
-"""The files of one checkpoint, wherever they lie: each is read once, its size and digest are compared with what it must be, and those very
-bytes are what gets parsed.
+"""The verified files of one checkpoint.
+
+Each file is read once; its size and digest are compared with the required ones, and exactly those bytes are parsed.
 """
 
 import hashlib
@@ -31,7 +32,7 @@ _LARGEST = {".json": MAX_JSON_BYTES, ".md": MAX_CARD_BYTES, ".safetensors": 256 
 _LARGEST_WEIGHTS = 16 << 30
 _LARGEST_OTHER = 64 << 20
 _CHUNK = 1 << 30
-_STEP = 1 << 20  # bytes that are read and hashed at once, so that the processor's cache holds them
+_STEP = 1 << 20  # bytes that are read and hashed at once, few enough for the processor's cache
 
 T = TypeVar("T")
 
@@ -43,19 +44,24 @@ OnFile = Callable[["Files", str, int], None]
 class Files:
     """The files of one checkpoint.
 
+    >>> from zoo_core.hub.fetch import fetch
+    >>> files = fetch("realnvp-moons")
+    >>> CONFIG in files.names, files.json(CONFIG)["format"]
+    (True, 1)
+
     Args:
-        reference: as it was asked for.
-        name: of the checkpoint, or of its folder.
-        folder: where the files lie.
-        source: what put them there, for people: a distribution and its version, or ``local folder``.
-        spec: of a registered checkpoint.
-        pins: what each file must be; None for a local folder, which nothing pins.
-        dist: the distribution that pins it; empty for what nothing pins. A name in its config means that distribution's first.
-        hub: the repository and commit on the Hub, if it came from there.
-        oids: what each file must be by the Hub's own ids, where nothing pins it.
-        root: a folder that links of ``folder`` may lead into; that itself when None.
-        fresh: files that were fetched just now, and verified as they arrived.
-        repair: replaces a file that is wrong, for the error that it gave; None where nothing can.
+        reference: the reference, as the user wrote it.
+        name: name of the checkpoint, or of its folder.
+        folder: folder with the files.
+        source: origin of the files, for people: a distribution and its version, or ``local folder``.
+        spec: spec of a registered checkpoint.
+        pins: required digest and size of each file; None for a local folder, which has no pins.
+        dist: distribution that pins the files; empty without pins. Its claims on names in the config count first.
+        hub: repository and commit on the Hub, if the files came from there.
+        oids: required ids of the files on the Hub, if there are no pins.
+        root: folder into which links in ``folder`` may lead; ``folder`` itself if None.
+        fresh: files that were downloaded in this process, and verified on arrival.
+        repair: function that replaces a damaged file, given its error; None if that is impossible.
     """
 
     reference: Reference
@@ -74,7 +80,7 @@ class Files:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The files: those that are pinned or that the Hub has, or those of a local folder that a checkpoint may have."""
+        """Names of the files: the pinned ones, those on the Hub, or those in a local folder that may belong to a checkpoint."""
         known = self.pins if self.pins is not None else self.oids
         if known is not None:
             return tuple(sorted(known))
@@ -84,13 +90,13 @@ class Files:
             raise ResourceError(f"cannot read {self.folder}: {_why(error)}") from error
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file, read once and verified. What is wrong in the cache is removed, and fetched again once.
+        """Reads a file once and verifies it. A damaged file in the cache is removed, and downloaded again once.
 
         Raises:
-            IntegrityError: they are not what is pinned, or what the Hub says.
-            NotFoundError: there is no such file.
-            UnsafeContentError: the name or a link leads out of the folder, or to something that is no file.
-            ResourceError: the file cannot be read.
+            IntegrityError: if the bytes differ from the pin, or from the id on the Hub.
+            NotFoundError: if there is no such file.
+            UnsafeContentError: if the name or a link leads out of the folder, or to something other than a regular file.
+            ResourceError: if the file cannot be read.
         """
         try:
             return self.read_once(name)
@@ -101,10 +107,17 @@ class Files:
         return self.read_once(name)
 
     def stream(self, name: str, consume: "Callable[[Stream], T]") -> T:
-        """Hands a file to ``consume`` as it is read, once and from its beginning to its end, and verifies what was read.
+        """Passes a file to ``consume`` while it is read, once from beginning to end, and verifies it.
 
-        What ``consume`` made of bytes that are not verified never gets out of here. What is wrong in the cache is replaced once, and read
-        again. What is ``fresh`` was verified as it arrived, and is verified here only where ``consume`` refuses it.
+        A result of ``consume`` from unverified bytes is never returned. A damaged file in the cache is replaced once, and read again. A
+        ``fresh`` file was verified on arrival, and is verified again only if ``consume`` rejects it.
+
+        Args:
+            name: name of the file.
+            consume: function of the stream.
+
+        Returns:
+            The result of ``consume``.
 
         Raises:
             ZooError: as :meth:`read` does, and as ``consume`` does.
@@ -128,18 +141,18 @@ class Files:
             oid = self.oids[name] if self.oids is not None else ""
             stream = Stream(file, size, name=name, git=len(oid) == 40, hashed=hashed)
             try:
-                made = consume(stream)
+                result = consume(stream)
             except (IncompatibleCheckpoint, UnsafeContentError):
                 if not hashed:
                     return self._streamed(name, consume, True)
-                if pin or oid:  # bytes that are not those of the file that was meant say nothing of it
+                if pin or oid:  # other bytes than those of the pinned file say nothing about it
                     self._verify(name, stream, pin, oid)
                 raise
             self._verify(name, stream, pin, oid)
-        return made
+        return result
 
     def _verify(self, name: str, stream: "Stream", pin: Pin | None, oid: str) -> None:
-        """Compares the digests of a whole file with what it must be."""
+        """Compares the digests of a whole file with the required ones."""
         if not stream.hashed:
             return
         digest, own = stream.finish(verified=bool(pin or oid))
@@ -150,7 +163,7 @@ class Files:
         self._digests[name] = digest
 
     def read_once(self, name: str) -> bytes:
-        """As :meth:`read`, but nothing is fetched again."""
+        """Reads and verifies a file as :meth:`read` does, without a repair."""
         pin = self._pin(name)
         limit = pin.size if pin else max_size(name)
         data = self._bytes(name, limit)
@@ -170,23 +183,23 @@ class Files:
         return data
 
     def digest(self, name: str) -> str:
-        """The sha256 of a file in hex: the pinned one, or that of a local file."""
+        """Returns the sha256 of a file in hex: the pinned one, or that of a local file."""
         pin = self._pin(name)
         if pin is None and name not in self._digests:
             self.read(name)
         return pin.sha256 if pin else self._digests[name]
 
     def size(self, name: str) -> int:
-        """The size of a file in bytes: the pinned one, or that of a local file."""
+        """Returns the size of a file in bytes: the pinned one, or that of a local file."""
         pin = self._pin(name)
         return pin.size if pin else self._place(name).stat().st_size
 
     def json(self, name: str) -> dict[str, Any]:
-        """A JSON object from a verified file; raises as :meth:`read` does, and ConfigError."""
+        """Reads a JSON object from a verified file; raises as :meth:`read` does, and ConfigError if it is not valid."""
         return parse_json(self.read(name), name)
 
     def tensors(self) -> Mapping[str, TensorInfo]:
-        """What the header of the weights says, without reading or verifying the rest: for showing, never for loading."""
+        """Reads only the header of the weights, unverified: for display, never for loading."""
         self._pin(WEIGHTS)
         with self._open(WEIGHTS) as file:
             start = file.read(8)
@@ -214,17 +227,17 @@ class Files:
     def _open(self, name: str) -> FileIO:
         path = self._place(name)
         try:
-            # Non-blocking, so that a pipe in the place of a file does not hold us for ever.
+            # Non-blocking, so that a pipe in place of a file does not block forever.
             handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         except OSError as error:
             raise ResourceError(f"cannot read {path}: {_why(error)}") from error
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
-            raise UnsafeContentError(f"{name} of {self.reference} is no regular file", "put a regular file there")
+            raise UnsafeContentError(f"{name} of {self.reference} is not a regular file", "put a regular file there")
         return FileIO(handle)
 
     def _bytes(self, name: str, limit: int) -> bytes:
-        """The file's bytes, of which no more than ``limit`` + 1 are read."""
+        """Returns the bytes of a file, of which at most ``limit`` + 1 are read."""
         parts = []
         with self._open(name) as file:
             size = min(os.fstat(file.fileno()).st_size, limit)
@@ -250,26 +263,33 @@ class Files:
 
 
 class Stream:
-    """A safetensors file that is read from its beginning to its end, and hashed on the way.
+    """A safetensors file that is read from beginning to end and hashed on the way.
+
+    >>> from zoo_core.hub.fetch import fetch
+    >>> fetch("realnvp-moons").stream(WEIGHTS, lambda stream: len(stream.header()) > 0)
+    True
 
     Args:
         file: the open file.
-        size: its size in bytes.
-        name: its name, for messages.
-        git: whether its id on the Hub is that of git, a sha1; otherwise it is the sha256.
-        hashed: whether it is hashed at all.
+        size: size in bytes.
+        name: name of the file, for messages.
+        git: whether its id on the Hub is git's sha1; otherwise it is the sha256.
+        hashed: whether to hash the file.
     """
 
     def __init__(self, file: FileIO, size: int, *, name: str, git: bool = False, hashed: bool = True) -> None:
-        self.size, self.name, self.hashed = size, name, hashed
-        self._file, self._left = file, size
+        self.size = size
+        self.name = name
+        self.hashed = hashed
+        self._file = file
+        self._left = size
         self._hashes = [hashlib.sha256()] + ([hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)] if git else [])
 
     def header(self) -> Mapping[str, TensorInfo]:
-        """The header, which is read first: the tensors in the order of their bytes. Their bytes follow without a gap.
+        """Reads the header, which comes first, and returns the tensors in the order of their bytes, which follow without gaps.
 
         Raises:
-            UnsafeContentError: if it is malformed, or not safe to open.
+            UnsafeContentError: if it is malformed, or unsafe to open.
         """
         start = self._take(min(8, self._left))
         start += self._take(min(int.from_bytes(start, "little"), MAX_HEADER_BYTES + 1, self._left))
@@ -280,7 +300,7 @@ class Stream:
         """Reads the next bytes into ``view``.
 
         Raises:
-            UnsafeContentError: if the file has become shorter.
+            UnsafeContentError: if the file became shorter.
             ResourceError: if it cannot be read.
         """
         for begin in range(0, len(view), _STEP):
@@ -292,18 +312,18 @@ class Stream:
                 except OSError as error:
                     raise ResourceError(f"cannot read {self.name}: {_why(error)}") from error
                 if not count:
-                    raise UnsafeContentError(f"{self.name} became shorter while it was read", "get the file again from where it came")
+                    raise UnsafeContentError(f"{self.name} became shorter while it was read", "download the file again")
                 done += count
             self._left -= done
             if self.hashed:
-                for each in self._hashes:
-                    each.update(part)
+                for digest in self._hashes:
+                    digest.update(part)
 
     def finish(self, verified: bool = False) -> tuple[str, str]:
-        """The sha256 of the whole file, and its id on the Hub; reads what is left of it.
+        """Reads the rest of the file, and returns its sha256 and its id on the Hub.
 
         Args:
-            verified: whether the digests are compared with what they must be; then a file that became shorter is found by them.
+            verified: whether the caller compares the digests, which detects a file that became shorter.
 
         Raises:
             UnsafeContentError: if the file became shorter, and is not ``verified``.
@@ -325,25 +345,25 @@ def _why(error: BaseException) -> str:
 
 
 def check_name(name: str) -> None:
-    """Refuses names that could lead out of a folder, hide, or be taken for another: each part begins with a letter or digit.
+    """Checks that a file name cannot lead out of a folder, be hidden, or be mistaken for another.
 
     Raises:
-        UnsafeContentError: it is such a name, or holds more than letters, digits, ``.``, ``_``, ``-`` and ``/``.
+        UnsafeContentError: if a part does not begin with a letter or digit, or contains anything but letters, digits, ``.``, ``_``, ``-``.
     """
     if not _NAME.fullmatch(name):
-        raise UnsafeContentError(f"{name!r} is no name for a file of a checkpoint", "use letters, digits, '.', '_' and '-'")
+        raise UnsafeContentError(f"{name!r} is not a valid name for a file of a checkpoint", "use letters, digits, '.', '_' and '-'")
 
 
 def is_data(name: str) -> bool:
-    """Whether a file of that name belongs into a checkpoint: weights, JSON, text and pictures."""
+    """Whether a file of that name may belong to a checkpoint: weights, JSON, text and pictures."""
     return bool(_NAME.fullmatch(name)) and Path(name).suffix.lower() in _SUFFIXES
 
 
 def max_size(name: str) -> int:
-    """How many bytes a file of that name may have where nothing pins it: no more than its kind can be read of."""
+    """Returns the size limit in bytes of an unpinned file of that name, as its parser has it."""
     return _LARGEST_WEIGHTS if Path(name).name == WEIGHTS else _LARGEST.get(Path(name).suffix.lower(), _LARGEST_OTHER)
 
 
 def oid_of(data: bytes, like: str) -> str:
-    """The id that the Hub gives to a file of these bytes: a sha256, or git's id where ``like`` is as short as one of those."""
+    """Returns the Hub's id of a file of these bytes: the sha256, or git's sha1 if ``like`` is not as long as a sha256."""
     return hashlib.sha256(data).hexdigest() if len(like) == 64 else hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()

@@ -1,8 +1,8 @@
-"""What a safetensors file says it holds, checked before any library opens it.
+"""A strict parser of safetensors headers, and checks for finite numbers.
 
 The format is 8 bytes with the length of a header, the header (JSON: name -> dtype, shape, offsets), and the tensors' bytes. The safetensors
-library accepts duplicate keys and spends gigabytes on a header of a million tensors, and not all of its exceptions are its own: so the
-header is read here first, strictly and within limits.
+library accepts duplicate keys, spends gigabytes on a header of a million tensors, and lets foreign exceptions through: so the header is
+parsed here first, strictly and within limits.
 """
 
 import json
@@ -19,13 +19,24 @@ MAX_TENSORS = 20_000
 MAX_RANK = 8
 
 _ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-# In these an exponent of ones only means NaN or infinity.
+# Masks of the exponent: all of its bits are set in NaN and infinity only.
 _EXPONENTS = {"F64": 0x7FF0 << 48, "F32": 0x7F80 << 16, "F16": 0x7C00, "BF16": 0x7F80}
+_HINT = "do not open it; download the file again"
 _BEYOND_F32 = 0x47EFFFFFF0000000  # the bits of 2^128 - 2^103 in float64, the smallest number that float32 rounds to infinity
 
 
 class TensorInfo(NamedTuple):
-    """A tensor's dtype (``F32``), shape, and place in the file: bytes ``begin`` to ``end``, counted from the start of the file."""
+    """A tensor's entry in a header.
+
+    >>> TensorInfo("F32", (3, 4), begin=64, end=112).elements
+    12
+
+    Args:
+        dtype: such as ``F32``.
+        shape: shape of the tensor.
+        begin: offset of its first byte from the start of the file.
+        end: offset after its last byte.
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -34,15 +45,20 @@ class TensorInfo(NamedTuple):
 
     @property
     def elements(self) -> int:
-        """The number of its elements."""
+        """Number of elements."""
         return math.prod(self.shape)
 
 
 def read_header(data: bytes, size: int, name: str = "model.safetensors") -> Mapping[str, TensorInfo]:
-    """The tensors of a safetensors file of ``size`` bytes, of which ``data`` is the beginning, header included.
+    """Parses the header of a safetensors file.
+
+    Args:
+        data: beginning of the file, with the whole header.
+        size: size of the file in bytes.
+        name: name of the file, for messages.
 
     Raises:
-        UnsafeContentError: it is no safetensors file, or not one that is safe to open.
+        UnsafeContentError: if it is not a safetensors file, or is unsafe to open.
     """
     length = int.from_bytes(data[:8], "little")
     _demand(len(data) >= 8 and 0 < length <= size - 8, name, "is cut short")
@@ -61,9 +77,9 @@ def read_header(data: bytes, size: int, name: str = "model.safetensors") -> Mapp
     return tensors
 
 
-def _demand(condition: bool, name: str, what: str) -> None:
+def _demand(condition: bool, name: str, fault: str) -> None:
     if not condition:
-        raise UnsafeContentError(f"{name} {what}", "do not open it; get the file again from where it came")
+        raise UnsafeContentError(f"{name} {fault}", _HINT)
 
 
 def _json(raw: bytes, name: str) -> dict[str, Any]:
@@ -71,21 +87,19 @@ def _json(raw: bytes, name: str) -> dict[str, Any]:
     try:
         header: dict[str, Any] = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise UnsafeContentError(
-            f"{name} has a malformed header: {error}", "do not open it; get the file again from where it came"
-        ) from error
+        raise UnsafeContentError(f"{name} has a malformed header: {error}", _HINT) from error
     return header
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data = dict(pairs)
     if len(data) != len(pairs):
-        raise ValueError("a key stands there twice")
+        raise ValueError("duplicate key")
     return data
 
 
 def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _tensor(key: str, entry: Any, start: int, name: str) -> TensorInfo:
@@ -104,10 +118,10 @@ def _tensor(key: str, entry: Any, start: int, name: str) -> TensorInfo:
 
 
 def check_finite(data: bytes, tensors: Mapping[str, TensorInfo], name: str = "model.safetensors") -> None:
-    """Looks at every number of a whole file.
+    """Checks all numbers of a whole file.
 
     Raises:
-        UnsafeContentError: if one is NaN or infinite, or is so large that float32 has no such number.
+        UnsafeContentError: if a number is NaN, infinite, or beyond the numbers of float32.
     """
     for key, info in tensors.items():
         if info.dtype in _EXPONENTS and info.elements:
@@ -115,7 +129,13 @@ def check_finite(data: bytes, tensors: Mapping[str, TensorInfo], name: str = "mo
 
 
 def check_numbers(raw: memoryview, dtype: str, key: str, name: str = "model.safetensors") -> None:
-    """Looks at the numbers of a part of a tensor: little-endian bytes of a ``dtype`` as headers have them, such as ``F32``.
+    """Checks the numbers of a part of a tensor.
+
+    Args:
+        raw: little-endian bytes.
+        dtype: dtype as in headers, such as ``F32``.
+        key: name of the tensor, for messages.
+        name: name of the file, for messages.
 
     Raises:
         UnsafeContentError: as :func:`check_finite` does.
@@ -127,6 +147,6 @@ def check_numbers(raw: memoryview, dtype: str, key: str, name: str = "model.safe
     exponent = np.array(_EXPONENTS[dtype], dtype=f"<u{_ITEM_BYTES[dtype]}")
     bits = np.frombuffer(raw, dtype=exponent.dtype)
     _demand(not bool(((bits & exponent) == exponent).any()), name, f"holds NaN or infinity in its tensor {key[:60]!r}")
-    if dtype == "F64":  # nets compute in float32, where what rounds to more than its largest number is infinite
+    if dtype == "F64":  # nets compute in float32, in which larger numbers become infinite
         large = (bits & np.uint64(2**63 - 1)) >= np.uint64(_BEYOND_F32)
         _demand(not bool(large.any()), name, f"holds numbers beyond those of float32 in its tensor {key[:60]!r}")

@@ -1,4 +1,4 @@
-"""A trained model, ready to use: what ``zoo_core.load`` returns."""
+"""Trained models, ready to use, as ``zoo_core.load`` returns them."""
 
 from zoo_core.pretrained.model import Pretrained, assemble
 

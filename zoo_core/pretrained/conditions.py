@@ -16,18 +16,18 @@ __all__ = ["labels_of", "with_guidance"]
 
 
 def labels_of(pretrained: "Loaded", labels: LabelsLike, n: int, first: int | None = None) -> "Tensor | None":
-    """The class of each of ``n`` samples, int64 (n,) on the model's device; None where the model is asked for no class.
+    """Returns the class of each sample, int64 (n,) on the model's device; None for unconditional samples.
 
     Args:
-        pretrained: the model that is asked.
-        labels: a class for all or one for each.
+        pretrained: the model.
+        labels: one class for all samples or one for each.
         n: number of samples.
-        first: number of the first image that is drawn; None where none is drawn. A model that knows nothing but classes draws image i of
-            class i modulo their number.
+        first: number of the first image that is drawn; None if nothing is drawn. A class-conditional-only model draws image i with class
+            i modulo the number of classes.
 
     Raises:
-        UsageError: labels do not fit, or are missing where nothing is drawn.
-        CapabilityError: the model has no classes.
+        UsageError: if labels do not fit, or are missing where nothing is drawn.
+        CapabilityError: if the model has no classes.
     """
     import torch
 
@@ -35,7 +35,7 @@ def labels_of(pretrained: "Loaded", labels: LabelsLike, n: int, first: int | Non
         if not getattr(pretrained.model, "needs_labels", False):
             return None
         if first is None:
-            raise UsageError(f"{pretrained.name} needs labels: it knows nothing but classes", "pass labels=")
+            raise UsageError(f"{pretrained.name} needs labels: it is class-conditional only", "pass labels=")
         return torch.arange(first, first + n, device=pretrained.device) % cast(Labelled, pretrained.model).num_classes
     _require_labels(pretrained, "look at labels", "leave the labels out")
     values = classes_of(labels, n, cast(Labelled, pretrained.model).num_classes, pretrained.classes)
@@ -43,19 +43,24 @@ def labels_of(pretrained: "Loaded", labels: LabelsLike, n: int, first: int | Non
 
 
 def with_guidance(pretrained: "Loaded", scale: float, labels: "Tensor | None") -> Guided:
-    """The model with classifier-free guidance of that scale.
+    """Returns the model with classifier-free guidance.
+
+    Args:
+        pretrained: the model.
+        scale: guidance scale; 1 is the plain conditional model.
+        labels: int64 (n,).
 
     Raises:
-        UsageError: there are no labels.
-        ConfigError: the scale is not a finite number.
-        CapabilityError: the model cannot denoise, has no classes, or knows nothing but classes.
+        UsageError: if there are no labels.
+        ConfigError: if the scale is not a finite number.
+        CapabilityError: if the model cannot denoise, has no classes, or is class-conditional only.
     """
     pretrained.require("denoise", "be guided")
     if labels is None:
         _require_labels(pretrained, "be guided", "leave guidance out")
         raise UsageError("guidance needs labels", "pass labels=, or --labels on the command line")
     if getattr(pretrained.model, "needs_labels", False):
-        raise CapabilityError(f"{pretrained.name} cannot be guided: it knows nothing but classes", "leave guidance out")
+        raise CapabilityError(f"{pretrained.name} cannot be guided: it is class-conditional only", "leave guidance out")
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not -1e6 < scale < 1e6:
         raise ConfigError(f"guidance must be a finite number, not {str(scale)[:40]}")
     return Guided(cast(Denoiser, pretrained.model), scale)

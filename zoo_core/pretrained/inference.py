@@ -26,7 +26,13 @@ __all__ = ["Inference"]
 
 
 class Inference(Loaded):
-    """The part of :class:`zoo_core.pretrained.Pretrained` that computes something of given samples or latents."""
+    """The part of :class:`zoo_core.pretrained.Pretrained` that computes latents, densities, estimates, features and classes.
+
+    >>> from zoo_core import load
+    >>> model = load("realnvp-moons")
+    >>> model.log_prob(torch.zeros(3, 2)).kind
+    'exact'
+    """
 
     def encode(self, x: Tensor, labels: LabelsLike = None) -> Tensor:
         """Encodes samples ``x`` (n, *event.shape): the exact inverse of ``decode`` for a flow, the mean of the posterior for a VAE."""

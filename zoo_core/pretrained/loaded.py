@@ -1,4 +1,4 @@
-"""A model that was loaded: what it is, where it came from, and on which device its net computes."""
+"""A loaded model with its config, files, capabilities, device and dtype."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -16,7 +16,7 @@ from zoo_core.checkpoint.files import CARD, Files
 from zoo_core.hardware.devices import device_of, inference
 from zoo_core.hardware.precision import warn_if_emulated
 from zoo_core.interfaces import CAPABILITIES, Decoder, Denoiser, Event, Labelled, Sampler, Scheduler
-from zoo_core.pretrained import representation as shown
+from zoo_core.pretrained import representation
 from zoo_core.specs import ModelSpec
 from zoo_core.suggestions import METHODS, Suggesting, attribute_error
 
@@ -24,13 +24,20 @@ __all__ = ["Loaded"]
 
 
 class Loaded(metaclass=Suggesting):
-    """A model with its config, card and files, on a device; :class:`zoo_core.pretrained.Pretrained` is what it can do.
+    """A model with its config, card and files, on a device; :class:`zoo_core.pretrained.Pretrained` adds its calls.
+
+    >>> from zoo_core import load
+    >>> model = load("realnvp-moons")
+    >>> model.name, model.event.shape, sorted(model.capabilities)
+    ('realnvp-moons', (2,), ['decode', 'density', 'encode'])
 
     Attributes:
         model: the ``nn.Module`` of the family, in eval mode.
-        config: the family's config.
-        family: the family's spec.
-        files: where it came from.
+        config: config of the model.
+        family: spec of the family.
+        files: verified files of the checkpoint.
+        device: device on which the net computes.
+        dtype: dtype in which the net computes.
     """
 
     def __init__(self, *, model: nn.Module, config: CheckpointConfig, family: ModelSpec, files: Files) -> None:
@@ -44,31 +51,31 @@ class Loaded(metaclass=Suggesting):
         self._laid_out = False
 
     def __repr__(self) -> str:
-        return shown.text(self)
+        return representation.text(self)
 
     def _repr_html_(self) -> str:
-        return shown.html(self)
+        return representation.html(self)
 
     if not TYPE_CHECKING:  # so that type checkers still find misspelt names
 
         def __getattr__(self, name: str) -> Any:
-            if hasattr(type(self), name):  # a property of that name, in which an attribute was missing: the same error again
+            if hasattr(type(self), name):  # a property of that name failed on a missing attribute: raise the same error again
                 return object.__getattribute__(self, name)
             raise attribute_error("Pretrained", name, METHODS, dir(type(self)))
 
     @property
     def name(self) -> str:
-        """The checkpoint's name."""
+        """Name of the checkpoint."""
         return self.files.name
 
     @cached_property
     def card(self) -> ModelCard:
-        """The model card; read and verified when it is first looked at."""
+        """The model card; read and verified at the first access."""
         return parse(self.files.read(CARD), bare=True)
 
     @cached_property
     def capabilities(self) -> frozenset[str]:
-        """What this model can do: what its family declares, as far as the instance has it."""
+        """The capabilities of this model: those that its family declares and the model has."""
         able = {name for name in self.family.capabilities if name in CAPABILITIES and isinstance(self.model, CAPABILITIES[name])}
         if "labels" in able and cast(Labelled, self.model).num_classes < 1:
             able.discard("labels")
@@ -76,36 +83,41 @@ class Loaded(metaclass=Suggesting):
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes, as the training data had them; empty where the training record has none."""
+        """Names of the classes of the training data; empty if the training record has none."""
         return class_names(self.files)
 
     @cached_property
     def sampler(self) -> Sampler:
-        """What ``sample`` uses unless told otherwise.
+        """The default sampler of ``sample``.
 
         Raises:
-            CapabilityError: nothing can sample the model, such as a classifier.
+            CapabilityError: if no sampler supports the model, such as a classifier.
         """
         return default_sampler(self._config, self.family)
 
     def scheduler_of(self, sampler: Sampler) -> Scheduler | None:
-        """Where a sampler's noise levels lie unless told otherwise: as the checkpoint says, for a sampler of the kind of its own one.
+        """Returns the default scheduler of a sampler: that of the checkpoint for samplers of the class of its default sampler.
 
-        None for those that the model was trained on.
+        None stands for the levels that the model was trained on.
         """
         chosen = self._config.scheduler
         return chosen if chosen is not None and type(sampler) is type(self.sampler) else None
 
     @property
     def event(self) -> Event:
-        """What one sample is: its shape, and its range where it has one."""
+        """Shape and range of one sample."""
         return cast(Denoiser | Decoder, self.model).event
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None) -> Self:
-        """Moves the model to a device, and makes its net compute in float32, bfloat16 or float16; returns itself.
+        """Moves the model to a device, and sets the dtype in which its net computes; returns itself.
 
-        Weights, noise and samples stay float32: in the narrower types the net runs under autocast. The dtype ``auto`` is bfloat16 where the
-        device computes it natively, and float32 elsewhere. A dtype that the device emulates is warned of.
+        Weights, noise and samples stay float32: in the narrower types the net runs under autocast. A dtype that the device only emulates
+        causes a warning.
+
+        Args:
+            device: device of the model; unchanged if None.
+            dtype: float32, bfloat16 or float16; ``auto`` is bfloat16 where the device computes it natively, and float32 elsewhere;
+                unchanged if None.
 
         Raises:
             UsageError: if there is no such device here, or dtype is not valid.
@@ -119,23 +131,31 @@ class Loaded(metaclass=Suggesting):
         return self
 
     def cpu(self) -> Self:
-        """``to("cpu")``."""
+        """Calls ``to("cpu")``."""
         return self.to("cpu")
 
     def cuda(self) -> Self:
-        """``to("cuda")``."""
+        """Calls ``to("cuda")``."""
         return self.to("cuda")
 
     def eval(self) -> Self:
-        """Returns itself: the model is in eval mode from the start."""
+        """Returns itself: the model is always in eval mode."""
         return self
 
     def require(self, capability: str, what: str) -> None:
-        """Raises CapabilityError, which says that the model cannot do ``what``, unless it has the capability."""
+        """Checks that the model has a capability.
+
+        Args:
+            capability: such as ``denoise``.
+            what: the action that needs it, as the error says: ``NAME cannot WHAT``.
+
+        Raises:
+            CapabilityError: if the model does not have it.
+        """
         if capability not in self.capabilities:
             check_partial(self.model, self.family)
-            whose = "model" if capability in self.family.capabilities else "family"
-            raise capability_error(f"{self.name} cannot {what}: its {whose} cannot {capability}", capability)
+            owner = "model" if capability in self.family.capabilities else "family"
+            raise capability_error(f"{self.name} cannot {what}: its {owner} cannot {capability}", capability)
 
     def _run(self, function: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
         with self._inference():
@@ -145,7 +165,7 @@ class Loaded(metaclass=Suggesting):
         return as_floats("x", x, self.event.shape).to(self.device)
 
     def _inference(self, dtype: torch.dtype | None = None) -> AbstractContextManager[None]:
-        """The fast memory layout, and :func:`zoo_core.hardware.devices.inference`; ``dtype`` is the model's own when None."""
+        """Returns :func:`zoo_core.hardware.devices.inference` in ``dtype`` or the model's own, after a change to the fast memory layout."""
         if not self._laid_out:
             # Most convolutions run faster on channels-last weights. At the first use and not in load(), since it costs a copy.
             if getattr(self.model, "channels_last", True):

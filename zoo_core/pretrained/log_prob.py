@@ -1,4 +1,4 @@
-"""Log-probabilities of a model's rows: which method there is, what it says, and whether the samples are of its space."""
+"""Log-probabilities of samples: choice of the method, its call, and a check of the samples' space."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.capabilities import capability_error
-from zoo_core.density import denoiser as likelihood
+from zoo_core.density import denoiser as denoiser_density
 from zoo_core.errors import UsageError
 from zoo_core.images import exact_uint8
 from zoo_core.interfaces import Denoiser, Density, LogProb, Rng
@@ -20,18 +20,18 @@ __all__ = ["check_space", "concatenate", "log_prob_of", "method_of"]
 
 
 def method_of(pretrained: "Loaded", method: str | None) -> str:
-    """The method of that name, or the model's own where it is None: ``own`` if it has one, and otherwise ``ode``.
+    """Returns the given method, or the default one if it is None: ``own`` if the model has a density, otherwise ``ode``.
 
     Raises:
-        CapabilityError: the model cannot give a log-probability, or not by that method.
-        UsageError: there is no such method.
+        CapabilityError: if the model has no log-probability, or not by that method.
+        UsageError: if there is no such method.
     """
-    needs = likelihood.METHODS
+    needs = denoiser_density.METHODS
     if method is None:
         able = [name for name in ("own", "ode") if needs[name] in pretrained.capabilities]
         if not able:
-            what = f"{pretrained.name} cannot give a log-probability: its model has neither density nor denoise"
-            raise capability_error(what, "density denoise")
+            message = f"{pretrained.name} cannot give a log-probability: its model has neither density nor denoise"
+            raise capability_error(message, "density denoise")
         return able[0]
     if not isinstance(method, str) or method not in needs:
         raise UsageError(f"method must be one of {', '.join(needs)}, not {str(method)[:40]!r}")
@@ -40,25 +40,39 @@ def method_of(pretrained: "Loaded", method: str | None) -> str:
 
 
 def log_prob_of(model: nn.Module, method: str, x: Tensor, rng: Rng, labels: Tensor | None, k: int | None) -> LogProb:
-    """The log-probability of each row by the method ``own``, ``ode`` or ``bound``."""
+    """Computes the log-probability of each row.
+
+    Args:
+        model: the model.
+        method: ``own``, ``ode`` or ``bound``.
+        x: samples (n, *event.shape).
+        rng: random numbers, one row for each sample.
+        labels: int64 (n,), or None.
+        k: number of draws; None for the default of the method.
+    """
     if method == "own":
         return cast(Density, model).log_prob(x, labels, rng=rng, k=k or 1)
     denoiser = cast(Denoiser, model)
-    return likelihood.ode(denoiser, x, rng, labels, k=k) if method == "ode" else likelihood.bound(denoiser, x, rng, labels, k=k)
+    function = denoiser_density.ode if method == "ode" else denoiser_density.bound
+    return function(denoiser, x, rng, labels, k=k)
 
 
 def check_space(x: Tensor, space: str) -> None:
-    """Raises UsageError unless ``x`` is of the space that a log-probability says it is of."""
+    """Checks that samples ``x`` belong to the space of a log-probability.
+
+    Raises:
+        UsageError: if a value is not one of the 256 levels in ``uint8``, or not in [-1, 1] in ``binary``.
+    """
     if space == "uint8":
         exact_uint8(x)
     if space == "binary" and x.abs().amax() > 1:
-        raise UsageError("x must be in [-1, 1] for a model of binary images: -1 is 0, 1 is 1, and what is grey between them is drawn")
+        raise UsageError("x must be in [-1, 1] for a model of binary images: -1 is 0, 1 is 1, and grey values are probabilities")
 
 
 def concatenate(parts: Sequence[LogProb]) -> LogProb:
-    """The log-probabilities of all rows, on the CPU."""
+    """Concatenates log-probabilities of parts of the rows, on the CPU."""
     if len(parts) == 1 and parts[0].value.device.type == "cpu":
         return parts[0]
     columns = {item.name: [getattr(part, item.name) for part in parts] for item in fields(parts[0])}
-    tensors: dict[str, Any] = {name: torch.cat(each).cpu() for name, each in columns.items() if isinstance(each[0], Tensor)}
+    tensors: dict[str, Any] = {name: torch.cat(column).cpu() for name, column in columns.items() if isinstance(column[0], Tensor)}
     return replace(parts[0], **tensors)

@@ -37,7 +37,12 @@ __all__ = ["Sampling"]
 
 
 class Sampling(Inference):
-    """The part of :class:`zoo_core.pretrained.Pretrained` that draws samples."""
+    """The part of :class:`zoo_core.pretrained.Pretrained` that draws samples.
+
+    >>> from zoo_core import load
+    >>> load("realnvp-moons").sample(4, seed=0).shape
+    torch.Size([4, 2])
+    """
 
     def sample(
         self,

@@ -1,4 +1,4 @@
-"""The registry: finds plugins, keeps broken ones apart, and turns names into specs and specs into classes."""
+"""The registry: discovers plugins, isolates broken ones, and resolves names to specs and specs to classes."""
 
 from zoo_core.registry.discovery import current, discover, installations, registry, using
 from zoo_core.registry.index import Registry, resolve

@@ -1,4 +1,4 @@
-"""zoo-core's own plugin: its samplers, schedulers and data sets come through the same hook as everybody's."""
+"""zoo-core's own plugin: its samplers, schedulers, data sets and metrics use the same hook as those of other plugins."""
 
 from collections.abc import Iterable
 
@@ -34,7 +34,7 @@ def _metric(name: str, target: str, requires: str, paper: str, summary: str) -> 
     return MetricSpec(name=name, target=target, requires=requires, better=better, paper=paper, summary=summary)
 
 
-# As in their classes, where `zoo plugins --check` compares it; all others are better higher.
+# As in their classes, with which `zoo plugins --check` compares them; for all other metrics, higher is better.
 _BETTER = {
     "lower": ("bpd", "fd", "kid", "nll"),
     "near 1": ("class-spread", "nearest-train"),

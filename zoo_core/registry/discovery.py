@@ -19,7 +19,7 @@ __all__ = ["current", "discover", "installations", "registry", "using"]
 
 @dataclass(frozen=True, order=True)
 class _Point:
-    """An entry point and its distribution."""
+    """An entry point with its distribution."""
 
     dist: str
     name: str
@@ -31,17 +31,17 @@ class _Point:
         try:
             assert point.dist
             dist, version = point.dist.name or "?", point.dist.version or "?"
-        except Exception:  # metadata that is missing or damaged, as an interrupted pip leaves it
+        except Exception:  # missing or damaged metadata, as after an interrupted pip
             dist, version = "?", "?"
         return cls(dist, point.name, point.value, version)
 
 
 def _points() -> list[_Point]:
     try:
-        found: Iterable[EntryPoint] = entry_points(group=GROUP)
-    except Exception:  # the metadata of some distribution cannot be read: leave that one out
-        found = chain.from_iterable(map(_points_of, distributions()))
-    return sorted({_Point.of(point) for point in found})
+        points: Iterable[EntryPoint] = entry_points(group=GROUP)
+    except Exception:  # some distribution has unreadable metadata: omit that one
+        points = chain.from_iterable(map(_points_of, distributions()))
+    return sorted({_Point.of(point) for point in points})
 
 
 def _points_of(dist: Distribution) -> Iterable[EntryPoint]:
@@ -51,27 +51,29 @@ def _points_of(dist: Distribution) -> Iterable[EntryPoint]:
         return ()
 
 
-def _unknown(names: Sequence[str] | None, found: Sequence[_Point]) -> Iterator[tuple[str, UnknownNameError]]:
-    known = {point.name for point in found} | {point.dist for point in found}
+def _unknown(names: Sequence[str] | None, points: Sequence[_Point]) -> Iterator[tuple[str, UnknownNameError]]:
+    known = {point.name for point in points} | {point.dist for point in points}
     for name in names or ():
         if normalized(name) not in map(normalized, known):
             yield name, UnknownNameError.of("plugin", name, known)
 
 
-def _selected(names: Sequence[str] | None, found: Sequence[_Point]) -> Iterator[_Point]:
+def _selected(names: Sequence[str] | None, points: Sequence[_Point]) -> Iterator[_Point]:
     chosen = {normalized(name) for name in names or ()}
-    for point in found:
+    for point in points:
         if names is None or not chosen.isdisjoint({normalized(point.name), normalized(point.dist)}):
             yield point
 
 
 def discover(names: Sequence[str] | None = None, *, record_unknown: bool = False) -> Registry:
-    """Loads zoo-core's own plugin and every installed one, or those of ``names`` (entry points or distributions) alone.
+    """Loads zoo-core's own plugin and the installed ones.
 
-    With ``record_unknown``, a name that is not installed becomes a broken plugin, and an error only when something is claimed.
+    Args:
+        names: entry points or distributions of the plugins to load; None for all.
+        record_unknown: whether a name that is not installed becomes a broken plugin, and an error only at the first claim.
 
     Raises:
-        UnknownNameError: one of ``names`` is not installed.
+        UnknownNameError: if one of ``names`` is not installed, unless ``record_unknown`` is set.
     """
     from zoo_core import __version__
 
@@ -86,23 +88,30 @@ def discover(names: Sequence[str] | None = None, *, record_unknown: bool = False
 
 
 def installations(dist: str) -> list[str]:
-    """The folders in which a distribution is installed; usually one.
+    """Returns the folders in which a distribution is installed, usually one.
 
-    Names that differ in ``-``, ``_`` and ``.`` alone are one name. The first folder on Python's path is used, and hides the others.
+    Names that differ only in ``-``, ``_`` and ``.`` are equal. The first folder on Python's path is used and hides the others.
     """
-    return [str(found.locate_file("")) for found in distributions(name=dist)]
+    return [str(each.locate_file("")) for each in distributions(name=dist)]
 
 
 _current: list[Registry] = []
 
 
 def current() -> tuple[Plugin, ...]:
-    """The plugins of the registry of this process; none where it was not asked for yet. Finds nothing and raises nothing."""
+    """Returns the plugins of the registry of this process without discovery; empty before the first call of :func:`registry`."""
     return _current[-1].plugins if _current else ()
 
 
 def registry() -> Registry:
-    """The registry of this process; found at the first call. ``ZOO_PLUGINS=a,b`` selects plugins, an empty value none."""
+    """Returns the registry of this process; the first call discovers the plugins.
+
+    The environment variable ``ZOO_PLUGINS=a,b`` selects plugins; if it is empty, only zoo-core's own plugin is loaded.
+
+    >>> from zoo_core.specs import SamplerSpec
+    >>> registry().spec(SamplerSpec, "heun").target
+    'zoo_core.samplers:Heun'
+    """
     if not _current:
         chosen = os.environ.get("ZOO_PLUGINS")
         names = None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
@@ -112,7 +121,12 @@ def registry() -> Registry:
 
 @contextmanager
 def using(temporary: Registry) -> Iterator[Registry]:
-    """Makes ``temporary`` the registry inside a ``with`` block, for tests of plugins that are not installed."""
+    """Makes ``temporary`` the registry inside a ``with`` block, for tests of plugins that are not installed.
+
+    >>> with using(Registry(())):
+    ...     current()
+    ()
+    """
     _current.append(temporary)
     try:
         yield temporary

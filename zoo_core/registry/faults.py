@@ -1,4 +1,4 @@
-"""Whose code is at fault: an error in a plugin's code names the plugin, the file and the line, so that its author hears of it."""
+"""Attribution of errors to plugins: an error in a plugin's code names the plugin, the file and the line, so that it reaches its author."""
 
 import json
 from collections.abc import Callable
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
-HINT = "tell the author of that plugin; --debug shows all"
+HINT = "report it to the author of that plugin; --debug shows all"
 _OWN_HINT = "mend it there, it is installed editable; --debug shows the traceback"
 
 
 def is_editable(dist: str) -> bool:
-    """Whether a distribution is an editable install (PEP 610), so that who sees its errors is likely its author."""
+    """Whether a distribution is an editable install (PEP 610), so that its user is probably its author."""
     try:
-        found = json.loads(distribution(dist).read_text("direct_url.json") or "{}")
-        return bool(found.get("dir_info", {}).get("editable"))
+        origin = json.loads(distribution(dist).read_text("direct_url.json") or "{}")
+        return bool(origin.get("dir_info", {}).get("editable"))
     except Exception:  # not installed, or its metadata is missing or damaged
         return False
 
 
 def hint_for(plugin: Plugin | None) -> str:
-    """The next step after an error in a plugin's code: for its author, or for who installed it."""
+    """Returns the next step after an error in a plugin's code, for its author or its user."""
     return _OWN_HINT if plugin and is_editable(plugin.dist) else HINT
 
 
 def plugin_of(module: str) -> Plugin | None:
-    """The installed plugin in whose package a module lies, or in a package that its specs name; zoo-core itself is none."""
+    """Returns the installed plugin whose package, or a package that its specs name, contains a module; None for zoo-core itself."""
     places = [(package, plugin) for plugin in current() for package in _packages(plugin) if f"{module}.".startswith(f"{package}.")]
     return max(places, key=lambda place: len(place[0]), default=("", None))[1]
 
@@ -51,7 +51,7 @@ def _packages(plugin: Plugin) -> set[str]:
 
 
 def plugin_error_from(error: BaseException) -> PluginError | None:
-    """What to tell of an exception that came out of a plugin's code: the innermost place there; None where no plugin had a part in it."""
+    """Returns the error to report for an exception from a plugin's code, with the innermost line there; None if no plugin is involved."""
     for frame, line in reversed(list(walk_tb(error.__traceback__))):
         if plugin := plugin_of(frame.f_globals.get("__name__", "")):
             return PluginError(f"in {plugin.dist} ({Path(frame.f_code.co_filename).name}:{line}): {error_line(error)}", hint_for(plugin))
@@ -59,7 +59,12 @@ def plugin_error_from(error: BaseException) -> PluginError | None:
 
 
 def fault(by: object, what: str) -> PluginError:
-    """The error to raise where a plugin's class or function ``by`` is not what it must be."""
+    """Returns the error for a fault of a plugin's class or function.
+
+    Args:
+        by: the class or function.
+        what: the fault, in one line.
+    """
     by = unwrap(by) if callable(by) else by
     module = getattr(by, "__module__", None) or type(by).__module__
     plugin = plugin_of(module)
@@ -67,7 +72,7 @@ def fault(by: object, what: str) -> PluginError:
 
 
 def _place(by: Any) -> str:
-    """The file and line where a class or function begins; its name where that is not known."""
+    """Returns the file and line where a class or function begins; its name if they are unknown."""
     code = getattr(by, "__code__", None)
     if isinstance(code, CodeType):
         return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
@@ -78,13 +83,16 @@ def _place(by: Any) -> str:
 
 
 def expect(by: object, value: object, kind: type[T]) -> T:
-    """``value``, which ``by`` gave.
+    """Returns ``value``, the result of ``by``, after a check of its type.
+
+    >>> expect(len, 3, int)
+    3
 
     Raises:
-        PluginError: it is no ``kind``.
+        PluginError: if it is not a ``kind``.
     """
     if not isinstance(value, kind):
-        raise fault(by, f"{getattr(by, '__qualname__', by)} gives {_article(type(value).__name__)}, not {_article(kind.__name__)}")
+        raise fault(by, f"{getattr(by, '__qualname__', by)} returns {_article(type(value).__name__)}, not {_article(kind.__name__)}")
     return value
 
 
@@ -93,27 +101,30 @@ def _article(name: str) -> str:
 
 
 def check_samples(by: object, x: "Tensor", shape: tuple[int, ...]) -> None:
-    """Checks what ``by`` gave for samples: assigned to their place, one row would silently do for all.
+    """Checks samples ``x``, the result of ``by``: broadcasting would silently repeat a single row.
 
     Raises:
-        PluginError: it is no tensor of floats, or of another shape.
+        PluginError: if ``x`` is not a tensor of floats of that shape.
     """
     dtype = str(getattr(x, "dtype", "")).removeprefix("torch.")
     if not dtype or x.shape != shape or not x.is_floating_point():
-        given = f"{dtype} of shape {tuple(x.shape)}" if dtype else type(x).__name__
-        raise fault(by, f"{getattr(by, '__name__', type(by).__name__)} gives {given}, not floats of shape {tuple(shape)}")
+        result = f"{dtype} of shape {tuple(x.shape)}" if dtype else type(x).__name__
+        raise fault(by, f"{getattr(by, '__name__', type(by).__name__)} returns {result}, not floats of shape {tuple(shape)}")
 
 
 def call_plugin(by: Callable[..., object], *arguments: object, kind: type[T]) -> T:
-    """``by(*arguments)``.
+    """Calls ``by(*arguments)`` and checks the type of the result.
+
+    >>> call_plugin(int, "3", kind=int)
+    3
 
     Raises:
-        PluginError: it is no ``kind``, or ``by`` is an abstract class or does not take these arguments.
+        PluginError: if the result is not a ``kind``, or ``by`` is an abstract class or does not accept these arguments.
     """
     try:
         value = by(*arguments)
     except TypeError as error:
-        if error.__traceback__ and error.__traceback__.tb_next is None:  # not from within: the call itself
+        if error.__traceback__ and error.__traceback__.tb_next is None:  # raised by the call itself, not inside it
             raise fault(by, error_line(error)) from error
         raise
     return expect(by, value, kind)

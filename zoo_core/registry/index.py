@@ -1,4 +1,4 @@
-"""The index of the specs of all plugins, by kind and name, and the objects that they name."""
+"""The index of the specs of all plugins by kind and name, and the resolution of targets."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,17 @@ S = TypeVar("S", bound=Spec)
 
 @dataclass(frozen=True)
 class Registry:
-    """What a set of plugins offers, by kind and name."""
+    """The specs of a set of plugins, by kind and name.
+
+    >>> from zoo_core.specs import SchedulerSpec
+    >>> spec = SchedulerSpec(name="my-levels", target="my_package.levels:MyLevels")
+    >>> plugin = Plugin(name="mine", module="my_package.plugin", dist="zoo-mine", version="1.0", specs=(spec,))
+    >>> Registry((plugin,)).claim("scheduler", "my-levels").name
+    'zoo-mine:my-levels'
+
+    Args:
+        plugins: the plugins, working or broken.
+    """
 
     plugins: tuple[Plugin, ...] = field()
 
@@ -33,22 +43,27 @@ class Registry:
 
     @property
     def failures(self) -> tuple[Plugin, ...]:
-        """The plugins that are broken."""
+        """The broken plugins."""
         return tuple(plugin for plugin in self.plugins if plugin.failure)
 
     def claims(self, kind: type[Spec] | str) -> Mapping[str, tuple[Claim, ...]]:
-        """All claims of a kind, by name in alphabetical order; more than one claim on a name is a conflict."""
+        """Returns all claims of a kind, by name in alphabetical order; several claims on a name are a conflict."""
         named = self._claims[kind if isinstance(kind, str) else kind.kind]
         return dict(sorted(named.items()))
 
     def claim(self, kind: type[Spec] | str, name: str, prefer: str = "") -> Claim:
-        """The one claim on ``name`` or ``DIST:name``.
+        """Returns the claim on ``name`` or ``DIST:name``.
 
-        Of several claims on a bare name, that of the distribution ``prefer`` counts, or else that of zoo-core: no plugin takes its names.
+        Of several claims on a bare name, that of ``prefer`` counts, or else that of zoo-core: plugins cannot take its names.
+
+        Args:
+            kind: class of a spec, or its kind.
+            name: the name, bare or with its distribution.
+            prefer: the preferred distribution.
 
         Raises:
-            UnknownNameError: no plugin offers it.
-            NameConflictError: several do, and ``name`` does not say which.
+            UnknownNameError: if no plugin offers it.
+            NameConflictError: if several plugins do, and none of their claims counts more.
         """
         for plugin in self.failures:
             if plugin.failure and plugin.failure.step == SELECTION:
@@ -56,20 +71,20 @@ class Registry:
         kind = kind if isinstance(kind, str) else kind.kind
         dist, _, bare = name.rpartition(":")
         named = self._claims[kind]
-        found = [claim for claim in named.get(bare, ()) if not dist or normalized(claim.plugin.dist) == normalized(dist)]
-        if not found:
+        claims = [claim for claim in named.get(bare, ()) if not dist or normalized(claim.plugin.dist) == normalized(dist)]
+        if not claims:
             kinds = "families" if kind == "family" else f"{kind}s"
             hint = f"`zoo list {kinds}` shows what is installed; a plugin that offers this {kind} has to be installed first"
             raise self.unknown_name(kind, name, named, hint)
-        chosen = _chosen(found, prefer)
+        chosen = _chosen(claims, prefer)
         if chosen is None:
-            dists = [claim.plugin.dist for claim in found]
-            which = " or ".join(claim.name for claim in found)
-            raise NameConflictError(f"{kind} {bare!r} is claimed by {' and '.join(dists)}", f"say which: {which}")
+            dists = [claim.plugin.dist for claim in claims]
+            choices = " or ".join(claim.name for claim in claims)
+            raise NameConflictError(f"{kind} {bare!r} is claimed by {' and '.join(dists)}", f"say which: {choices}")
         return chosen
 
     def unknown_name(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> UnknownNameError:
-        """The error for a name that nothing has: with the nearest ones, and with the plugins that are broken and may offer it."""
+        """Returns the error for an unknown name, with similar names, and with the broken plugins, which may offer it."""
         error = UnknownNameError.of(kind, name, known, hint)
         broken = ", ".join(f"{plugin.dist} ({plugin.failure.why[:60]})" for plugin in self.failures if plugin.failure)
         if not broken:
@@ -78,47 +93,47 @@ class Registry:
         return UnknownNameError(error.what, f"{near}broken: {broken}; `zoo plugins` shows where")
 
     def offers(self, kind: type[Spec] | str, name: str) -> bool:
-        """Whether somebody claims the name or ``DIST:name``."""
+        """Whether a plugin claims the name or ``DIST:name``."""
         dist, _, bare = name.rpartition(":")
         claims = self._claims[kind if isinstance(kind, str) else kind.kind].get(bare, ())
         return any(not dist or normalized(claim.plugin.dist) == normalized(dist) for claim in claims)
 
     def claim_or_none(self, kind: type[Spec] | str, name: str) -> Claim | None:
-        """The claim that a bare name means, or None where nothing or a conflict does; all others are written DIST:name."""
+        """Returns the claim that counts for a bare name; None if there is no claim, or a conflict. Other claims need ``DIST:name``."""
         return _chosen(self._claims[kind if isinstance(kind, str) else kind.kind].get(name, ()), "")
 
     def spec(self, kind: type[S], name: str) -> S:
-        """The spec of that kind and name; raises as :meth:`claim` does."""
+        """Returns the spec of that kind and name; raises as :meth:`claim` does."""
         return cast(S, self.claim(kind, name).spec)
 
     def name_of(self, kind: str, cls: type) -> str:
-        """The name under which a config, sampler or scheduler class is registered; DIST:name where the bare name does not mean it.
+        """Returns the registered name of a config, sampler or scheduler class; DIST:name if another claim on the bare name counts.
 
         Raises:
-            UnknownNameError: no plugin registers that class.
+            UnknownNameError: if no plugin registers that class.
         """
         claim = self.claim_of(kind, cls)
         return claim.spec.key if self.claim_or_none(kind, claim.spec.key) == claim else claim.name
 
     def claim_of(self, kind: str, cls: type) -> Claim:
-        """The claim that registers a config, sampler or scheduler class.
+        """Returns the claim that registers a config, sampler or scheduler class.
 
         Raises:
-            UnknownNameError: no plugin registers that class.
+            UnknownNameError: if no plugin registers that class.
         """
         target = f"{cls.__module__}:{cls.__qualname__}"
-        found = [
+        matching = [
             claim
             for claims in self._claims[kind].values()
             for claim in claims
             if (getattr(claim.spec, "config", "") or getattr(claim.spec, "target", "")) == target
         ]
-        if not found:
+        if not matching:
             raise UnknownNameError(f"{target} is not registered as a {kind}", "return a spec for it from the plugin's zoo_specs hook")
-        # A class with several names is written under that of its own package, and the one that adds no defaults.
+        # Of several names of a class, that of its own package counts first, then the one with the fewest defaults.
         package = cls.__module__.partition(".")[0]
         return min(
-            found,
+            matching,
             key=lambda claim: (
                 claim.plugin.module.partition(".")[0] != package,
                 len(getattr(claim.spec, "defaults", ())),
@@ -127,27 +142,30 @@ class Registry:
         )
 
 
-def _chosen(found: Sequence[Claim], prefer: str) -> Claim | None:
-    """The claim of ``prefer``, of zoo-core, or the only one, where there is exactly one of these."""
-    own = [claim for claim in found if prefer and normalized(claim.plugin.dist) == normalized(prefer)]
-    core = [claim for claim in found if claim.plugin.module == CORE]
-    return next((claims[0] for claims in (own, core, found) if len(claims) == 1), None)
+def _chosen(claims: Sequence[Claim], prefer: str) -> Claim | None:
+    """Returns the claim of ``prefer``, or else of zoo-core, or else the only claim; None if there is none or a conflict."""
+    own = [claim for claim in claims if prefer and normalized(claim.plugin.dist) == normalized(prefer)]
+    core = [claim for claim in claims if claim.plugin.module == CORE]
+    return next((group[0] for group in (own, core, claims) if len(group) == 1), None)
 
 
 def resolve(target: str) -> Any:
-    """The object that ``"package.module:Name"`` names. Call it for registered targets only, never for text from a file.
+    """Imports the object that ``"package.module:Name"`` names. Only registered targets may be passed, never text from a file.
+
+    >>> resolve("zoo_core.schedulers:Karras")
+    <class 'zoo_core.schedulers.Karras'>
 
     Raises:
-        PluginLoadError: it cannot be imported, or has no such name.
+        PluginLoadError: if the module cannot be imported or does not have that name.
     """
     module, _, name = target.partition(":")
     try:
-        with record_signals() as came, stdout_on_stderr(module):
-            found: Any = import_module(module)
+        with record_signals() as arrived, stdout_on_stderr(module):
+            target_object: Any = import_module(module)
             for part in name.split("."):
-                found = getattr(found, part)
+                target_object = getattr(target_object, part)
     except BaseException as error:
-        if came:
+        if arrived:
             raise
         raise PluginLoadError(f"cannot load {target}: {error_line(error)}", "`zoo plugins --check` shows what is broken") from error
-    return found
+    return target_object

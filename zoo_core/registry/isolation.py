@@ -1,6 +1,6 @@
-"""Isolation of plugin code: its output, warnings, signals, exits, hangs and threads stay its own while it is imported.
+"""Isolation of plugin code during its import: output, warnings, signals, exits, hangs and threads.
 
-What cannot be caught from within the process is a crash of native code.
+A crash of native code cannot be caught from within the process.
 """
 
 import os
@@ -36,24 +36,33 @@ _stray: list[threading.Thread] = []
 
 
 class PluginTimeout(BaseException):
-    """A plugin took too long; no ``except Exception`` of its own catches this."""
+    """A plugin took too long. ``except Exception`` in the plugin does not catch it.
+
+    >>> issubclass(PluginTimeout, Exception)
+    False
+    """
 
 
 class PluginExit(BaseException):
-    """A plugin tried to end the process."""
+    """A plugin tried to end the process.
+
+    >>> issubclass(PluginExit, Exception)
+    False
+    """
 
 
 @contextmanager
 def isolated(name: str, module: str, seconds: float) -> Iterator[None]:
-    """Runs the import and the hook of a plugin.
+    """Isolates the import and the hook of a plugin in a ``with`` block.
 
-    Inside, stdout is stderr, a warning is one line with the plugin's name, an attempt to end the process raises :class:`PluginExit`, and
-    after the time limit :class:`PluginTimeout` is raised. A thread that stays alive is told in a warning, and in :func:`stray_threads`.
+    Inside, stdout goes to stderr, a warning is one line with the plugin's name, an attempt to end the process raises :class:`PluginExit`,
+    and :class:`PluginTimeout` is raised at the time limit. A thread that stays alive causes a warning and appears in
+    :func:`stray_threads`.
 
     Args:
         name: name of the plugin.
-        module: the module to be imported; zoo-core's own is trusted.
-        seconds: the time limit; 0 for none.
+        module: module to import; zoo-core's own modules are trusted.
+        seconds: time limit; 0 for none.
     """
     if module.partition(".")[0] == "zoo_core":
         yield
@@ -72,29 +81,29 @@ def isolated(name: str, module: str, seconds: float) -> Iterator[None]:
 
 
 def stray_threads() -> tuple[threading.Thread, ...]:
-    """The threads of plugins that are still alive, and that Python would wait for at its end."""
+    """Returns the live threads of plugins, for which Python would wait at exit."""
     return tuple(thread for thread in _stray if thread.is_alive())
 
 
 def plugin_timeout() -> float:
-    """Seconds that a plugin may take, from ``ZOO_PLUGIN_TIMEOUT``; 0 for no limit.
+    """Returns the time limit of a plugin in seconds, from ``ZOO_PLUGIN_TIMEOUT``; 0 for no limit.
 
     Raises:
         UsageError: if the variable is not a number of seconds.
     """
-    given = os.environ.get("ZOO_PLUGIN_TIMEOUT", "")
+    text = os.environ.get("ZOO_PLUGIN_TIMEOUT", "")
     try:
-        seconds = float(given) if given else PLUGIN_TIMEOUT
+        seconds = float(text) if text else PLUGIN_TIMEOUT
     except ValueError:
         seconds = -1.0
     if not 0.0 <= seconds < 1e6:
-        raise UsageError(f"ZOO_PLUGIN_TIMEOUT is {given!r:.40}, which is not a number of seconds", "set it to 15, or unset it")
+        raise UsageError(f"ZOO_PLUGIN_TIMEOUT is {text!r:.40}, which is not a number of seconds", "set it to 15, or unset it")
     return seconds
 
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Raises PluginTimeout in the block after some seconds, and again every second; in the main thread alone, where signals are handled."""
+    """Raises PluginTimeout in the block after some seconds, and again every second; only in the main thread, which handles signals."""
     if threading.current_thread() is not threading.main_thread() or not seconds:
         yield
         return
@@ -109,18 +118,18 @@ def _time_limit(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, handler)
-        if left:  # the timer of whoever imports the zoo goes on
+        if left:  # the timer of the importing program continues
             signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), 1e-3), interval)
 
 
 @contextmanager
 def _no_exits() -> Iterator[None]:
-    """Makes ``os._exit``, ``os.abort``, ``os.exec*`` and ``os.kill`` of this process raise PluginExit; a forked child may end itself."""
+    """Makes ``os._exit``, ``os.abort``, ``os.exec*`` and ``os.kill`` of this process raise PluginExit; a forked child may exit."""
     process, active = os.getpid(), True
 
     def guarded(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def leave(*args: Any) -> Any:
-            # Signal 0 asks whether a process is there, and does nothing; SIGINT stops the zoo as Ctrl-C does.
+            # Signal 0 only checks that a process exists; SIGINT stops the zoo as Ctrl-C does.
             others = name in ("kill", "killpg") and (args[0] not in (process, os.getpgrp(), 0, -1) or args[1] in (0, signal.SIGINT))
             if active and os.getpid() == process and not others:
                 raise PluginExit(f"it tried to end the process with os.{name}")
@@ -141,7 +150,7 @@ def _no_exits() -> Iterator[None]:
 
 @contextmanager
 def stdout_on_stderr(module: str) -> Iterator[None]:
-    """Sends to stderr what a module writes to stdout, including what its C code and child processes write."""
+    """Redirects a module's stdout to stderr, including the output of its C code and child processes."""
     with redirect_stdout(sys.stderr):
         saved = None if module.partition(".")[0] == "zoo_core" else _duplicate(1)
         try:
@@ -171,13 +180,16 @@ def _is_open(handle: int) -> bool:
 
 @contextmanager
 def record_signals() -> Iterator[list[int]]:
-    """The SIGINT and SIGTERM that arrive in the block, which are handled as ever: a KeyboardInterrupt without one is a plugin's own."""
-    came: list[int] = []
+    """Records each SIGINT and SIGTERM in the block and passes it on to its handler.
+
+    A KeyboardInterrupt without a recorded signal was raised by the plugin itself.
+    """
+    arrived: list[int] = []
     main = threading.current_thread() is threading.main_thread()
     handlers = {number: signal.getsignal(number) for number in ((signal.SIGINT, signal.SIGTERM) if main else ())}
 
     def note(number: int, frame: Any) -> None:
-        came.append(number)
+        arrived.append(number)
         handler = handlers[signal.Signals(number)]
         if callable(handler):
             handler(number, frame)
@@ -186,7 +198,7 @@ def record_signals() -> Iterator[list[int]]:
         for number, handler in handlers.items():
             if callable(handler):
                 signal.signal(number, note)
-        yield came
+        yield arrived
     finally:
         for number, handler in handlers.items():
             if callable(handler):
@@ -195,12 +207,12 @@ def record_signals() -> Iterator[list[int]]:
 
 @contextmanager
 def _warnings_in_a_line(name: str) -> Iterator[None]:
-    found: list[warnings.WarningMessage] = []
+    caught: list[warnings.WarningMessage] = []
     try:
-        with warnings.catch_warnings(record=True) as found:
+        with warnings.catch_warnings(record=True) as caught:
             yield
     finally:
-        for warning in found:
+        for warning in caught:
             _warn(name, error_line(cast(Warning, warning.message)))
 
 
@@ -210,14 +222,17 @@ def _warn(name: str, text: str) -> None:
 
 
 def error_line(error: BaseException) -> str:
-    """An exception's class and text, in one line; the class alone if the text takes longer than a second.
+    """Returns an exception's class and text in one line; only the class if the text takes longer than a second.
 
-    An ImportError of a module of zoo_core that has moved names the new one.
+    For an ImportError of a moved module of zoo_core, the line names the new module.
+
+    >>> error_line(ValueError("two\\nlines"))
+    'ValueError: two lines'
     """
     try:
         with _time_limit(_WORDS):
             text = " ".join(str(error).split())
-    except (Exception, SystemExit, PluginExit, PluginTimeout):  # a plugin's own error class may be as broken as the plugin
+    except (Exception, SystemExit, PluginExit, PluginTimeout):  # a plugin's own error class may be broken too
         text = ""
     if isinstance(error, ImportError) and "zoo_core." in text:
         from zoo_core.registry.moved import new_home

@@ -1,4 +1,4 @@
-"""Names of what is installed, by kind, with filters."""
+"""Names of the installed parts by kind, with filters."""
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -22,57 +22,59 @@ LISTED: Mapping[str, type[Spec]] = MappingProxyType(
         "trainers": TrainerSpec,
     }
 )
-"""What ``zoo list`` and :func:`names` list, by the plural."""
+"""The kinds that ``zoo list`` and :func:`names` list, by their plural."""
 
 
 def matches(name: str, filter: str | Sequence[str]) -> bool:
-    """Whether a name fits a filter, or one of several: a pattern with ``*``, ``?`` or ``[...]``, or else a part of the name."""
+    """Whether a name matches a filter, or one of several: a pattern with ``*``, ``?`` or ``[...]``, or else a part of the name."""
     patterns = [filter] if isinstance(filter, str) else filter
-    found = (fnmatchcase(name.lower(), each.lower()) if set(each) & set("*?[") else each.lower() in name.lower() for each in patterns)
-    return any(found) or not patterns
+    matching = (fnmatchcase(name.lower(), each.lower()) if set(each) & set("*?[") else each.lower() in name.lower() for each in patterns)
+    return any(matching) or not patterns
 
 
 def names(kind: str = "checkpoints", filter: str | Sequence[str] = "") -> tuple[str, ...]:
-    """The names of what is installed; where two plugins claim one, each of theirs with its distribution.
+    """Returns the names of the installed parts of a kind; names that several plugins claim are written with their distributions.
 
     >>> names("samplers", "d*")
     ('ddim', 'dpmpp-2m')
 
     Args:
         kind: ``checkpoints``, ``families``, ``samplers``, ``schedulers``, ``datasets``, ``metrics``, ``recipes`` or ``trainers``.
-        filter: a pattern such as ``ddpm*``, a part of the names such as ``cat``, or several of these, of which one has to match.
+        filter: a pattern such as ``ddpm*``, a part of the names such as ``cat``, or several of these, of which one must match.
 
     Raises:
-        UnknownNameError: there is no such kind.
+        UnknownNameError: if there is no such kind.
+        UsageError: if filter is not a string or a list of strings.
     """
     if not isinstance(kind, str) or kind not in LISTED:
         raise UnknownNameError.of("kind", str(kind), LISTED)
     _check_filter(filter)
     claims = registry().claims(LISTED[kind])
-    found = (name if len(each) == 1 else f"{claim.plugin.dist}:{name}" for name, each in claims.items() for claim in each)
-    return tuple(name for name in found if matches(name, filter))
+    written = (name if len(each) == 1 else f"{claim.plugin.dist}:{name}" for name, each in claims.items() for claim in each)
+    return tuple(name for name in written if matches(name, filter))
 
 
 def checkpoints(filter: str | Sequence[str] = "", *, family: str = "") -> tuple[str, ...]:
-    """The installed checkpoints, as references.
+    """Returns the names of the installed checkpoints.
 
     >>> checkpoints("ddpm*")
     ('ddpm-afhq-cat',)
 
     Args:
-        filter: as for :func:`names`.
-        family: those of one family alone.
+        filter: a filter, as for :func:`names`.
+        family: name of a family; empty for all.
 
     Raises:
-        UnknownNameError: no installed plugin has that family.
+        UnknownNameError: if no installed plugin has that family.
+        UsageError: if filter or family has another type.
     """
-    found = names("checkpoints", filter)
+    references = names("checkpoints", filter)
     if not isinstance(family, str):
         raise UsageError(f"family must be a name, not {str(family)[:40]!r}", "`zoo list families` shows them")
     if not family:
-        return found
+        return references
     registry().claim(ModelSpec, family)
-    return tuple(name for name in found if registry().spec(CheckpointSpec, name).family == family)
+    return tuple(name for name in references if registry().spec(CheckpointSpec, name).family == family)
 
 
 def _check_filter(filter: object) -> None:

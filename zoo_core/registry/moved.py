@@ -1,4 +1,4 @@
-"""Modules and names of zoo_core that have moved, for plugins that import them by their old names."""
+"""Modules and names of zoo_core that have moved, for plugins that use their old names."""
 
 import re
 from collections.abc import Mapping
@@ -83,14 +83,14 @@ _IMPORT = re.compile(
 
 
 def new_home(text: str) -> str:
-    """The new dotted name of what the text of an ImportError says is missing; empty where it has not moved.
+    """Returns the new dotted name of the missing module or name in the text of an ImportError; empty if it has not moved.
 
     >>> new_home("No module named 'zoo_core.training.data'")
     'zoo_core.data.dataset'
     """
-    found = _IMPORT.search(text)
-    if found is None:
+    match = _IMPORT.search(text)
+    if match is None:
         return ""
-    module = found["module"] or found["owner"]
-    target = MOVED.get(f"{module}.{found['name']}") or MOVED.get(module, "")
+    module = match["module"] or match["owner"]
+    target = MOVED.get(f"{module}.{match['name']}") or MOVED.get(module, "")
     return target and f"zoo_core.{target}"

@@ -1,6 +1,6 @@
-"""One plugin: the record of what it offers or why it is broken, and how it is imported and its specs are checked.
+"""Plugins: their import, the checks of their specs, and records of their specs or failures.
 
-Each plugin gets a ``PluginManager`` of its own, so that any error in it becomes a :class:`Failure` on its record and nothing else.
+Each plugin has a ``PluginManager`` of its own, so that an error in it becomes a :class:`Failure` on its record and affects no other plugin.
 """
 
 import os
@@ -38,9 +38,16 @@ _NEWER = re.compile(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """What went wrong in a plugin: the step (``import``, ``register``, ``hook``, ``specs``, ``selection``), why in one line, and where.
+    """A failure of a plugin.
 
-    ``where`` is the innermost place in the plugin's own package, as path:line, or what is known of it; empty for nothing.
+    >>> str(Failure(step="import", why="ModuleNotFoundError: No module named 'jax'"))
+    "failed at import: ModuleNotFoundError: No module named 'jax'"
+
+    Args:
+        step: ``import``, ``register``, ``hook``, ``specs`` or ``selection``.
+        why: the cause, in one line.
+        where: innermost place in the plugin's own package, as path:line or only the path; empty if unknown.
+        newer: whether the plugin needs a newer zoo-core.
     """
 
     step: str
@@ -54,7 +61,20 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plugin:
-    """An entry point of group ``zoo``, what it offers, or why it offers nothing."""
+    """An entry point of group ``zoo``, with its specs or its failure.
+
+    >>> plugin = Plugin(name="mine", module="my_package.plugin", dist="zoo-mine", version="1.0")
+    >>> plugin.failure is None
+    True
+
+    Args:
+        name: name of the entry point.
+        module: its module.
+        dist: name of its distribution.
+        version: version of its distribution.
+        specs: the specs that its hook returned.
+        failure: the failure, if it is broken.
+    """
 
     name: str
     module: str
@@ -66,19 +86,29 @@ class Plugin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """A spec and the plugin that returned it."""
+    """A spec and the plugin that returned it.
+
+    >>> from zoo_core.specs import SamplerSpec
+    >>> plugin = Plugin(name="mine", module="my_package.plugin", dist="zoo-mine", version="1.0")
+    >>> Claim(spec=SamplerSpec(name="my-sampler"), plugin=plugin).name
+    'zoo-mine:my-sampler'
+    """
 
     spec: Spec
     plugin: Plugin
 
     @property
     def name(self) -> str:
-        """The name that means this claim whatever else is installed."""
+        """The unambiguous name of this claim, ``DIST:name``."""
         return f"{self.plugin.dist}:{self.spec.key}"
 
 
 def normalized(name: str) -> str:
-    """A distribution's name as pip compares it."""
+    """Returns a distribution's name as pip compares it.
+
+    >>> normalized("Zoo_Mine")
+    'zoo-mine'
+    """
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -97,7 +127,7 @@ def _failure(step: str, error: BaseException, module: str) -> Failure:
 
 
 def _near_field(spec: str, name: str) -> str:
-    """The field of a spec that is spelt like ``name``, or nothing."""
+    """Returns the field of a spec that is spelt like ``name``; empty if there is none."""
     from difflib import get_close_matches
 
     known = [item.name for cls in KINDS.values() if cls.__name__ == spec for item in fields(cls)]
@@ -105,7 +135,7 @@ def _near_field(spec: str, name: str) -> str:
 
 
 def _where(error: BaseException, module: str) -> str:
-    """The innermost place of an error in a plugin's own package, as path:line; its module's file where it came out of no line there."""
+    """Returns the innermost place of an error in a plugin's own package, as path:line; without such a line, the file of its module."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     package = module.rpartition(".")[0] or module
@@ -119,29 +149,37 @@ def _checked(specs: Iterable[Spec]) -> tuple[Spec, ...]:
     checked: dict[tuple[str, str], Spec] = {}
     for spec in specs:
         if type(spec) not in KINDS.values():
-            raise TypeError(f"zoo_specs returned {type(spec).__name__}, which is no spec that this zoo-core knows")
+            raise TypeError(f"zoo_specs returned {type(spec).__name__}, which is not a spec of this zoo-core")
         for item in fields(spec):
             if item.type in (str, "str") and not isinstance(getattr(spec, item.name), str):
                 raise TypeError(f"{spec.kind} {spec.name!r}: {item.name} must be a string, not {getattr(spec, item.name)!r}")
         for name in (spec.name, spec.family) if isinstance(spec, RecipeSpec) else (spec.name,):
             if not NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no valid name (lower-case letters, digits, '.', '_', '-')")
+                raise ValueError(f"{name!r} is not a valid name (lower-case letters, digits, '.', '_', '-')")
         if checked.setdefault((spec.kind, spec.key), spec) is not spec:
             raise ValueError(f"{spec.kind} {spec.key!r} is offered twice")
     return tuple(checked.values())
 
 
 def load_plugin(name: str, module: str, dist: str, version: str) -> Plugin:
-    """Imports one plugin and calls its hook; whatever it raises becomes the record's ``failure``.
+    """Imports one plugin and calls its hook; any exception becomes the ``failure`` of the record.
+
+    Args:
+        name: name of the entry point.
+        module: its module.
+        dist: name of its distribution.
+        version: version of its distribution.
 
     Raises:
-        PluginLoadError: it is broken, and ZOO_STRICT is 1; from what it raised.
+        PluginLoadError: if the plugin is broken and ZOO_STRICT is 1; the cause is the plugin's exception.
     """
     specs: tuple[Spec, ...] = ()
-    step, failure, seconds = "import", None, plugin_timeout()
+    step = "import"
+    failure = None
+    seconds = plugin_timeout()
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(ZooHooks)
-    with record_signals() as came:
+    with record_signals() as arrived:
         try:
             with isolated(name, module, seconds):
                 plugin = import_module(module)
@@ -155,7 +193,7 @@ def load_plugin(name: str, module: str, dist: str, version: str) -> Plugin:
                 step = "specs"
                 specs = _checked(spec for result in results for spec in result)
         except BaseException as error:
-            if came:
+            if arrived:
                 raise
             failure = _failure(step, error, module)
             if os.environ.get("ZOO_STRICT") == "1":

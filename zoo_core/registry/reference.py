@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -22,7 +23,17 @@ _REPO = re.compile(rf"(?P<repo>{REPO})(?:@(?P<revision>{_REVISION}))?")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reference:
-    """A checkpoint as a user writes it: ``NAME``, ``DIST:NAME``, ``ORG/REPO[@REVISION]`` or ``local:PATH``."""
+    """A checkpoint as a user writes it: ``NAME``, ``DIST:NAME``, ``ORG/REPO[@REVISION]`` or ``local:PATH``.
+
+    >>> reference = parse_reference("my-org/my-vae@main")
+    >>> reference.kind, reference.name, reference.revision
+    ('hub', 'my-org/my-vae', 'main')
+
+    Args:
+        kind: ``name``, ``hub`` or ``local``.
+        name: the name, repository or path.
+        revision: branch, tag or commit of a repository.
+    """
 
     kind: Literal["name", "hub", "local"]
     name: str
@@ -32,12 +43,12 @@ class Reference:
         return f"local:{self.name}" if self.kind == "local" else self.name + (f"@{self.revision}" if self.revision else "")
 
     def spec(self) -> CheckpointSpec:
-        """The registered checkpoint that a ``name`` reference means; raises as :meth:`Registry.claim` does."""
+        """Returns the registered checkpoint of a ``name`` reference; raises as :meth:`Registry.claim` does."""
         return registry().spec(CheckpointSpec, self.name)
 
     @property
     def path(self) -> Path:
-        """The checkpoint folder that a ``local`` reference means: PATH itself, or its ``export`` when PATH is a run folder."""
+        """The checkpoint folder of a ``local`` reference: PATH itself, or its ``export`` if PATH is a run folder."""
         try:
             root = Path(self.name).expanduser()
             return root / "export" if (root / "recipe.json").is_file() else root
@@ -50,12 +61,15 @@ class Reference:
 
 
 def parse_reference(text: "str | os.PathLike[str]") -> Reference:
-    """Reads a reference. A folder that exists means that folder: before a repository on the Hub, after the name of a registered checkpoint.
+    """Parses a reference. An existing folder takes precedence over a repository on the Hub, but not over a registered checkpoint.
 
-    ``ORG/REPO@main`` always means the Hub. A name without a slash means a folder only where that holds a checkpoint or a run.
+    ``ORG/REPO@main`` always means the Hub. A name without a slash means a folder only if that contains a checkpoint or a run.
+
+    Args:
+        text: one of the four forms of :class:`Reference`; a path object always means a folder.
 
     Raises:
-        UsageError: ``text`` has none of the four forms.
+        UsageError: if ``text`` has none of the four forms.
     """
     if isinstance(text, os.PathLike):
         text = f"local:{os.fspath(text)}"
@@ -73,24 +87,27 @@ def parse_reference(text: "str | os.PathLike[str]") -> Reference:
         return Reference(kind="local", name=text)
     if NAME.fullmatch(text.rpartition(":")[2]) and (":" not in text or NAME.fullmatch(text.rpartition(":")[0].lower())):
         return Reference(kind="name", name=text)
-    what = f"{text[:200]!r} is not a checkpoint reference"
+    raise UsageError(f"{text[:200]!r} is not a checkpoint reference", _reference_hint(text, known))
+
+
+def _reference_hint(text: str, known: Iterable[str]) -> str:
     if set(text) & set("*?["):
-        found = [name for name in known if fnmatchcase(name, text)]
-        raise UsageError(what, f"a pattern that matches {', '.join(found[:6]) or 'no checkpoint'}; write one name")
+        matching = [name for name in known if fnmatchcase(name, text)]
+        return f"a pattern that matches {', '.join(matching[:6]) or 'no checkpoint'}; write one name"
     if text.lower() in known:
-        raise UsageError(what, f"did you mean {text.lower()}?")
+        return f"did you mean {text.lower()}?"
     if "/" in text and ":" not in text:
-        raise UsageError(what, f"there is no folder {text[:60]} here")
-    raise UsageError(what, "write NAME, DIST:NAME, ORG/REPO[@REVISION] or the path of a folder")
+        return f"there is no folder {text[:60]} here"
+    return "write NAME, DIST:NAME, ORG/REPO[@REVISION] or the path of a folder"
 
 
 def _is_checkpoint(folder: str) -> bool:
-    """Whether a folder holds a checkpoint or a run."""
+    """Whether a folder contains a checkpoint or a run."""
     return any(os.path.isfile(os.path.join(folder, name)) for name in ("config.json", "recipe.json"))
 
 
 def other_meaning(text: str) -> str:
-    """What a reference that means a folder would mean without that folder, as a sentence; empty where it can mean nothing else."""
+    """Returns a sentence on the other meaning of a reference that means a folder; empty if there is no other meaning."""
     if text.startswith("local:") or parse_reference(text).kind != "local":
         return ""
     if _REPO.fullmatch(text):

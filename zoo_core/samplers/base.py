@@ -22,11 +22,20 @@ __all__ = ["DenoiserSampler", "StepContext", "resampled"]
 class StepContext:
     """The model, the random numbers and the callback of one call of a sampler.
 
+    >>> from zoo_core.rng import ImageRng
+    >>> from zoo_core.testing.fake import FakeDenoiser
+    >>> from zoo_core.testing.fake_config import FakeDenoiserConfig
+    >>> model = FakeDenoiser(FakeDenoiserConfig(shape=(2,)))
+    >>> rng = ImageRng(0, range(4))
+    >>> context = StepContext(model=model, rng=rng, labels=None, clip=False, on_step=None, count=10)
+    >>> context.denoised(model.start(rng, 1.0), 1.0).shape
+    torch.Size([4, 2])
+
     Attributes:
         model: the denoiser.
-        rng: random numbers, one row a sample.
+        rng: random numbers, one row for each sample.
         labels: int64 (n,), or None.
-        clip: clamps estimates of the clean sample to the range of the event, where it has one.
+        clip: whether to clamp estimates of the clean sample to the range of the event, if it has one.
         on_step: callback that sees every step.
         count: total number of steps.
         first: number of the first step of this walk.
