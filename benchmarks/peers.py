@@ -18,7 +18,7 @@ import torch
 
 import zoo_core
 from benchmarks.timing import Ratio, clock, compare
-from zoo_core.cards.metrics import METRICS, metric_records, subrecord
+from zoo_core.cards.metrics_json import METRICS, metric_records, subrecord
 from zoo_core.config import load_json
 from zoo_core.data.dataset import Data
 from zoo_core.distributed import Processes

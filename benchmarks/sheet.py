@@ -19,8 +19,8 @@ import torch
 import zoo_core
 from benchmarks.timing import machine
 from zoo_core.atomic import write_file
-from zoo_core.cards.metrics import metric_records, sampler_and_scheduler, seconds_per_sample, subrecord
-from zoo_core.cards.phrases import rounded, sampler_of
+from zoo_core.cards.metrics_json import metric_records, sampler_and_scheduler, seconds_per_sample, subrecord
+from zoo_core.cards.numbers import rounded, sampler_of
 from zoo_core.config import load_json
 from zoo_core.figures.titles import walk_text
 from zoo_core.images import labelled_grid, png

@@ -4,7 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any, Never
 
 from zoo_core.cards.markdown import describe
-from zoo_core.cards.metrics import METRICS
+from zoo_core.cards.metrics_json import METRICS
 from zoo_core.checkpoint.config import family_of, plain_sampler, read_config
 from zoo_core.checkpoint.files import CARD, TRAINING
 from zoo_core.config import encode

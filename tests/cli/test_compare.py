@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from zoo_core.cards.metrics import by_sampler
-from zoo_core.cards.phrases import MARKDOWN, PLAIN
+from zoo_core.cards.metrics_json import by_sampler
+from zoo_core.cards.numbers import MARKDOWN, PLAIN
 from zoo_core.cards.tables import Table, markdown, side_by_side
 from zoo_core.cli.compare import compare
 from zoo_core.config import encode

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pytest
 
-from zoo_core.cards.phrases import PLAIN
+from zoo_core.cards.numbers import PLAIN
 from zoo_core.cards.tables import Table, side_by_side
 from zoo_core.cli.console import error_line, row, say, terminal_width, wrap
 from zoo_core.cli.tables import board, table

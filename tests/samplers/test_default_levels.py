@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import zoo_core
-from zoo_core.cards.metrics import by_sampler
+from zoo_core.cards.metrics_json import by_sampler
 from zoo_core.cli.group import main
 from zoo_core.config import encode
 from zoo_core.errors import UsageError

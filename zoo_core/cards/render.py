@@ -7,7 +7,7 @@ from typing import Any
 
 from zoo_core.cards.card import DATASET, LIBRARY, ModelCard
 from zoo_core.cards.markdown import code, describe
-from zoo_core.cards.metrics import model_index
+from zoo_core.cards.metrics_json import model_index
 from zoo_core.cards.metrics_log import recorded_curve
 from zoo_core.cards.tables import numbers_section
 
@@ -89,7 +89,7 @@ def render(
         words: the text that a person writes.
         reference: the name that it is loaded by, such as ``local:runs/cat``; by default ``name``.
         plugin: the distribution that has its family; may be empty.
-        metrics: content of its metrics.json, see :mod:`zoo_core.cards.metrics`.
+        metrics: content of its metrics.json, see :mod:`zoo_core.cards.metrics_json`.
         pictures: names of the pictures in its folder; pictures of its numbers are shown.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zoo_core.cards.metrics import (
+from zoo_core.cards.metrics_json import (
     comparable_groups,
     is_number,
     is_of_samples,
@@ -16,7 +16,7 @@ from zoo_core.cards.metrics import (
     seconds_per_sample,
     subrecord,
 )
-from zoo_core.cards.phrases import (
+from zoo_core.cards.numbers import (
     MARKDOWN,
     SPACES,
     Cell,

@@ -4,7 +4,7 @@ import logging
 
 from zoo_core.cards.card import MAX_CARD_BYTES
 from zoo_core.cards.card import parse as parse_card
-from zoo_core.cards.metrics import METRICS
+from zoo_core.cards.metrics_json import METRICS
 from zoo_core.checkpoint.files import CARD, CONFIG, TRAINING, Files, Stream
 from zoo_core.checkpoint.safetensors import check_finite, check_numbers, read_header
 from zoo_core.config import MAX_JSON_BYTES, parse_json

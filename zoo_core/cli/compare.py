@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from zoo_core.cards.metrics import by_sampler, metric_records
-from zoo_core.cards.phrases import PLAIN
+from zoo_core.cards.metrics_json import by_sampler, metric_records
+from zoo_core.cards.numbers import PLAIN
 from zoo_core.cards.tables import markdown, side_by_side
 from zoo_core.cli.console import echo_json, inert, prose, say
 from zoo_core.cli.options import REFERENCE

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from zoo_core.cards.phrases import PLAIN, nature, relation
+from zoo_core.cards.numbers import PLAIN, nature, relation
 from zoo_core.cli.console import echo_json, inert, say
 from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, data_option, scheduler_option
 from zoo_core.cli.progress import Progress

@@ -10,7 +10,7 @@ import click
 
 from zoo_core import cards
 from zoo_core.atomic import write_file
-from zoo_core.cards.metrics import METRICS
+from zoo_core.cards.metrics_json import METRICS
 from zoo_core.checkpoint.content import check_content
 from zoo_core.checkpoint.files import CARD, CONFIG, TRAINING, WEIGHTS, check_name, is_data
 from zoo_core.cli.console import inert

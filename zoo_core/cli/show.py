@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from zoo_core.cards.markdown import describe
-from zoo_core.cards.metrics import by_sampler, metric_records
-from zoo_core.cards.phrases import PLAIN, lines
+from zoo_core.cards.metrics_json import by_sampler, metric_records
+from zoo_core.cards.numbers import PLAIN, lines
 from zoo_core.cards.tables import tables
 from zoo_core.cli.console import bold, dim, echo_json, human_size, inert, line_of, prose, terminal_width, wrap
 from zoo_core.cli.options import REFERENCE

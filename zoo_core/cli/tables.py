@@ -10,7 +10,7 @@ import click
 from zoo_core.cli.console import bold, line_of, terminal_width, wrap
 
 if TYPE_CHECKING:
-    from zoo_core.cards.phrases import Cell
+    from zoo_core.cards.numbers import Cell
     from zoo_core.cards.tables import Table
 
 __all__ = ["board", "number", "table"]
@@ -165,7 +165,7 @@ def _parts(columns: Sequence[_Column], room: int) -> list[list[_Column]]:
 
 def _column(header: str, cells: Sequence[str]) -> _Column:
     """A column of texts, or of numbers with as many decimals each, their errors and brackets below each other."""
-    from zoo_core.cards.phrases import Cell
+    from zoo_core.cards.numbers import Cell
 
     found = [cell if isinstance(cell, Cell) else None for cell in cells]
     values = [cell for cell in found if cell is not None]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.cards.phrases import PLAIN, relation, sampler_of
+from zoo_core.cards.numbers import PLAIN, relation, sampler_of
 from zoo_core.cli.console import echo_json, inert, row, say
 from zoo_core.cli.options import REFERENCE, data_name
 from zoo_core.errors import IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError, ZooError

@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zoo_core.cards.metrics import METRICS, metric_records, sample_count, sampler_and_scheduler
+from zoo_core.cards.metrics_json import METRICS, metric_records, sample_count, sampler_and_scheduler
 from zoo_core.checkpoint.files import WEIGHTS
 from zoo_core.config import encode
 from zoo_core.data.dataset import Data

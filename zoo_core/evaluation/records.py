@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.atomic import check_folder, write_file
-from zoo_core.cards.metrics import metric_records, sampler_and_scheduler
+from zoo_core.cards.metrics_json import metric_records, sampler_and_scheduler
 from zoo_core.config import dump_json, load_json
 from zoo_core.evaluation.reference_statistics import REFERENCE, read_references, with_reference
 from zoo_core.evaluation.statistics import Moments

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any, Literal
 
 from zoo_core.cards.markdown import describe
-from zoo_core.cards.metrics import METRICS, metric_records
+from zoo_core.cards.metrics_json import METRICS, metric_records
 from zoo_core.checkpoint.files import WEIGHTS
 from zoo_core.config import decode, encode
 from zoo_core.distributed import Processes

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo_core.cards.markdown import describe
-from zoo_core.cards.metrics import comparable_groups, is_number, is_of_samples, seconds_per_sample, subrecord
-from zoo_core.cards.phrases import PLAIN, caption, rounded, unit_of
+from zoo_core.cards.metrics_json import comparable_groups, is_number, is_of_samples, seconds_per_sample, subrecord
+from zoo_core.cards.numbers import PLAIN, caption, rounded, unit_of
 from zoo_core.errors import UsageError
 from zoo_core.figures.canvas import canvas, text, to_title
 from zoo_core.figures.titles import known_as

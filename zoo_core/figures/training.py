@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from zoo_core.cards.phrases import better_of
+from zoo_core.cards.numbers import better_of
 from zoo_core.figures.canvas import canvas, text, to_title
 from zoo_core.figures.titles import number
 

@@ -12,7 +12,7 @@ from typing import Any
 from zoo_core import cards
 from zoo_core.atomic import disk_error, write_file
 from zoo_core.cards.card import ModelCard
-from zoo_core.cards.metrics import METRICS
+from zoo_core.cards.metrics_json import METRICS
 from zoo_core.checkpoint.config import CheckpointConfig, read_config
 from zoo_core.checkpoint.content import check_content
 from zoo_core.checkpoint.files import CARD, CONFIG, TRAINING, WEIGHTS, Files

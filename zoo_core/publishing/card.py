@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from zoo_core.cards.card import LIBRARY, ModelCard, demand, is_strings
-from zoo_core.cards.metrics import METRICS, model_index
+from zoo_core.cards.metrics_json import METRICS, model_index
 from zoo_core.cards.render import DRAFT_LICENSE, DRAFT_LIMIT, LOCAL, PIPELINE, family_name, load_call, needs_line, use_section
 from zoo_core.cards.tables import numbers_section
 
@@ -42,7 +42,7 @@ def complete(
         plugin: the distribution that has its family.
         license: replaces the placeholder of a draft; may be empty.
         image: whether the model draws images.
-        metrics: content of its metrics.json, see :mod:`zoo_core.cards.metrics`.
+        metrics: content of its metrics.json, see :mod:`zoo_core.cards.metrics_json`.
 
     Raises:
         CardError: if its model-index differs from metrics.json.

@@ -42,7 +42,7 @@ MOVED: Mapping[str, str] = MappingProxyType(
         "machine": "hardware.environment",
         "markdown": "cards.markdown",
         "memory": "hardware.memory",
-        "numbers": "cards.metrics",
+        "numbers": "cards.metrics_json",
         "numbers_table": "cards.tables",
         "pictures": "data.image_files",
         "pins": "cli.pin",

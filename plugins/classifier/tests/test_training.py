@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 import zoo_core
 from zoo_classifier.config import ClassifierConfig, ClassifierTrainerConfig
-from zoo_core.cards.metrics import metric_records
+from zoo_core.cards.metrics_json import metric_records
 from zoo_core.cli.group import zoo
 from zoo_core.config import parse_json
 from zoo_core.data.dataset import Data, load_data

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core import __version__
-from zoo_core.cards.metrics import METRICS, metric_records, subrecord
+from zoo_core.cards.metrics_json import METRICS, metric_records, subrecord
 from zoo_core.cards.metrics_log import Curve, curve, read_metrics, recorded_curve
 from zoo_core.checkpoint.files import TRAINING, WEIGHTS
 from zoo_core.cli.figure.common import Page

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from zoo_core import cards
-from zoo_core.cards.metrics import comparable_groups, model_index, seconds_per_sample
-from zoo_core.cards.phrases import PLAIN, lines, rounded
+from zoo_core.cards.metrics_json import comparable_groups, model_index, seconds_per_sample
+from zoo_core.cards.numbers import PLAIN, lines, rounded
 from zoo_core.cards.tables import numbers_section, tables
 from zoo_core.cli.pin import render_cards
 from zoo_core.cli.show import show

@@ -1,4 +1,4 @@
-"""Numbers in words: a value as a cell of a table or as a sentence, with its error, its unit, its sampler and its data.
+"""The numbers of cards: how one number is written, with its error, its kind and its relation to others.
 
 A metrics.json may come from anywhere. A missing field is left out, and no text from the file becomes markup.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo_core.cards.markdown import code, describe, one_line, word
-from zoo_core.cards.metrics import is_number, is_of_samples, sample_count, seconds_per_sample, subrecord
+from zoo_core.cards.metrics_json import is_number, is_of_samples, sample_count, seconds_per_sample, subrecord
 from zoo_core.registry import registry
 from zoo_core.specs import MetricSpec
 
@@ -53,7 +53,7 @@ class Style:
         relations: sign in front of a number by its kind: bounds and estimates.
 
     Example:
-        >>> from zoo_core.cards.phrases import MARKDOWN, PLAIN
+        >>> from zoo_core.cards.numbers import MARKDOWN, PLAIN
         >>> MARKDOWN.name("afhq"), PLAIN.name("afhq")
         ('`afhq`', 'afhq')
     """
@@ -76,7 +76,7 @@ class Cell(str):
         real: whether the number is of real samples, and therefore not a result to compare.
 
     Example:
-        >>> from zoo_core.cards.phrases import Cell
+        >>> from zoo_core.cards.numbers import Cell
         >>> cell = Cell.of("12.34 ± 0.4", 12.3412, 0.4)
         >>> cell, cell.value
         ('12.34 ± 0.4', 12.3412)
@@ -159,7 +159,7 @@ def rounded(value: float, digits: int) -> str:
     """``value`` to that many significant digits; whole numbers keep all of theirs.
 
     Example:
-        >>> from zoo_core.cards.phrases import rounded
+        >>> from zoo_core.cards.numbers import rounded
         >>> rounded(0.123456, 2), rounded(12345.6, 2)
         ('0.12', '12,346')
     """
