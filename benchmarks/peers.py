@@ -27,8 +27,12 @@ from zoo_core.hardware.precision import is_native
 from zoo_core.training.loop import Loop, build
 from zoo_ddpm.recipes import COURSE
 
-NAME, IMAGES, STEPS, ROUNDS = "ddpm-afhq-cat", 16, 50, 3
-BATCH, SIDE = COURSE.fit.batch_size, 32
+NAME = "ddpm-afhq-cat"
+IMAGES = 16
+STEPS = 50
+ROUNDS = 3
+BATCH = COURSE.fit.batch_size
+SIDE = 32
 
 
 def measure() -> Iterator[Ratio]:
@@ -36,7 +40,8 @@ def measure() -> Iterator[Ratio]:
     native = is_native("bfloat16")
     budgets = {"lucidrains": 0.25 if native else 0.35, "diffusers": 1.0}
     peers = {"lucidrains": _lucidrains(), "diffusers": _diffusers()}
-    ours, cats = _training(), zoo_core.load(NAME, dtype="auto")
+    ours = _training()
+    cats = zoo_core.load(NAME, dtype="auto")
     for name, (model, step, _) in peers.items():
         print(f"{name}: {_size(model):,} parameters; ours: {_size(cats.model):,}")
         yield compare(f"training step, batch {BATCH}", ours, f"{name}, float32", step, budget=budgets[name], rounds=ROUNDS, now=clock)
@@ -138,7 +143,8 @@ def _diffusers() -> tuple[torch.nn.Module, Callable[[], None], Callable[[], obje
     x = torch.rand(BATCH, 3, SIDE, SIDE)
 
     def step() -> None:
-        noise, t = torch.randn_like(x), torch.randint(0, STEPS, (BATCH,))
+        noise = torch.randn_like(x)
+        t = torch.randint(0, STEPS, (BATCH,))
         out = model(scheduler.add_noise(x, noise, t), t, return_dict=False)[0]
         torch.nn.functional.mse_loss(out, noise).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

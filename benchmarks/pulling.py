@@ -17,7 +17,8 @@ from zoo_core.config import dump_json
 from zoo_core.hub.fetch import fetch, pull
 from zoo_core.testing.hub import LoopbackHub, loopback_hub
 
-REPO, NUMBERS = "zoo/cats", 12_500_000
+REPO = "zoo/cats"
+NUMBERS = 12_500_000
 
 
 def measure() -> Iterator[Ratio]:

@@ -15,8 +15,11 @@ from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
 from zoo_core.testing.exact import names, passes, within
 
-NAME, BATCH, PASSES = "ddpm-afhq-cat", 16, 50
-DECODERS, MANY = ("dcgan-mnist", "wgan-gp-fashion-mnist", "projection-cgan-fashion-mnist", "vae-mnist", "realnvp-mnist"), 64
+NAME = "ddpm-afhq-cat"
+BATCH = 16
+PASSES = 50
+DECODERS = ("dcgan-mnist", "wgan-gp-fashion-mnist", "projection-cgan-fashion-mnist", "vae-mnist", "realnvp-mnist")
+MANY = 64
 
 
 def measure() -> Iterator[Ratio]:
@@ -24,7 +27,8 @@ def measure() -> Iterator[Ratio]:
     cats = zoo_core.load(NAME)
     net: Any = cats.model.net
     shape = (BATCH, *cats.event.shape)
-    x, times = torch.randn(shape), torch.linspace(50, 1, PASSES)
+    x = torch.randn(shape)
+    times = torch.linspace(50, 1, PASSES)
 
     def forwards(count: int) -> None:
         with torch.inference_mode():

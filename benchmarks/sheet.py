@@ -53,7 +53,8 @@ def main(reference: str, metrics: Path, out: Path) -> None:
     print("| sampler | passes | seconds an image | fd | pixel-std | pixel-saturation |\n|---|---:|---:|---:|---:|---:|")
     found = by_walk([record for record in metric_records(load_json(metrics)) if record["metric"] in METRICS])
     for each in found:
-        fd, scheduler = each["fd"], subrecord(each["fd"], "scheduler")
+        fd = each["fd"]
+        scheduler = subrecord(fd, "scheduler")
         rows.append(model.sample(COLUMNS, seed=0, sampler=fd["sampler"], scheduler=scheduler or cast(Denoiser, model.model).scheduler))
         contrast = f", std {each['pixel-std']['value']:.2f}" if "pixel-std" in each else ""
         captions.append(f"{walk_text(fd['sampler'], scheduler)}: fd {fd['value']:.2f}{contrast}")

@@ -45,7 +45,8 @@ def measure() -> Iterator[Ratio]:
 
 
 def _stream(count: int) -> Moments:
-    moments, source = Moments(DIM), torch.Generator().manual_seed(0)
+    moments = Moments(DIM)
+    source = torch.Generator().manual_seed(0)
     for _ in range(count // BATCH):
         moments.add(torch.randn(BATCH, DIM, generator=source))
     return moments

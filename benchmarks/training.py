@@ -23,7 +23,8 @@ def measure() -> Iterator[Ratio]:
     images = torch.randint(256, (1024, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     loop = Loop(COURSE, build(COURSE), Data(x=images, flip=True), Processes("cpu"))
     loop.start()
-    name, floor = f"{STEPS} training steps, ddpm course", "hand-written loop"
+    name = f"{STEPS} training steps, ddpm course"
+    floor = "hand-written loop"
     yield compare(name, lambda: _advance(loop), floor, _by_hand(images, loop.recipe.fit.precision), budget=1.05)
     with TemporaryDirectory() as folder:
         for name, part, share in _parts(loop, Path(folder)):
@@ -58,7 +59,8 @@ def _by_hand(images: torch.Tensor, precision: str) -> Callable[[], None]:
         for _ in range(STEPS):
             x = images[torch.randint(len(images), (COURSE.fit.batch_size,))].float() / 127.5 - 1
             x = torch.where(torch.rand(len(x), 1, 1, 1) < 0.5, x.flip(-1), x)
-            t, eps = torch.randint(50, (len(x),)), torch.randn_like(x)
+            t = torch.randint(50, (len(x),))
+            eps = torch.randn_like(x)
             a = abar[t].view(-1, 1, 1, 1)
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
                 out = model.net(a.sqrt() * x + (1 - a).sqrt() * eps, t + 1)  # type: ignore[operator]  # a ddpm has a net

@@ -33,7 +33,8 @@ def images(n: int = 4, *shape: int) -> Tensor:
 
 
 def test_features_are_the_mean_activations_of_the_last_level() -> None:
-    net, x = model(), images()
+    net = model()
+    x = images()
     activations = net.body(x)
     assert activations.shape == (4, 8, 4, 4)
     torch.testing.assert_close(net.features(x), activations.flatten(2).mean(dim=2))
@@ -41,15 +42,18 @@ def test_features_are_the_mean_activations_of_the_last_level() -> None:
 
 
 def test_classes_are_a_linear_map_of_the_features() -> None:
-    net, x = model(), images()
+    net = model()
+    x = images()
     expected = (net.features(x) @ net.head.weight.T + net.head.bias).softmax(dim=1)
     torch.testing.assert_close(net.classify(x).exp(), expected)
 
 
 def test_features_and_log_probabilities_are_float32_where_the_net_runs_in_bfloat16() -> None:
-    net, x = model(), images()
+    net = model()
+    x = images()
     with torch.autocast("cpu", torch.bfloat16):
-        features, classes = net.features(x), net.classify(x)
+        features = net.features(x)
+        classes = net.classify(x)
     assert features.dtype == classes.dtype == torch.float32
     torch.testing.assert_close(features, net.features(x), rtol=0.05, atol=0.02)
     torch.testing.assert_close(classes.exp().sum(dim=1), torch.ones(4))
@@ -70,7 +74,8 @@ def test_a_shift_moves_the_image_and_mirrors_what_comes_in() -> None:
 
 
 def test_a_shift_treats_every_row_and_channel_as_if_it_were_alone() -> None:
-    x, place = images(5, 3, 6, 6), torch.tensor([[0, 4], [1, 3], [2, 2], [4, 0], [3, 3]])
+    x = images(5, 3, 6, 6)
+    place = torch.tensor([[0, 4], [1, 3], [2, 2], [4, 0], [3, 3]])
     framed = F.pad(x, [2] * 4, mode="reflect")
     for row, (down, right) in enumerate(place.tolist()):
         assert torch.equal(shift(x, place, 2)[row], framed[row, :, down : down + 6, right : right + 6])
@@ -86,7 +91,9 @@ def test_cutout_blanks_one_square_in_all_channels(side: int) -> None:
 
 
 def test_the_loss_without_augmentation_is_the_cross_entropy_of_the_labels() -> None:
-    net, x, labels = model(), images(), torch.tensor([0, 2, 1, 0])
+    net = model()
+    x = images()
+    labels = torch.tensor([0, 2, 1, 0])
     batch = Batch(x=x, labels=labels, index=torch.arange(4))
     plain = ClassifierTrainer(net, ClassifierTrainerConfig(shift=0)).eval()("model", batch, StepRng(0, 0, 4))
     expected = net.classify(x)[torch.arange(4), labels]

@@ -49,7 +49,8 @@ def test_the_papers_nets_have_the_papers_parameters() -> None:
     assert isinstance(PAPER.model, DCGANConfig)
     assert isinstance(PAPER.trainer, DCGANTrainerConfig)
     with torch.device("meta"):
-        net, critic = DCGAN(PAPER.model), Discriminator(PAPER.model, PAPER.trainer.width)
+        net = DCGAN(PAPER.model)
+        critic = Discriminator(PAPER.model, PAPER.trainer.width)
         made = net.decode(torch.empty(2, 100))
     assert made.shape == (2, 3, 64, 64)
     assert critic(made).shape == (2,)
@@ -77,9 +78,12 @@ def test_the_papers_nets_have_the_papers_parameters() -> None:
     ],
 )
 def test_feature_maps_double_their_side_and_halve_their_channels(kernel: Any, sides: list[int], channels: list[int]) -> None:
-    side, stages = sides[-1], len(sides) - 1
-    config, seen = DCGANConfig(shape=(1, side, side), latent=3, width=8, stages=stages, kernel=kernel), []
-    net, critic = generator(config), discriminator(config, width=8)
+    side = sides[-1]
+    stages = len(sides) - 1
+    config = DCGANConfig(shape=(1, side, side), latent=3, width=8, stages=stages, kernel=kernel)
+    seen = []
+    net = generator(config)
+    critic = discriminator(config, width=8)
     for each in [*net.modules(), *critic.modules()]:
         if isinstance(each, torch.nn.Unflatten | torch.nn.ConvTranspose2d | torch.nn.Conv2d):
             each.register_forward_hook(lambda _, given, out: seen.append((out.shape[1], out.shape[2])))
@@ -91,7 +95,8 @@ def test_feature_maps_double_their_side_and_halve_their_channels(kernel: Any, si
 def _normalised(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Batch norm of training (Ioffe & Szegedy 2015, algorithm 1) of the rows, and of the places, of (n, c) or (n, c, h, w)."""
     dims = (0,) if x.ndim == 2 else (0, 2, 3)
-    mean, variance = x.mean(dims, keepdim=True), x.var(dims, correction=0, keepdim=True)
+    mean = x.mean(dims, keepdim=True)
+    variance = x.var(dims, correction=0, keepdim=True)
     shape = (1, -1) if x.ndim == 2 else (1, -1, 1, 1)
     return (x - mean) / (variance + 1e-5).sqrt() * weight.view(shape) + bias.view(shape)
 
@@ -125,7 +130,8 @@ def test_the_generator_is_the_papers_written_out(name: str) -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_discriminator_is_the_papers_written_out(name: str) -> None:
     config = CONFIGS[name]
-    net, x = discriminator(config).double(), images(config).double()
+    net = discriminator(config).double()
+    x = images(config).double()
     first, *rest = net.parameters()
     h = F.leaky_relu(_downwards(x, first), 0.2)
     while len(rest) > 1:
@@ -146,7 +152,8 @@ def test_weights_begin_with_the_papers_spread() -> None:
     assert not shift.any()
     assert len(scale) == len(shift) == 128 * 16 + 64 + 32 + 128 + 256
     for values, mean in ((weight, 0.0), (scale, 1.0)):
-        n, standard = len(values), (values - mean) / 0.02
+        n = len(values)
+        standard = (values - mean) / 0.02
         assert abs(standard.mean()) < 5 / n**0.5
         assert abs(standard.std() - 1) < 5 / (2 * n) ** 0.5
         assert abs((standard**4).mean() - 3) < 5 * (96 / n) ** 0.5
@@ -162,7 +169,8 @@ def test_the_global_generator_decides_the_initial_weights() -> None:
 
 
 def test_in_eval_mode_an_image_does_not_depend_on_its_batch_and_in_training_it_does() -> None:
-    net, z = generator(GREY), ImageRng(0, range(N)).normal(5)
+    net = generator(GREY)
+    z = ImageRng(0, range(N)).normal(5)
     with torch.no_grad():
         for _ in range(30):
             net.decode(ImageRng(3, range(64)).normal(5))

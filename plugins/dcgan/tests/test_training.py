@@ -1,30 +1,22 @@
 """Theorems about training a DCGAN with the loop, and about what is published."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 
 import zoo_core
 from zoo_core.data.dataset import load_data
-from zoo_core.distributed import Processes
-from zoo_core.errors import Interrupted
 from zoo_core.pretrained import Pretrained
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
-from zoo_core.registry import Registry, load_plugin, using
 from zoo_core.rng import ImageRng
 from zoo_core.samplers import Latent
-from zoo_core.testing import fake_zoo
+from zoo_core.testing import assert_resumes, fake_zoo, start_loop
 from zoo_core.testing.fake_config import FakeDataConfig
-from zoo_core.training.checkpoint import newest
 from zoo_core.training.fit import Report, fit
-from zoo_core.training.loop import Loop, build
 from zoo_dcgan.config import DCGANConfig, DCGANTrainerConfig
 from zoo_dcgan.model import DCGAN
 
@@ -40,8 +32,7 @@ TINY = Recipe(
 
 @pytest.fixture(autouse=True, scope="module")
 def _zoo() -> Iterator[None]:
-    plugin = load_plugin("dcgan", "zoo_dcgan.plugin", "zoo-dcgan", "0")
-    with fake_zoo() as fake, using(Registry((*fake.plugins, plugin))):
+    with fake_zoo("zoo-dcgan"):
         yield
 
 
@@ -56,21 +47,6 @@ def with_fit(**changes: Any) -> Recipe:
     return replace(TINY, fit=replace(TINY.fit, **changes))
 
 
-def weights(folder: Path) -> dict[str, Tensor]:
-    return load_file(folder / "model.safetensors")
-
-
-def state(out: Path) -> dict[str, Tensor]:
-    """Everything that the last snapshot holds."""
-    snapshot = newest(out / "steps")
-    assert snapshot is not None
-    return {f"{part}/{name}": value for part, values in snapshot.parts.items() for name, value in values.items()}
-
-
-def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
 APART = {"critic": OptimizerConfig(lr=1e-3), "generator": OptimizerConfig(name="rmsprop")}
 
 
@@ -80,29 +56,23 @@ APART = {"critic": OptimizerConfig(lr=1e-3), "generator": OptimizerConfig(name="
     ids=["adam", "an optimizer each, bf16"],
 )
 def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_state_to_the_bit(tmp_path: Path, recipe: Recipe) -> None:
-    whole = fit(recipe, tmp_path / "whole")
-    stops = iter([0] * 4 + [2])
-    with pytest.raises(Interrupted):
-        fit(recipe, tmp_path / "parts", stopping=lambda: nullcontext(lambda: next(stops)))
-    parts = fit(recipe, tmp_path / "parts")
-    assert same(weights(whole), weights(parts))
-    kept = state(tmp_path / "whole")
-    assert same(kept, state(tmp_path / "parts"))
-    assert {"model", "trainer", "ema"} < {name.split("/")[0] for name in kept}
-    assert {name.split("-")[1] for name in kept if name.startswith("optimizer-")} == {"critic", "generator"}
+    state = assert_resumes(recipe, tmp_path, after=5)
+    assert {"model", "trainer", "ema"} < {name.split("/")[0] for name in state}
+    assert {name.split("-")[1] for name in state if name.startswith("optimizer-")} == {"critic", "generator"}
 
 
 def test_the_moving_average_holds_the_statistics_of_batch_norm_with_the_weights() -> None:
-    recipe, decay = with_fit(ema=EMAConfig(decay=0.8, warmup=False)), 0.8
-    loop = Loop(recipe, build(recipe), load_data(recipe.data), Processes("cpu"))  # type: ignore[arg-type]
-    loop.start()
+    recipe = with_fit(ema=EMAConfig(decay=0.8, warmup=False))
+    decay = 0.8
+    loop = start_loop(recipe)
     expected = {name: value.clone() for name, value in loop.trainer.model.state_dict().items()}
     for step in range(6):
         loop.advance()
         keep = decay if step else 0.0  # the first step's weights are where the average begins
         for name, value in loop.trainer.model.state_dict().items():
             expected[name] = keep * expected[name] + (1 - keep) * value if value.is_floating_point() else value.clone()
-    published, raw = loop.published.state_dict(), loop.trainer.model.state_dict()
+    published = loop.published.state_dict()
+    raw = loop.trainer.model.state_dict()
     torch.testing.assert_close(published, expected)
     statistics = [name for name in raw if "running" in name]
     assert len(statistics) == 2 * sum(isinstance(each, torch.nn.modules.batchnorm._BatchNorm) for each in loop.trainer.model.modules())
@@ -110,7 +80,8 @@ def test_the_moving_average_holds_the_statistics_of_batch_norm_with_the_weights(
 
 
 def test_published_images_are_finite_and_those_of_the_average_in_eval_mode(run: Pretrained) -> None:
-    model, z = run.model, ImageRng(0, range(8)).normal(4)
+    model = run.model
+    z = ImageRng(0, range(8)).normal(4)
     assert isinstance(model, DCGAN)
     images = run.sample(8, seed=0)
     assert images.isfinite().all()

@@ -48,7 +48,9 @@ def algorithm_2(net: DDPM, T: int, seed: int, n: int, clip: bool, dtype: torch.d
     rng = ImageRng(seed, range(n))
     x = rng.normal(3, 8, 8).to(dtype)
     for t in range(T, 0, -1):
-        a, ab, ab_prev = alpha[t - 1], abar[t - 1], abar[t - 2] if t > 1 else 1.0
+        a = alpha[t - 1]
+        ab = abar[t - 1]
+        ab_prev = abar[t - 2] if t > 1 else 1.0
         eps = net.net(x, torch.full((n,), t), None)
         x0 = (x - math.sqrt(1 - ab) * eps) / math.sqrt(ab)
         x0 = x0.clamp(-1, 1) if clip else x0
@@ -93,7 +95,8 @@ def test_the_score_of_a_loaded_model_is_minus_eps_theta_over_the_noise(predictio
         "x0": (x_t - math.sqrt(abar) * out) / math.sqrt(1 - abar),
         "v": math.sqrt(1 - abar) * x_t + math.sqrt(abar) * out,
     }[prediction]
-    x, sigma = x_t / math.sqrt(abar), math.sqrt((1 - abar) / abar)
+    x = x_t / math.sqrt(abar)
+    sigma = math.sqrt((1 - abar) / abar)
     score = (cats.denoise(x, sigma) - x) / sigma**2
     expected = -eps / math.sqrt(1 - abar)
     assert (score / math.sqrt(abar) - expected).norm() <= 1e-5 * expected.norm()
@@ -121,7 +124,8 @@ def test_time_is_whole_on_levels_and_rises_between_them() -> None:
 
 def test_predicting_the_image_returns_the_nets_output() -> None:
     net = model(replace(TINY, prediction="x0"))
-    x, sigma = torch.randn(2, 3, 8, 8), torch.tensor([net.levels[4]] * 2, dtype=torch.float64)
+    x = torch.randn(2, 3, 8, 8)
+    sigma = torch.tensor([net.levels[4]] * 2, dtype=torch.float64)
     expected = net.net(x / math.sqrt(1 + net.levels[4] ** 2), torch.tensor([5, 5]))
     torch.testing.assert_close(net.denoise(x, sigma), expected, rtol=1e-5, atol=1e-6)
 
@@ -182,7 +186,8 @@ def test_a_fresh_net_predicts_zero() -> None:
 
 
 def test_time_embedding_is_the_sinusoids_of_the_paper() -> None:
-    t, dim = torch.tensor([1.0, 17.5]), 8
+    t = torch.tensor([1.0, 17.5])
+    dim = 8
     expected = [[wave(value * 10_000 ** (-i / 3)) for wave in (math.sin, math.cos) for i in range(4)] for value in t.tolist()]
     torch.testing.assert_close(timestep_embedding(t, dim), torch.tensor(expected))
 
@@ -196,7 +201,8 @@ def test_the_loss_is_the_mean_error_of_the_prediction(loss: str, power: int, pre
     value = trainer("model", Batch(x=x, labels=None, index=torch.arange(4)), StepRng(0, 5, 4)).value
 
     rng = StepRng(0, 5, 4)
-    t, eps = rng.integers(1, 51), rng.normal(3, 8, 8)
+    t = rng.integers(1, 51)
+    eps = rng.normal(3, 8, 8)
     abar = torch.tensor([net.config.scheduler.alpha_bars[i - 1] for i in t.tolist()]).view(-1, 1, 1, 1)  # type: ignore[attr-defined]
     out = net.net(abar.sqrt() * x + (1 - abar).sqrt() * eps, t)
     target = {"eps": eps, "x0": x, "v": abar.sqrt() * eps - (1 - abar).sqrt() * x}[prediction]
@@ -209,22 +215,27 @@ def test_every_time_is_drawn_in_training() -> None:
 
 def test_labels_change_the_prediction_and_none_is_a_class_of_its_own() -> None:
     net = model(replace(TINY, num_classes=3))
-    x, sigma = torch.randn(2, 3, 8, 8), torch.tensor([2.0, 2.0], dtype=torch.float64)
+    x = torch.randn(2, 3, 8, 8)
+    sigma = torch.tensor([2.0, 2.0], dtype=torch.float64)
     outs = [net.denoise(x, sigma, labels) for labels in (None, torch.tensor([0, 0]), torch.tensor([2, 2]))]
     assert all(not torch.allclose(outs[i], outs[j]) for i, j in [(0, 1), (0, 2), (1, 2)])
 
 
 def test_guidance_of_scale_one_is_the_conditional_model_and_zero_the_unconditional_one() -> None:
     net = model(replace(TINY, num_classes=3))
-    x, sigma, labels = torch.randn(2, 3, 8, 8), torch.tensor([2.0, 2.0], dtype=torch.float64), torch.tensor([0, 2])
+    x = torch.randn(2, 3, 8, 8)
+    sigma = torch.tensor([2.0, 2.0], dtype=torch.float64)
+    labels = torch.tensor([0, 2])
     torch.testing.assert_close(Guided(net, 1.0).denoise(x, sigma, labels), net.denoise(x, sigma, labels))
     torch.testing.assert_close(Guided(net, 0.0).denoise(x, sigma, labels), net.denoise(x, sigma))
 
 
 def test_withholding_every_label_trains_the_unconditional_model() -> None:
     net = model(replace(TINY, num_classes=3))
-    x, labels = torch.rand(4, 3, 8, 8) * 2 - 1, torch.tensor([0, 1, 2, 0])
-    batch, index = Batch(x=x, labels=labels, index=torch.arange(4)), torch.arange(4)
+    x = torch.rand(4, 3, 8, 8) * 2 - 1
+    labels = torch.tensor([0, 1, 2, 0])
+    batch = Batch(x=x, labels=labels, index=torch.arange(4))
+    index = torch.arange(4)
     without = DDPMTrainer(net, DDPMTrainerConfig(p_uncond=1.0))("model", batch, StepRng(0, 1, 4)).value
     unlabelled = DDPMTrainer(net, DDPMTrainerConfig())("model", Batch(x=x, labels=None, index=index), StepRng(0, 1, 4)).value
     always = DDPMTrainer(net, DDPMTrainerConfig(p_uncond=0.0))("model", batch, StepRng(0, 1, 4)).value
@@ -268,8 +279,10 @@ def test_the_courses_net_fits_ten_megabytes() -> None:
 def test_a_pointwise_layer_is_the_1x1_convolution_of_its_weights(side: int, layout: torch.memory_format) -> None:
     layer = Pointwise(6, 9).double()
     x = torch.randn(4, 6, side, side, dtype=torch.float64).to(memory_format=layout).requires_grad_()
-    out, expected = layer(x), torch.nn.functional.conv2d(x, layer.weight, layer.bias)
+    out = layer(x)
+    expected = torch.nn.functional.conv2d(x, layer.weight, layer.bias)
     torch.testing.assert_close(out, expected)
-    inputs, weights = (x, layer.weight, layer.bias), torch.randn_like(expected)
+    inputs = (x, layer.weight, layer.bias)
+    weights = torch.randn_like(expected)
     found = torch.autograd.grad((out * weights).sum(), inputs)
     torch.testing.assert_close(found, torch.autograd.grad((expected * weights).sum(), inputs))

@@ -1,20 +1,16 @@
 """Theorems about training a ddpm."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from zoo_core.cards.metrics_log import read_metrics
-from zoo_core.errors import Interrupted
 from zoo_core.recipes import FitConfig, Recipe
-from zoo_core.registry import Registry, load_plugin, using
 from zoo_core.samplers import Ancestral
-from zoo_core.testing import fake_zoo
+from zoo_core.testing import assert_resumes, fake_zoo
 from zoo_core.testing.fake_config import FakeDataConfig
 from zoo_core.training.fit import Report, fit
 from zoo_ddpm.config import DDPMConfig, DDPMTrainerConfig
@@ -30,21 +26,14 @@ TINY = Recipe(
 
 @pytest.fixture(autouse=True)
 def _zoo() -> Iterator[None]:
-    with fake_zoo() as fake, using(Registry((*fake.plugins, load_plugin("ddpm", "zoo_ddpm.plugin", "zoo-ddpm", "0")))):
+    with fake_zoo("zoo-ddpm"):
         yield
 
 
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 def test_thirty_steps_equal_fifteen_and_fifteen_to_the_bit(tmp_path: Path, precision: str) -> None:
     recipe = replace(TINY, fit=replace(TINY.fit, precision=precision))  # type: ignore[arg-type]
-    whole = load_file(fit(recipe, tmp_path / "whole") / "model.safetensors")
-    stops = iter([0] * 14 + [2])
-    with pytest.raises(Interrupted) as stopped:
-        fit(recipe, tmp_path / "parts", stopping=lambda: nullcontext(lambda: next(stops)))
-    assert stopped.value.exit_code == 130
-    parts = load_file(fit(recipe, tmp_path / "parts") / "model.safetensors")
-    assert whole.keys() == parts.keys()
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert_resumes(recipe, tmp_path, after=15)
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:

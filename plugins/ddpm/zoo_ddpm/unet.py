@@ -79,15 +79,17 @@ class ResBlock(nn.Module):
         return out
 
 
-class Attention(nn.Module):
-    """Softmax attention among all pixels, in O(pixels^2) time."""
-
+class _SelfAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.norm = Norm(width)
         self.qkv = Pointwise(width, 3 * width)
         self.project = zero_parameters(Pointwise(width, width))
+
+
+class Attention(_SelfAttention):
+    """Softmax attention among all pixels, in O(pixels^2) time."""
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = rearrange(self.qkv(self.norm(x)), "n (three head c) h w -> three n head (h w) c", three=3, head=self.heads)
@@ -96,15 +98,8 @@ class Attention(nn.Module):
         return y
 
 
-class LinearAttention(nn.Module):
+class LinearAttention(_SelfAttention):
     """Attention with separate softmaxes of queries and keys, in O(pixels) time (Shen et al. 2018, arXiv:1812.01243, section 3.2)."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm = Norm(width)
-        self.qkv = Pointwise(width, 3 * width)
-        self.project = zero_parameters(Pointwise(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = rearrange(self.qkv(self.norm(x)), "n (three head c) h w -> three (n head) c (h w)", three=3, head=self.heads)

@@ -16,7 +16,9 @@ from zoo_ncsn_langevin.losses import denoising, divergence, implicit, sliced
 from zoo_ncsn_langevin.model import NCSN
 from zoo_ncsn_langevin.trainer import NCSNTrainer
 
-MEAN, SPREAD, SIGMA = 0.7, 1.3, 0.6  # of a Gaussian x_0 and of the noise that is added
+MEAN = 0.7  # of a Gaussian x_0
+SPREAD = 1.3  # its standard deviation
+SIGMA = 0.6  # of the added noise
 
 Score = Callable[[Tensor], Tensor]
 
@@ -47,7 +49,8 @@ def expectations(score: Score, v: float = 1.0) -> dict[str, Tensor]:
     nodes, weights = (torch.from_numpy(value) for value in hermegauss(12))
     weights = weights / weights.sum()
     x0 = (MEAN + SPREAD * nodes).repeat_interleave(12)[:, None]
-    eps, weight = nodes.repeat(12)[:, None], (weights[:, None] * weights).flatten()
+    eps = nodes.repeat(12)[:, None]
+    weight = (weights[:, None] * weights).flatten()
     x = x0 + SIGMA * eps
     losses = {
         "dsm": denoising(score(x), eps, torch.tensor(SIGMA, dtype=x.dtype)),
@@ -92,7 +95,8 @@ def test_denoising_and_implicit_score_matching_differ_by_a_constant_for_every_sc
 def test_implicit_score_matching_is_the_distance_to_the_true_score_up_to_a_constant() -> None:
     variance = SPREAD**2 + SIGMA**2
     nodes, weights = (torch.from_numpy(value) for value in hermegauss(20))
-    x, weights = (MEAN + variance**0.5 * nodes)[:, None], weights / weights.sum()
+    x = (MEAN + variance**0.5 * nodes)[:, None]
+    weights = weights / weights.sum()
     explicit = (weights * 0.5 * ((cubic(x) + (x - MEAN) / variance) ** 2).flatten()).sum()
     torch.testing.assert_close(expectations(cubic)["ism"], explicit - 0.5 / variance)
 
@@ -128,13 +132,15 @@ def points(**changes: object) -> NCSN:
 @pytest.mark.parametrize("weight", ["variance", "output"])
 @pytest.mark.parametrize("loss", ["dsm", "ism", "ssm"])
 def test_the_trainers_loss_is_the_weighted_loss_of_its_score(form: str, weight: str, loss: str) -> None:
-    net, n = points(form=form, sigma_data=0.5), 6
+    net = points(form=form, sigma_data=0.5)
+    n = 6
     trainer = NCSNTrainer(net, NCSNTrainerConfig(loss=loss, weight=weight, slices=2))  # type: ignore[arg-type]
     x0 = StepRng(1, 0, n).normal(3)
     value = trainer("model", Batch(x=x0, labels=None, index=torch.arange(n)), StepRng(0, 4, n)).value
 
     rng = StepRng(0, 4, n)
-    sigma, eps = torch.tensor(net.levels, dtype=torch.float64)[rng.integers(0, 5)], rng.normal(3)
+    sigma = torch.tensor(net.levels, dtype=torch.float64)[rng.integers(0, 5)]
+    eps = rng.normal(3)
     sigma_ = sigma.float()[:, None]
     x = x0 + sigma_ * eps
 
@@ -152,7 +158,8 @@ def test_the_trainers_loss_is_the_weighted_loss_of_its_score(form: str, weight: 
 
 
 def test_sliced_and_implicit_training_have_the_same_gradient_on_average() -> None:
-    net, n = points(), 4096
+    net = points()
+    n = 4096
     batch = Batch(x=StepRng(1, 0, 1).normal(3).expand(n, 3), labels=None, index=torch.arange(n))
     # 16 directions for each of many rows; levels and noise are the same.
     slopes = {}
@@ -165,7 +172,8 @@ def test_sliced_and_implicit_training_have_the_same_gradient_on_average() -> Non
 
 
 def test_training_noise_is_every_level_equally_often_or_log_normal_within_the_range() -> None:
-    net, n = points(), 8000
+    net = points()
+    n = 8000
     trainer = NCSNTrainer(net, NCSNTrainerConfig())
     values, counts = trainer._sigma(StepRng(0, 0, n), CPU).unique(return_counts=True)
     assert values.tolist() == list(net.levels)

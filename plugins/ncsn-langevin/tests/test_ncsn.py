@@ -54,7 +54,8 @@ def test_preconditioning_is_that_of_edm() -> None:
 
 
 def test_edm_gives_the_net_inputs_and_targets_of_variance_one_and_amplifies_its_error_least() -> None:
-    sigma, data = levels(0.02, 0.3, 1.0, 20.0), 0.6
+    sigma = levels(0.02, 0.3, 1.0, 20.0)
+    data = 0.6
     c_skip, c_out, c_in = scalings("edm", sigma, data)
 
     def variance(c_skip: Tensor) -> Tensor:
@@ -70,7 +71,8 @@ def test_edm_gives_the_net_inputs_and_targets_of_variance_one_and_amplifies_its_
 def test_score_is_denoised_less_x_over_the_variance(form: str) -> None:
     for net in (model(form=form), model(NCSNConfig(shape=(2,), net="mlp", width=8), form=form)):
         net = net.double()
-        x, sigma = images(3, *net.event.shape).double(), levels(0.02, 0.7, 20.0)
+        x = images(3, *net.event.shape).double()
+        sigma = levels(0.02, 0.7, 20.0)
         sigma_ = net.over(sigma)
         torch.testing.assert_close(net.score(x, sigma), (net.denoise(x, sigma) - x) / sigma_**2, rtol=1e-7, atol=1e-7)
 
@@ -124,7 +126,8 @@ def test_levels_of_the_papers_are_geometric_and_doubled(recipe: Recipe) -> None:
 
 
 def test_instance_norm_plus_longhand() -> None:
-    x, (gamma, alpha, beta) = images(2, 3, 4, 5).double(), images(3, 2, 3, seed=1).double()
+    x = images(2, 3, 4, 5).double()
+    (gamma, alpha, beta) = images(3, 2, 3, seed=1).double()
     out = instance_norm_plus(x, gamma, alpha, beta, eps=1e-5)
     for n in range(2):
         mu = [sum(x[n, c].flatten().tolist()) / 20 for c in range(3)]
@@ -138,7 +141,8 @@ def test_instance_norm_plus_longhand() -> None:
 
 
 def test_instance_norm_plus_of_bfloat16_adds_up_in_float32() -> None:
-    x, (gamma, alpha, beta) = images(2, 3, 16, 16).bfloat16() + 40, images(3, 2, 3, seed=1)
+    x = images(2, 3, 16, 16).bfloat16() + 40
+    (gamma, alpha, beta) = images(3, 2, 3, seed=1)
     out = instance_norm_plus(x, gamma, alpha, beta)
     assert out.dtype == torch.bfloat16
     torch.testing.assert_close(out.float(), instance_norm_plus(x.float(), gamma, alpha, beta), rtol=0.01, atol=0.01)

@@ -2,24 +2,20 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 import zoo_core
 from zoo_core.data.dataset import load_data
 from zoo_core.datasets import GaussianMixtureConfig
-from zoo_core.errors import Interrupted
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
-from zoo_core.registry import Registry, load_plugin, using
 from zoo_core.rng import StepRng
 from zoo_core.samplers import Heun
-from zoo_core.testing import fake_zoo
+from zoo_core.testing import assert_resumes, fake_zoo
 from zoo_core.testing.fake_config import FakeDataConfig
 from zoo_core.training.fit import fit
 from zoo_core.training.trainer import Batch
@@ -53,14 +49,14 @@ IMAGES = Recipe(
 
 @pytest.fixture(autouse=True, scope="module")
 def _zoo() -> Iterator[None]:
-    plugin = load_plugin("ncsn-langevin", "zoo_ncsn_langevin.plugin", "zoo-ncsn-langevin", "0")
-    with fake_zoo() as fake, using(Registry((*fake.plugins, plugin))):
+    with fake_zoo("zoo-ncsn-langevin"):
         yield
 
 
 def true_score(x: Tensor, sigma: Tensor) -> Tensor:
     """Of the mixture under noise, in closed form: x (n, 2), sigma (n,)."""
-    means, variance = torch.tensor(MIXTURE.means), (MIXTURE.std**2 + sigma**2).float()[:, None]
+    means = torch.tensor(MIXTURE.means)
+    variance = (MIXTURE.std**2 + sigma**2).float()[:, None]
     offsets = means - x[:, None]
     share = (torch.tensor(MIXTURE.weights).log() - (offsets**2).sum(2) / (2 * variance)).softmax(dim=1)
     return (share[:, :, None] * offsets).sum(1) / variance
@@ -74,7 +70,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_training_comes_near_the_least_loss_that_there_is(run: Path) -> None:
-    net, n = zoo_core.load(f"local:{run}").model, 20_000
+    net = zoo_core.load(f"local:{run}").model
+    n = 20_000
     x0 = load_data(replace(MIXTURE, seed=1, count=n)).rows(torch.arange(n))
     trainer = NCSNTrainer(net, NCSNTrainerConfig())  # type: ignore[arg-type]
 
@@ -89,7 +86,9 @@ def test_training_comes_near_the_least_loss_that_there_is(run: Path) -> None:
         c_skip, c_out, _ = (c.float() for c in trainer.model.scalings(sigma[:, None]))
         return (x + (sigma[:, None] ** 2).float() * true_score(x, sigma) - c_skip * x) / c_out
 
-    least, reached, untrained = loss(output=perfect), loss(), loss(output=lambda x, sigma: torch.zeros_like(x))
+    least = loss(output=perfect)
+    reached = loss()
+    untrained = loss(output=lambda x, sigma: torch.zeros_like(x))
     assert 0 < reached - least < 0.02 * (untrained - least)
 
 
@@ -131,13 +130,7 @@ def test_training_without_the_noise_that_was_added_learns_the_same_score(loss: s
 def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_weights_to_the_bit(tmp_path: Path, precision: str, form: str) -> None:
     assert isinstance(IMAGES.model, NCSNConfig)
     recipe = replace(IMAGES, model=replace(IMAGES.model, form=form), fit=replace(IMAGES.fit, precision=precision))  # type: ignore[arg-type]
-    whole = load_file(fit(recipe, tmp_path / "whole") / "model.safetensors")
-    stops = iter([0] * 5 + [2])
-    with pytest.raises(Interrupted):
-        fit(recipe, tmp_path / "parts", stopping=lambda: nullcontext(lambda: next(stops)))
-    parts = load_file(fit(recipe, tmp_path / "parts") / "model.safetensors")
-    assert whole.keys() == parts.keys()
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert_resumes(recipe, tmp_path, after=6)
 
 
 def test_a_fresh_preconditioned_net_has_the_loss_of_unit_variance() -> None:
@@ -149,7 +142,8 @@ def test_a_fresh_preconditioned_net_has_the_loss_of_unit_variance() -> None:
         net = NCSN(replace(IMAGES.model, sigma_data=0.6))
     for parameter in net.net.leave.parameters():  # type: ignore[union-attr]
         torch.nn.init.zeros_(parameter)
-    trainer, n = NCSNTrainer(net, IMAGES.trainer), 256  # type: ignore[arg-type]
+    trainer = NCSNTrainer(net, IMAGES.trainer)  # type: ignore[arg-type]
+    n = 256
     x0 = 0.6 * StepRng(0, 0, n).normal(1, 8, 8)
     value = trainer("model", Batch(x=x0, labels=None, index=torch.arange(n)), StepRng(0, 1, n)).value
     assert value.item() == pytest.approx(0.5, abs=4 * math.sqrt(0.5 / (n * 64)))

@@ -46,7 +46,8 @@ def test_the_recipe_paper_has_the_parameters_of_the_papers_nets() -> None:
     assert isinstance(PAPER.model, ProjectionCGANConfig)
     assert isinstance(PAPER.trainer, ProjectionCGANTrainerConfig)
     with torch.device("meta"):
-        generator, critic = Generator(PAPER.model), Critic((3, 32, 32), 10, PAPER.trainer)
+        generator = Generator(PAPER.model)
+        critic = Critic((3, 32, 32), 10, PAPER.trainer)
     up = 2 * 10 * 2 * 256 + 2 * _conv(256, 256, 3) + _conv(256, 256, 1)
     assert _count(generator) == 128 * 4 * 4 * 256 + 4 * 4 * 256 + 3 * up + 2 * 256 + _conv(256, 3, 3) == 4_304_387
     image = _conv(3, 128, 3) + _conv(128, 128, 3) + _conv(3, 128, 1)
@@ -82,7 +83,8 @@ def test_a_narrower_variant_of_a_recipe_takes_a_step_of_both_sides(recipe: Recip
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_convolution_and_a_doubling_or_halving_are_one_kernel(bias: bool) -> None:
     x = torch.randn(3, 4, 6, 6, dtype=torch.float64)
-    doubling, halving = DoublingConv(4, 5).double(), HalvingConv(4, 5).double()
+    doubling = DoublingConv(4, 5).double()
+    halving = HalvingConv(4, 5).double()
     if not bias:
         doubling.bias = halving.bias = None
     doubled = F.interpolate(x, scale_factor=2.0, mode="nearest")
@@ -100,13 +102,17 @@ def _disturbed(net: _Net) -> _Net:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_conditional_batch_norm_is_the_longhand_formula(training: bool) -> None:
-    norm, labels = _disturbed(ConditionalBatchNorm(3, 4)).train(training), torch.tensor([0, 3, 3, 1, 0])
+    norm = _disturbed(ConditionalBatchNorm(3, 4)).train(training)
+    labels = torch.tensor([0, 3, 3, 1, 0])
     x = 2 + 3 * torch.randn(5, 3, 2, 2, dtype=torch.float64)
-    mean, var = x.mean(dim=(0, 2, 3)), x.var(dim=(0, 2, 3), correction=0)
+    mean = x.mean(dim=(0, 2, 3))
+    var = x.var(dim=(0, 2, 3), correction=0)
     unbiased = x.var(dim=(0, 2, 3), correction=1)
     if not training:
-        norm.norm.running_mean, norm.norm.running_var = torch.randn(3).double(), torch.rand(3).double() + 0.5
-        mean, var = norm.norm.running_mean.clone(), norm.norm.running_var.clone()
+        norm.norm.running_mean = torch.randn(3).double()
+        norm.norm.running_var = torch.rand(3).double() + 0.5
+        mean = norm.norm.running_mean.clone()
+        var = norm.norm.running_var.clone()
     found = norm(x, labels)
     for row, channel in product(range(5), range(3)):
         normalised = (x[row, channel] - mean[channel]) / torch.sqrt(var[channel] + 1e-5)
@@ -120,7 +126,8 @@ def test_conditional_batch_norm_is_the_longhand_formula(training: bool) -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_the_generator_is_the_papers_net(training: bool) -> None:
     """Longhand: the sides doubled by repetition, before 3x3 and 1x1 convolutions alike."""
-    net, labels = _disturbed(Generator(TINY)).train(training), torch.tensor([0, 2, 1, 2])
+    net = _disturbed(Generator(TINY)).train(training)
+    labels = torch.tensor([0, 2, 1, 2])
     z = torch.randn(4, 4, dtype=torch.float64)
     h = F.linear(z, net.linear.weight, net.linear.bias).view(4, 10, 3, 3)
     for block in net.blocks:
@@ -137,7 +144,8 @@ def test_the_generator_is_the_papers_net(training: bool) -> None:
 def test_the_critic_is_the_projection_of_the_sum_of_a_residual_net() -> None:
     """h(x, y) = v_y . phi(x) + psi(phi(x)) (arXiv:1802.05637, eq. 9), longhand, with the weights that spectral norm gives."""
     critic = _disturbed(Critic((2, 12, 12), 3, TINY_CRITIC)).eval()
-    x, labels = torch.randn(4, 2, 12, 12, dtype=torch.float64), torch.tensor([1, 0, 2, 1])
+    x = torch.randn(4, 2, 12, 12, dtype=torch.float64)
+    labels = torch.tensor([1, 0, 2, 1])
     h = x
     for i, block in enumerate(critic.blocks):
         assert isinstance(block, DownBlock)
@@ -149,7 +157,8 @@ def test_the_critic_is_the_projection_of_the_sum_of_a_residual_net() -> None:
     assert h.shape == (4, 10, 3, 3)
     inner_widths = [block.conv1.out_channels for block in critic.blocks if isinstance(block, DownBlock)]
     assert inner_widths == [5, 5, 5, 10]  # those of the input, but for the first block's
-    phi, project = h.relu().sum(dim=(2, 3)), critic.project.float()
+    phi = h.relu().sum(dim=(2, 3))
+    project = critic.project.float()
     v, w, b = (each.detach().double() for each in (project.embed.weight, project.linear.weight[0], project.linear.bias[0]))
     expected = torch.stack([v[y] @ phi[row] + w @ phi[row] + b for row, y in enumerate(labels)])
     torch.testing.assert_close(critic(x, labels).double(), expected, rtol=1e-5, atol=1e-5)
@@ -179,9 +188,11 @@ def test_the_optimal_projection_of_gaussian_features_is_the_difference_of_their_
     The features are x and, for b_y, the number 1; the expectations are Gauss-Hermite sums, the minimum is found by a quasi-Newton method.
     """
     nodes, masses = (torch.from_numpy(each) for each in np.polynomial.hermite_e.hermegauss(40))
-    points, weights = torch.cartesian_prod(nodes, nodes), torch.outer(masses, masses).flatten() / (2 * pi)
+    points = torch.cartesian_prod(nodes, nodes)
+    weights = torch.outer(masses, masses).flatten() / (2 * pi)
     assert weights.sum().item() == pytest.approx(1)
-    head, loss = Projection(3, 3).double(), LOSSES["non-saturating"]
+    head = Projection(3, 3).double()
+    loss = LOSSES["non-saturating"]
     optimizer = torch.optim.LBFGS(head.parameters(), max_iter=500, tolerance_grad=1e-11, tolerance_change=0, line_search_fn="strong_wolfe")
 
     def outputs(mean: Tensor, label: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,20 +9,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 import zoo_core
 from zoo_core.cli import main
 from zoo_core.data.dataset import load_data
 from zoo_core.datasets import FolderConfig
 from zoo_core.distributed import Processes
-from zoo_core.errors import ConfigError, Interrupted, UsageError
+from zoo_core.errors import ConfigError, UsageError
 from zoo_core.images import class_sheet
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
-from zoo_core.registry import Registry, load_plugin, using
 from zoo_core.samplers import Latent
-from zoo_core.testing import fake_zoo
+from zoo_core.testing import assert_resumes, fake_zoo
 from zoo_core.testing.fake_config import FakeDataConfig
 from zoo_core.training.checkpoint import newest
 from zoo_core.training.fit import fit
@@ -52,8 +49,7 @@ TINY = Recipe(
 
 @pytest.fixture(autouse=True, scope="module")
 def _zoo() -> Iterator[None]:
-    plugin = load_plugin("projection-cgan", "zoo_projection_cgan.plugin", "zoo-projection-cgan", "0")
-    with fake_zoo() as fake, using(Registry((*fake.plugins, plugin))):
+    with fake_zoo("zoo-projection-cgan"):
         yield
 
 
@@ -66,18 +62,6 @@ def _handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def _state(out: Path) -> dict[str, Tensor]:
-    snapshot = newest(out / "steps")
-    assert snapshot is not None
-    return {f"{part}/{name}": value for part, values in snapshot.parts.items() for name, value in values.items()}
-
-
-def _broken_off(recipe: Recipe, out: Path, step: int) -> None:
-    stops = iter([0] * (step - 1) + [2])
-    with pytest.raises(Interrupted):
-        fit(recipe, out, stopping=lambda: nullcontext(lambda: next(stops)))
-
-
 @pytest.mark.parametrize(
     ("precision", "channels_last", "step"), [("no", False, 6), ("bf16", True, 7)], ids=["float32", "bf16, channels last"]
 )
@@ -86,16 +70,9 @@ def test_a_run_that_was_stopped_and_resumed_ends_the_same_to_the_bit(
 ) -> None:
     """In generator and critic, the vectors of spectral norm, both optimizers, and the averages of batch norm."""
     recipe = replace(TINY, fit=replace(TINY.fit, precision=precision, channels_last=channels_last))  # type: ignore[arg-type]
-    whole = load_file(fit(recipe, tmp_path / "whole") / "model.safetensors")
-    _broken_off(recipe, tmp_path / "parts", step)
-    parts = load_file(fit(recipe, tmp_path / "parts") / "model.safetensors")
-    assert whole.keys() == parts.keys()
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)
-    states = [_state(tmp_path / name) for name in ("whole", "parts")]
-    assert states[0].keys() == states[1].keys()
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    kept = " ".join(states[0])
-    assert all(what in kept for what in ("optimizer-critic", "optimizer-generator", "parametrizations.weight.0._u", "ema/norm.running_var"))
+    names = " ".join(assert_resumes(recipe, tmp_path, after=step))
+    parts = ("optimizer-critic", "optimizer-generator", "parametrizations.weight.0._u", "ema/norm.running_var")
+    assert [part for part in parts if part not in names] == []
 
 
 def _largest(loop: Loop) -> list[float]:

@@ -56,7 +56,8 @@ def flow(config: RealNVPConfig | MAFConfig, dtype: torch.dtype = torch.float32, 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=["float32", "float64"])
 @every_flow
 def test_decode_undoes_encode(config: RealNVPConfig | MAFConfig, dtype: torch.dtype, tolerance: float) -> None:
-    net, x = flow(config, dtype), samples(config).to(dtype)
+    net = flow(config, dtype)
+    x = samples(config).to(dtype)
     z = net.encode(x)
     assert z.shape == x.shape
     assert (net.decode(z) - x).abs().max() < tolerance * x.abs().max()
@@ -65,7 +66,8 @@ def test_decode_undoes_encode(config: RealNVPConfig | MAFConfig, dtype: torch.dt
 @pytest.mark.parametrize("config", [IMAGES, MAF_IMAGES], ids=["images", "maf-images"])
 def test_latents_far_from_the_data_come_back_finite_from_their_images(config: RealNVPConfig | MAFConfig) -> None:
     """In float32 their pixels are 1, of which a logit is infinite."""
-    net, z = flow(config, strength=0.5), 100 * torch.randn(20, *config.shape, generator=torch.Generator().manual_seed(0))
+    net = flow(config, strength=0.5)
+    z = 100 * torch.randn(20, *config.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         again, volume = net(net.inverse(z))
     assert again.isfinite().all()
@@ -74,7 +76,8 @@ def test_latents_far_from_the_data_come_back_finite_from_their_images(config: Re
 
 @every_flow
 def test_volume_is_the_log_determinant_of_autograd(config: RealNVPConfig | MAFConfig) -> None:
-    net, x = flow(config, torch.float64), samples(config, 3).double()
+    net = flow(config, torch.float64)
+    x = samples(config, 3).double()
     _, volume = net(x)
     for row in range(len(x)):
         jacobian = torch.func.jacrev(lambda row: net(row)[0])(x[row : row + 1])
@@ -87,7 +90,8 @@ def test_volume_is_the_log_determinant_of_autograd(config: RealNVPConfig | MAFCo
 @pytest.mark.parametrize("config", [replace(POINTS, shape=(2,)), replace(MAF_POINTS, shape=(2,))], ids=["realnvp", "maf"])
 def test_the_density_of_points_integrates_to_one(config: RealNVPConfig | MAFConfig, norm: str) -> None:
     net = flow(replace(config, norm=norm), torch.float64)  # type: ignore[arg-type]
-    side, steps = 60.0, 1200
+    side = 60.0
+    steps = 1200
     axis = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps * side - side / 2 + 2
     found = net.log_prob(torch.cartesian_prod(axis, axis))
     assert (found.kind, found.space) == ("exact", "continuous")
@@ -95,14 +99,16 @@ def test_the_density_of_points_integrates_to_one(config: RealNVPConfig | MAFConf
 
 
 def test_the_log_probability_of_points_is_that_of_their_latents_and_the_volume() -> None:
-    net, x = flow(POINTS), samples(POINTS)
+    net = flow(POINTS)
+    x = samples(POINTS)
     z, volume = net(x)
     normal = torch.distributions.Normal(0, 1).log_prob(z).sum(1)
     torch.testing.assert_close(net.log_prob(x).value, normal + volume)
 
 
 def test_the_log_probability_of_images_is_the_density_of_dequantised_ones_times_the_volume_of_a_level() -> None:
-    net, x = flow(IMAGES), samples(IMAGES)
+    net = flow(IMAGES)
+    x = samples(IMAGES)
     found = net.log_prob(x, rng=ImageRng(3, range(6)))
     assert (found.kind, found.space) == ("lower_bound", "uint8")
     y, _ = dequantise(x, ImageRng(3, range(6)))
@@ -110,14 +116,17 @@ def test_the_log_probability_of_images_is_the_density_of_dequantised_ones_times_
 
 
 def test_several_draws_give_the_logarithm_of_their_mean() -> None:
-    net, x, rng = flow(IMAGES, torch.float64), samples(IMAGES), ImageRng(3, range(6))
+    net = flow(IMAGES, torch.float64)
+    x = samples(IMAGES)
+    rng = ImageRng(3, range(6))
     draws = torch.stack([net.log_prob(x, rng=rng).value for _ in range(3)])
     together = net.log_prob(x, rng=ImageRng(3, range(6)), k=3).value
     torch.testing.assert_close(together, draws.exp().mean(0).log())
 
 
 def test_without_an_rng_an_images_noise_is_that_of_its_place() -> None:
-    net, x = flow(IMAGES), samples(IMAGES)
+    net = flow(IMAGES)
+    x = samples(IMAGES)
     assert torch.equal(net.log_prob(x).value, net.log_prob(x, rng=ImageRng(0, range(6))).value)
 
 
@@ -130,7 +139,8 @@ def test_decoded_images_are_in_range_and_the_flow_itself_reaches_into_the_margin
 
 @every_flow
 def test_autocast_changes_nothing(config: RealNVPConfig | MAFConfig) -> None:
-    net, x = flow(config), samples(config)
+    net = flow(config)
+    x = samples(config)
     z, volume = net(x)
     with torch.autocast("cpu", torch.bfloat16):
         outputs = *net(x), net.inverse(z), net.log_density(x)
@@ -141,7 +151,8 @@ def test_autocast_changes_nothing(config: RealNVPConfig | MAFConfig) -> None:
 
 @every_flow
 def test_every_parameter_has_a_part_in_the_density_and_every_input_in_the_latent(config: RealNVPConfig | MAFConfig) -> None:
-    net, x = flow(config, strength=0.5).requires_grad_(True), samples(config, 16).requires_grad_(True)
+    net = flow(config, strength=0.5).requires_grad_(True)
+    x = samples(config, 16).requires_grad_(True)
     named = dict(net.named_parameters())
     slopes = torch.autograd.grad(net.log_density(x).sum(), [x, *named.values()])
     assert all(slope.isfinite().all() for slope in slopes)
@@ -151,7 +162,8 @@ def test_every_parameter_has_a_part_in_the_density_and_every_input_in_the_latent
 
 @pytest.mark.parametrize("config", FLOWS.values(), ids=FLOWS)
 def test_a_fresh_flow_whose_norms_are_set_has_latents_of_mean_zero_and_variance_one(config: RealNVPConfig | MAFConfig) -> None:
-    net, x = flow(config, strength=0.0), samples(config, 64, seed=1)
+    net = flow(config, strength=0.0)
+    x = samples(config, 64, seed=1)
     z = net.encode(x)
     axes = (0, 2, 3) if isinstance(config, RealNVPConfig) and z.ndim == 4 else (0,)
     torch.testing.assert_close(z.mean(axes), torch.zeros_like(z.mean(axes)), atol=1e-3, rtol=0)
@@ -161,14 +173,16 @@ def test_a_fresh_flow_whose_norms_are_set_has_latents_of_mean_zero_and_variance_
 def test_couplings_take_turns_and_so_do_orders() -> None:
     """Every latent depends on another pixel than its own, and two autoregressive layers are triangular in no one order."""
     for config in (replace(IMAGES, shape=(1, 4, 4), scales=1), replace(MAF_POINTS, layers=2)):
-        net, x = flow(config, torch.float64), samples(config, 1).double()  # type: ignore[arg-type]  # of either family
+        net = flow(config, torch.float64)  # type: ignore[arg-type]  # of either family
+        x = samples(config, 1).double()  # type: ignore[arg-type]
         jacobian = torch.func.jacrev(lambda row, net=net: net(row)[0])(x).view(x.numel(), x.numel())
         assert ((jacobian - jacobian.diag().diag()).abs().amax(1) > 1e-6).all()
     assert jacobian.tril(-1).abs().max() > 1e-4 < jacobian.triu(1).abs().max()
 
 
 def test_a_block_is_beside_the_identity() -> None:
-    block, x = Block(None, 4).double(), torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).double()
+    block = Block(None, 4).double()
+    x = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).double()
     first, second = block.first, block.second
     longhand = x + (x.relu() @ first.weight.T + first.bias).relu() @ second.weight.T + second.bias  # type: ignore[operator, union-attr]  # linear ones
     torch.testing.assert_close(block(x), longhand)
@@ -181,7 +195,8 @@ def test_a_block_is_beside_the_identity() -> None:
 def test_weight_norm_is_torchs_own_in_values_names_and_order(
     normed: type[nn.Module], plain: type[nn.Module], arguments: tuple[int, ...], shape: tuple[int, ...]
 ) -> None:
-    mine, torchs = normed(*arguments), weight_norm(plain(*arguments))
+    mine = normed(*arguments)
+    torchs = weight_norm(plain(*arguments))
     assert list(mine.state_dict()) == list(torchs.state_dict())
     assert [name for name, _ in mine.named_parameters()] == [name for name, _ in torchs.named_parameters()]
     weight = mine.get_submodule("parametrizations.weight")
@@ -315,14 +330,16 @@ def test_orders_are_reversed_or_drawn_from_the_layers_number_alone() -> None:
 
 
 def test_a_running_norm_longhand() -> None:
-    norm, x = RunningNorm(2), samples(replace(IMAGES, scales=1, shape=(2, 4, 4)), 5)
+    norm = RunningNorm(2)
+    x = samples(replace(IMAGES, scales=1, shape=(2, 4, 4)), 5)
     norm.mean.copy_(torch.tensor([0.5, -1.0]))
     norm.variance.copy_(torch.tensor([2.0, 0.25]))
     y, volume = norm.train()(x)
     for c, (mean, variance) in enumerate(((0.5, 2.0), (-1.0, 0.25))):
         values = x[:, c].flatten().tolist()
         own = sum(values) / 80
-        mean, variance = 0.9 * mean + 0.1 * own, 0.9 * variance + 0.1 * sum((value - own) ** 2 for value in values) / 80
+        mean = 0.9 * mean + 0.1 * own
+        variance = 0.9 * variance + 0.1 * sum((value - own) ** 2 for value in values) / 80
         assert (norm.mean[c].item(), norm.variance[c].item()) == pytest.approx((mean, variance))
         torch.testing.assert_close(y[:, c], (x[:, c] - mean) / math.sqrt(variance + 1e-5))
     torch.testing.assert_close(volume, (-16 / 2 * (norm.variance + 1e-5).log().sum()).expand(5))
@@ -343,7 +360,8 @@ def test_gradients_of_a_running_norm_flow_through_the_batch_of_the_step_alone() 
 
 @every_flow
 def test_loading_initialises_nothing(config: RealNVPConfig | MAFConfig) -> None:
-    net, x = flow(config), samples(config)
+    net = flow(config)
+    x = samples(config)
     with torch.device("meta"):
         loaded = RealNVP(config) if isinstance(config, RealNVPConfig) else MAF(config)
     loaded.load_state_dict(net.state_dict(), strict=True, assign=True)
@@ -358,7 +376,8 @@ def test_loading_initialises_nothing(config: RealNVPConfig | MAFConfig) -> None:
 
 @every_flow
 def test_every_norm_is_set_by_what_comes_to_it(config: RealNVPConfig | MAFConfig) -> None:
-    net, x = flow(config), samples(config, 64, seed=1)
+    net = flow(config)
+    x = samples(config, 64, seed=1)
     outputs: list[Tensor] = []
     norms = [module for module in net.modules() if isinstance(module, Norm)]
     for norm in norms:

@@ -9,7 +9,8 @@ from torch import Tensor
 from zoo_core.images import from_uint8, to_uint8
 from zoo_vae.likelihoods import bernoulli, discretised_logistic, gaussian, kl_to_standard_normal, nearest_level
 
-MEANS, SCALES = (-1.3, -1.0, -0.2, 0.4, 1.0, 3.0), (1e-3, 0.01, 0.1, 1.0, 20.0)
+MEANS = (-1.3, -1.0, -0.2, 0.4, 1.0, 3.0)
+SCALES = (1e-3, 0.01, 0.1, 1.0, 20.0)
 ALL_LEVELS = torch.arange(256, dtype=torch.float64) / 127.5 - 1
 
 
@@ -27,7 +28,8 @@ def test_the_masses_of_all_256_levels_are_those_of_the_bins_of_a_logistic_and_ad
 
 
 def test_the_discretised_logistic_is_finite_in_float32_however_far_its_mean_is_and_pulls_it_back() -> None:
-    mean, log_scale = torch.tensor([-60.0, 60.0, 0.0], requires_grad=True), torch.tensor([-7.0, -7.0, 7.0], requires_grad=True)
+    mean = torch.tensor([-60.0, 60.0, 0.0], requires_grad=True)
+    log_scale = torch.tensor([-7.0, -7.0, 7.0], requires_grad=True)
     x = torch.tensor([0.5, -0.5, 1.0])
     found = discretised_logistic(x, mean, log_scale)
     slopes = torch.autograd.grad(found.sum(), [mean, log_scale])

@@ -45,7 +45,8 @@ def linear(slack: float = 0.0) -> tuple[VAE, torch.distributions.MultivariateNor
 
     The columns of W are orthogonal, so that the posterior's covariance (I + W'W / s^2)^-1 is diagonal.
     """
-    net, s = model(POINTS).double(), POINTS.initial_scale
+    net = model(POINTS).double()
+    s = POINTS.initial_scale
     w = torch.linalg.qr(torch.randn(5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0] * torch.tensor([1.5, 0.4])
     b = torch.linspace(-1, 1, 5, dtype=torch.float64)
     covariance = (torch.eye(2).double() + w.T @ w / s**2).inverse()
@@ -71,14 +72,17 @@ def test_with_the_exact_posterior_every_importance_weight_is_the_evidence() -> N
 
 def test_with_the_exact_posterior_the_elbo_is_the_evidence_on_average() -> None:
     net, evidence = linear()
-    x, n = drawn(1), 5000
+    x = drawn(1)
+    n = 5000
     values = net.log_prob(x.expand(n, 5), rng=ImageRng(0, range(n))).value
     assert values.mean().item() == pytest.approx(evidence.log_prob(x).item(), abs=5 * values.std().item() / n**0.5)
 
 
 def test_with_a_worse_posterior_the_bounds_tighten_with_k_and_stay_below_the_evidence() -> None:
     net, evidence = linear(slack=0.5)
-    x, n, truth = drawn(1), 500, linear()[1].log_prob(drawn(1)).item()
+    x = drawn(1)
+    n = 500
+    truth = linear()[1].log_prob(drawn(1)).item()
     means = [net.log_prob(x.expand(n, 5), rng=ImageRng(0, range(n)), k=k).value.mean().item() for k in (1, 5, 40, 200)]
     assert means[0] < means[1] - 0.1 < means[2] < means[3] < truth
     assert truth - means[3] < 0.02
@@ -98,7 +102,8 @@ def test_log_prob_is_the_bound_written_out(name: str) -> None:
     net = model(CONFIGS[name]).double()
     x = images(net).double()
     for k in (1, 3):
-        rng, found = ImageRng(5, range(4)), net.log_prob(x, rng=ImageRng(5, range(4)), k=k)
+        rng = ImageRng(5, range(4))
+        found = net.log_prob(x, rng=ImageRng(5, range(4)), k=k)
         observed = net.observed(x, rng)
         mu, log_sigma = net.posterior(x if name != "binary" else observed)
         q = torch.distributions.Normal(mu, log_sigma.exp())
@@ -119,8 +124,10 @@ def test_log_prob_is_the_bound_written_out(name: str) -> None:
 @pytest.mark.parametrize("likelihood", ["bernoulli", "discretised-logistic", "gaussian"])
 def test_the_likelihood_of_a_row_is_the_sum_over_its_values_under_the_decoders_parameters(likelihood: str, scale: str) -> None:
     net = model(replace(LEVELS, likelihood=likelihood, scale=scale, initial_scale=0.3))  # type: ignore[arg-type]
-    x, z = images(net).sign(), ImageRng(2, range(4)).normal(3)
-    output, start = net.decoder(z), math.log(0.3)
+    x = images(net).sign()
+    z = ImageRng(2, range(4)).normal(3)
+    output = net.decoder(z)
+    start = math.log(0.3)
     if likelihood == "bernoulli":
         values = bernoulli(x, output)
     else:
@@ -147,7 +154,9 @@ def test_neither_the_size_of_batches_nor_that_of_chunks_changes_a_bound(monkeypa
 
 
 def test_no_more_rows_than_a_chunk_go_through_a_net_or_are_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    net, seen, drawn = model(BINARY), [], []
+    net = model(BINARY)
+    seen = []
+    drawn = []
 
     class Watched(ImageRng):
         def normal(self, *shape: int) -> Tensor:
@@ -168,7 +177,8 @@ def test_no_more_rows_than_a_chunk_go_through_a_net_or_are_drawn_at_once(monkeyp
 
 def test_a_row_of_a_seed_is_the_same_binary_image_for_every_k_and_beside_any_rows() -> None:
     net = model(BINARY)
-    x, seen = images(net, 5), []
+    x = images(net, 5)
+    seen = []
     encoder = net.encoder.forward
 
     def watched(x: Tensor) -> Tensor:
@@ -186,7 +196,8 @@ def test_a_row_of_a_seed_is_the_same_binary_image_for_every_k_and_beside_any_row
 
 
 def test_grey_levels_are_the_probabilities_of_white_and_binary_images_stay() -> None:
-    net, n = model(replace(BINARY, shape=(1, 1, 5))), 20_000
+    net = model(replace(BINARY, shape=(1, 1, 5)))
+    n = 20_000
     x = torch.tensor([-1.0, -0.5, 0.0, 0.8, 1.0]).view(1, 1, 1, 5).expand(n, -1, -1, -1)
     white = (net.observed(x, StepRng(0, 0, n)) > 0).double().mean(0).flatten()
     assert (white[0], white[4]) == (0, 1)
@@ -228,8 +239,10 @@ def test_encode_gives_the_mean_of_the_posterior() -> None:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_loss_is_the_negative_elbo_and_the_logs_are_its_parts(name: str) -> None:
-    net, n = model(CONFIGS[name]), 8
-    trainer, batch = VAETrainer(net, VAETrainerConfig()), Batch(x=images(net, n), labels=None, index=torch.arange(n))
+    net = model(CONFIGS[name])
+    n = 8
+    trainer = VAETrainer(net, VAETrainerConfig())
+    batch = Batch(x=images(net, n), labels=None, index=torch.arange(n))
     loss = trainer("model", batch, ImageRng(0, range(n)))
     elbo = net.log_prob(batch.x, rng=ImageRng(0, range(n))).value.mean()
     torch.testing.assert_close(loss.value, -elbo)
@@ -252,7 +265,8 @@ def test_beta_weighs_the_kl_and_free_bits_are_free() -> None:
 
 @pytest.mark.parametrize("settings", [VAETrainerConfig(beta=3.0), VAETrainerConfig(beta=0.5, free_bits=0.4)])
 def test_the_trainers_loss_is_weighted_and_its_logs_are_not(settings: VAETrainerConfig) -> None:
-    net, n = model(BINARY), 8
+    net = model(BINARY)
+    n = 8
     net.encoder[-1].bias[0] = 1.0  # so that one dimension has more KL than is free, and others less
     batch = Batch(x=images(net, n), labels=None, index=torch.arange(n))
     loss, plain = (VAETrainer(net, each)("model", batch, StepRng(0, 0, n)) for each in (settings, VAETrainerConfig()))
@@ -266,7 +280,8 @@ def test_the_trainers_loss_is_weighted_and_its_logs_are_not(settings: VAETrainer
 @pytest.mark.parametrize("scale", ["fixed", "learned", "predicted"])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_parameter_gets_a_gradient(name: str, scale: str) -> None:
-    net, n = model(replace(CONFIGS[name], scale=scale, activation="silu")).requires_grad_(True), 16  # type: ignore[arg-type]
+    net = model(replace(CONFIGS[name], scale=scale, activation="silu")).requires_grad_(True)  # type: ignore[arg-type]
+    n = 16
     batch = Batch(x=images(net, n), labels=None, index=torch.arange(n))
     VAETrainer(net, VAETrainerConfig())("model", batch, StepRng(0, 0, n)).value.backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in net.parameters())

@@ -22,8 +22,11 @@ def count(net: nn.Module) -> int:
 
 def test_the_residual_nets_have_the_papers_parameters() -> None:
     """By hand, of arXiv:1704.00028, appendix F: 128 channels, kernels of 3x3, 1x1 past the blocks that change the shape."""
-    conv, past, norm = 128 * 128 * 9 + 128, 128 * 128 + 128, 2 * 128
-    first_of_generator, last_of_generator = 128 * (4 * 4 * 128) + 4 * 4 * 128, 128 * 3 * 9 + 3
+    conv = 128 * 128 * 9 + 128
+    past = 128 * 128 + 128
+    norm = 2 * 128
+    first_of_generator = 128 * (4 * 4 * 128) + 4 * 4 * 128
+    last_of_generator = 128 * 3 * 9 + 3
     up = norm + conv + norm + conv + past
     first_of_critic = (3 * 128 * 9 + 128) + conv + (3 * 128 + 128)
     assert isinstance(PAPER_CIFAR10.model, WGANGPConfig)

@@ -55,7 +55,8 @@ def differences(f: nn.Module, x: Tensor, h: float = 1e-6) -> Tensor:
 def test_the_penalty_is_that_of_finite_differences(config: WGANGPConfig, one_sided: bool) -> None:
     """arXiv:1704.00028, eq. 3: lambda E (|grad f(x)| - 1)^2, with x on the line between a real and a generated sample."""
     trainer = trainer_of(config, penalty_weight=7.0, one_sided=one_sided).double()
-    real, fake = rows(1).double(), rows(2).double()
+    real = rows(1).double()
+    fake = rows(2).double()
     share = StepRng(0, 0, ROWS).uniform(1, 1, 1).double()
     x = share * real + (1 - share) * fake
     with torch.no_grad():
@@ -71,7 +72,10 @@ def test_the_penalty_is_that_of_finite_differences(config: WGANGPConfig, one_sid
 def test_the_gradient_of_the_penalty_is_that_of_finite_differences(config: WGANGPConfig) -> None:
     """What needs the second derivative: how the penalty changes with the critic's weights."""
     trainer = trainer_of(config).double()
-    real, fake, weights, h = rows(1).double(), rows(2).double(), list(trainer.critic.parameters()), 1e-6
+    real = rows(1).double()
+    fake = rows(2).double()
+    weights = list(trainer.critic.parameters())
+    h = 1e-6
     gradients = torch.autograd.grad(penalty(trainer, real, fake), weights, allow_unused=True)
     for weight, gradient in zip(weights, gradients, strict=True):
         if weight.ndim < 2:
@@ -135,7 +139,8 @@ def test_a_critic_without_a_slope_has_a_gradient_all_the_same() -> None:
 
 
 def test_the_logs_are_the_penalty_and_the_mean_slope() -> None:
-    trainer, x = trainer_of(CONVOLUTIONS), rows(1)
+    trainer = trainer_of(CONVOLUTIONS)
+    x = rows(1)
     loss = trainer("critic", batch(x), StepRng(0, 0, ROWS))
     rng = StepRng(0, 0, ROWS)
     fake = trainer.model.decode(trainer.model.prior(rng)).detach()
@@ -164,7 +169,8 @@ def test_a_phase_has_gradients_for_its_own_side_alone(phase: str) -> None:
 
 
 def test_the_generators_batch_is_so_many_of_the_critics() -> None:
-    trainer, rng = trainer_of(CONVOLUTIONS, generator_factor=3), StepRng(0, 0, ROWS)
+    trainer = trainer_of(CONVOLUTIONS, generator_factor=3)
+    rng = StepRng(0, 0, ROWS)
     f, decode = trainer.critic, trainer.model.decode
     draws = [rng.normal(3) for _ in range(3)]
     assert not any(torch.equal(draws[0], other) for other in draws[1:])
@@ -192,12 +198,14 @@ class Point(nn.Module):
 
 def _point_masses(theta: float, theta_0: float, weight: float) -> tuple[dict[str, float], float]:
     """What a trained critic says of two point masses, and the generator's gradient."""
-    trainer, n = trainer_of(CONVOLUTIONS, penalty_weight=weight), 16
+    trainer = trainer_of(CONVOLUTIONS, penalty_weight=weight)
+    n = 16
     trainer.model = Point(theta)  # type: ignore[assignment]  # all that training asks of a model
     trainer.critic = nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 1), nn.Flatten(0))
     # On a line, slope -1 is a minimum too, and the penalty at 0 lies between: start there.
     nn.init.zeros_(trainer.critic[2].weight)
-    real, steps = batch(torch.full((n, 1), theta_0)), 400
+    real = batch(torch.full((n, 1), theta_0))
+    steps = 400
     optimizer = torch.optim.Adam(trainer.critic.parameters(), lr=0.03)
     decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.01, steps)
     for step in range(steps):

@@ -3,7 +3,6 @@
 import json
 import shlex
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,16 +15,11 @@ from torch import Tensor, nn
 import zoo_core
 from zoo_core.cli.train import train
 from zoo_core.data.dataset import load_data
-from zoo_core.distributed import Processes
-from zoo_core.errors import Interrupted
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
-from zoo_core.registry import Registry, load_plugin, using
 from zoo_core.samplers import Latent
-from zoo_core.testing import fake_zoo
+from zoo_core.testing import assert_resumes, fake_zoo, start_loop
 from zoo_core.testing.fake_config import FakeDataConfig
-from zoo_core.training.checkpoint import newest
 from zoo_core.training.fit import fit
-from zoo_core.training.loop import Loop, build
 from zoo_core.training.optimizers import create
 from zoo_wgan_gp.config import WGANGPConfig, WGANGPTrainerConfig
 from zoo_wgan_gp.recipes import FASHION_MNIST, MNIST, PAPER_CIFAR10
@@ -51,16 +45,8 @@ CLIPPING = WGANGPTrainerConfig(width=3, n_critic=2, constraint="clipping")
 
 @pytest.fixture(autouse=True, scope="module")
 def _zoo() -> Iterator[None]:
-    plugin = load_plugin("wgan-gp", "zoo_wgan_gp.plugin", "zoo-wgan-gp", "0")
-    with fake_zoo() as fake, using(Registry((*fake.plugins, plugin))):
+    with fake_zoo("zoo-wgan-gp"):
         yield
-
-
-def started(recipe: Recipe) -> Loop:
-    assert recipe.data is not None
-    loop = Loop(recipe, build(recipe), load_data(recipe.data), Processes("cpu"))
-    loop.start()
-    return loop
 
 
 def copy(net: nn.Module) -> list[Tensor]:
@@ -72,7 +58,8 @@ def changed(net: nn.Module, before: list[Tensor]) -> bool:
 
 
 def test_the_generator_is_trained_at_every_n_critic_th_step_and_the_critic_at_each() -> None:
-    loop, found = started(TINY), []
+    loop = start_loop(TINY)
+    found = []
     for _ in range(7):
         nets = loop.trainer.get_submodule("model"), loop.trainer.get_submodule("critic")
         before = [copy(net) for net in nets]
@@ -82,7 +69,7 @@ def test_the_generator_is_trained_at_every_n_critic_th_step_and_the_critic_at_ea
 
 
 def test_clipping_holds_the_critics_weights_within_its_bound_after_each_step() -> None:
-    loop = started(replace(TINY, trainer=CLIPPING))
+    loop = start_loop(replace(TINY, trainer=CLIPPING))
     critic, model = (list(loop.trainer.get_submodule(name).parameters()) for name in ("critic", "model"))
     assert max(parameter.abs().max() for parameter in critic) > 0.1
     for _ in range(5):
@@ -93,7 +80,7 @@ def test_clipping_holds_the_critics_weights_within_its_bound_after_each_step() -
 
 
 def test_the_penalty_leaves_weights_where_they_are() -> None:
-    loop = started(TINY)
+    loop = start_loop(TINY)
     loop.advance()
     assert max(parameter.abs().max() for parameter in loop.trainer.get_submodule("critic").parameters()) > 0.1
 
@@ -112,21 +99,8 @@ def test_a_run_that_was_stopped_and_resumed_ends_as_one_that_was_not_to_the_bit(
 ) -> None:
     recipe = replace(TINY, **changes)  # type: ignore[arg-type]  # names of fields, by hand
     recipe = replace(recipe, fit=replace(recipe.fit, **options))  # type: ignore[arg-type]
-    fit(recipe, tmp_path / "whole")
-    stops = iter([0] * 6 + [2])
-    with pytest.raises(Interrupted):
-        fit(recipe, tmp_path / "parts", stopping=lambda: nullcontext(lambda: next(stops)))
-    fit(recipe, tmp_path / "parts")
-
-    def state(name: str) -> dict[str, Tensor]:
-        snapshot = newest(tmp_path / name / "steps")
-        assert snapshot is not None
-        assert {"optimizer-critic-exp_avg", "optimizer-generator-exp_avg", "ema"} <= snapshot.parts.keys()
-        return {f"{part}/{key}": value for part, values in snapshot.parts.items() for key, value in values.items()}
-
-    whole, parts = state("whole"), state("parts")
-    assert whole.keys() == parts.keys()
-    assert [key for key in whole if not torch.equal(whole[key], parts[key])] == []
+    state = assert_resumes(recipe, tmp_path, after=7)
+    assert {"optimizer-critic-exp_avg", "optimizer-generator-exp_avg", "ema"} <= {name.split("/")[0] for name in state}
 
 
 @pytest.mark.parametrize("model", [TINY.model, RESIDUAL], ids=["conv", "resnet"])
@@ -136,7 +110,7 @@ def test_layout_and_bfloat16_take_the_same_step_to_their_rounding(model: WGANGPC
     plain = replace(TINY, model=model, fit=replace(TINY.fit, ema=None))
     logs = []
     for recipe in (plain, replace(plain, fit=replace(plain.fit, **options))):  # type: ignore[arg-type]
-        loop = started(recipe)
+        loop = start_loop(recipe)
         loop.advance()
         logs.append(loop.logs())
     # bfloat16 has 8 bits, and processors add in other orders: the norm of a gradient that went backward twice was seen to differ by 12.5 %.
@@ -177,7 +151,7 @@ def test_a_narrower_variant_of_each_recipe_takes_its_steps(recipe: Recipe) -> No
         data=FakeDataConfig(shape=recipe.model.shape, count=16),
         fit=replace(recipe.fit, batch_size=4),
     )
-    loop = started(narrow)
+    loop = start_loop(narrow)
     before = {name: value.clone() for name, value in loop.trainer.state_dict().items() if value.is_floating_point()}
     loop.advance()
     logs = loop.logs()

@@ -133,7 +133,8 @@ class Residual(nn.Module):
         first: bool = False,
     ) -> None:
         super().__init__()
-        up, down = nn.Upsample(scale_factor=2), Halved()
+        up = nn.Upsample(scale_factor=2)
+        down = Halved()
         self.net = nn.Sequential(
             *([] if first else [*_norm(inputs, norm), Rectifier()]),
             *([up] if resample == "up" else []),
