@@ -1,1 +1,1 @@
-"""What the budgets of the design promise, measured: each time as a ratio to its floor in the same run."""
+"""Benchmarks: times and memory as ratios to a floor that is measured in the same run, each with a budget."""

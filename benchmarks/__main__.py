@@ -1,6 +1,6 @@
-"""``python -m benchmarks [NAME...]``: prints each budget's ratio; exit code 1 if one is over its budget.
+"""``python -m benchmarks [NAME...]``: prints ratios and their budgets; the exit code is 1 if a ratio exceeds its budget.
 
-Each module here with ``measure`` is a name; ``peers`` needs more packages, and runs only when it is named.
+A NAME is a module of this package with a function ``measure``. ``peers`` needs more packages, and runs only if it is named.
 """
 
 import os
@@ -16,7 +16,7 @@ NAMES = ("density", "listing", "loading", "pulling", "sampling", "streaming", "t
 
 def main(names: list[str]) -> int:
     print(machine())
-    print(f"{'what':40} {'seconds':>9} {'floor':>9} {'ratio':>6} {'budget':>6}  floor is")
+    print(f"{'benchmark':40} {'seconds':>9} {'floor':>9} {'ratio':>6} {'budget':>6}  floor is")
     over = 0
     for name in names or NAMES:
         for row in import_module(f"benchmarks.{name}").measure():

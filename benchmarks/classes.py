@@ -1,7 +1,8 @@
-"""``python -m benchmarks.classes REFERENCE [N]``: whether samples look like the classes of the data, and whether all classes are there.
+"""``python -m benchmarks.classes REFERENCE [N]``: predicted classes of samples and of test images, and the confidence of the predictions.
 
-Sureness alone is worth nothing: a net that draws only eights is sure. It stands beside the share of each class, and precision, recall and
-fd on the card say the rest. Of a model with labels, which draws as many of each, it also tells how many of each class are taken for it.
+Confidence alone proves nothing: a model that draws only eights gets high confidence. So the table also has the share of each class;
+precision, recall and fd are on the card. For a model with labels, which draws all classes equally often, a further row has the share of
+each class whose samples are classified as that class.
 """
 
 import os
@@ -10,7 +11,7 @@ from dataclasses import replace
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `zoo` does; read when torch is imported
 
-import torch
+import torch  # see above
 from torch import Tensor
 
 import zoo_core
@@ -22,15 +23,15 @@ from zoo_core.evaluation.choice import default_feature_space, training_data_conf
 SURE = 0.9
 
 
-def row(name: str, judge: str, x: Tensor, labels: Tensor | None, classes: int) -> list[str]:
-    """Lines of the table: the share of each class, and where there are ``labels``, of each how many are taken for it."""
-    probability, found = zoo_core.load(judge).classify(x).exp().max(1)
-    shares = torch.bincount(found, minlength=classes) / len(x)
+def rows(name: str, judge: str, x: Tensor, labels: Tensor | None, classes: int) -> list[str]:
+    """Lines of the table: the share of each predicted class and, for images with ``labels``, the accuracy of each class."""
+    probability, predicted = zoo_core.load(judge).classify(x).exp().max(1)
+    shares = torch.bincount(predicted, minlength=classes) / len(x)
     lines = [_line(name, (probability >= SURE).float().mean(), shares)]
     if labels is not None:
-        right = found == labels
-        each = torch.bincount(labels[right], minlength=classes) / torch.bincount(labels, minlength=classes)
-        lines.append(_line(f"{name}: right, all and of each class", right.float().mean(), each))
+        right = predicted == labels
+        accuracies = torch.bincount(labels[right], minlength=classes) / torch.bincount(labels, minlength=classes)
+        lines.append(_line(f"{name}: right, all and of each class", right.float().mean(), accuracies))
     return lines
 
 
@@ -47,10 +48,10 @@ def main(reference: str, n: int) -> None:
     labels = torch.arange(n) % classes if "labels" in model.capabilities else None
     index = torch.arange(min(n, len(test)))
     print(f"{machine()}\n")
-    print(f"| {n:,} images, as {judge} takes them | sure (p >= {SURE}) | {' | '.join(test.classes)} |\n|---|{'---:|' * (classes + 1)}")
+    print(f"| {n:,} images, classified by {judge} | sure (p >= {SURE}) | {' | '.join(test.classes)} |\n|---|{'---:|' * (classes + 1)}")
     real = test.rows(index)
-    print(*row("test images", judge, real, None if test.labels is None else test.labels[index], classes), sep="\n")
-    print(*row(reference, judge, model.sample(n, seed=0, labels=labels), labels, classes), sep="\n")
+    print(*rows("test images", judge, real, None if test.labels is None else test.labels[index], classes), sep="\n")
+    print(*rows(reference, judge, model.sample(n, seed=0, labels=labels), labels, classes), sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""``log_prob``, ``encode`` and ``decode`` of what ``load`` returns against the same of the bare module, both under ``torch.no_grad``.
+"""``log_prob``, ``encode`` and ``decode`` of loaded checkpoints against the bare modules, both under ``torch.no_grad``.
 
-Under ``torch.inference_mode`` nets of many small operations are a few percent faster still, but a model could not differentiate inside, as
-a score that is the gradient of an energy does.
+``torch.inference_mode`` would make nets of many small operations a few percent faster, but forbids gradients inside a model, which a score
+that is the gradient of an energy needs.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,10 +20,10 @@ BATCH, POINTS = 64, 4096
 def measure() -> Iterator[Ratio]:
     """Flows of points and of images, and a variational autoencoder, each in one batch."""
     for name, n in (("realnvp-moons", POINTS), ("maf-moons", POINTS), ("realnvp-mnist", BATCH), ("vae-mnist", BATCH)):
-        yield from _of(zoo_core.load(name), n)
+        yield from _ratios(zoo_core.load(name), n)
 
 
-def _of(checkpoint: Pretrained, n: int) -> Iterator[Ratio]:
+def _ratios(checkpoint: Pretrained, n: int) -> Iterator[Ratio]:
     x = checkpoint.sample(n, batch_size=n)
     if checkpoint.event.range:
         x = ((x + 1) * 127.5).round() / 127.5 - 1  # levels of 8-bit images
@@ -42,5 +42,5 @@ def _of(checkpoint: Pretrained, n: int) -> Iterator[Ratio]:
         "encode": (lambda: checkpoint.encode(x), lambda: model.encode(x)),
         "decode": (lambda: checkpoint.decode(z), lambda: model.decode(z)),
     }
-    for what, (ours, floor) in pairs.items():
-        yield compare(f"{what} of {checkpoint.name}, batch {n}", ours, "the bare module", bare(floor), budget=1.05, rounds=31)
+    for method, (ours, floor) in pairs.items():
+        yield compare(f"{method} of {checkpoint.name}, batch {n}", ours, "the bare module", bare(floor), budget=1.05, rounds=31)

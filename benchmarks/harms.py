@@ -1,7 +1,7 @@
-"""``python -m benchmarks.harms NAME[:PATH] [KEY=VALUE...]``: what known harms do to each metric.
+"""``python -m benchmarks.harms NAME[:PATH] [KEY=VALUE...]``: effects of known harms on each metric.
 
-One half of a data set is compared with the other: as it is, blurred, with noise, without one class, and as ten of its images again and
-again. Prints a table in markdown; ``fashion-mnist split=test`` takes half a minute, ``folder:PATH`` your own images.
+One half of a data set is compared with the other half: as it is, blurred, with noise, without one class, and reduced to ten images that
+are repeated. Prints a table in markdown; ``fashion-mnist split=test`` takes half a minute, and ``folder:PATH`` reads your own images.
 """
 
 import os
@@ -24,22 +24,22 @@ METRICS = ("fd", "kid", "precision", "recall", "density", "coverage")
 
 
 def main(text: str, options: list[str]) -> None:
-    name, _, path = text.partition(":")
-    config: DatasetConfig = decode(DatasetConfig, apply_overrides({"name": name, **({"path": path} if path else {})}, options), "data")
+    kind, _, path = text.partition(":")
+    config: DatasetConfig = decode(DatasetConfig, apply_overrides({"name": kind, **({"path": path} if path else {})}, options), "data")
     data = load_data(config)
     judge = load_feature_space(default_feature_space(config, data.event.shape))
-    metrics = {each: made for each in METRICS if isinstance(made := make_metric(each), Metric)}
+    metrics = {name: value for name in METRICS if isinstance(value := make_metric(name), Metric)}
     bounds = Comparison(metrics, RealData(config, data.event.shape, data=data), judge, Processes("cpu")).bounds
     print(f"{machine()}\n")
     print(f"Halves of {len(data) // 2:,} images of `{text}`, in the features of `{judge.name}`.\n")
     print(f"| one half against the other | {' | '.join(METRICS)} |")
     print(f"|---|{'---|' * len(METRICS)}")
-    print(f"| as it is | {' | '.join(_told(bounds[each]['floor']) for each in METRICS)} |")
+    print(f"| as it is | {' | '.join(_rounded(bounds[name]['floor']) for name in METRICS)} |")
     for harm in bounds[METRICS[0]]["harms"]:
-        print(f"| {harm} | {' | '.join(_told(bounds[each]['harms'][harm]) for each in METRICS)} |")
+        print(f"| {harm} | {' | '.join(_rounded(bounds[name]['harms'][harm]) for name in METRICS)} |")
 
 
-def _told(entry: dict[str, float]) -> str:
+def _rounded(entry: dict[str, float]) -> str:
     return f"{entry['value']:.3g}" if abs(entry["value"]) >= 1e-3 or entry["value"] == 0 else f"{entry['value']:.1e}"
 
 

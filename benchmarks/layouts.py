@@ -1,8 +1,8 @@
-"""``python -m benchmarks.layouts [CHECKPOINT...]``: the memory layout and the precision that suit each family on this machine.
+"""``python -m benchmarks.layouts [CHECKPOINT...]``: the fastest memory layout and precision of each family on this machine.
 
-For each checkpoint of the installed plugins that has to do with images: the time of a training step by its own recipe, on noise in the
-place of the data, and of one pass over 16 images, contiguous and channels-last, in float32 and, where it is native, bfloat16. Seconds are
-those of contiguous float32, the other numbers are ratios to it in the same run. Ten minutes on one core.
+For each image checkpoint of the installed plugins it measures a training step of the checkpoint's recipe, on noise instead of the data,
+and one pass over 16 images: contiguous and channels-last, in float32 and, where it is native, bfloat16. Seconds are those of contiguous
+float32; the other numbers are ratios to it in the same run. It takes ten minutes on one core.
 """
 
 import os
@@ -32,7 +32,7 @@ WAYS = tuple(product(("no", "bf16") if is_native("bfloat16") else ("no",), (Fals
 
 
 def medians(runs: dict[Any, Callable[[], object]]) -> dict[Any, float]:
-    """Seconds of each of the runs, in turn."""
+    """Median seconds of each run; the runs take turns, and their first calls do not count."""
     seconds: dict[Any, list[float]] = {name: [] for name in runs}
     for _ in range(ROUNDS):
         for name, run in runs.items():
@@ -43,7 +43,7 @@ def medians(runs: dict[Any, Callable[[], object]]) -> dict[Any, float]:
 
 
 def training(recipe: Recipe) -> dict[Any, float]:
-    """Seconds of a step in each way."""
+    """Seconds of a training step with each precision and layout."""
     event = cast(Any, build(recipe).model).event
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(10, (512,), generator=generator)
@@ -58,7 +58,7 @@ def training(recipe: Recipe) -> dict[Any, float]:
 
 
 def drawing(name: str) -> dict[Any, float]:
-    """Seconds of a pass over a batch in each way."""
+    """Seconds of a pass over a batch with each precision and layout."""
     runs: dict[Any, Callable[[], object]] = {}
     for precision, channels_last in WAYS:
         model: Any = zoo_core.load(name).model
@@ -88,12 +88,12 @@ def main(names: list[str]) -> None:
     print(f"| | seconds | {' | '.join(heads)} |\n|---|---:|{'---:|' * len(WAYS)}")
     for name in names or zoo_core.checkpoints():
         model = zoo_core.load(name)
-        if len(cast(Any, model.model).event.shape) != 3:  # a point has no layout
+        if len(cast(Any, model.model).event.shape) != 3:  # points have no layout
             continue
         recipe = Recipe.from_dict(load_json(model.files.folder / "training.json")["recipe"])
-        for what, found in ((f"{name}: a training step", training(recipe)), (f"{name}: {BATCH} images, one pass", drawing(name))):
-            least = found[WAYS[0]]
-            print(f"| {what} | {least:.4f} | {' | '.join(f'{found[way] / least:.2f}' for way in WAYS)} |", flush=True)
+        for label, seconds in ((f"{name}: a training step", training(recipe)), (f"{name}: {BATCH} images, one pass", drawing(name))):
+            baseline = seconds[WAYS[0]]
+            print(f"| {label} | {baseline:.4f} | {' | '.join(f'{seconds[way] / baseline:.2f}' for way in WAYS)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``zoo list`` in a cold process against the imports that it cannot do without."""
+"""``zoo list`` in a fresh process against the imports that it needs."""
 
 import subprocess
 import sys
@@ -33,7 +33,8 @@ def measure() -> Iterator[Ratio]:
             for i in range(count):
                 write_plugin(Path(folder), f"family-{i}", PLUGIN.format(i=i))
             cold = {**environment(Path(folder)), "PYTHONPYCACHEPREFIX": str(Path(folder) / "bytecode")}
-            cold.pop("PYTHONDONTWRITEBYTECODE", None)  # bytecode is there as pip leaves it: the first run, which is not timed, writes it
+            # As after an installation by pip, bytecode exists: the first run, which is not timed, writes it.
+            cold.pop("PYTHONDONTWRITEBYTECODE", None)
             yield compare(
                 f"zoo list, {count} plugins more, cold",
                 partial(_run, LIST, cold),

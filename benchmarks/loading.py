@@ -18,7 +18,7 @@ NAME = "ddpm-afhq-cat"
 
 
 def measure() -> Iterator[Ratio]:
-    """Against the bare module on meta, one pass of sha256 and one load_file."""
+    """The floor is the bare module on the device ``meta``, one pass of sha256 and one ``load_file``."""
     folder = parse_reference(NAME).spec().folder
     assert folder is not None
     config = decode(ModelConfig, json.loads((folder / "config.json").read_text())["model"])

@@ -1,7 +1,7 @@
 """``python -m benchmarks.pictures samplers-digits|inpaint-digits OUT.png [DATA]``: two pictures of docs/samplers.md.
 
-``samplers-digits`` shows the same digits by eight ways to sample, ``inpaint-digits`` digits of the test set of MNIST, whose files lie in
-DATA or $ZOO_DATA, and completions of their left halves by three ways. Every row is named, and the file says what made it.
+``samplers-digits`` shows the digits of the same seeds by eight samplers. ``inpaint-digits`` shows digits of the test set of MNIST, with its
+files in DATA or $ZOO_DATA, and three kinds of completions of their left halves. Every row has a title; the file records the samplers.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `zoo` does; read when torch is imported
 
-import torch
+import torch  # see above
 from torch import Tensor
 
 import zoo_core
@@ -42,14 +42,14 @@ GEOMETRIC = {"name": "geometric", "sigma_max": 2.0}
 
 
 def samplers(model: zoo_core.Pretrained) -> tuple[Tensor, list[str], str, dict[str, str]]:
-    """Twelve digits of seed 0 by each of the ways: the cells, the names of the rows, the title, and what made them."""
+    """Twelve digits of seed 0 by each sampler: the cells, the titles of the rows, the title, and a record of the samplers."""
     cells = torch.stack([model.sample(12, seed=0, sampler=sampler, scheduler=scheduler) for sampler, scheduler in WAYS])
     rows = [walk_text(*way).replace(" on ", "\non ") for way in WAYS]
     return cells, rows, title_line(NAME, "images 0 to 11 of seed 0 by eight ways"), {"ways": json.dumps(WAYS)}
 
 
 def completions(model: zoo_core.Pretrained, root: str) -> tuple[Tensor, list[str], str, dict[str, str]]:
-    """Eight test digits, their left halves, and completions by three ways: as :func:`samplers`."""
+    """Eight test digits, their left halves, and three kinds of completions; returns the same as :func:`samplers`."""
     x = load_data(MNISTConfig(root=root, split="test")).rows(torch.arange(8))
     mask = part_mask("left", model.event.shape)
     ways: list[dict[str, Any]] = [
@@ -57,8 +57,8 @@ def completions(model: zoo_core.Pretrained, root: str) -> tuple[Tensor, list[str
         {"sampler": LANGEVIN, "scheduler": GEOMETRIC, "times": 1},
         {"times": 5},
     ]
-    made = [model.inpaint(x, mask, **way) for way in ways]
-    cells = torch.stack([x, x.where(mask.expand_as(x), 0.0), *made])
+    completed = [model.inpaint(x, mask, **way) for way in ways]
+    cells = torch.stack([x, x.where(mask.expand_as(x), 0.0), *completed])
     rows = ["image", "known", "langevin,\nmasked score", "langevin", f"{walk_text(model.sampler)},\neach level 5 times"]
     return cells, rows, title_line(NAME, "test digits completed from their left halves", "seed 0"), {"ways": json.dumps(ways)}
 

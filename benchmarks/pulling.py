@@ -1,4 +1,4 @@
-"""A pull of 50 MB from this machine against the Hub's own client, and verifying against bare hashing."""
+"""A verified pull of 50 MB from a loopback server against the Hub's own client, and verified reading against bare hashing."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ NUMBERS = 12_500_000
 
 
 def measure() -> Iterator[Ratio]:
-    """Both into an empty cache; then what is in the cache."""
+    """A pull into an empty cache, then reading from that cache."""
     with tempfile.TemporaryDirectory() as folder, loopback_hub() as hub:
         # The client reads its environment when it is imported, which is below.
         os.environ.update(hub.environment(Path(folder)))

@@ -1,6 +1,6 @@
-"""The sampling loop against as many of the bare network's forward passes, and decoders against the bare decoder.
+"""The sampling loop against the same number of bare forward passes, and decoders against the bare decoder.
 
-One part is not the loop's to save: a draw of noise takes numpy as long as 1 % of this small network's pass.
+The loop cannot avoid one cost: numpy's draw of noise takes 1 % of the time of this small network's pass.
 """
 
 from collections.abc import Iterator
@@ -59,5 +59,5 @@ def _decoder(checkpoint: Pretrained) -> Ratio:
         with torch.inference_mode():
             model.decode(z, labels)
 
-    what = f"{checkpoint.name}, batch {MANY}"
-    return compare(what, lambda: checkpoint.sample(MANY), "the bare decoder, of latents at hand", bare, budget=1.05, rounds=15)
+    name = f"{checkpoint.name}, batch {MANY}"
+    return compare(name, lambda: checkpoint.sample(MANY), "the bare decoder, without drawing latents", bare, budget=1.05, rounds=15)

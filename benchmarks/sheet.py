@@ -1,8 +1,8 @@
-"""``python -m benchmarks.sheet REFERENCE METRICS.json OUT.png``: the same seeds by every sampler of a metrics.json.
+"""``python -m benchmarks.sheet REFERENCE METRICS.json OUT.png``: images of the same seeds by every sampler of a metrics.json.
 
-Draws a row of images for each sampler that `zoo evaluate --metrics fd,pixel-std,pixel-saturation --out METRICS.json` measured the
-checkpoint with, and prints the numbers as a table in markdown, with those of real halves where `--floors` put them there. Every row begins
-from the same noise.
+Draws a row of images for each sampler in METRICS.json, as `zoo evaluate --metrics fd,pixel-std,pixel-saturation --out METRICS.json` writes
+it, and prints the numbers as a table in markdown, with those of halves of the real data if `--floors` measured them. Every row begins from
+the same noise.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any, cast
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `zoo` does; read when torch is imported
 
-import torch
+import torch  # see above
 
 import zoo_core
 from benchmarks.timing import machine
@@ -31,19 +31,19 @@ METRICS = ("fd", "pixel-std", "pixel-saturation")
 Record = Mapping[str, Any]
 
 
-def by_walk(records: list[Record]) -> list[dict[str, Record]]:
-    """The records of each sampler by their metrics; the samplers with the largest distances first."""
-    found: dict[str, dict[str, Record]] = {}
+def by_sampler(records: list[Record]) -> list[dict[str, Record]]:
+    """The records of each sampler that has an fd, by their metrics; samplers with the largest distances first."""
+    groups: dict[str, dict[str, Record]] = {}
     for record in records:
-        found.setdefault(json.dumps(sampler_and_scheduler(record), sort_keys=True), {})[record["metric"]] = record
-    return sorted((each for each in found.values() if "fd" in each), key=lambda each: -each["fd"]["value"])
+        groups.setdefault(json.dumps(sampler_and_scheduler(record), sort_keys=True), {})[record["metric"]] = record
+    return sorted((group for group in groups.values() if "fd" in group), key=lambda group: -group["fd"]["value"])
 
 
 def cells(values: Mapping[str, Record]) -> str:
-    """The three numbers, with the standard error of the first; empty where there is none."""
+    """The three numbers as cells of the table, fd with its standard error; missing numbers are empty cells."""
     fd, std, share = (values.get(name) for name in METRICS)
-    told = [f"{fd['value']:.2f} ± {fd['stderr']:.2f}" if fd else "", f"{std['value']:.3f}" if std else ""]
-    return " | ".join([*told, f"{share['value']:.1%}" if share else ""])
+    texts = [f"{fd['value']:.2f} ± {fd['stderr']:.2f}" if fd else "", f"{std['value']:.3f}" if std else ""]
+    return " | ".join([*texts, f"{share['value']:.1%}" if share else ""])
 
 
 def main(reference: str, metrics: Path, out: Path) -> None:
@@ -51,15 +51,15 @@ def main(reference: str, metrics: Path, out: Path) -> None:
     rows, captions = [], []
     print(f"{machine()}\n")
     print("| sampler | passes | seconds an image | fd | pixel-std | pixel-saturation |\n|---|---:|---:|---:|---:|---:|")
-    found = by_walk([record for record in metric_records(load_json(metrics)) if record["metric"] in METRICS])
-    for each in found:
+    samplers = by_sampler([record for record in metric_records(load_json(metrics)) if record["metric"] in METRICS])
+    for each in samplers:
         fd = each["fd"]
         scheduler = subrecord(fd, "scheduler")
         rows.append(model.sample(COLUMNS, seed=0, sampler=fd["sampler"], scheduler=scheduler or cast(Denoiser, model.model).scheduler))
         contrast = f", std {each['pixel-std']['value']:.2f}" if "pixel-std" in each else ""
         captions.append(f"{walk_text(fd['sampler'], scheduler)}: fd {fd['value']:.2f}{contrast}")
         print(f"| `{sampler_of(fd)}` | {fd['nfe']} | {rounded(seconds_per_sample(fd) or 0.0, 2)} | {cells(each)} |")
-    floors = {name: record["floor"] for each in found for name, record in each.items() if "floor" in record}
+    floors = {name: record["floor"] for each in samplers for name, record in each.items() if "floor" in record}
     if floors:
         print(f"| real halves | | | {cells(floors)} |")
     write_file(out, png(labelled_grid(torch.stack(rows), rows=captions), {"reference": reference}))

@@ -1,7 +1,7 @@
-"""The Frechet distance of a stream of features: time linear in the samples, memory that does not know of them.
+"""The Frechet distance of a stream of features: time linear in the number of samples, constant memory.
 
-Features have 128 dimensions and come in batches of 100, drawn as they are needed. The row of memory holds MiB instead of seconds: the peak
-of all tensors alive, batches included.
+Features have 128 dimensions and are drawn in batches of 100 when they are needed. The row of memory is in MiB instead of seconds: the peak
+of all live tensors, batches included.
 """
 
 import weakref
@@ -23,7 +23,7 @@ FEW, MANY = 1_000, 20_000
 
 
 def measure() -> Iterator[Ratio]:
-    """20,000 samples against 20 streams of 1,000, with one distance each; and the peak of memory of 20,000 against that of 1,000."""
+    """20,000 samples against 20 streams of 1,000 with one distance, and the peak of memory of 20,000 against that of 1,000."""
     reference = _stream(FEW)
 
     def floor() -> None:
@@ -53,7 +53,7 @@ def _stream(count: int) -> Moments:
 
 
 class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
-    """Counts the bytes of all tensors that operators give while it is entered, until they are freed."""
+    """While entered, counts the bytes of all tensors that operators return, until they are freed."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's own
@@ -79,7 +79,7 @@ class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
 
 
 def _peak(run: Callable[[], object]) -> float:
-    """The peak in MiB."""
+    """The peak of memory of ``run``, in MiB."""
     with _Peak() as peak:
         run()
     return peak.most / 2**20

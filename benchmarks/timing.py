@@ -1,4 +1,4 @@
-"""Ratios of interleaved timings: the machine's moods fall on both sides alike."""
+"""Ratios of interleaved timings, so that changes of the machine's speed affect both sides alike."""
 
 import platform
 import statistics
@@ -24,14 +24,14 @@ class Ratio:
 
 
 def clock() -> float:
-    """Seconds of this process's own computing, where torch has one thread: other programs do not lengthen them. Else those of the wall."""
+    """CPU seconds of this process if torch has one thread, so that other programs do not count; otherwise wall-clock seconds."""
     import torch
 
     return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
 def machine() -> str:
-    """The processor with its threads, vector instructions and bfloat16, and the versions: no time means anything without them."""
+    """The processor with its threads, vector instructions and bfloat16, and the versions, for the heading of every table of times."""
     import torch
 
     from zoo_core.hardware.environment import processor
@@ -52,10 +52,18 @@ def compare(
     rounds: int = 9,
     now: Callable[[], float] = time.perf_counter,
 ) -> Ratio:
-    """Times the two in turn, ``rounds`` times after one warm-up each; the ratio is the median of the rounds' own ratios.
+    """Times ``measured`` and ``floor`` in turn; the ratio is the median of the rounds' ratios.
 
-    What takes less than ``LEAST`` seconds is called again and again in each round: one call of half a millisecond tells of the caches.
-    ``now`` is the clock: :func:`clock` for what only computes.
+    In each round, functions that take less than ``LEAST`` seconds are called repeatedly, since a single short call measures the caches.
+
+    Args:
+        name: name of the measured function, for the table.
+        measured: function to be timed.
+        floor_name: name of the floor, for the table.
+        floor: function with the least possible work, as the unit of time.
+        budget: largest ratio that is allowed.
+        rounds: number of rounds after one warm-up of each.
+        now: clock in seconds; :func:`clock` for functions that only compute.
     """
     for run in (measured, floor):
         run()
@@ -64,21 +72,22 @@ def compare(
         times *= 2
     pairs = []
     for i in range(rounds):
-        # Who goes first changes from round to round.
-        found = {run: _seconds(run, times, now) for run in ((measured, floor) if i % 2 else (floor, measured))}
-        pairs.append((found[measured], found[floor]))
+        # The order alternates.
+        order = (measured, floor) if i % 2 else (floor, measured)
+        seconds = {run: _seconds(run, times, now) for run in order}
+        pairs.append((seconds[measured], seconds[floor]))
     return Ratio(
         name=name,
         floor_name=floor_name,
-        seconds=statistics.median(seconds for seconds, _ in pairs),
-        floor=statistics.median(seconds for _, seconds in pairs),
-        ratio=statistics.median(seconds / least for seconds, least in pairs),
+        seconds=statistics.median(ours for ours, _ in pairs),
+        floor=statistics.median(least for _, least in pairs),
+        ratio=statistics.median(ours / least for ours, least in pairs),
         budget=budget,
     )
 
 
 def _seconds(run: Callable[[], object], times: int, now: Callable[[], float]) -> float:
-    """Seconds of one of ``times`` calls."""
+    """Mean seconds of ``times`` calls."""
     start = now()
     for _ in range(times):
         run()

@@ -1,4 +1,4 @@
-"""A training step of ddpm's course recipe against a hand-written loop with the same precision and layout, and the share of its parts."""
+"""A training step of ddpm's course recipe against a hand-written loop with the same precision and layout, and the shares of its parts."""
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -19,7 +19,7 @@ STEPS = 4
 
 
 def measure() -> Iterator[Ratio]:
-    """Several steps at a time, on noise in the place of cats."""
+    """Four steps at a time, on noise instead of cats."""
     images = torch.randint(256, (1024, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     loop = Loop(COURSE, build(COURSE), Data(x=images, flip=True), Processes("cpu"))
     loop.start()
@@ -45,7 +45,7 @@ def _parts(loop: Loop, folder: Path) -> Iterator[tuple[str, Callable[[], object]
 
     yield "share: data and noise", draw, 0.05
     yield "share: moving average", lambda: loop.ema.update(loop.trainer.model, step=loop.step + 1), 0.05
-    # One comes every fit.save_every steps, so of a step it takes a thousandth of this.
+    # A checkpoint is written every fit.save_every steps, so its share of a step is a thousandth of this.
     yield "a checkpoint, in steps", lambda: save_snapshot(folder, loop.snapshot({}), keep=fit.keep), 5.0
 
 
@@ -53,7 +53,7 @@ def _by_hand(images: torch.Tensor, precision: str) -> Callable[[], None]:
     model = build(COURSE).model
     average = deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.Adam(model.parameters(), COURSE.fit.optimizer.lr, fused=True)
-    abar = torch.tensor(COURSE.model.scheduler.alpha_bars)  # type: ignore[attr-defined]  # COURSE has a ddpm's model
+    abar = torch.tensor(COURSE.model.scheduler.alpha_bars)  # type: ignore[attr-defined]  # the config of a DDPM
 
     def steps() -> None:
         for _ in range(STEPS):
@@ -63,7 +63,7 @@ def _by_hand(images: torch.Tensor, precision: str) -> Callable[[], None]:
             eps = torch.randn_like(x)
             a = abar[t].view(-1, 1, 1, 1)
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-                out = model.net(a.sqrt() * x + (1 - a).sqrt() * eps, t + 1)  # type: ignore[operator]  # a ddpm has a net
+                out = model.net(a.sqrt() * x + (1 - a).sqrt() * eps, t + 1)  # type: ignore[operator]  # a DDPM
             (out.float() - (a.sqrt() * eps - (1 - a).sqrt() * x)).square().mean().backward()
             optimizer.step()
             optimizer.zero_grad()

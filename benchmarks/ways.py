@@ -1,10 +1,10 @@
-"""``python -m benchmarks.ways [STEPS] [small]``: the ways to compute a training step, and whether they learn alike.
+"""``python -m benchmarks.ways [STEPS] [small]``: times and losses of training with each precision, layout and compilation.
 
 Trains ddpm's course recipe in every combination of float32 or bfloat16, contiguous or channels-last, eager or compiled, ten steps of each
-in turn; prints the median seconds of a step, its ratio to eager float32, and the mean loss of the last fifty steps. It takes the cats where
-the variable AFHQ says they are, and noise without it, from which nothing can be learnt. Half an hour for 500 steps on two cores.
+in turn; prints the median seconds of a step, its ratio to eager float32, and the mean loss of the last fifty steps. The variable AFHQ names
+the folder of the cats; without it, the data is noise, from which a model can learn nothing. 500 steps take half an hour on two cores.
 
-``small`` compares the precisions alone, ``auto`` among them, on 16x16 images with half the width and batches of 16.
+``small`` compares only the precisions, including ``auto``, on 16x16 images with half the width and batches of 16.
 """
 
 import os
@@ -28,7 +28,7 @@ BLOCK = 10
 
 
 class Way:
-    """One way, its run so far, and what it saw."""
+    """One combination, its training loop, and the seconds and losses of its steps."""
 
     def __init__(self, precision: str, channels_last: bool, compiled: bool, data: Data, base: Recipe) -> None:
         self.name = " ".join([{"no": "float32"}.get(precision, precision), *["channels-last"] * channels_last, *["compiled"] * compiled])
@@ -40,7 +40,7 @@ class Way:
         self.losses: list[float] = []
 
     def go(self) -> None:
-        """Takes ten steps."""
+        """Trains for ten steps."""
         for _ in range(BLOCK):
             start = clock()
             self.loop.advance()
@@ -56,22 +56,23 @@ def small() -> Recipe:
 
 
 def main(steps: int, base: Recipe = COURSE) -> None:
-    side = base.model.image_size  # type: ignore[attr-defined]  # a ddpm has one
+    side = base.model.image_size  # type: ignore[attr-defined]  # the config of a DDPM
     noise = Data(x=torch.randint(256, (1024, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)), flip=True)
     data = load_data(base.data) if "AFHQ" in os.environ and base.data is not None else noise
-    choices = (
-        product(("no", "bf16"), (False, True), (False, True)) if base is COURSE else product(("no", "bf16", "auto"), (False,), (False,))
-    )
+    if base is COURSE:
+        choices = product(("no", "bf16"), (False, True), (False, True))
+    else:
+        choices = product(("no", "bf16", "auto"), (False,), (False,))
     ways = [Way(*choice, data, base) for choice in choices]
     for _ in range(0, steps, BLOCK):
         for way in ways:
             way.go()
     print(f"{machine()}; {'cats' if data is not noise else 'noise'}, {steps} steps")
     print(f"{'way':32} {'s/step':>7} {'ratio':>6} {'loss':>7} {'first step':>10}")
-    least = statistics.median(ways[0].seconds[1:])
+    baseline = statistics.median(ways[0].seconds[1:])
     for way in ways:
         step = statistics.median(way.seconds[1:])
-        print(f"{way.name:32} {step:7.3f} {step / least:6.2f} {statistics.mean(way.losses[-50:]):7.4f} {way.seconds[0]:9.1f}s")
+        print(f"{way.name:32} {step:7.3f} {step / baseline:6.2f} {statistics.mean(way.losses[-50:]):7.4f} {way.seconds[0]:9.1f}s")
 
 
 if __name__ == "__main__":
