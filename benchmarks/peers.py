@@ -54,9 +54,9 @@ def measure() -> Iterator[Ratio]:
     solver = partial(cats.sample, IMAGES, sampler=record["sampler"], scheduler=subrecord(record, "scheduler") or None)
     few = f"{record['nfe']} passes of {record['sampler']['name']}"
     for name, (_, _, sample) in peers.items():
-        theirs = f"{name}, {STEPS} ancestral steps"
-        yield compare(f"{STEPS} ancestral steps, {IMAGES} images", ancestral, theirs, sample, budget=0.5, rounds=ROUNDS, now=clock)
-        fast = compare(f"{few}, {IMAGES} images", solver, theirs, sample, budget=0.1, rounds=ROUNDS, now=clock)
+        floor_name = f"{name}, {STEPS} ancestral steps"
+        yield compare(f"{STEPS} ancestral steps, {IMAGES} images", ancestral, floor_name, sample, budget=0.5, rounds=ROUNDS, now=clock)
+        fast = compare(f"{few}, {IMAGES} images", solver, floor_name, sample, budget=0.1, rounds=ROUNDS, now=clock)
         yield fast
         print(
             f"to the fd of {STEPS} ancestral steps ({baseline['value']:.2f}; {few}: {record['value']:.2f}): "

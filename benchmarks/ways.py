@@ -50,8 +50,8 @@ class Way:
 
 def small() -> Recipe:
     """The course recipe for 16x16 images, in batches of 16, with half the width."""
-    model = replace(COURSE.model, image_size=16, dim=8)  # type: ignore[call-arg]
-    data = replace(COURSE.data, size=16)  # type: ignore[call-arg,type-var]
+    model = replace(COURSE.model, image_size=16, dim=8)  # type: ignore[type-var]
+    data = replace(COURSE.data, size=16)  # type: ignore[type-var]
     return replace(COURSE, model=model, data=data, fit=replace(COURSE.fit, batch_size=16))
 
 

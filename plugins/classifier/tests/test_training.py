@@ -1,4 +1,4 @@
-"""Theorems about training a classifier, and about using what comes out."""
+"""Theorems about training a classifier, and about the trained classifier."""
 
 from collections.abc import Iterator
 from dataclasses import replace

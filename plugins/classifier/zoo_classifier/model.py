@@ -15,7 +15,7 @@ def convolution(width_in: int, width: int, stride: int = 1) -> nn.Sequential:
 
 
 class Block(nn.Module):
-    """Two convolutions beside the identity."""
+    """Two convolutions plus the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

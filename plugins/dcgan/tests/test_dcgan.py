@@ -1,4 +1,4 @@
-"""Theorems about the nets of a DCGAN and its losses, against the paper and longhand."""
+"""Theorems about the nets of a DCGAN and its losses, against the paper and plain second implementations."""
 
 import math
 from dataclasses import replace
@@ -45,7 +45,7 @@ def count(net: torch.nn.Module) -> int:
 
 
 def test_the_papers_nets_have_the_papers_parameters() -> None:
-    """Figure 1: 100 -> 4x4x1024 -> 512 -> 256 -> 128 -> 3, kernels of 5x5; scale and shift of batch norm, and no biases besides."""
+    """Figure 1: 100 -> 4x4x1024 -> 512 -> 256 -> 128 -> 3, kernels of 5x5; scale and shift of batch norm, and no other biases."""
     assert isinstance(PAPER.model, DCGANConfig)
     assert isinstance(PAPER.trainer, DCGANTrainerConfig)
     with torch.device("meta"):
@@ -93,7 +93,7 @@ def test_feature_maps_double_their_side_and_halve_their_channels(kernel: Any, si
 
 
 def _normalised(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Batch norm of training (Ioffe & Szegedy 2015, algorithm 1) of the rows, and of the places, of (n, c) or (n, c, h, w)."""
+    """Batch norm of training (Ioffe & Szegedy 2015, algorithm 1) over the rows and pixels of (n, c) or (n, c, h, w)."""
     dims = (0,) if x.ndim == 2 else (0, 2, 3)
     mean = x.mean(dims, keepdim=True)
     variance = x.var(dims, correction=0, keepdim=True)
@@ -109,7 +109,7 @@ def _upwards(x: Tensor, weight: Tensor, side: int) -> Tensor:
 
 
 def _downwards(x: Tensor, weight: Tensor) -> Tensor:
-    """Output (i, j) sees the window of k x k whose second or third row and column are those of (2i, 2j)."""
+    """Output (i, j) depends on the window of k x k whose second or third row and column are those of (2i, 2j)."""
     return F.conv2d(x, weight, stride=2, padding=1 if weight.shape[-1] == 4 else 2)
 
 
@@ -192,7 +192,7 @@ def test_images_are_within_the_range_and_float32_under_bf16_autocast() -> None:
 
 
 def longhand(name: str, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """What critic and generator minimise, by the papers' equations, of the critic's outputs."""
+    """The losses of critic and generator by the papers' equations, as functions of the critic's outputs."""
     D = torch.sigmoid
     critic = -(D(real).log().mean() + (1 - D(fake)).log().mean())  # Goodfellow et al. 2014, eq. 1
     if name == "non-saturating":
@@ -224,7 +224,7 @@ def test_each_loss_of_the_trainer_is_the_papers_equation(name: Any) -> None:
 
 
 def test_real_and_generated_images_are_batches_of_their_own() -> None:
-    """Each with its own statistics: an output for a real image does not see the generated ones."""
+    """Each batch has its own statistics: an output for a real image does not depend on the generated images."""
     trainer = DCGANTrainer(generator(GREY), DCGANTrainerConfig(width=4))
     seen: list[Tensor] = []
     trainer.critic.register_forward_hook(lambda _, given, out: seen.append(given[0]))

@@ -1,4 +1,4 @@
-"""Theorems about training a DCGAN with the loop, and about what is published."""
+"""Theorems about training a DCGAN with the loop, and about the published generator."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,7 +38,7 @@ def _zoo() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def run(_zoo: None, tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
-    """A tiny generator, trained for so long that its images differ."""
+    """A tiny generator, trained until its images differ."""
     recipe = with_fit(steps=60, batch_size=16, save_every=100)
     return zoo_core.load(f"local:{fit(recipe, tmp_path_factory.mktemp('run') / 'tiny')}")
 
@@ -47,12 +47,12 @@ def with_fit(**changes: Any) -> Recipe:
     return replace(TINY, fit=replace(TINY.fit, **changes))
 
 
-APART = {"critic": OptimizerConfig(lr=1e-3), "generator": OptimizerConfig(name="rmsprop")}
+OPTIMIZERS = {"critic": OptimizerConfig(lr=1e-3), "generator": OptimizerConfig(name="rmsprop")}
 
 
 @pytest.mark.parametrize(
     "recipe",
-    [TINY, with_fit(precision="bf16", channels_last=True, optimizers=APART)],
+    [TINY, with_fit(precision="bf16", channels_last=True, optimizers=OPTIMIZERS)],
     ids=["adam", "an optimizer each, bf16"],
 )
 def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_state_to_the_bit(tmp_path: Path, recipe: Recipe) -> None:
@@ -68,7 +68,7 @@ def test_the_moving_average_holds_the_statistics_of_batch_norm_with_the_weights(
     expected = {name: value.clone() for name, value in loop.trainer.model.state_dict().items()}
     for step in range(6):
         loop.advance()
-        keep = decay if step else 0.0  # the first step's weights are where the average begins
+        keep = decay if step else 0.0  # the average begins at the first step's weights
         for name, value in loop.trainer.model.state_dict().items():
             expected[name] = keep * expected[name] + (1 - keep) * value if value.is_floating_point() else value.clone()
     published = loop.published.state_dict()
@@ -96,7 +96,7 @@ def test_published_images_are_finite_and_those_of_the_average_in_eval_mode(run: 
     assert (images - of_the_batch).abs().max() > 0.05
 
 
-# What a generator and a discriminator do to each other
+# Generator against discriminator
 
 
 def trained(recipe: Recipe, folder: Path) -> tuple[Pretrained, list[dict[str, float]]]:

@@ -78,14 +78,14 @@ def test_the_papers_sampler_walks_along_exactly_the_trained_levels_and_the_defau
 
 
 def test_the_default_samples_have_the_contrast_of_photographs_and_the_papers_are_paler(cats: Pretrained) -> None:
-    """Of real cats at this size it is 0.49; 24 cats tell it within 0.03."""
+    """That of real cats of this size is 0.49; 24 cats determine it within 0.03."""
     ours, papers = (cats.sample(24, sampler=sampler).clamp(-1, 1).std().item() for sampler in (None, "ancestral"))
     assert ours == pytest.approx(0.49, abs=0.05)
     assert papers < ours - 0.05
 
 
 def test_samples_look_like_photographs_in_their_coarse_statistics(whole: Tensor) -> None:
-    # Not grey, not noise, not all alike: what a broken clamp, time embedding or average would show first.
+    # Not grey, not noise, not all alike, as they would be with a broken clamp, time embedding or average.
     assert whole.min() >= -1
     assert whole.max() <= 1
     neighbours = (whole[..., 1:] - whole[..., :-1]).abs().mean()
@@ -100,7 +100,7 @@ def test_the_checkpoint_is_small_and_its_record_complete() -> None:
     record = json.loads((folder / "training.json").read_text())
     assert record["steps"] == record["recipe"]["fit"]["steps"] == 16_000
     assert record["command"].startswith("zoo train ddpm --recipe course")
-    # What "auto" is on the machine that trained it.
+    # The value of "auto" on the machine that trained it.
     assert Recipe.from_dict(record["recipe"]) == replace(COURSE, fit=replace(COURSE.fit, precision="bf16"))
     assert record["recipe"]["data"]["path"] == "$AFHQ/train"
     assert record["data"]["count"] == 4656

@@ -27,7 +27,7 @@ TINY = DDPMConfig(image_size=8, dim=8, multipliers=(1, 2), linear_attention=(8,)
 
 
 def model(config: DDPMConfig = TINY, seed: int = 0) -> DDPM:
-    """A tiny net whose zero-initialised layers are drawn too, so that every path through it counts."""
+    """A tiny net with random weights in its zero-initialised layers too, so that no path is idle."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         built = DDPM(config)
@@ -38,7 +38,7 @@ def model(config: DDPMConfig = TINY, seed: int = 0) -> DDPM:
 
 
 def algorithm_2(net: DDPM, T: int, seed: int, n: int, clip: bool, dtype: torch.dtype) -> Tensor:
-    """Ho et al. 2020, Algorithm 2 with eqs. 6, 7 and 15, in the paper's coordinates and without anything of zoo_core's samplers."""
+    """Ho et al. 2020, Algorithm 2 with eqs. 6, 7 and 15, in the paper's coordinates and without zoo_core's samplers."""
 
     def f(t: int) -> float:
         return math.cos((t / T + 0.008) / 1.008 * math.pi / 2) ** 2
@@ -79,7 +79,7 @@ def test_ancestral_sampling_is_algorithm_2_of_ho_et_al(clip: bool, dtype: torch.
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
 @pytest.mark.parametrize("t", [1, 7, 25, 50])
 def test_the_score_of_a_loaded_model_is_minus_eps_theta_over_the_noise(prediction: str, t: int, tmp_path: Path) -> None:
-    """grad log p(x_t) = -eps_theta(x_t, t) / sqrt(1 - abar_t), with the net's own output and without anything that converts levels.
+    """grad log p(x_t) = -eps_theta(x_t, t) / sqrt(1 - abar_t), with the net's own output and without a conversion of levels.
 
     ``Pretrained.denoise`` is in x_sigma = x_t / sqrt(abar), sigma^2 = (1 - abar) / abar, where grad log p(x_sigma) =
     (D(x_sigma, sigma) - x_sigma) / sigma^2; by the chain rule grad log p(x_t) is that over sqrt(abar). The net predicts eps, or what gives
@@ -171,7 +171,7 @@ def test_paper_in_a_narrower_variant_takes_a_training_step() -> None:
     batch = Batch(x=StepRng(0, 0, 2).uniform(3, 16, 16) * 2 - 1, labels=None, index=torch.arange(2))
     before = [parameter.clone() for parameter in trainer.parameters()]
     optimizer = torch.optim.Adam(trainer.parameters(), 1e-3)
-    for step in range(4):  # layers that start at zero hold back the gradients of those before them, two deep
+    for step in range(4):  # layers that start at zero block the gradients of the two layers before them
         optimizer.zero_grad()
         trainer("model", batch, StepRng(0, step, 2)).value.backward()
         optimizer.step()

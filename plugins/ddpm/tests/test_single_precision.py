@@ -18,7 +18,7 @@ from zoo_ddpm.trainer import DDPMTrainer
 
 
 class _NoDouble(TorchDispatchMode):
-    """Refuses what makes a float64 tensor, as MPS does."""
+    """Refuses operations that create float64 tensors, as MPS does."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))

@@ -59,7 +59,7 @@ def zero_parameters(layer: nn.Conv2d) -> nn.Conv2d:
 
 
 class ResBlock(nn.Module):
-    """Two 3x3 convolutions around an added embedding, beside a shortcut."""
+    """Two 3x3 convolutions with an embedding added between them, plus a shortcut."""
 
     def __init__(self, width_in: int, width: int, embedding: int, dropout: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Theorems about score matching, all of them exact: expectations are quadratures, traces are known."""
+"""Exact theorems about score matching: expectations are quadratures, and traces have closed forms."""
 
 import itertools
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def cubic(x: Tensor) -> Tensor:
 
 
 def expectations(score: Score, v: float = 1.0) -> dict[str, Tensor]:
-    """Of the three losses for a 1-D Gaussian with noise: Gauss-Hermite, exact for polynomials of low degree."""
+    """The three losses for a 1-D Gaussian with noise by Gauss-Hermite quadrature, which is exact for polynomials of low degree."""
     nodes, weights = (torch.from_numpy(value) for value in hermegauss(12))
     weights = weights / weights.sum()
     x0 = (MEAN + SPREAD * nodes).repeat_interleave(12)[:, None]
@@ -116,7 +116,7 @@ def test_each_loss_is_least_at_the_score_of_the_noisy_gaussian_among_all_cubics(
 
 
 def points(**changes: object) -> NCSN:
-    """A tiny net for points, with nothing left at zero."""
+    """A tiny net for points without zero weights."""
     config = NCSNConfig(
         **{"shape": (3,), "net": "mlp", "width": 8, "blocks": 1, "levels": 5, "sigma_min": 0.1, "sigma_max": 4.0, **changes}
     )  # type: ignore[arg-type]

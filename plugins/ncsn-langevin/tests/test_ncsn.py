@@ -27,7 +27,7 @@ RECIPES = {"mnist": MNIST, "gaussian-mixture": GAUSSIAN_MIXTURE, "paper-v1": PAP
 
 
 def model(config: NCSNConfig = TINY, **changes: object) -> NCSN:
-    """A tiny net whose zero-initialised layers are drawn too, so that every path through it counts."""
+    """A tiny net with random weights in its zero-initialised layers too, so that no path is idle."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = NCSN(replace(config, **changes))  # type: ignore[arg-type]
@@ -59,7 +59,7 @@ def test_edm_gives_the_net_inputs_and_targets_of_variance_one_and_amplifies_its_
     c_skip, c_out, c_in = scalings("edm", sigma, data)
 
     def variance(c_skip: Tensor) -> Tensor:
-        """Of x_0 - c_skip (x_0 + sigma eps)."""
+        """The variance of x_0 - c_skip (x_0 + sigma eps)."""
         return (1 - c_skip) ** 2 * data**2 + c_skip**2 * sigma**2
 
     torch.testing.assert_close(c_in**2 * (data**2 + sigma**2), torch.ones_like(sigma))

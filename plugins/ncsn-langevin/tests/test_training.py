@@ -54,7 +54,7 @@ def _zoo() -> Iterator[None]:
 
 
 def true_score(x: Tensor, sigma: Tensor) -> Tensor:
-    """Of the mixture under noise, in closed form: x (n, 2), sigma (n,)."""
+    """The score of the mixture under noise in closed form, at ``x`` (n, 2) and ``sigma`` (n,)."""
     means = torch.tensor(MIXTURE.means)
     variance = (MIXTURE.std**2 + sigma**2).float()[:, None]
     offsets = means - x[:, None]
@@ -82,7 +82,7 @@ def test_training_comes_near_the_least_loss_that_there_is(run: Path) -> None:
             return trainer("model", Batch(x=x0, labels=None, index=torch.arange(n)), StepRng(5, 0, n)).value.item()
 
     def perfect(x: Tensor, sigma: Tensor) -> Tensor:
-        """The output of a net that knows the score."""
+        """The output of a net with the true score."""
         c_skip, c_out, _ = (c.float() for c in trainer.model.scalings(sigma[:, None]))
         return (x + (sigma[:, None] ** 2).float() * true_score(x, sigma) - c_skip * x) / c_out
 

@@ -10,7 +10,7 @@ __all__ = ["MLP"]
 
 
 class Block(nn.Module):
-    """Two layers with an added embedding between them, beside the identity."""
+    """Two layers with an embedding added between them, plus the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Theorems about the nets: parameter counts of the paper, longhand second implementations, and the optimal projection critic."""
+"""Theorems about the nets: parameter counts of the paper, plain second implementations, and the optimal projection critic."""
 
 from dataclasses import replace
 from itertools import product
@@ -93,7 +93,7 @@ def test_a_convolution_and_a_doubling_or_halving_are_one_kernel(bias: bool) -> N
 
 
 def _disturbed(net: _Net) -> _Net:
-    """In float64, with no weight at zero or one, so that none hides."""
+    """The net in float64, without weights at zero or one, so that none is without effect."""
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
@@ -125,7 +125,7 @@ def test_conditional_batch_norm_is_the_longhand_formula(training: bool) -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_the_generator_is_the_papers_net(training: bool) -> None:
-    """Longhand: the sides doubled by repetition, before 3x3 and 1x1 convolutions alike."""
+    """A plain implementation: sides are doubled by repetition, before 3x3 and 1x1 convolutions alike."""
     net = _disturbed(Generator(TINY)).train(training)
     labels = torch.tensor([0, 2, 1, 2])
     z = torch.randn(4, 4, dtype=torch.float64)
@@ -142,7 +142,7 @@ def test_the_generator_is_the_papers_net(training: bool) -> None:
 
 
 def test_the_critic_is_the_projection_of_the_sum_of_a_residual_net() -> None:
-    """h(x, y) = v_y . phi(x) + psi(phi(x)) (arXiv:1802.05637, eq. 9), longhand, with the weights that spectral norm gives."""
+    """h(x, y) = v_y . phi(x) + psi(phi(x)) (arXiv:1802.05637, eq. 9), written out with the weights after spectral norm."""
     critic = _disturbed(Critic((2, 12, 12), 3, TINY_CRITIC)).eval()
     x = torch.randn(4, 2, 12, 12, dtype=torch.float64)
     labels = torch.tensor([1, 0, 2, 1])
@@ -165,7 +165,7 @@ def test_the_critic_is_the_projection_of_the_sum_of_a_residual_net() -> None:
 
 
 def test_every_layer_of_the_critic_has_the_spectral_norm_one() -> None:
-    """In eval mode too, where no power iteration is made; by singular values of the matrix of output channels (or classes) by all else."""
+    """In eval mode too, without power iterations; by singular values of the matrix of output channels (or classes) by all else."""
     critic = Critic((2, 12, 12), 3, TINY_CRITIC)
     layers = [layer for layer in critic.modules() if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding)]
     assert len(layers) == 2 * 4 + 3 + 2  # all but one shortcut are convolutions: the block that keeps side and width has none

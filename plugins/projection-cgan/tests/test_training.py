@@ -55,7 +55,7 @@ def _zoo() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _handlers() -> Iterator[None]:
-    """Puts back the signal handlers that ``zoo`` sets."""
+    """Restores the signal handlers that ``zoo`` replaces."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in handlers.items():
@@ -76,7 +76,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_the_same_to_the_bit(
 
 
 def _largest(loop: Loop) -> list[float]:
-    """The largest singular value of each layer of the critic, of the matrix that torch normalises."""
+    """The largest singular value of each layer of the critic, for the matrix that torch normalises."""
     layers = [layer for layer in loop.trainer.critic.modules() if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding)]  # type: ignore[union-attr]
     loop.trainer.eval()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Theorems about the checkpoints of points: densities they are, near to the data's and not better than it."""
+"""Theorems about the checkpoints of points: they are densities, and nearly as good as that of the data."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The families realnvp and maf do what every family must."""
+"""The families realnvp and maf pass zoo_core's conformance checks."""
 
 from zoo_core.testing import parametrize_checks
 from zoo_core.testing.conformance import Check

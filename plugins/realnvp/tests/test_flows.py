@@ -42,7 +42,7 @@ def samples(config: RealNVPConfig | MAFConfig, n: int = 6, seed: int = 0) -> Ten
 
 
 def flow(config: RealNVPConfig | MAFConfig, dtype: torch.dtype = torch.float32, strength: float = 0.2) -> Flow:
-    """A tiny flow with random weights where they begin as 0 too, its norms set for data, in eval mode."""
+    """A tiny flow in eval mode, with random weights instead of initial zeros, and norms initialised from data."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = RealNVP(config) if isinstance(config, RealNVPConfig) else MAF(config)
@@ -65,7 +65,7 @@ def test_decode_undoes_encode(config: RealNVPConfig | MAFConfig, dtype: torch.dt
 
 @pytest.mark.parametrize("config", [IMAGES, MAF_IMAGES], ids=["images", "maf-images"])
 def test_latents_far_from_the_data_come_back_finite_from_their_images(config: RealNVPConfig | MAFConfig) -> None:
-    """In float32 their pixels are 1, of which a logit is infinite."""
+    """In float32 their pixels are 1, which has an infinite logit."""
     net = flow(config, strength=0.5)
     z = 100 * torch.randn(20, *config.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -171,7 +171,7 @@ def test_a_fresh_flow_whose_norms_are_set_has_latents_of_mean_zero_and_variance_
 
 
 def test_couplings_take_turns_and_so_do_orders() -> None:
-    """Every latent depends on another pixel than its own, and two autoregressive layers are triangular in no one order."""
+    """Every latent depends on another pixel than its own, and two autoregressive layers are not triangular in any order."""
     for config in (replace(IMAGES, shape=(1, 4, 4), scales=1), replace(MAF_POINTS, layers=2)):
         net = flow(config, torch.float64)  # type: ignore[arg-type]  # of either family
         x = samples(config, 1).double()  # type: ignore[arg-type]
@@ -180,12 +180,12 @@ def test_couplings_take_turns_and_so_do_orders() -> None:
     assert jacobian.tril(-1).abs().max() > 1e-4 < jacobian.triu(1).abs().max()
 
 
-def test_a_block_is_beside_the_identity() -> None:
+def test_a_block_adds_to_the_identity() -> None:
     block = Block(None, 4).double()
     x = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).double()
     first, second = block.first, block.second
-    longhand = x + (x.relu() @ first.weight.T + first.bias).relu() @ second.weight.T + second.bias  # type: ignore[operator, union-attr]  # linear ones
-    torch.testing.assert_close(block(x), longhand)
+    expected = x + (x.relu() @ first.weight.T + first.bias).relu() @ second.weight.T + second.bias  # type: ignore[operator, union-attr]  # linear ones
+    torch.testing.assert_close(block(x), expected)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_weight_norm_is_torchs_own_in_values_names_and_order(
 
 
 def test_an_autoregressive_layer_scales_by_no_more_than_its_bound() -> None:
-    """However large its net's alpha: e^3 a dimension at most, and still itself undone."""
+    """For every alpha of its net the slope is at most e^3 in each dimension, and the inverse still recovers x."""
     layer = Autoregressive(MADE(3, hidden=1, width=9)).double()
     for parameter in layer.parameters():
         parameter.data.fill_(2.0)
@@ -237,7 +237,7 @@ def test_a_coupling_longhand() -> None:
     coupling = AffineCoupling(4, stripes, 0, Net())
     coupling.scale.data = torch.tensor([9.0, 0.5, 9.0, 2.0])
     y, volume = coupling(torch.tensor([[1.0, 2.0, 3.0, 4.0]]))
-    # The net sees (1, 0, 3, 0): before the scale s = tanh(2, 1, 4, 1) and t = (-2, 1, -2, -1), used in the second and fourth place.
+    # The net's input is (1, 0, 3, 0): before the scale s = tanh(2, 1, 4, 1) and t = (-2, 1, -2, -1), used in the second and fourth place.
     s = [0.5 * math.tanh(1), 2 * math.tanh(1)]
     assert y[0].tolist() == pytest.approx([1, 2 * math.exp(s[0]) + 1, 3, 4 * math.exp(s[1]) - 1])
     assert volume.item() == pytest.approx(sum(s))
@@ -367,7 +367,7 @@ def test_loading_initialises_nothing(config: RealNVPConfig | MAFConfig) -> None:
     loaded.load_state_dict(net.state_dict(), strict=True, assign=True)
     before = {name: value.clone() for name, value in loaded.state_dict().items()}
     expected = net.log_prob(x).value
-    # Not in train mode either, where the first batch that an act norm meets would be the one to begin with.
+    # Not in train mode either, where an act norm could take the first batch for its initialisation.
     if config.norm == "act":
         assert torch.equal(loaded.train().log_prob(x).value, expected)
     assert torch.equal(loaded.eval().log_prob(x).value, expected)

@@ -136,7 +136,7 @@ def test_every_norm_of_images_is_prepared_on_dequantised_ones() -> None:
     with torch.no_grad():
         it.prepare(black, StepRng(0, 0, 64))
     first = next(module for module in it.modules() if isinstance(module, ActNorm))
-    # A black pixel alone would have no spread; dequantised, it has that of one level after the logit's slope at alpha.
+    # Without noise, black pixels would have no spread; dequantised, they have that of one level times the logit's slope at alpha.
     assert 0.5 < first.log_scale.exp().item() * 0.9 / (0.05 * 0.95) / 256 * math.sqrt(1 / 12) < 2
 
 

@@ -1,4 +1,4 @@
-"""Theorems about the likelihoods: each is a distribution, and the one that it says it is."""
+"""Theorems about the likelihoods: each is a distribution, and has the right values."""
 
 import math
 

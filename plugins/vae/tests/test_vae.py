@@ -37,11 +37,11 @@ def images(net: VAE, n: int = 4) -> Tensor:
     return (0.5 * ImageRng(1, range(n)).normal(*net.event.shape)).clamp(-1, 1)
 
 
-# The linear Gaussian model, which has everything in closed form
+# The linear Gaussian model, whose posterior and evidence have closed forms
 
 
 def linear(slack: float = 0.0) -> tuple[VAE, torch.distributions.MultivariateNormal]:
-    """p(x | z) = N(W z + b, s^2 I), with the exact posterior as encoder, or one that is ``slack`` too wide and off; and p(x).
+    """p(x | z) = N(W z + b, s^2 I) with the exact posterior as encoder, or with one too wide and shifted by ``slack``; and p(x).
 
     The columns of W are orthogonal, so that the posterior's covariance (I + W'W / s^2)^-1 is diagonal.
     """
@@ -175,7 +175,7 @@ def test_no_more_rows_than_a_chunk_go_through_a_net_or_are_drawn_at_once(monkeyp
 # Binary images
 
 
-def test_a_row_of_a_seed_is_the_same_binary_image_for_every_k_and_beside_any_rows() -> None:
+def test_a_row_of_a_seed_is_the_same_binary_image_for_every_k_and_in_every_batch() -> None:
     net = model(BINARY)
     x = images(net, 5)
     seen = []
@@ -267,7 +267,7 @@ def test_beta_weighs_the_kl_and_free_bits_are_free() -> None:
 def test_the_trainers_loss_is_weighted_and_its_logs_are_not(settings: VAETrainerConfig) -> None:
     net = model(BINARY)
     n = 8
-    net.encoder[-1].bias[0] = 1.0  # so that one dimension has more KL than is free, and others less
+    net.encoder[-1].bias[0] = 1.0  # one dimension has more KL than is free, the others have less
     batch = Batch(x=images(net, n), labels=None, index=torch.arange(n))
     loss, plain = (VAETrainer(net, each)("model", batch, StepRng(0, 0, n)) for each in (settings, VAETrainerConfig()))
     assert loss.logs == plain.logs

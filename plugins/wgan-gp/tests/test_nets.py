@@ -1,4 +1,4 @@
-"""Theorems about the generators and critics: sizes, the authors' layers in longhand, initial weights."""
+"""Theorems about the generators and critics: sizes, plain versions of the authors' layers, initial weights."""
 
 import math
 
@@ -21,7 +21,7 @@ def count(net: nn.Module) -> int:
 
 
 def test_the_residual_nets_have_the_papers_parameters() -> None:
-    """By hand, of arXiv:1704.00028, appendix F: 128 channels, kernels of 3x3, 1x1 past the blocks that change the shape."""
+    """By hand from arXiv:1704.00028, appendix F: 128 channels, kernels of 3x3, and of 1x1 in shortcuts that change the shape."""
     conv = 128 * 128 * 9 + 128
     past = 128 * 128 + 128
     norm = 2 * 128
@@ -38,7 +38,7 @@ def test_the_residual_nets_have_the_papers_parameters() -> None:
 
 
 def test_the_convolutions_have_the_parameters_of_the_authors_for_mnist() -> None:
-    """By hand, of their DIM = 64: kernels of 5x5, 4x4x256 values at the coarsest stage, no norm under the penalty."""
+    """Counted by hand for the authors' DIM = 64: kernels of 5x5, 4x4x256 values at the coarsest stage, no norm under the penalty."""
     config = WGANGPConfig(shape=(1, 28, 28), net="conv", width=64, stages=3, norm="none")
     with torch.device("meta"):
         nets = generator(config), critic(config, 64)
@@ -119,7 +119,7 @@ def test_a_block_that_keeps_its_shape_has_nothing_on_the_way_past() -> None:
 
 
 def test_the_first_weights_have_the_authors_variances() -> None:
-    """4 / (fan_in + fan_out) with strides counted, and half of it where no rectifier is near; uniform: at most sqrt(3) deviations."""
+    """4 / (fan_in + fan_out) with strides counted, and half of it without a rectifier; uniform: at most sqrt(3) standard deviations."""
     torch.manual_seed(0)
     conv = WGANGPConfig(shape=(1, 28, 28), width=16, stages=3)
     paper = WGANGPConfig(shape=(3, 32, 32), net="resnet", width=32)
@@ -134,7 +134,7 @@ def test_the_first_weights_have_the_authors_variances() -> None:
     for name, (layer, variance) in made.items():
         weight = layer.weight
         assert isinstance(weight, Tensor)
-        # The square of a uniform number has 0.9 times the mean for a deviation.
+        # The standard deviation of the square of a uniform number is 0.9 times its mean.
         assert weight.square().mean().item() == pytest.approx(variance, rel=5 * 0.9 / math.sqrt(weight.numel())), name
         assert weight.abs().max().item() <= math.sqrt(3 * variance), name
 

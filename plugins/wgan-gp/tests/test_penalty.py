@@ -1,4 +1,4 @@
-"""Theorems about the penalty, clipping, and the critic that they make."""
+"""Theorems about the penalty, clipping, and the critics trained with them."""
 
 from dataclasses import replace
 
@@ -40,7 +40,7 @@ def penalty(trainer: WGANGPTrainer, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def differences(f: nn.Module, x: Tensor, h: float = 1e-6) -> Tensor:
-    """|grad f|, (n,), of each row, by central differences in every value of it."""
+    """|grad f| of each row, (n,), by central differences in each of its values."""
     squares = torch.zeros(len(x), dtype=x.dtype)
     for i in range(x[0].numel()):
         step = torch.zeros_like(x[0]).flatten()
@@ -70,7 +70,7 @@ def test_the_penalty_is_that_of_finite_differences(config: WGANGPConfig, one_sid
 
 @NETS
 def test_the_gradient_of_the_penalty_is_that_of_finite_differences(config: WGANGPConfig) -> None:
-    """What needs the second derivative: how the penalty changes with the critic's weights."""
+    """The derivative of the penalty by the critic's weights needs the second derivative of the critic."""
     trainer = trainer_of(config).double()
     real = rows(1).double()
     fake = rows(2).double()
@@ -102,7 +102,7 @@ def test_the_slope_at_a_row_does_not_depend_on_the_other_rows(config: WGANGPConf
 
 
 def test_the_slope_is_of_all_of_a_row() -> None:
-    """f(x) = w.x has the slope |w|, whatever the shape of x."""
+    """f(x) = w.x has the slope |w| for x of every shape."""
     w = torch.arange(12.0).view(1, 3, 2, 2)
     torch.testing.assert_close(
         gradient_norms(lambda x: (w * x).sum((1, 2, 3)), torch.zeros(5, 3, 2, 2), create_graph=False), w.norm().expand(5)
@@ -111,7 +111,7 @@ def test_the_slope_is_of_all_of_a_row() -> None:
 
 def test_the_points_of_the_penalty_lie_anywhere_between_a_real_sample_and_its_generated_one() -> None:
     points = interpolate(torch.ones(2000, 1, 2, 2), torch.zeros(2000, 1, 2, 2), StepRng(0, 0, 2000))
-    assert (points == points[:, :, :1, :1]).all()  # one share a row
+    assert (points == points[:, :, :1, :1]).all()  # one share for each row
     share = points[:, 0, 0, 0].sort().values
     # Kolmogorov and Smirnov's distance from the uniform distribution: above 1.95 / sqrt(n) once in a thousand times.
     assert (share - (torch.arange(2000) + 0.5) / 2000).abs().max() < 1.95 / 2000**0.5
@@ -128,7 +128,7 @@ def test_one_sided_only_slopes_above_one_are_penalised(slope: float, two_sided: 
 
 
 def test_a_critic_without_a_slope_has_a_gradient_all_the_same() -> None:
-    """The norm has no derivative at 0; none of it may be NaN."""
+    """The norm has no derivative at 0; no gradient may be NaN."""
     trainer = trainer_of(CONVOLUTIONS)
     for parameter in trainer.critic.parameters():
         nn.init.zeros_(parameter)
@@ -181,7 +181,7 @@ def test_the_generators_batch_is_so_many_of_the_critics() -> None:
 
 
 class Point(nn.Module):
-    """A generator that always says theta, on the line."""
+    """A generator on the line that always returns theta."""
 
     event = Event(shape=(1,))
 
@@ -197,10 +197,10 @@ class Point(nn.Module):
 
 
 def _point_masses(theta: float, theta_0: float, weight: float) -> tuple[dict[str, float], float]:
-    """What a trained critic says of two point masses, and the generator's gradient."""
+    """The logs of a trained critic of two point masses, and the generator's gradient."""
     trainer = trainer_of(CONVOLUTIONS, penalty_weight=weight)
     n = 16
-    trainer.model = Point(theta)  # type: ignore[assignment]  # all that training asks of a model
+    trainer.model = Point(theta)  # type: ignore[assignment]  # it has all that training uses
     trainer.critic = nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 1), nn.Flatten(0))
     # On a line, slope -1 is a minimum too, and the penalty at 0 lies between: start there.
     nn.init.zeros_(trainer.critic[2].weight)
@@ -224,7 +224,7 @@ def _point_masses(theta: float, theta_0: float, weight: float) -> tuple[dict[str
 @pytest.mark.parametrize(("theta", "theta_0"), [(-0.5, 1.0), (1.25, 0.5)])
 @pytest.mark.parametrize("weight", [10.0, 100.0])
 def test_between_two_points_the_slope_tends_to_one_and_the_gap_to_their_distance(theta: float, theta_0: float, weight: float) -> None:
-    """The best critic of slope s between two points has the gap s d and the penalty lambda (s - 1)^2, so s = 1 + d / (2 lambda).
+    """The optimal critic of slope s between two points has the gap s d and the penalty lambda (s - 1)^2, so s = 1 + d / (2 lambda).
 
     That is 1 for lambda to infinity; and the gap is then |theta - theta_0|, their Wasserstein distance (arXiv:1701.07875, example 1).
     """
@@ -233,5 +233,5 @@ def test_between_two_points_the_slope_tends_to_one_and_the_gap_to_their_distance
     logs, gradient = _point_masses(theta, theta_0, weight)
     assert logs["critic.slope"] == pytest.approx(slope, abs=0.01)
     assert logs["critic.gap"] == pytest.approx(slope * d, abs=0.02)
-    # Down this gradient the generator goes towards the data, as fast from afar as from nearby.
+    # A step down this gradient moves the generator towards the data, equally far at every distance.
     assert gradient == pytest.approx(slope * (1 if theta > theta_0 else -1), abs=0.1)

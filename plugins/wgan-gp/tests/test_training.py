@@ -74,7 +74,7 @@ def test_clipping_holds_the_critics_weights_within_its_bound_after_each_step() -
     assert max(parameter.abs().max() for parameter in critic) > 0.1
     for _ in range(5):
         loop.advance()
-        # In float32, whose number next to 0.01 is a little less.
+        # The float32 number nearest to 0.01 is a little smaller.
         assert max(parameter.abs().max().item() for parameter in critic) == pytest.approx(0.01, rel=1e-6)
     assert max(parameter.abs().max() for parameter in model) > 0.1
 
@@ -106,14 +106,14 @@ def test_a_run_that_was_stopped_and_resumed_ends_as_one_that_was_not_to_the_bit(
 @pytest.mark.parametrize("model", [TINY.model, RESIDUAL], ids=["conv", "resnet"])
 @pytest.mark.parametrize("options", [{"channels_last": True}, {"precision": "bf16"}, {"precision": "bf16", "channels_last": True}], ids=str)
 def test_layout_and_bfloat16_take_the_same_step_to_their_rounding(model: WGANGPConfig, options: dict[str, object]) -> None:
-    """The penalty goes backward twice, and must do so in each."""
+    """The penalty is differentiated twice, in every layout and precision."""
     plain = replace(TINY, model=model, fit=replace(TINY.fit, ema=None))
     logs = []
     for recipe in (plain, replace(plain, fit=replace(plain.fit, **options))):  # type: ignore[arg-type]
         loop = start_loop(recipe)
         loop.advance()
         logs.append(loop.logs())
-    # bfloat16 has 8 bits, and processors add in other orders: the norm of a gradient that went backward twice was seen to differ by 12.5 %.
+    # bfloat16 has 8 bits, and processors add in different orders: norms of second derivatives were seen to differ by 12.5 %.
     rel = 1e-4 if options.get("precision", "no") == "no" else 0.2
     assert logs[1] == {name: pytest.approx(value, rel=rel, abs=rel / 2) for name, value in logs[0].items()}
 
@@ -171,7 +171,7 @@ def test_the_readmes_clipping_is_arjovskys_rmsprop_without_momentum() -> None:
     """timm's own rmsprop has a momentum of 0.9, which made their critics unstable (section 4)."""
     [line] = [line for line in (Path(__file__).parents[1] / "README.md").read_text().splitlines() if "constraint=clipping -o" in line]
     _, _, *words = shlex.split(line)
-    done = CliRunner().invoke(train, [*words, "--dry-run"])  # the data is not here, which is told below the recipe
+    done = CliRunner().invoke(train, [*words, "--dry-run"])  # a note below the recipe says that the data is missing
     recipe = Recipe.from_dict(json.JSONDecoder().raw_decode(done.stdout)[0])
     assert isinstance(recipe.trainer, WGANGPTrainerConfig)
     assert (recipe.trainer.constraint, recipe.trainer.clip, recipe.trainer.n_critic) == ("clipping", 0.01, 5)
