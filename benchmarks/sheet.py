@@ -40,9 +40,10 @@ def by_sampler(records: list[Record]) -> list[dict[str, Record]]:
 
 
 def cells(values: Mapping[str, Record]) -> str:
-    """The three numbers as cells of the table, fd with its standard error; missing numbers are empty cells."""
+    """The three numbers as cells of the table, fd with its standard error if there is one; missing numbers are empty cells."""
     fd, std, share = (values.get(name) for name in METRICS)
-    texts = [f"{fd['value']:.2f} ± {fd['stderr']:.2f}" if fd else "", f"{std['value']:.3f}" if std else ""]
+    error = f" ± {fd['stderr']:.2f}" if fd and fd["stderr"] is not None else ""
+    texts = [f"{fd['value']:.2f}{error}" if fd else "", f"{std['value']:.3f}" if std else ""]
     return " | ".join([*texts, f"{share['value']:.1%}" if share else ""])
 
 
@@ -58,7 +59,8 @@ def main(reference: str, metrics: Path, out: Path) -> None:
         rows.append(model.sample(COLUMNS, seed=0, sampler=fd["sampler"], scheduler=scheduler or cast(Denoiser, model.model).scheduler))
         contrast = f", std {each['pixel-std']['value']:.2f}" if "pixel-std" in each else ""
         captions.append(f"{walk_text(fd['sampler'], scheduler)}: fd {fd['value']:.2f}{contrast}")
-        print(f"| `{sampler_of(fd)}` | {fd['nfe']} | {rounded(seconds_per_sample(fd) or 0.0, 2)} | {cells(each)} |")
+        seconds = seconds_per_sample(fd)
+        print(f"| `{sampler_of(fd)}` | {fd['nfe']} | {'' if seconds is None else rounded(seconds, 2)} | {cells(each)} |")
     floors = {name: record["floor"] for each in samplers for name, record in each.items() if "floor" in record}
     if floors:
         print(f"| real halves | | | {cells(floors)} |")

@@ -185,5 +185,5 @@ def test_data_without_labels_or_with_more_classes_has_no_accuracy(run: Path, sha
     for name in (*CLASSES, "spot"):
         (tmp_path / name).mkdir()
         Image.new("L", (12, 12)).save(tmp_path / name / "0.png")
-    with pytest.raises(ConfigError, match="the data has 4 classes, and shapes tells 3 apart"):
+    with pytest.raises(ConfigError, match="the data has 4 classes, and shapes has 3"):
         evaluate(f"local:{run}", ["accuracy"], data=FolderConfig(path=str(tmp_path), size=12, channels=1))
