@@ -125,12 +125,12 @@ def zoo(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.chdir(tmp_path)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    def run(*arguments: str) -> Result:
+    def run(*arguments: object) -> Result:
         capsys.readouterr()
         with pytest.raises(SystemExit) as exit_:
-            main(arguments)
-        told = capsys.readouterr()
-        return Result(int(exit_.value.code or 0), told.out, told.err)
+            main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return Result(int(exit_.value.code or 0), printed.out, printed.err)
 
     yield run
     for number, handler in before.items():
