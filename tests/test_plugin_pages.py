@@ -17,7 +17,7 @@ from PIL import Image
 
 import zoo_core
 from zoo_core.cli.pin import write_pins
-from zoo_core.cli.train import _first_preset
+from zoo_core.cli.recipes import first_preset
 from zoo_core.data.dataset import load_data
 from zoo_core.datasets import FolderConfig
 from zoo_core.errors import CapabilityError
@@ -102,7 +102,7 @@ def test_the_family_of_the_page_is_trained_sampled_and_loaded(pixels: Registry, 
     exported = fit(replace(small, fit=replace(recipe.fit, steps=60, batch_size=4, sample_every=0)), tmp_path / "run")
     x = zoo_core.load(f"local:{exported}").sample(64, seed=0)
     assert x[:, 1].mean().item() == pytest.approx(120 / 127.5 - 1, abs=0.15)
-    assert _first_preset("pixels") == "quick"
+    assert first_preset("pixels") == "quick"
 
 
 def test_without_a_name_the_first_recipe_of_the_plugins_own_list_is_meant(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_without_a_name_the_first_recipe_of_the_plugins_own_list_is_meant(tmp_pa
         "    return [ModelSpec(name='mine'), *(RecipeSpec(name=name, family='mine') for name in 'cba')]\n"
     )
     with installed(write_plugin(tmp_path, "zoo-mine", source), names=["zoo-mine"]):
-        assert _first_preset("mine") == _first_preset("zoo-mine:mine") == "c"
+        assert first_preset("mine") == first_preset("zoo-mine:mine") == "c"
 
 
 @pytest.mark.parametrize("target", ["zoo_pixels.adversarial:PixelsAgainstACritic", "zoo_pixels.relativistic:Relativistic"])

@@ -1,6 +1,7 @@
 """Checkpoints side by side: what stands in one table was measured on the same data in the same features, and the best stands first."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from zoo_core.config import encode
 from zoo_core.errors import UsageError
 from zoo_core.evaluation.records import save_records
 from zoo_core.samplers import Ancestral
-from zoo_core.testing import fake_zoo, write_checkpoint
+from zoo_core.testing import fake_zoo, installed, write_checkpoint, write_checkpoint_plugin, write_fake_plugin
 from zoo_core.testing.fake import Fake
 from zoo_core.testing.fake_config import FakeConfig
 
@@ -148,6 +149,20 @@ def test_the_command_tells_them_in_three_ways(tmp_path: Path) -> None:
         assert json.loads(data.stdout) == {names[0]: [of_samples(value=2.0)], names[1]: [of_samples(value=1.0)], names[2]: []}
         with pytest.raises(UsageError, match=r"leave one out"):
             run(*names, "--markdown", "--json")
+
+
+def test_a_pattern_compares_the_installed_checkpoints_that_match(tmp_path: Path, zoo: Callable[..., Any]) -> None:
+    write_fake_plugin(tmp_path)
+    config = FakeConfig()
+    with fake_zoo():
+        for name in ("blob-a", "blob-b", "other"):
+            write_checkpoint_plugin(tmp_path, name, Fake(config), config)
+    with installed(tmp_path, names=["zoo-fake", "zoo-blobs"]):
+        assert set(json.loads(zoo("compare", "blob-*", "--json").out)) == {"blob-a", "blob-b"}
+        assert set(json.loads(zoo("compare", "other", "blob-*", "blob-a", "--json").out)) == {"other", "blob-a", "blob-b"}
+        unmatched = zoo("compare", "clown-*")
+    assert unmatched.code == 9
+    assert unmatched.err == "zoo: error: no checkpoints match clown-* -- `zoo list checkpoints` shows all\n"
 
 
 def test_names_from_a_file_are_no_markup_and_move_no_cursor() -> None:

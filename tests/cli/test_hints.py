@@ -170,6 +170,21 @@ def test_a_path_where_a_data_set_is_meant_is_led_to_folder(zoo: Zoo, fakes: Path
         assert done.err.endswith(f"unknown dataset '{path}' -- of a folder of images, write --data folder:{path}\n")
 
 
+def test_data_of_an_unknown_name_says_that_there_is_neither_a_data_set_nor_a_folder(zoo: Zoo, fakes: Path) -> None:
+    done = zoo("train", "fake", "--data", "photos")
+    assert done.code == 3
+    assert done.err.startswith("zoo: error: unknown dataset 'photos', and there is no folder of that name here -- ")
+    assert "folder:PATH" in done.err
+    assert "did you mean" not in done.err
+
+
+@pytest.mark.parametrize("command", [("train", "fake"), ("evaluate", "fake-points"), ("verify", "fake-points", "--metrics")])
+def test_data_of_a_misspelt_name_is_led_to_the_nearest(command: tuple[str, ...], zoo: Zoo, fakes: Path) -> None:
+    done = zoo(*command, "--data", "mnits:x" if command[0] == "verify" else "mnits")
+    assert done.code == 3
+    assert done.err.endswith(" -- did you mean mnist?\n")
+
+
 def test_data_of_an_unset_variable_says_once_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_SUCH", raising=False)
     with pytest.raises(UnsetVariable) as caught:
@@ -205,6 +220,22 @@ def test_a_figure_that_a_model_cannot_have_lists_those_that_it_can(zoo: Zoo, fak
     assert "its family cannot denoise -- figures of fake-points: " in done.err
     assert "density" in done.err
     assert "reverse," not in done.err
+
+
+def test_a_checkpoint_is_offered_the_figures_of_those_records_alone_that_it_has(zoo: Zoo, fakes: Path, tmp_path: Path) -> None:
+    assert not {"loss", "metrics", "quality"} & set(figures_of("fake-points", zoo))
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "metrics.jsonl").write_text('{"step": 1, "loss.model": 1.0}\n')
+    assert figures_of(str(run), zoo) == ["loss"]
+    (run / "metrics.jsonl").write_text('{"step": 1, "loss.model": 1.0, "fd": 2.0}\n')
+    assert figures_of(str(run), zoo) == ["loss", "metrics"]
+
+
+def figures_of(target: str, zoo: Zoo) -> list[str]:
+    """The kinds of figures that the error for a missing KIND offers."""
+    error: str = zoo("figure", target).err
+    return error.strip().rpartition(": ")[2].split(", ")
 
 
 # Completion

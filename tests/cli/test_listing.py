@@ -61,6 +61,13 @@ def test_a_kind_that_nobody_offers_says_so(zoo: Zoo, tmp_path: Path) -> None:
         assert json.loads(zoo("list", "families", "--json").out) == []
 
 
+def test_an_unknown_kind_is_answered_with_the_kinds(zoo: Zoo, fakes: Path) -> None:
+    done = zoo("list", "models")
+    assert done.code == 9
+    kinds = "checkpoints, families, samplers, schedulers, datasets, metrics, recipes, trainers"
+    assert done.err == f"zoo: error: no checkpoints match models -- `zoo list` shows all; the kinds are {kinds}\n"
+
+
 def test_a_name_claimed_twice_is_listed_twice_with_both_distributions(zoo: Zoo, tmp_path: Path, one_error_line: ErrorLine) -> None:
     for dist in ("zoo-p", "zoo-q"):
         write_plugin(tmp_path / dist, dist, HEAD + "[CheckpointSpec(name='cats', family='x')]")

@@ -304,7 +304,7 @@ def test_a_model_of_more_classes_than_the_data_is_refused_with_the_way_on(tmp_pa
 
 
 def test_a_checkpoint_of_more_classes_may_be_tuned_and_says_which_are_not_there(tmp_path: Path) -> None:
-    from zoo_core.training.fit import check_fits
+    from zoo_core.training.compatibility import check_fits
 
     model: Any = torch.nn.Module()
     model.num_classes, model.event = 3, Data(x=torch.zeros(2, 2)).event

@@ -231,7 +231,7 @@ def test_points_are_drawn_by_the_thousand_where_no_number_is_asked_for() -> None
 
 def test_data_samples_and_density_stand_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     data = "gaussian-mixture"
-    assert drawn("local:flow", "samples", "-n", "40", "--data", data).endswith("40 of the data, 40 samples, the learned density\n")
+    assert drawn("local:flow", "samples", "-n", "40", "--data", data).endswith("40 points of the data, 40 samples, the learned density\n")
     assert "of points in the plane" in str(refused("local:images", "samples"))
 
 

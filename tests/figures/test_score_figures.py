@@ -152,7 +152,7 @@ def test_paths_end_at_the_samples_and_begin_where_they_stay_on_the_field() -> No
 def test_the_figure_of_the_score_says_at_which_levels() -> None:
     levels = Cosine(T=50).levels
     done = drawn("local:points", "score-field", "-n", "2", "--at", "0,50")
-    expected = f"the score at sigma {levels[0]:.3g}, {levels[24]:.3g}; where Langevin dynamics takes 2 samples, from circle to star"
+    expected = f"the score at sigma {levels[0]:.3g}, {levels[24]:.3g}; 2 paths of Langevin dynamics, from circle to star"
     assert done.stderr == f"points-score-field.png: {expected}\n"
     with Image.open("points-score-field.png") as image:
         assert image.text["sigma"] == f"{levels[0]:g},{levels[24]:g}"
@@ -257,7 +257,7 @@ def test_what_has_no_such_figure_says_why() -> None:
     assert "of points in the plane, and images draws" in str(refused("local:images", "score-field"))
     assert "of images, and points draws" in str(refused("local:points", "inpaint"))
     assert "there is no Langevin step 21: 5 levels of 4 make 20" in str(refused("local:points", "langevin", "--show", "21"))
-    assert "is no list of steps" in str(refused("local:points", "langevin", "--show", "one"))
+    assert "is not a list of steps" in str(refused("local:points", "langevin", "--show", "one"))
     assert "choose --sampler langevin" in str(refused("local:points", "langevin", "--sampler", "heun"))
     assert "room for 64" in str(refused("local:images", "langevin", "-n", "65"))
     assert "no mask middle" in str(refused("local:images", "inpaint", "--mask", "middle"))

@@ -186,7 +186,7 @@ def test_the_command_tells_a_line_a_file_and_ends_with_the_code_of_the_worst(sit
     done = zoo("verify", "--all", "--json", site=site)
     assert [(entry["file"], entry["state"]) for entry in json.loads(done.stdout)][-1] == (WEIGHTS, "differs")
     assert (done.returncode, done.stderr.count("\n")) == (5, 1)
-    assert done.stderr.startswith("zoo: error: 1 of 3 files differ from what is pinned -- ")
+    assert done.stderr.startswith("zoo: error: 1 of 3 files differ from their pins -- ")
     os.unlink(carried / WEIGHTS)
     assert zoo("verify", "fake-blobs", site=site).returncode == 4
     assert zoo("verify", "fake-blobs", "--all", site=site).returncode == 2

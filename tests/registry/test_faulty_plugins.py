@@ -69,7 +69,7 @@ FAULTS = {
     "a recipe that is none": (
         "target='zoo_faulty_config:TINY'",
         "target='zoo_core.recipes:OptimizerConfig'",
-        ": zoo_core.recipes:OptimizerConfig is no Recipe",
+        ": zoo_core.recipes:OptimizerConfig is not a Recipe",
     ),
     "a field of an unknown type": (
         "size: int = 2",

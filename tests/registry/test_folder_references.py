@@ -1,4 +1,4 @@
-"""References in commands: an existing folder means that folder, and a line says so where a repository may have been meant."""
+"""References in commands: an existing folder means that folder; a line mentions the Hub where the folder holds no checkpoint."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,12 +28,22 @@ def run(tmp_path: Path, zoo: Callable[..., Any]) -> str:
 
 
 @pytest.mark.parametrize("command", [("show",), ("sample", "-n", "2"), ("pull",), ("compare",)])
-def test_a_run_folder_is_taken_as_such_with_a_word_of_the_hub(command: tuple[str, ...], run: str, zoo: Callable[..., Any]) -> None:
+def test_a_folder_that_holds_a_run_or_a_checkpoint_is_taken_without_a_word(
+    command: tuple[str, ...], run: str, zoo: Callable[..., Any]
+) -> None:
     name, *options = command
-    result = zoo(name, run, *options)
-    assert result.code == 0, result.err
+    for reference in (run, f"{run}/export", f"./{run}", f"local:{run}"):
+        result = zoo(name, reference, *options)
+        assert result.code == 0, result.err
+        assert "is the folder" not in result.err
+
+
+def test_a_folder_without_a_checkpoint_is_refused_with_a_word_of_the_hub(tmp_path: Path, zoo: Callable[..., Any]) -> None:
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    result = zoo("show", "runs/mine")
+    assert result.code == 4
     assert result.err.count("zoo: runs/mine is the folder of that name here; runs/mine@main is the repository on the Hub\n") == 1
-    assert "is the folder" not in zoo(name, f"./{run}", *options).err + zoo(name, f"local:{run}", *options).err
+    assert "is the folder" not in zoo("show", "./runs/mine").err + zoo("show", "local:runs/mine").err
 
 
 def test_a_folder_is_refused_by_what_needs_pins_and_not_asked_of_the_hub(run: str, zoo: Callable[..., Any]) -> None:

@@ -25,7 +25,8 @@ from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake import FakeDenoiser, FakeDenoiserTrainer, FakeTrainer
 from zoo_core.testing.fake_config import IMAGES, NOISE, TINY, FakeConfig, FakeDataConfig, FakeDenoiserConfig, FakeTrainerConfig
 from zoo_core.training.checkpoint import locked, newest, save_snapshot
-from zoo_core.training.fit import Report, check_fits, fit
+from zoo_core.training.compatibility import check_fits
+from zoo_core.training.fit import Report, fit
 from zoo_core.training.loop import Loop, build, learning_rate
 from zoo_core.training.trainer import Batch, Loss
 
@@ -333,7 +334,7 @@ def test_a_trainer_may_not_log_under_the_names_of_the_loop(tmp_path: Path, monke
         return replace(forward(self, phase, batch, rng), logs={name: torch.zeros(())})
 
     monkeypatch.setattr(FakeDenoiserTrainer, "forward", logging)
-    with pytest.raises(ConfigError, match=f"the trainer logs '{name}', which is the loop's own name"):
+    with pytest.raises(ConfigError, match=f"the trainer logs '{name}', which is a name of the loop's own logs"):
         fit(ONE_PHASE, tmp_path / "run")
 
 

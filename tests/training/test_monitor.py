@@ -18,7 +18,7 @@ from zoo_core.evaluation.evaluate import evaluate
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import TINY
 from zoo_core.training.fit import Report, fit
-from zoo_core.training.monitor import Watching
+from zoo_core.training.monitor import MonitorConfig
 
 RECIPE = replace(TINY, fit=replace(TINY.fit, steps=12, save_every=6, log_every=5))
 
@@ -35,7 +35,7 @@ def measured(out: Path, name: str = "fd") -> dict[int, float]:
 
 def test_the_last_number_is_that_of_the_exported_checkpoint(tmp_path: Path) -> None:
     reports: list[Report] = []
-    fit(RECIPE, tmp_path / "run", watching=Watching(every=4, metrics=("fd", "kid"), n=100), on_report=reports.append)
+    fit(RECIPE, tmp_path / "run", monitor=MonitorConfig(every=4, metrics=("fd", "kid"), n=100), on_report=reports.append)
     found = measured(tmp_path / "run")
     assert list(found) == [0, 4, 8, 12]
     assert [report.step for report in reports] == [1, 4, 5, 8, 10, 12]
@@ -47,21 +47,21 @@ def test_the_last_number_is_that_of_the_exported_checkpoint(tmp_path: Path) -> N
 
 def test_watching_changes_nothing_of_the_training(tmp_path: Path) -> None:
     plain, watched = (
-        load_file(fit(RECIPE, tmp_path / name, watching=watching) / "model.safetensors")
-        for name, watching in (("plain", None), ("watched", Watching(every=3, n=50)))
+        load_file(fit(RECIPE, tmp_path / name, monitor=monitor) / "model.safetensors")
+        for name, monitor in (("plain", None), ("watched", MonitorConfig(every=3, n=50)))
     )
     assert all(plain[name].equal(value) for name, value in watched.items())
 
 
 def test_a_run_that_goes_on_is_watched_as_if_it_had_not_stopped(tmp_path: Path) -> None:
-    watching, stops = Watching(every=4, n=60), iter([0] * 14)
-    fit(RECIPE, tmp_path / "whole", watching=watching)
+    monitor, stops = MonitorConfig(every=4, n=60), iter([0] * 14)
+    fit(RECIPE, tmp_path / "whole", monitor=monitor)
     with pytest.raises(Interrupted):
-        fit(RECIPE, tmp_path / "parts", watching=watching, stopping=lambda: nullcontext(lambda: next(stops, signal.SIGTERM)))
+        fit(RECIPE, tmp_path / "parts", monitor=monitor, stopping=lambda: nullcontext(lambda: next(stops, signal.SIGTERM)))
     first = measured(tmp_path / "parts")
     assert list(first) == [0, 4, 8, 12][: len(first)]
     assert 1 < len(first) < 4
-    fit(RECIPE, tmp_path / "parts", watching=watching)
+    fit(RECIPE, tmp_path / "parts", monitor=monitor)
     assert measured(tmp_path / "parts") == measured(tmp_path / "whole")
 
 
@@ -73,31 +73,31 @@ def test_an_end_that_is_asked_for_while_measuring_comes_at_once(tmp_path: Path) 
         return signal.SIGTERM if len(asked) > 23 else 0  # 4 + 16 looks at batches before the first step, three steps, and one more look
 
     with pytest.raises(Interrupted, match=r"stopped at step 4"):
-        fit(RECIPE, tmp_path / "run", watching=Watching(every=4, n=1000), stopping=lambda: nullcontext(stop))
+        fit(RECIPE, tmp_path / "run", monitor=MonitorConfig(every=4, n=1000), stopping=lambda: nullcontext(stop))
     assert len(asked) < 28
     assert list(measured(tmp_path / "run")) == [0]
 
 
 def test_a_measurement_that_fails_does_not_end_the_run(tmp_path: Path) -> None:
     with pytest.warns(RuntimeWarning, match="samples could not be measured: features of fakes of 3 samples are too few"):
-        folder = fit(RECIPE, tmp_path / "run", watching=Watching(every=4, metrics=("recall",), n=3))
+        folder = fit(RECIPE, tmp_path / "run", monitor=MonitorConfig(every=4, metrics=("recall",), n=3))
     assert (folder / "model.safetensors").exists()
     assert measured(tmp_path / "run", "recall") == {}
 
 
 def test_what_cannot_be_watched_is_refused_before_there_is_a_folder(tmp_path: Path) -> None:
     refused = [
-        (Watching(every=2, metrics=("fid",)), UnknownNameError, "fid"),
-        (Watching(every=2, metrics=("accuracy",)), UsageError, "accuracy is no metric of samples"),
-        (Watching(every=2, metrics=("is",)), CapabilityError, "identity gives none"),
+        (MonitorConfig(every=2, metrics=("fid",)), UnknownNameError, "fid"),
+        (MonitorConfig(every=2, metrics=("accuracy",)), UsageError, "accuracy is not a metric of samples"),
+        (MonitorConfig(every=2, metrics=("is",)), CapabilityError, "identity gives none"),
     ]
-    for watching, error, told in refused:
+    for monitor, error, told in refused:
         with pytest.raises(error, match=told):
-            fit(RECIPE, tmp_path / "run", watching=watching)
+            fit(RECIPE, tmp_path / "run", monitor=monitor)
     with pytest.raises(UsageError, match="no sampler"):
-        fit(replace(RECIPE, sampler=None), tmp_path / "run", watching=Watching(every=2))
+        fit(replace(RECIPE, sampler=None), tmp_path / "run", monitor=MonitorConfig(every=2))
     with pytest.raises(ConfigError, match="every"):
-        Watching(every=0)
+        MonitorConfig(every=0)
     assert not (tmp_path / "run").exists()
 
 

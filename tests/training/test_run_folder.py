@@ -22,7 +22,7 @@ from zoo_core.testing.fake_config import NOISE, TINY
 from zoo_core.training.checkpoint import Snapshot, newest, save_snapshot
 from zoo_core.training.export import portable
 from zoo_core.training.fit import fit
-from zoo_core.training.monitor import Watching
+from zoo_core.training.monitor import MonitorConfig
 
 
 @pytest.fixture(autouse=True)
@@ -222,9 +222,9 @@ def test_a_manifest_reads_nothing_but_regular_files_of_its_own_folder(
 
 
 def test_a_run_is_measured_before_its_first_step_and_that_once(tmp_path: Path) -> None:
-    recipe, watching = with_fit(TINY, steps=4), Watching(every=4, n=40)
-    fit(recipe, tmp_path, watching=watching)
-    fit(with_fit(TINY, steps=8), tmp_path, watching=watching)
+    recipe, monitor = with_fit(TINY, steps=4), MonitorConfig(every=4, n=40)
+    fit(recipe, tmp_path, monitor=monitor)
+    fit(with_fit(TINY, steps=8), tmp_path, monitor=monitor)
     rows = read_metrics(tmp_path / "metrics.jsonl")
     assert [row["step"] for row in rows if "fd" in row] == [0, 4, 8]
     assert [key for key in rows[0] if key != "seconds"] == ["step", "fd"]
@@ -253,7 +253,7 @@ def test_a_tracker_gets_the_sheets_and_the_figures_of_loss_and_metrics(tmp_path:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     out = tmp_path / "run"
-    fit(with_fit(TINY, steps=4, sample_every=2), out, tracker="tensorboard", watching=Watching(every=2, n=40))
+    fit(with_fit(TINY, steps=4, sample_every=2), out, tracker="tensorboard", monitor=MonitorConfig(every=2, n=40))
     (events,) = {path.parent for path in out.glob("tensorboard/**/events.*") if "hparams" not in path.parent.name and _has_images(path)}
     found = EventAccumulator(str(events), size_guidance={"images": 0}).Reload()
     assert {tag.split("/")[0] for tag in found.Tags()["images"]} == {"samples", "loss", "metrics"}

@@ -1,6 +1,6 @@
-"""Printing for the commands: text and JSON to stdout, messages and errors to stderr, nothing that could move a terminal's cursor.
+"""Printing for the commands: text and JSON to stdout, messages and errors to stderr, and never a control character.
 
-Text for people is wrapped at words to the width of the terminal. Colour is used on terminals only, and not where NO_COLOR is set.
+Text for people is wrapped at words to the width of the terminal. Colours appear on terminals only, unless NO_COLOR is set.
 """
 
 import json
@@ -44,14 +44,18 @@ _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
 
 
 def inert(text: str) -> str:
-    """``text`` with all that is neither printable nor a line end written as an escape: no colours, cursor moves or reversed writing."""
+    """``text`` with an escape for each character that is neither printable nor a line end: no colours, cursor moves, reversed writing.
+
+    >>> inert("red\\x1b[31m")
+    'red\\\\x1b[31m'
+    """
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text.expandtabs(4))
 
 
 def redact(text: str) -> str:
-    """``text`` without access tokens."""
+    """``text`` with asterisks in the place of access tokens."""
     from zoo_core.hub.redaction import access_tokens
 
     for token in access_tokens(least=4):
@@ -71,14 +75,18 @@ def shown(text: object, limit: int) -> str:
 
 
 def error_line(what: str, hint: str = "", prefix: str = _ERROR) -> str:
-    """The one line of at most 300 characters that reports a failure: ``zoo: error: what -- what to do next``."""
+    """The line of at most 300 characters that reports an error: what happened, and what to do next.
+
+    >>> error_line("no such option: --sed", "did you mean --seed?")
+    'zoo: error: no such option: --sed -- did you mean --seed?'
+    """
     hint = shown(hint, max(140, MAX_LINE - len(prefix) - 4 - len(line_of(what))))
     tail = f" -- {hint}" if hint else ""
     return prefix + shown(what, MAX_LINE - len(prefix) - len(tail)) + tail
 
 
 def say(text: str) -> None:
-    """A message, to stderr; on a terminal wrapped at words, with ``error:`` in red and the hint dim."""
+    """Prints a message to stderr; on a terminal it is wrapped at words, with ``error:`` in red and the hint dim."""
     if not sys.stderr.isatty():
         click.echo(text, err=True)
         return
@@ -90,28 +98,31 @@ def say(text: str) -> None:
 
 
 def terminal_width() -> int:
-    """Columns to write in: COLUMNS where it is set, or those of the terminal, also where stdout is piped into a pager; 100 without one."""
+    """Width in columns: COLUMNS if set, else the terminal's (also if stdout is piped into a pager), else 100."""
     columns = os.environ.get("COLUMNS", "")
     if columns.isdecimal() and int(columns) > 0:
         return max(int(columns), _NARROWEST)
     for stream in (sys.__stdout__, sys.__stderr__, sys.__stdin__):
         try:
-            found = os.get_terminal_size(stream.fileno()).columns if stream else 0
+            width = os.get_terminal_size(stream.fileno()).columns if stream else 0
         except (OSError, ValueError):  # no terminal, or a closed stream
             continue
-        if found > 0:
-            return max(found, _NARROWEST)
+        if width > 0:
+            return max(width, _NARROWEST)
     return _PIPE_WIDTH
 
 
 def wrap(text: str, width: int | None = None, *, first: str = "", hanging: str = "") -> list[str]:
-    """Lines of at most ``width`` columns (the terminal's by default), broken at spaces only; a longer word stands on a line of its own.
+    """The lines of a text, wrapped at spaces; a word that is longer than a line stands on a line of its own.
+
+    >>> wrap("a figure for each checkpoint", 12, hanging="  ")
+    ['a figure for', '  each', '  checkpoint']
 
     Args:
-        text: lines of it are wrapped one by one.
-        width: in columns.
-        first: what the first line begins with.
-        hanging: what the lines after it begin with.
+        text: text; each of its lines is wrapped alone.
+        width: number of columns; the terminal's when None.
+        first: beginning of the first line.
+        hanging: beginning of the other lines.
     """
     width = terminal_width() if width is None else width
     lines = []
@@ -124,39 +135,43 @@ def wrap(text: str, width: int | None = None, *, first: str = "", hanging: str =
 
 
 def prose(text: str, *, first: str = "", hanging: str = "") -> None:
-    """Sentences, to stdout, wrapped at words."""
+    """Prints sentences to stdout, wrapped at words."""
     click.echo("\n".join(wrap(inert(text), first=first, hanging=hanging)))
 
 
 def row(text: str, hanging: str) -> None:
-    """A line of a list, to stdout: wrapped at words on a terminal, and whole for programs, which count lines."""
+    """Prints a line of a list to stdout: wrapped at words on a terminal, whole in a pipe, where programs count lines."""
     text = inert(text).replace("\n", " ")
     click.echo("\n".join(wrap(text, hanging=hanging)) if sys.stdout.isatty() else text)
 
 
 def _coloured(stream: TextIO) -> bool:
-    """Whether to write colours there: a terminal, NO_COLOR (https://no-color.org) not set, TERM not dumb."""
+    """Whether a stream shows colours: a terminal, NO_COLOR (https://no-color.org) not set, TERM not dumb."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def bold(text: str) -> str:
-    """``text`` for stdout, bold where that shows."""
+    """``text`` for stdout, bold if stdout shows that."""
     return click.style(text, bold=True) if _coloured(sys.stdout) else text
 
 
 def dim(text: str) -> str:
-    """``text`` for stdout, dim where that shows."""
+    """``text`` for stdout, dim if stdout shows that."""
     return click.style(text, dim=True) if _coloured(sys.stdout) else text
 
 
 def echo_json(data: object) -> None:
-    """Data for programs, to stdout: nothing else may go there."""
+    """Prints data as JSON to stdout, where nothing else may be printed."""
     click.echo(json.dumps(data, indent=2))
 
 
 def human_size(size: int) -> str:
-    """``size`` in bytes as people read it: 9.3 MB."""
-    number, unit = float(size), "B"
+    """A number of bytes in a unit that fits.
+
+    >>> human_size(9_300_000)
+    '9.3 MB'
+    """
+    number = float(size)
     for unit in ("B", "kB", "MB", "GB"):
         if number < 1000 or unit == "GB":
             break
@@ -164,22 +179,24 @@ def human_size(size: int) -> str:
     return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
 
 
-def report_failures(found: Registry | None = None) -> None:
-    """One line on stderr for each broken plugin and for each name that several plugins claim."""
-    found = found or registry()
-    for plugin in found.failures:
+def report_failures(plugins: Registry | None = None) -> None:
+    """Prints a line to stderr for each broken plugin and for each name that several plugins claim."""
+    plugins = plugins or registry()
+    for plugin in plugins.failures:
         say(error_line(f"plugin {plugin.name} ({plugin.dist}) {plugin.failure}", "`zoo plugins` shows where", "zoo: "))
-    report_conflicts(found)
+    report_conflicts(plugins)
 
 
-def report_conflicts(found: Registry) -> None:
-    """One line on stderr for each name that several plugins claim."""
+def report_conflicts(plugins: Registry) -> None:
+    """Prints a line to stderr for each name that several plugins claim."""
     for kind in KINDS:
-        for name, claims in found.claims(kind).items():
-            if len(claims) > 1:
-                if meant := found.claim_or_none(kind, name):
-                    others = ", ".join(claim.name for claim in claims if claim is not meant)
-                    say(error_line(f"{kind} {name} is that of {meant.plugin.dist}", f"the other is written {others}", "zoo: ! "))
-                    continue
-                dists, which = " and ".join(claim.plugin.dist for claim in claims), " or ".join(claim.name for claim in claims)
-                say(error_line(f"{kind} {name} is claimed by {dists}", f"say which: {which}", "zoo: ! "))
+        for name, claims in plugins.claims(kind).items():
+            if len(claims) < 2:
+                continue
+            if meant := plugins.claim_or_none(kind, name):
+                others = ", ".join(claim.name for claim in claims if claim is not meant)
+                say(error_line(f"{kind} {name} is that of {meant.plugin.dist}", f"the other is written {others}", "zoo: ! "))
+            else:
+                dists = " and ".join(claim.plugin.dist for claim in claims)
+                names = " or ".join(claim.name for claim in claims)
+                say(error_line(f"{kind} {name} is claimed by {dists}", f"say which: {names}", "zoo: ! "))

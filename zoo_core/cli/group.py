@@ -23,9 +23,9 @@ from zoo_core.specs import CommandSpec
 
 __all__ = ["main", "zoo"]
 
-# Each command's target, and its line in `zoo --help`.
+# The target of each command, and its line in `zoo --help`.
 _BUILT_IN = {
-    "list": ("zoo_core.cli.list:list_", "List what is installed: checkpoints, families, samplers, ..."),
+    "list": ("zoo_core.cli.list:list_", "List the installed checkpoints, families, samplers, ..."),
     "show": ("zoo_core.cli.show:show", "Show a checkpoint: model, data, licence, numbers, card."),
     "pull": ("zoo_core.cli.pull:pull", "Fetch checkpoints and verify every file."),
     "verify": ("zoo_core.cli.verify:verify", "Check installed files against their recorded sha256."),
@@ -43,14 +43,14 @@ _COMPLETE = "_ZOO_COMPLETE"
 
 EXAMPLES = """\b
 Examples:
-  zoo list                what is installed
-  zoo show ddpm-afhq-cat  how it was made
+  zoo list                installed checkpoints
+  zoo show ddpm-afhq-cat  its model, data and numbers
   zoo sample ddpm-afhq-cat -n 16 --out cats.png
   zoo sample --help       all options of a command"""
 
 
 class _Group(click.Group):
-    """Commands by name: the built-in ones, which nothing can replace, then those of plugins."""
+    """Commands by name: first the built-in ones, which no plugin can replace, then those of plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*_BUILT_IN, *(name for name in registry().claims(CommandSpec) if name not in _BUILT_IN)]
@@ -61,7 +61,7 @@ class _Group(click.Group):
         target = _BUILT_IN[cmd_name][0] if cmd_name in _BUILT_IN else registry().spec(CommandSpec, cmd_name).target
         command = resolve(target)
         if not isinstance(command, click.Command):
-            raise PluginLoadError(f"{target} is no click command", "`zoo plugins --check` shows what is broken")
+            raise PluginLoadError(f"{target} is not a click command", "`zoo plugins --check` shows what is broken")
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
@@ -89,16 +89,16 @@ def _no_plugins(ctx: click.Context, param: click.Parameter, value: bool) -> None
 
 @contextmanager
 def _warnings_as_lines() -> Iterator[None]:
-    """While inside, a warning is a line on stderr without the place in the source."""
+    """Inside a ``with`` block, a warning is a line on stderr without its place in the source."""
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: say(f"zoo: warning: {inert(str(message))}")
         yield
 
 
 @click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXAMPLES)
-@click.option("--debug", is_flag=True, help="Show the traceback of an error; allowed before or after the command.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; stands before or after the command.")
 @click.option(
-    "--no-plugins", is_flag=True, is_eager=True, expose_value=False, callback=_no_plugins, help="Load no plugin but zoo-core's own."
+    "--no-plugins", is_flag=True, is_eager=True, expose_value=False, callback=_no_plugins, help="Load zoo-core's own plugin alone."
 )
 @click.version_option(__version__, "--version", prog_name="zoo-core", message="%(prog)s %(version)s")
 @click.pass_context
@@ -115,7 +115,7 @@ def zoo(ctx: click.Context, debug: bool) -> None:
 
 
 class _Terminated(BaseException):
-    """SIGTERM, raised where the main thread was, so that half-written files are removed on the way out."""
+    """SIGTERM, raised in the main thread, so that half-written files are removed on the way out."""
 
 
 def _on_sigterm(signum: int, frame: Any) -> None:
@@ -134,7 +134,7 @@ def _outcome(error: BaseException) -> tuple[int, str]:
     match error:
         case click.exceptions.Exit():
             return error.exit_code, ""
-        case Interrupted():  # somebody wanted it: no error
+        case Interrupted():  # asked for by the user, so not an error
             return error.exit_code, error_line(error.what, error.hint, "zoo: ")
         case ZooError():
             return error.exit_code, error_line(error.what, error.hint)
@@ -168,7 +168,7 @@ def _outcome(error: BaseException) -> tuple[int, str]:
 
 
 def _strict_cause(error: BaseException) -> BaseException | None:
-    """What a plugin raised that could not be loaded, which ZOO_STRICT shows."""
+    """The exception of a plugin that could not be loaded, if ZOO_STRICT asks for it."""
     return error.__cause__ if os.environ.get("ZOO_STRICT") == "1" and isinstance(error, PluginLoadError) else None
 
 
@@ -189,18 +189,18 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     import signal
 
     args, debug = _without_debug(sys.argv[1:] if argv is None else argv)
-    # OpenMP's threads wait by spinning unless told otherwise before torch is imported: on a machine where anything else runs, the one that
-    # does not get a core holds up all others, and sampling takes thirty times as long.
+    # OpenMP's threads wait by spinning, unless this variable is set before torch is imported: on a machine where other jobs run, the thread
+    # that does not get a core holds up all others, and sampling takes thirty times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, _on_sigterm)
-    # The shell may have closed them; open until the end.
+    # The shell may have closed them; these stay open until the end.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # so that a terminal that is not UTF-8 shows escapes instead of failing
             stream.reconfigure(errors="backslashreplace")
     try:
-        instruction = os.environ.get(_COMPLETE)  # bash_source, zsh_complete, ...: the completion of a shell asks
+        instruction = os.environ.get(_COMPLETE)  # bash_source, zsh_complete, ...: from a shell's completion
         code = shell_complete(zoo, {}, "zoo", _COMPLETE, instruction) if instruction else _run(args)
     except BaseException as error:
         code, line = _outcome(error)
@@ -220,7 +220,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
-    """Ends the process although a plugin left a thread running, for which Python would wait for ever."""
+    """Ends the process without waiting for threads that a plugin left running."""
     import atexit
 
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Commands and options that users of other programs type, and what they are called here."""
+"""Commands and options of other programs, and their names here."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,8 +12,8 @@ _HUB = "zoo list --remote --search TEXT"
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(("generate", "draw", "infer", "inference", "predict", "run", "inpaint"), "zoo sample NAME draws samples"),
-        **dict.fromkeys(("search", "find"), f"`zoo list` shows what is installed, `{_HUB}` searches the Hub"),
-        **dict.fromkeys(("ls", "models", "checkpoints"), f"`zoo list` shows what is installed, `{_HUB}` what is on the Hub"),
+        **dict.fromkeys(("search", "find"), f"`zoo list` shows the installed ones, `{_HUB}` searches the Hub"),
+        **dict.fromkeys(("ls", "models", "checkpoints"), f"`zoo list` shows the installed ones, `{_HUB}` those on the Hub"),
         **dict.fromkeys(("samplers", "schedulers", "datasets", "metrics", "recipes", "families"), "zoo list KIND"),
         **dict.fromkeys(("download", "fetch", "get"), "zoo pull NAME fetches a checkpoint"),
         **dict.fromkeys(("install", "add", "uninstall"), "plugins are installed by pip; zoo pull NAME fetches a checkpoint"),
@@ -28,7 +28,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("version",), "zoo --version"),
     }
 )
-"""What to write instead of a command that there is not."""
+"""The hint for each command of another program."""
 
 _COMPLETION = 'eval "$(_ZOO_COMPLETE=bash_source zoo)" switches it on; zsh_source and fish_source are for these shells'
 
@@ -55,11 +55,11 @@ OPTIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
         **dict.fromkeys(("install-completion", "show-completion"), ("", _COMPLETION)),
     }
 )
-"""What to write instead of an option that there is not, where the command has the option that stands first."""
+"""For each option of another program, the option here and the hint, which is shown for commands that have that option."""
 
 
 def option_hint(error: click.NoSuchOption) -> str:
-    """The option that is meant, or the nearest ones; empty where nothing is like it."""
+    """The hint for an unknown option: its name here, or the nearest ones; empty if none is near."""
     from difflib import get_close_matches
 
     wanted, hint = OPTIONS.get(error.option_name.lstrip("-").replace("_", "-"), ("", ""))
@@ -71,7 +71,7 @@ def option_hint(error: click.NoSuchOption) -> str:
 
 
 def argument_hint(error: click.MissingParameter) -> str:
-    """Where the values of an argument that was left out are listed; empty where there is no list."""
+    """The hint for a missing argument: the command that lists its values; empty if there is none."""
     match getattr(error.param, "type", None), getattr(error.param, "name", ""):
         case click.ParamType(name="reference"), _:
             return "name a checkpoint of `zoo list`, or the folder of a run"

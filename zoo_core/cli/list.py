@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.cli.console import echo_json, human_size, report_failures, say
+from zoo_core.cli.options import no_match
 from zoo_core.cli.tables import table
-from zoo_core.errors import UnknownNameError, UsageError
+from zoo_core.errors import UsageError
 from zoo_core.registry import Claim, Reference, registry
 from zoo_core.registry.listing import LISTED, matches
 from zoo_core.specs import CheckpointSpec, ModelSpec
@@ -41,7 +42,7 @@ _COLUMNS: Mapping[str, list[_Column]] = {
     "recipes": [],
     "trainers": [_PAPER],
 }
-_LESS = ("LICENSE", "DATASET", "PAPER")  # columns that a narrow terminal does without
+_LESS = ("LICENSE", "DATASET", "PAPER")  # columns that a narrow terminal leaves out
 _LIMIT = 50
 _EMPTY = "none installed -- they come with plugins; `zoo plugins` shows those that are there"
 
@@ -54,18 +55,18 @@ _EMPTY = "none installed -- they come with plugins; `zoo plugins` shows those th
     shell_complete=lambda ctx, param, text: [] if ctx.params.get("words") else [kind for kind in LISTED if kind.startswith(text)],
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--remote", is_flag=True, help="Checkpoints on the Hugging Face Hub instead.")
-@click.option("--search", metavar="TEXT", default="", help="With --remote: what their names hold.")
-@click.option("--author", metavar="NAME", default="", help="With --remote: whose they are.")
-@click.option("--limit", type=click.IntRange(1, 1000), metavar="N", help="With --remote: how many at most.  [default: 50]")
+@click.option("--remote", is_flag=True, help="List checkpoints on the Hugging Face Hub instead.")
+@click.option("--search", metavar="TEXT", default="", help="With --remote: a part of their names.")
+@click.option("--author", metavar="NAME", default="", help="With --remote: their owner.")
+@click.option("--limit", type=click.IntRange(1, 1000), metavar="N", help="With --remote: the largest number of them.  [default: 50]")
 def list_(words: tuple[str, ...], as_json: bool, remote: bool, search: str, author: str, limit: int | None) -> None:
-    """What is installed, or with --remote what is on the Hub.
+    """List the installed checkpoints, or with --remote those on the Hub.
 
-    KIND is checkpoints (unless another is given), families, samplers, schedulers, datasets, metrics, recipes or trainers.
+    KIND is checkpoints (the default), families, samplers, schedulers, datasets, metrics, recipes or trainers.
 
-    PATTERN leaves those whose names it matches, such as 'ddpm*', or of which it is a part, such as cat.
+    PATTERN keeps the names that match it, such as 'ddpm*', or that it is a part of, such as cat.
 
-    A name with a ! is claimed by two plugins; write it as DIST:NAME to say whose is meant. The names of zoo-core stay its own.
+    A name with a ! is claimed by two plugins; DIST:NAME chooses one of them. The names of zoo-core stay its own.
 
     \b
     Examples:
@@ -77,7 +78,7 @@ def list_(words: tuple[str, ...], as_json: bool, remote: bool, search: str, auth
     """
     kind, patterns = (words[0], words[1:]) if words[:1] and words[0] in LISTED else ("checkpoints", words)
     if remote and patterns:
-        raise UsageError("patterns are of what is installed", f"zoo list --remote --search {patterns[0]}")
+        raise UsageError("patterns select installed checkpoints", f"zoo list --remote --search {patterns[0]}")
     if remote and kind != "checkpoints":
         raise UsageError(f"the Hub has checkpoints, and no {kind}", "leave one of them out")
     if (search or author or limit) and not remote:
@@ -85,49 +86,46 @@ def list_(words: tuple[str, ...], as_json: bool, remote: bool, search: str, auth
     if remote:
         _list_remote(search, author, limit or _LIMIT, as_json)
         return
-    claims = {name: found for name, found in registry().claims(LISTED[kind]).items() if matches(name, patterns)}
+    claims = {name: own for name, own in registry().claims(LISTED[kind]).items() if matches(name, patterns)}
     meant = [registry().claim_or_none(LISTED[kind], name) for name in claims]
+    listed = [claim for own in claims.values() for claim in own]
     if as_json:
-        echo_json([_record(claim, claim not in meant) for found in claims.values() for claim in found])
-    elif claims:
-        columns = _COLUMNS[kind]
-        rows = [
-            [_name(claim, claim not in meant), *(get(claim.spec) for _, get in columns), claim.spec.summary]
-            for found in claims.values()
-            for claim in found
-        ]
-        used = [i for i in range(len(columns) + 2) if any(row[i] for row in rows)]
-        headers = ["NAME", *(header for header, _ in columns), "SUMMARY"]
-        table([headers[i] for i in used], [[row[i] for i in used] for row in rows], drop=_LESS, right=("SIZE",))
+        echo_json([_record(claim, claim not in meant) for claim in listed])
+    elif listed:
+        _print_table(kind, listed, meant)
     elif patterns:
-        raise _unmatched(kind, patterns)
+        kinds = f"`zoo list` shows all; the kinds are {', '.join(LISTED)}"
+        raise no_match(kind, patterns, kinds if words[0] not in LISTED and words[0].isalpha() else "")
     else:
         say(f"zoo: {kind}: {_EMPTY}")
     report_failures()
 
 
-def _unmatched(kind: str, patterns: Sequence[str]) -> UnknownNameError:
-    near = UnknownNameError.of("kind", patterns[0], [*LISTED, *registry().claims(LISTED[kind])]).hint
-    hint = near if near.startswith("did you mean") else f"`zoo list {kind}` shows all"
-    return UnknownNameError(f"no {kind} match {' or '.join(patterns)}", hint)
+def _print_table(kind: str, claims: Sequence[Claim], meant: Sequence[Claim | None]) -> None:
+    """Prints claims of a kind, without the columns that are empty."""
+    columns = _COLUMNS[kind]
+    headers = ["NAME", *(header for header, _ in columns), "SUMMARY"]
+    rows = [[_name(claim, claim not in meant), *(get(claim.spec) for _, get in columns), claim.spec.summary] for claim in claims]
+    used = [i for i in range(len(headers)) if any(row[i] for row in rows)]
+    table([headers[i] for i in used], [[row[i] for i in used] for row in rows], drop=_LESS, right=("SIZE",))
 
 
 def _list_remote(search: str, author: str, limit: int, as_json: bool) -> None:
     from zoo_core.hub.client import host
     from zoo_core.hub.search import search as find
 
-    found = find(search, author=author, limit=limit, families=registry().claims(ModelSpec))
+    models = find(search, author=author, limit=limit, families=registry().claims(ModelSpec))
     if as_json:
-        echo_json([{**asdict(model), "state": _state(model)} for model in found])
-    elif found:
-        rows = [(model.repo, model.family or "?", _state(model), model.license, model.updated) for model in found]
+        echo_json([{**asdict(model), "state": _state(model)} for model in models])
+    elif models:
+        rows = [(model.repo, model.family or "?", _state(model), model.license, model.updated) for model in models]
         table(("NAME", "FAMILY", "STATE", "LICENSE", "UPDATED"), rows, drop=("LICENSE", "UPDATED"))
     else:
         say(f"zoo: {host()} has none that match -- a checkpoint of the zoo has the tag zoo-core there")
 
 
 def _state(model: "SearchResult") -> str:
-    """Whether it is here, can be pulled and used, or needs a plugin first. What plugin, is its author's word."""
+    """``here``, ``pullable``, or ``needs a plugin``, with the name of the plugin that its author gives."""
     from zoo_core.hub.fetch import cached_commit, is_packaged
 
     pinned = [claim.spec for claims in registry().claims(CheckpointSpec).values() for claim in claims]

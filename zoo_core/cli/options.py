@@ -1,8 +1,11 @@
-"""Options that several commands have."""
+"""Arguments and options that several commands have: references, data sets, samplers, noise levels, places to write."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -10,42 +13,121 @@ from click.shell_completion import CompletionItem
 from zoo_core.atomic import check_folder
 from zoo_core.cli.console import inert, say
 from zoo_core.config import apply_overrides, decode
-from zoo_core.errors import ConfigError, UsageError
+from zoo_core.errors import ConfigError, UnknownNameError, UsageError
 from zoo_core.hub.fetch import fetch
 from zoo_core.interfaces import DatasetConfig, Scheduler
 from zoo_core.registry import other_meaning, parse_reference, registry
+from zoo_core.registry.listing import LISTED
 from zoo_core.samplers.choice import as_scheduler
 from zoo_core.specs import CheckpointSpec, DatasetSpec
 
-__all__ = ["OF_SCHEDULER", "REFERENCE", "data_name", "data_option", "refuse_name", "scheduler_option", "writable"]
+__all__ = [
+    "OF_SCHEDULER",
+    "PATTERN",
+    "REFERENCE",
+    "SEED",
+    "OutPath",
+    "data_name",
+    "data_option",
+    "no_match",
+    "option",
+    "refuse_name",
+    "scheduler_option",
+    "writable",
+]
 
 OF_SCHEDULER = "scheduler."
+SEED = click.IntRange(0, 2**64 - 1)
+_SUFFIXES = (".png", ".npz")
+
+F = TypeVar("F", bound=Callable[..., object])
 
 
 class _ReferenceType(click.ParamType[str]):
-    """A checkpoint; what means a folder comes as ``local:PATH``, and a line says so where it could mean something else."""
+    """A reference to a checkpoint. One that means a folder becomes ``local:PATH``."""
 
     name = "reference"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         reference = parse_reference(value)
-        if note := other_meaning(value):
+        if reference.kind != "local":
+            return str(value)
+        if not _holds_model(reference.name) and (note := other_meaning(value)):
             say(inert(f"zoo: {note}"))
-        return str(reference) if reference.kind == "local" else value
+        return str(reference)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         names = [name for name in registry().claims(CheckpointSpec) if name.startswith(incomplete)]
         return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="dir")]
 
 
+def _holds_model(folder: str) -> bool:
+    """Whether a folder holds a checkpoint or a run, so that a command that names it means the folder and not the Hub."""
+    path = os.path.expanduser(folder)
+    return any(os.path.isfile(os.path.join(path, name)) for name in ("config.json", "recipe.json", "metrics.jsonl"))
+
+
+class _PatternType(_ReferenceType):
+    """A reference, or a pattern with ``*``, ``?`` or ``[...]``, which stays as it is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if set(value) & set("*?[") and not str(value).startswith("local:") and not os.path.exists(value):
+            return str(value)
+        return super().convert(value, param, ctx)
+
+
+class OutPath(click.Path):
+    """The path of a file or folder to write; a suffix alone is refused."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if str(value) in ("", *_SUFFIXES):
+            raise UsageError(f"--out {str(value)!r} has no name", "write it as --out NAME.png")
+        return super().convert(value, param, ctx)
+
+
 REFERENCE = _ReferenceType()
+PATTERN = _PatternType()
+
+_OPTIONS: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = MappingProxyType(
+    {
+        "batch_size": (("--batch-size",), {"metavar": "N", "default": 64, "show_default": True, "help": "Samples in a batch."}),
+        "data": (("--data",), {"metavar": "[DIST:]NAME[:PATH]", "help": "The real samples.  [default: the training data]"}),
+        "data_root": (
+            ("--data-root",),
+            {"metavar": "DIR", "help": "Folder that holds the files of mnist, cifar10, ...  [default: $ZOO_DATA]"},
+        ),
+        "device": (("--device",), {"metavar": "NAME", "help": "cpu, cuda, ...  [default: the first accelerator, or the CPU]"}),
+        "features": (
+            ("--features",),
+            {"metavar": "NAME", "help": "A checkpoint with features, inception, or timm:NAME.  [default: by the data]"},
+        ),
+        "n": (("-n", "--number", "n"), {"metavar": "N"}),
+        "options": (
+            ("-o", "--option", "options"),
+            {"multiple": True, "metavar": "KEY=VALUE", "help": "Changes an option of the sampler; repeatable."},
+        ),
+        "sampler": (("--sampler",), {"metavar": "NAME", "help": "See `zoo list samplers`.  [default: the checkpoint's]"}),
+        "scheduler": (("--scheduler",), {"metavar": "NAME", "help": "See `zoo list schedulers`.  [default: the checkpoint's]"}),
+        "seed": (("--seed",), {"metavar": "N", "type": SEED, "default": 0, "show_default": True, "help": "Seed of the samples."}),
+        "steps": (("--steps",), {"metavar": "N", "type": click.IntRange(min=1), "help": "Steps of the sampler."}),
+    }
+)
+
+
+def option(name: str, **changes: Any) -> Callable[[F], F]:
+    """A decorator: the option ``name`` that several commands share, with attributes of ``click.option`` changed for one of them."""
+    declarations, attributes = _OPTIONS[name]
+    return click.option(*declarations, **{**attributes, **changes})
 
 
 def writable(path: Path) -> Path:
-    """``path``, if it can be written to; says so where something is there that will be replaced.
+    """Checks that ``path`` can be written to, and says on stderr if that replaces files.
 
     Raises:
-        UsageError, ResourceError: as :func:`zoo_core.atomic.check_folder` does.
+        UsageError, ResourceError: as :func:`zoo_core.atomic.check_folder` raises.
     """
     check_folder(path)
     if path.is_file():
@@ -56,53 +138,69 @@ def writable(path: Path) -> Path:
 
 
 def scheduler_option(name: str | None, options: Sequence[str]) -> Scheduler | None:
-    """What ``--scheduler NAME`` and ``-o scheduler.KEY=VALUE`` say; None where they say nothing.
+    """The scheduler of ``--scheduler NAME`` and ``-o scheduler.KEY=VALUE``; None without them.
 
     Raises:
-        UsageError: there are options without a name.
-        ConfigError: there is no such scheduler, or an option is wrong.
+        UsageError: if there are options without a name.
+        ConfigError: if there is no scheduler of that name, or an option is not valid.
     """
     own = [text.strip().removeprefix(OF_SCHEDULER) for text in options if text.strip().startswith(OF_SCHEDULER)]
     if not name:
         if own:
-            raise UsageError(f"-o {OF_SCHEDULER}{own[0]} needs a --scheduler", "`zoo list schedulers` shows what there is")
+            raise UsageError(f"-o {OF_SCHEDULER}{own[0]} needs a --scheduler", "`zoo list schedulers` shows them")
         return None
     refuse_name(own, "--scheduler")
     return as_scheduler(apply_overrides({"name": name}, own))
 
 
 def refuse_name(options: Sequence[str], option: str) -> None:
-    """Refuses a ``name=...`` among ``options``: that is what ``option`` is for."""
+    """Refuses ``-o name=...``, which ``option`` is for.
+
+    Raises:
+        UsageError: if it is among the options.
+    """
     for text in options:
         if text.partition("=")[0].strip() == "name":
-            raise UsageError(f"-o {text!r} is no option", f"use {option} NAME")
+            raise UsageError(f"-o {text!r} is not an option", f"use {option} NAME")
 
 
 def data_name(text: str) -> tuple[str, str]:
-    """The name and the path of ``--data [DIST:]NAME[:PATH]``; the path is empty where there is none.
+    """The name and the path of ``--data [DIST:]NAME[:PATH]``; the path is empty if none is given.
 
-    What begins with the unambiguous name of a data set goes on with its path, and so ``folder:mnist`` is a folder.
+    If the text begins with the unambiguous name of a data set, the rest is its path: ``folder:mnist`` is a folder.
 
     Raises:
-        UsageError: it begins with no name.
-        ConfigError: it is the path of a folder.
+        UsageError: if the text has no name.
+        ConfigError: if there is no data set of that name; the hint says how a folder is written.
     """
     first, _, rest = text.partition(":")
     if not first:
-        raise UsageError(f"--data {text!r} names no data set", "write it as --data NAME or --data folder:PATH")
+        raise UsageError(f"--data {text!r} has no name of a data set", "write it as --data NAME or --data folder:PATH")
     second, _, path = rest.partition(":")
-    found = registry()
-    if not found.offers(DatasetSpec, first) and not rest and ("/" in text or Path(text).is_dir()):
-        raise ConfigError(f"unknown dataset {text!r}", f"of a folder of images, write --data folder:{text}")
-    if found.claim_or_none(DatasetSpec, first) is None and second and found.offers(DatasetSpec, f"{first}:{second}"):
+    known = registry()
+    if known.claim_or_none(DatasetSpec, first) is None and second and known.offers(DatasetSpec, f"{first}:{second}"):
         return f"{first}:{second}", path
+    if not known.offers(DatasetSpec, first):
+        raise _no_data(text, first, rest)
     return first, rest
 
 
-def data_option(reference: str, text: str | None, root: str | None, options: Sequence[str]) -> DatasetConfig | None:
-    """What ``--data [DIST:]NAME[:PATH]``, ``--data-root DIR`` and ``-o data.KEY=VALUE`` say; None where they say nothing.
+def _no_data(text: str, name: str, rest: str) -> ConfigError:
+    """The error for ``--data`` without a data set of that name: of a folder, or with the nearest name."""
+    if not rest and ("/" in text or Path(text).is_dir()):
+        return ConfigError(f"unknown dataset {text!r}", f"of a folder of images, write --data folder:{text}")
+    near = get_close_matches(name[:200], registry().claims(DatasetSpec), n=2, cutoff=0.7)
+    unknown = registry().unknown_name("dataset", name, near, "`zoo list datasets` shows them; a folder of images is written folder:PATH")
+    return ConfigError(unknown.what + ("" if rest else ", and there is no folder of that name here"), unknown.hint)
 
-    Without the first, the last changes the checkpoint's own data.
+
+def data_option(reference: str, text: str | None, root: str | None, options: Sequence[str]) -> DatasetConfig | None:
+    """The config of ``--data [DIST:]NAME[:PATH]``, ``--data-root DIR`` and ``-o data.KEY=VALUE``; None without them.
+
+    Without ``--data``, the others change the data that the checkpoint was trained on.
+
+    Raises:
+        UsageError, ConfigError: if there is no data set of that name, or an option is not valid.
     """
     changes = [option.removeprefix("data.") for option in options if option.startswith("data.")]
     if root is not None:
@@ -116,3 +214,11 @@ def data_option(reference: str, text: str | None, root: str | None, options: Seq
     name, path = data_name(text)
     config: DatasetConfig = decode(DatasetConfig, apply_overrides({"name": name, **({"path": path} if path else {})}, changes), "data")
     return config
+
+
+def no_match(kind: str, patterns: Sequence[str], hint: str = "") -> UnknownNameError:
+    """The error for patterns that no name of a kind matches, with the nearest kind or name if there is one."""
+    near = UnknownNameError.of("kind", patterns[0], [*LISTED, *registry().claims(LISTED[kind])]).hint
+    if not near.startswith("did you mean"):
+        near = hint or f"`zoo list {kind}` shows all"
+    return UnknownNameError(f"no {kind} match {' or '.join(patterns)}", near)

@@ -18,12 +18,12 @@ __all__ = ["plugins"]
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--check", is_flag=True, help="Import everything that the plugins name, build their models, and report what is wrong.")
+@click.option("--check", is_flag=True, help="Import every target of the plugins, build their models, and report faults.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plugins(names: tuple[str, ...], check: bool, as_json: bool) -> None:
-    """Which plugins are installed, what they offer, and what is broken: of all, or of each NAME, a package or an entry point.
+    """List the installed plugins, what they offer, and what is broken: all of them, or each NAME, a package or an entry point.
 
-    With --check, what is broken is listed below the table, and the exit code is then 9.
+    With --check, faults are listed below the table, and make the exit code 9.
 
     \b
     Examples:
@@ -32,21 +32,18 @@ def plugins(names: tuple[str, ...], check: bool, as_json: bool) -> None:
       zoo plugins --check zoo-ddpm
       ZOO_PLUGINS=zoo-ddpm zoo plugins
     """
-    found = _chosen(names)
-    checked = {plugin.module: findings(plugin) for plugin in found} if check else {}
+    chosen = _chosen(names)
+    checked = {plugin.module: findings(plugin) for plugin in chosen} if check else {}
     if as_json:
-        echo_json([_record(plugin, checked.get(plugin.module)) for plugin in found])
+        echo_json([_record(plugin, checked.get(plugin.module)) for plugin in chosen])
     else:
         heads = ["PLUGIN", "VERSION", "MODULE", *(["CHECKED"] if check else []), "OFFERS"]
-        rows = [[plugin.dist, plugin.version, plugin.module, *_counts(plugin, checked), _offers(plugin)] for plugin in found]
+        rows = [[plugin.dist, plugin.version, plugin.module, *_counts(plugin, checked), _offers(plugin)] for plugin in chosen]
         table(heads, rows, drop=("MODULE", "VERSION"))
-        _report(checked, found)
-        for plugin in found:
-            used, *hidden = installations(plugin.dist) or [""]
-            if hidden:
-                say(error_line(f"{plugin.dist} is used from {used}, which hides {', '.join(hidden)}", "uninstall one", "zoo: warning: "))
+        _print_faults(checked, chosen)
+        _warn_of_hidden(chosen)
         report_conflicts(registry())
-    guilty = [plugin for plugin in found if plugin.failure or any(checked.get(plugin.module, {}).values())]
+    guilty = [plugin for plugin in chosen if plugin.failure or any(checked.get(plugin.module, {}).values())]
     if check and guilty:
         broken = sum(bool(plugin.failure) + sum(map(bool, checked[plugin.module].values())) for plugin in guilty)
         own = all(is_editable(plugin.dist) for plugin in guilty)
@@ -55,8 +52,13 @@ def plugins(names: tuple[str, ...], check: bool, as_json: bool) -> None:
 
 
 def _chosen(names: Sequence[str]) -> Sequence[Plugin]:
-    """The plugins of these distributions or entry points; all where there are no names."""
-    every, chosen = registry().plugins, []
+    """The plugins of these distributions or entry points; all plugins if ``names`` is empty.
+
+    Raises:
+        UnknownNameError: if one of them is not installed.
+    """
+    every = registry().plugins
+    chosen: list[Plugin] = []
     for name in names:
         own = [plugin for plugin in every if name in (plugin.name, plugin.dist)]
         if not own:
@@ -73,9 +75,17 @@ def _counts(plugin: Plugin, checked: Mapping[str, Mapping[str, str]]) -> list[st
     return [f"{fine}, {wrong} broken" if wrong else fine]
 
 
-def _report(checked: Mapping[str, Mapping[str, str]], found: Sequence[Plugin]) -> None:
-    """What is broken, a paragraph for each."""
-    for plugin in found:
+def _warn_of_hidden(plugins: Sequence[Plugin]) -> None:
+    """Warns of each distribution that is installed in two folders."""
+    for plugin in plugins:
+        used, *hidden = installations(plugin.dist) or [""]
+        if hidden:
+            say(error_line(f"{plugin.dist} is used from {used}, which hides {', '.join(hidden)}", "uninstall one", "zoo: warning: "))
+
+
+def _print_faults(checked: Mapping[str, Mapping[str, str]], plugins: Sequence[Plugin]) -> None:
+    """Prints each target that is broken, with the reason as a paragraph."""
+    for plugin in plugins:
         for target, why in checked.get(plugin.module, {}).items():
             if why:
                 click.echo("\n" + bold(inert(f"{plugin.dist}: {target}")))
@@ -95,16 +105,14 @@ def _plural(kind: str, count: int) -> str:
 
 def _record(plugin: Plugin, targets: Mapping[str, str] | None) -> dict[str, Any]:
     broken = plugin.failure
-    failure = {"step": broken.step, "why": inert(broken.why), "where": inert(broken.where)} if broken else None
+    kinds = sorted({spec.kind for spec in plugin.specs})
     record: dict[str, Any] = {
         "name": plugin.name,
         "dist": plugin.dist,
         "version": plugin.version,
         "module": plugin.module,
         "folders": installations(plugin.dist),
-        "failure": failure,
-    }
-    record["offers"] = {
-        kind: [spec.key for spec in plugin.specs if spec.kind == kind] for kind in sorted({spec.kind for spec in plugin.specs})
+        "failure": {"step": broken.step, "why": inert(broken.why), "where": inert(broken.where)} if broken else None,
+        "offers": {kind: [spec.key for spec in plugin.specs if spec.kind == kind] for kind in kinds},
     }
     return record if targets is None else {**record, "broken": {target: why for target, why in targets.items() if why}}

@@ -1,4 +1,4 @@
-"""Progress on stderr, in one style for all commands: a line with a bar on a terminal, a plain line every half minute in a pipe."""
+"""Progress on stderr, in one style for all commands: a bar on a terminal, a plain line every half minute in a pipe."""
 
 import os
 import sys
@@ -18,30 +18,38 @@ EVERY = 30.0
 """Seconds between two lines in a pipe."""
 _CLEAR = "\r\x1b[K"
 _REDRAW = 0.1
-_BAR = 6  # columns that a bar has at least
+_BAR = 6  # smallest width of a bar, in columns
 
 
 class Progress:
-    """A context that shows how much of something is done, how long the rest takes, and facts about it.
+    """A context manager that shows how much of a piece of work is done, the time left, and facts about it.
 
-    On a terminal ``train  18%|##      | 70/400 steps  loss 0.521  0:21 left``, redrawn in place, with as many facts as its width has room
-    for; in a pipe ``train: 70/400 steps  loss 0.521  0:21 left``, without control characters. A terminal that has gone away is no error.
+    On a terminal ``train  18%|##      | 70/400 steps  loss 0.521  0:21 left``, redrawn in place, with the facts that its width has room
+    for; in a pipe ``train: 70/400 steps  loss 0.521  0:21 left``, without control characters. A terminal that has gone away is ignored.
+
+    >>> with Progress("sample", 2, "steps") as progress:
+    ...     progress.add(1)
+    ...     progress.done
+    1
 
     Args:
-        name: of the work, such as ``train``.
-        total: how much there is to do; None where that is not known.
-        unit: of what is counted.
+        name: name of the work, such as ``train``.
+        total: number of units to do; None if unknown.
+        unit: unit that is counted.
     """
 
     def __init__(self, name: str, total: int | None = None, unit: str = "samples") -> None:
-        self.unit, self.terminal = unit, sys.stderr.isatty()
-        self.first = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher started, one speaks
+        self.unit = unit
+        self.terminal = sys.stderr.isatty()
+        self.first = os.environ.get("RANK", "0") == "0"  # only the first of a launcher's processes prints
         self._bar: Any = None
         self._status = False
         self._begin(name, total)
 
     def _begin(self, name: str, total: int | None) -> None:
-        self.name, self.total, self.done = name, total, 0
+        self.name = name
+        self.total = total
+        self.done = 0
         self._started = self._shown = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -55,7 +63,7 @@ class Progress:
                 self._bar = None
 
     def status(self, text: str) -> None:
-        """Shows what goes on before the first number, on a terminal: ``train: loading PyTorch ...``."""
+        """Shows a text before the first number, on a terminal: ``train: loading PyTorch ...``."""
         if self.terminal and self.first:
             with suppress(OSError):
                 self._clear()
@@ -64,19 +72,19 @@ class Progress:
                 self._status = True
 
     def stage(self, name: str, total: int) -> None:
-        """Begins to count anew, for another part of the work."""
+        """Starts to count anew, for another part of the work."""
         self.__exit__(None, None, None)
         self._begin(name, total)
 
     def add(self, n: int) -> None:
-        """Counts ``n`` more, and tells speed and time left."""
+        """Counts ``n`` more units, and shows speed and time left."""
         self.done += n
         speed = self.done / max(time.monotonic() - self._started, 1e-9)
         facts = [f"{duration((self.total - self.done) / speed)} left"] if self.total and speed else []
         self.show(self.done, [*facts, f"{rate(speed)} {self.unit}/s"])
 
     def show(self, done: int, facts: list[str], *, now: bool = False) -> None:
-        """Shows ``done`` of the total, and the facts behind it, the most important one first; ``now`` prints it in a pipe in any case."""
+        """Shows ``done`` of the total, and facts, the most important one first; ``now`` prints a line in a pipe in any case."""
         self.done = done
         with suppress(OSError):
             least = EVERY if not self.terminal else 0.0 if self._bar is None else _REDRAW
@@ -95,8 +103,9 @@ class Progress:
         from tqdm import tqdm
 
         self._clear()
-        text, room = self._count(), terminal_width() - 1 - len(f"{self.name} 100%|{' ' * _BAR}| ")
-        for fact in facts:  # whole ones, as far as there is room
+        text = self._count()
+        room = terminal_width() - 1 - len(f"{self.name} 100%|{' ' * _BAR}| ")
+        for fact in facts:  # no fact is cut
             if len(text) + 2 + len(fact) > room:
                 break
             text += f"  {fact}"
@@ -105,7 +114,8 @@ class Progress:
             layout = f"{self.name.replace('{', '').replace('}', '')} {counted}{{desc}}"
             self._bar = tqdm(desc=text, total=self.total, initial=self.done, bar_format=layout, ncols=terminal_width() - 1, leave=False)
             return
-        self._bar.n, self._bar.ncols = self.done, terminal_width() - 1
+        self._bar.n = self.done
+        self._bar.ncols = terminal_width() - 1
         self._bar.set_description_str(text)
 
     def _clear(self) -> None:
@@ -133,19 +143,27 @@ class Progress:
 
 @contextmanager
 def loading(name: str) -> Iterator[None]:
-    """While inside, a terminal shows that the model is being loaded: to import PyTorch takes seconds."""
+    """Inside a ``with`` block, a terminal shows that the model is being loaded: importing PyTorch takes seconds."""
     with Progress(name) as progress:
         progress.status("loading PyTorch and the model")
         yield
 
 
 def rate(speed: float) -> str:
-    """Such as ``1,234`` or ``0.52``."""
+    """A speed in few digits.
+
+    >>> rate(1234.4), rate(0.5231)
+    ('1,234', '0.52')
+    """
     return f"{speed:,.0f}" if speed >= 100 else f"{speed:.2g}"
 
 
 def duration(seconds: float) -> str:
-    """Such as ``0:21`` or ``1:05:00``."""
+    """A time in minutes and seconds, or in hours.
+
+    >>> duration(21), duration(3900)
+    ('0:21', '1:05:00')
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

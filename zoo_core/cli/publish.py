@@ -22,12 +22,12 @@ _SHOWN = 8
 
 @click.command()
 @click.argument("reference", type=REFERENCE)
-@click.option("--repo", required=True, metavar="ORG/NAME", help="Where to; created where it is missing.")
-@click.option("--license", metavar="NAME", help="Of the weights, such as mit, where the card of a folder does not say it yet.")
-@click.option("--private", is_flag=True, help="Create it as a private repository; refuse one that is not.")
-@click.option("--tag", metavar="NAME", help="Name the commit, such as v1.")
+@click.option("--repo", required=True, metavar="ORG/NAME", help="Repository to publish to; created if it is missing.")
+@click.option("--license", metavar="NAME", help="Licence of the weights, such as mit, if the card of a folder does not say it yet.")
+@click.option("--private", is_flag=True, help="Create a private repository; refuse a public one.")
+@click.option("--tag", metavar="NAME", help="Tag of the commit, such as v1.")
 @click.option("--pin", type=click.Path(path_type=Path, dir_okay=False), help="The plugin's checkpoints.json: write repo and commit there.")
-@click.option("--force", is_flag=True, help="Replace what others have put into the repository.")
+@click.option("--force", is_flag=True, help="Replace files that others have put into the repository.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print what would change, and send nothing.")
 def publish(
     reference: str, repo: str, license: str | None, private: bool, tag: str | None, pin: Path | None, force: bool, dry_run: bool
@@ -35,8 +35,8 @@ def publish(
     """Publish the checkpoint REFERENCE on the Hugging Face Hub: a name, or the folder of a checkpoint or of a training run.
 
     Checks everything first, then makes one commit; prints the commit and each file's sha256 as JSON. Logs in with HF_TOKEN, or as
-    `hf auth login` did. A card that was edited on the Hub is merged with the new one; other work of others is not replaced
-    without --force.
+    `hf auth login` did. A card that was edited on the Hub is merged with the new one; other files of others are replaced only
+    with --force.
 
     \b
     Examples:
@@ -44,11 +44,20 @@ def publish(
       zoo publish runs/cat --repo ORG/cat --license mit --tag v1
       zoo publish ddpm-afhq-cat --repo ORG/cat --pin PLUGIN/checkpoints.json
     """
-    progress = sys.stderr.isatty()
-    options: dict[str, Any] = {"license": license, "private": private, "tag": tag, "pin": pin}
     with command_line():
-        done = publish_checkpoint(reference, repo, **options, force=force, dry_run=dry_run, progress=progress)
-    _say_left_out(done.left_out)
+        done = publish_checkpoint(
+            reference,
+            repo,
+            license=license,
+            private=private,
+            tag=tag,
+            pin=pin,
+            force=force,
+            dry_run=dry_run,
+            progress=sys.stderr.isatty(),
+        )
+    if done.left_out:
+        say(inert(f"left out: {_some(done.left_out)}"))
     if dry_run:
         _say_changes(done)
         changes = dict(done.changes) if done.changes is not None else None
@@ -62,13 +71,8 @@ def _plain(pins: Mapping[str, Pin]) -> dict[str, Any]:
     return {name: {"sha256": pin.sha256, "size": pin.size} for name, pin in sorted(pins.items())}
 
 
-def _say_left_out(names: Sequence[str]) -> None:
-    if names:
-        say(inert(f"left out: {_some(names)}"))
-
-
 def _say_changes(done: Published) -> None:
-    """A line for each file that would change, and one that says that nothing would be sent."""
+    """Says which files would change, in a line each, or that nothing would."""
     for name, kind in sorted((done.changes or {}).items()):
         if kind != "unchanged" and name != ".gitattributes":
             say(inert(f"{kind:9} {name}"))
@@ -91,5 +95,6 @@ def _say_done(done: Published) -> None:
 
 
 def _some(names: Sequence[str]) -> str:
+    """The first names, and the number of the others."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

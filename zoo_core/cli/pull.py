@@ -18,13 +18,13 @@ __all__ = ["pull"]
 @click.command()
 @click.argument("references", type=REFERENCE, metavar="REFERENCE...", nargs=-1, required=True)
 @click.option(
-    "--lock-timeout", type=float, metavar="SECONDS", help="Time to wait for another process that fetches the same file  [default: 600]"
+    "--lock-timeout", type=float, metavar="SECONDS", help="Time to wait for another process that fetches the same file.  [default: 600]"
 )
 def pull(references: tuple[str, ...], lock_timeout: float | None) -> None:
     """Fetch checkpoints and verify them: every file against its pin, the weights down to the last number.
 
-    What a plugin carries is taken from there, what is cached from the Hugging Face cache, and the rest from the Hub. Prints the
-    folder of each. HF_HOME, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE and ZOO_LOCK_TIMEOUT are respected.
+    Files come from the plugin that carries them, else from the Hugging Face cache, else from the Hub. Prints the folder of each
+    checkpoint. HF_HOME, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE and ZOO_LOCK_TIMEOUT are respected.
 
     \b
     Examples:
@@ -38,19 +38,20 @@ def pull(references: tuple[str, ...], lock_timeout: float | None) -> None:
     for reference in references:
         [files] = pull_files(reference)
         size = human_size(sum(map(files.size, files.names)))
-        say(inert(f"{reference}: {len(files.names)} files, {size}, {_against(files)}; from {files.source}"))
+        say(inert(f"{reference}: {len(files.names)} files, {size}, {_checked(files)}; from {files.source}"))
         _say_unknown(files)
         click.echo(inert(str(files.folder)))
 
 
-def _against(files: Files) -> str:
+def _checked(files: Files) -> str:
+    """The evidence that the files are the right ones, for the line of a checkpoint."""
     if files.pins is not None:
         return "match their pins"
     return "are what the Hub says, and nothing pins them" if files.oids is not None else "read; nothing pins them"
 
 
 def _say_unknown(files: Files) -> None:
-    """A line where nothing installed can use what was fetched."""
+    """Warns if no installed plugin has the family of the checkpoint."""
     model = files.json(CONFIG).get("model")
     family = model.get("name") if isinstance(model, dict) else None
     if isinstance(family, str) and family.rpartition(":")[2] not in registry().claims(ModelSpec):

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +17,7 @@ from zoo_core.arguments import class_of
 from zoo_core.checkpoint.config import CheckpointConfig, class_names, default_sampler, family_of, read_config
 from zoo_core.checkpoint.files import TRAINING, WEIGHTS, Files
 from zoo_core.cli.console import inert, say
-from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, refuse_name, scheduler_option, writable
+from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, OutPath, option, refuse_name, scheduler_option, writable
 from zoo_core.cli.progress import Progress, loading
 from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import UsageError
@@ -30,45 +31,65 @@ if TYPE_CHECKING:
 
     from zoo_core.pretrained import Pretrained
 
-__all__ = ["SEED", "OutPath", "choose_device", "progress", "sample"]
+__all__ = ["choose_device", "progress", "sample"]
 
-SEED = click.IntRange(0, 2**64 - 1)
 _SUFFIXES = (".png", ".npz")
 _MOST = 10_000_000
 _IMAGES, _POINTS = 16, 1000  # by default
 
 
-class OutPath(click.Path):
-    """The path of a file or folder to write, which has a name."""
+@dataclass(frozen=True, kw_only=True)
+class _Drawing:
+    """The samples to draw, and the choices that they depend on.
 
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
+    Args:
+        n: number of samples.
+        classes: classes that take turns; empty without labels.
+        sampler, scheduler, seed, guidance, batch_size: as :meth:`zoo_core.pretrained.Pretrained.sample` takes them.
+    """
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if str(value) in ("", *_SUFFIXES):
-            raise UsageError(f"--out {str(value)!r} has no name", "write it as --out NAME.png")
-        return super().convert(value, param, ctx)
+    n: int
+    classes: Sequence[int]
+    sampler: Sampler
+    scheduler: Scheduler | None
+    seed: int
+    guidance: float | None
+    batch_size: int
+
+    @property
+    def labels(self) -> list[int] | None:
+        return [self.classes[i % len(self.classes)] for i in range(self.n)] if self.classes else None
+
+    @property
+    def walk(self) -> str:
+        return walk_text(self.sampler, self.scheduler)
+
+    def draw(self, model: "Pretrained") -> "Tensor":
+        with progress(math.ceil(self.n / self.batch_size), self.sampler, model, self.scheduler) as on_step:
+            return model.sample(
+                self.n,
+                seed=self.seed,
+                sampler=self.sampler,
+                scheduler=self.scheduler,
+                labels=self.labels,
+                guidance=self.guidance,
+                batch_size=self.batch_size,
+                on_step=on_step,
+            )
 
 
 @click.command()
 @click.argument("reference", type=REFERENCE)
-@click.option("-n", "--number", "n", type=click.IntRange(1, _MOST), metavar="N", help="How many.  [default: 16 images, or 1000 points]")
-@click.option("--seed", type=SEED, metavar="N", default=0, show_default=True, help="Image i of a seed is always the same.")
+@option("n", type=click.IntRange(1, _MOST), help="Number of samples.  [default: 16 images, or 1000 points]")
+@option("seed", help="Image i of a seed is always the same.")
 @click.option("--labels", metavar="CLASS,...", help="A class by number or name, or several such as 0,1,2, 0-9 or Bag,Coat, which repeat.")
-@click.option("--guidance", type=float, metavar="SCALE", help="Classifier-free guidance; 1 is none. Needs --labels.")
-@click.option("--sampler", metavar="NAME", help="See `zoo list samplers`.  [default: the checkpoint's]")
-@click.option("--scheduler", metavar="NAME", help="See `zoo list schedulers`.  [default: the checkpoint's, or the trained levels]")
-@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Short for -o steps=N.")
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="An option of the sampler, such as eta=0.5, or of --scheduler, such as scheduler.rho=3; repeatable.",
-)
-@click.option("--batch-size", type=click.IntRange(1, _MOST), metavar="N", default=64, show_default=True, help="How many at once.")
-@click.option("--device", metavar="NAME", default="auto", show_default=True, help="cpu, cuda, ...; auto takes a GPU where there is one.")
+@click.option("--guidance", type=float, metavar="SCALE", help="Classifier-free guidance; 1 has no effect. Needs --labels.")
+@option("sampler")
+@option("scheduler", help="See `zoo list schedulers`.  [default: the checkpoint's, or the trained levels]")
+@option("steps", help="Short for -o steps=N.")
+@option("options", help="An option of the sampler, such as eta=0.5, or of --scheduler, such as scheduler.rho=3; repeatable.")
+@option("batch_size", type=click.IntRange(1, _MOST))
+@option("device", default="auto", show_default=True, help="cpu, cuda, ...; auto takes a GPU if there is one.")
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "bfloat16", "float16", "auto"]),
@@ -81,17 +102,15 @@ class OutPath(click.Path):
 def sample(
     reference: str,
     n: int | None,
-    seed: int,
     labels: str | None,
-    guidance: float | None,
     sampler: str | None,
     scheduler: str | None,
     steps: int | None,
     options: tuple[str, ...],
-    batch_size: int,
     device: str,
     dtype: str,
     out: Path | None,
+    **settings: Any,
 ) -> None:
     """Draw images, or points, from the checkpoint REFERENCE.
 
@@ -111,55 +130,23 @@ def sample(
     classes = _classes(labels, class_names(files)) if labels is not None else None
     path = _checked(out or Path(f"{files.name}.png"))
     with loading("sample"):
-        from zoo_core.images import is_image
         from zoo_core.pretrained import assemble
 
         model = assemble(files, config, device=choose_device(device), dtype=dtype)
-    schedule = schedule or model.scheduler_of(chosen)
-    if classes is None and getattr(model.model, "needs_labels", False):
-        classes = list(range(cast(Labelled, model.model).num_classes))
-    if classes and "labels" in model.capabilities:
-        _check_classes(classes, cast(Labelled, model.model).num_classes)
-    if not path.suffix and not is_image(model.event.shape):
-        raise UsageError(f"--out {path}: a folder of pictures, and {files.name} draws none", "name a .npz, or a .png for a plot of points")
-    plane = tuple(model.event.shape) == (2,)
-    n = n or (_POINTS if plane else math.ceil(_IMAGES / len(classes)) * len(classes) if classes else _IMAGES)
-    chosen_labels = [classes[i % len(classes)] for i in range(n)] if classes else None
+    turns = _turns(model, classes)
+    _check_shape(model, path)
+    drawing = _Drawing(
+        n=n or _number(model, turns), classes=turns, sampler=chosen, scheduler=schedule or model.scheduler_of(chosen), **settings
+    )
     started = time.perf_counter()
-    with progress(math.ceil(n / batch_size), chosen, model, schedule) as on_step:
-        made = model.sample(
-            n,
-            seed=seed,
-            sampler=chosen,
-            scheduler=schedule,
-            labels=chosen_labels,
-            guidance=guidance,
-            batch_size=batch_size,
-            on_step=on_step,
-        )
-    record = _record(model, chosen, schedule, seed=seed, n=n, labels=chosen_labels, guidance=guidance, batch_size=batch_size)
-    walk = walk_text(chosen, schedule)
-    title = title_line(files.name, walk, f"seed {seed}") if plane else ""
-    _write(path, made, record, chosen_labels, len(classes or ()), title, _names(files, classes or ()))
-    say(inert(f"{path}: {n} from {files.name}, seed {seed}, {walk}; {time.perf_counter() - started:.1f} s"))
-
-
-def _names(files: Files, classes: Sequence[int]) -> list[str]:
-    """The names of classes, as training.json has them; nothing where it does not know all."""
-    data = files.json(TRAINING).get("data") if TRAINING in files.names else None
-    names = data.get("classes") if isinstance(data, Mapping) else None
-    known = isinstance(names, list) and all(isinstance(name, str) for name in names) and len(names) > max(classes, default=0)
-    return [inert(names[label])[:24] for label in classes] if known and names else []
-
-
-def _check_classes(classes: list[int], count: int) -> None:
-    """Refuses a class that there is not, though n may be too small for its turn to come."""
-    if max(classes) >= count:
-        raise UsageError(f"--labels must be in 0 ... {count - 1}, not {max(classes)}")
+    samples = drawing.draw(model)
+    _write(path, samples, drawing, model)
+    seconds = time.perf_counter() - started
+    say(inert(f"{path}: {drawing.n} from {files.name}, seed {drawing.seed}, {drawing.walk}; {seconds:.1f} s"))
 
 
 def _sampler(config: CheckpointConfig, name: str | None, steps: int | None, options: Sequence[str]) -> Sampler:
-    """The checkpoint's own sampler with options changed, or the one that is named, with its own defaults."""
+    """The sampler ``name`` with its own defaults, or else the checkpoint's own; in both cases with options changed."""
     refuse_name(options, "--sampler")
     base = {"name": name} if name else encode(default_sampler(config, family_of(config)))
     values = apply_overrides(base, ([f"steps={steps}"] if steps else []) + list(options))
@@ -167,22 +154,61 @@ def _sampler(config: CheckpointConfig, name: str | None, steps: int | None, opti
 
 
 def _classes(text: str, names: Sequence[str]) -> list[int]:
-    """The classes of a list such as ``3``, ``0,1,2``, ``0-4,7``, in which 0-4 is 0, 1, 2, 3, 4, or ``Bag,Coat``, by their ``names``."""
-    found: list[int] = []
+    """The classes of a list: ``3``, ``0,1,2``, ``0-4,7``, where 0-4 is 0, 1, 2, 3, 4, or ``Bag,Coat``, by their ``names``."""
+    classes: list[int] = []
     for part in (each.strip() for each in text.split(",")):
         ends = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part, re.ASCII)
         if ends is None and part and names:
-            found.append(class_of(part, names))
+            classes.append(class_of(part, names))
             continue
         first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (0, -1)
         if last < first:
-            raise UsageError(f"--labels {text[:40]!r} is no list of classes", "write it as --labels 3, --labels 0,1,2 or --labels 0-9")
-        found += range(first, last + 1)
-    return found
+            hint = "write it as --labels 3, --labels 0,1,2 or --labels 0-9"
+            raise UsageError(f"--labels {text[:40]!r} is not a list of classes", hint)
+        classes += range(first, last + 1)
+    return classes
+
+
+def _turns(model: "Pretrained", classes: list[int] | None) -> list[int]:
+    """The classes that take turns: those asked for, or all of a model that is class-conditional only; else none.
+
+    Raises:
+        UsageError: if the model does not have one of them, even if n is too small for its turn to come.
+    """
+    if classes is None:
+        return list(range(cast(Labelled, model.model).num_classes)) if getattr(model.model, "needs_labels", False) else []
+    count = cast(Labelled, model.model).num_classes if "labels" in model.capabilities else None
+    if classes and count is not None and max(classes) >= count:
+        raise UsageError(f"--labels must be in 0 ... {count - 1}, not {max(classes)}")
+    return classes
+
+
+def _number(model: "Pretrained", turns: Sequence[int]) -> int:
+    """The default number of samples: whole turns of the classes."""
+    if tuple(model.event.shape) == (2,):
+        return _POINTS
+    return math.ceil(_IMAGES / len(turns)) * len(turns) if turns else _IMAGES
+
+
+def _check_shape(model: "Pretrained", path: Path) -> None:
+    """Refuses a folder of pictures for samples that are not images.
+
+    Raises:
+        UsageError: if ``path`` is such a folder.
+    """
+    from zoo_core.images import is_image
+
+    if not path.suffix and not is_image(model.event.shape):
+        what = f"--out {path}: a folder of pictures, but samples of {model.name} are not images"
+        raise UsageError(what, "name a .npz, or a .png for a plot of points")
 
 
 def _checked(path: Path) -> Path:
-    """``path``, if it can be written to: found out now and not after an hour of sampling."""
+    """Checks that ``path`` can be written to, before anything is computed.
+
+    Raises:
+        UsageError, ResourceError: if it cannot.
+    """
     if path.suffix and path.suffix.lower() not in _SUFFIXES and not path.is_dir():
         raise UsageError(f"--out {path}: cannot write {path.suffix}", "name a .png, an .npz, or a folder")
     if path.suffix and path.is_dir():
@@ -191,7 +217,7 @@ def _checked(path: Path) -> Path:
 
 
 def choose_device(device: str) -> str:
-    """The device that ``auto`` means, or ``device``."""
+    """The device that ``auto`` stands for, or else ``device``."""
     if device != "auto":
         return device
     import torch
@@ -201,49 +227,69 @@ def choose_device(device: str) -> str:
 
 @contextmanager
 def progress(batches: int, sampler: Sampler, model: "Pretrained", scheduler: Scheduler | None) -> Iterator[OnStep]:
-    """An ``on_step`` that counts the sampler's steps on stderr."""
+    """An ``on_step`` that counts the sampler's steps on stderr.
+
+    Args:
+        batches: number of batches, of which each takes all steps.
+        sampler: sampler that calls it.
+        model: model that the sampler evaluates.
+        scheduler: noise levels of the sampler.
+    """
     steps = len(sampler.noise_levels(model.model, scheduler)) - 1 if sampler.requires in model.capabilities else 0
     with Progress("sample", batches * max(steps, 1), "steps") as bar:
 
         def on_step(step: int, sigma: float, x: "Tensor", x0: "Tensor") -> None:
-            # A walk tells of its start and of every step's result; a single pass of its result alone.
+            # A sampler with steps calls it at its start and after every step; one with a single pass calls it once.
             if step or steps < 1:
                 bar.add(1)
 
         yield on_step
 
 
-def _record(model: "Pretrained", sampler: Sampler, scheduler: Scheduler | None, *, n: int, **facts: Any) -> dict[str, str]:
-    """What made the samples, as the strings that a PNG carries."""
-    found = {
-        "Software": f"zoo-core {__version__}",
-        "reference": str(model.files.reference),
-        "weights": f"sha256:{model.files.digest(WEIGHTS)}",
-        "sampler": encode(sampler),
-        "scheduler": encode(scheduler) if scheduler else None,
-        "images": f"0-{n - 1}",
-        **facts,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "device": model.device.type,
-    }
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items() if value is not None}
-
-
-def _write(
-    path: Path, made: "Tensor", record: Mapping[str, str], labels: list[int] | None, classes: int, title: str, names: Sequence[str]
-) -> None:
-    """Writes the samples; of a grid in which ``classes`` take turns, every column is of one of them, under its name."""
+def _write(path: Path, samples: "Tensor", drawing: _Drawing, model: "Pretrained") -> None:
+    """Writes the samples; if classes take turns in a grid, every column is of one class, under its name."""
     import torch
 
     from zoo_core import images
     from zoo_core.figures.samples import save_samples
 
-    columns = images.class_columns(classes, len(made))
-    above = [names[place % classes] for place in range(min(columns, len(made)))] if columns and names else ()
+    record = _record(model, drawing)
+    labels = drawing.labels
+    columns = images.class_columns(len(drawing.classes), len(samples))
+    names = _names(model.files, drawing.classes)
+    above = [names[place % len(names)] for place in range(min(columns, len(samples)))] if columns and names else ()
+    title = title_line(model.name, drawing.walk, f"seed {drawing.seed}") if tuple(model.event.shape) == (2,) else ""
     writers: dict[str, Callable[[], object]] = {
-        ".npz": lambda: images.save_npz(path, made, record, **({"labels": torch.tensor(labels)} if labels else {})),
-        ".png": lambda: save_samples(path, made, record, columns, title, above),
+        ".npz": lambda: images.save_npz(path, samples, record, **({"labels": torch.tensor(labels)} if labels else {})),
+        ".png": lambda: save_samples(path, samples, record, columns, title, above),
     }
-    if not made.isfinite().all():
+    if not samples.isfinite().all():
         say("zoo: warning: some of the samples are not finite")
-    writers.get(path.suffix.lower(), lambda: images.save_folder(path, made, record))()
+    writers.get(path.suffix.lower(), lambda: images.save_folder(path, samples, record))()
+
+
+def _record(model: "Pretrained", drawing: _Drawing) -> dict[str, str]:
+    """The origin of the samples, as the strings that a PNG carries."""
+    facts = {
+        "Software": f"zoo-core {__version__}",
+        "reference": str(model.files.reference),
+        "weights": f"sha256:{model.files.digest(WEIGHTS)}",
+        "sampler": encode(drawing.sampler),
+        "scheduler": encode(drawing.scheduler) if drawing.scheduler else None,
+        "images": f"0-{drawing.n - 1}",
+        "seed": drawing.seed,
+        "labels": drawing.labels,
+        "guidance": drawing.guidance,
+        "batch_size": drawing.batch_size,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": model.device.type,
+    }
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items() if value is not None}
+
+
+def _names(files: Files, classes: Sequence[int]) -> list[str]:
+    """The names of classes in training.json; empty unless it names all of them."""
+    data = files.json(TRAINING).get("data") if TRAINING in files.names else None
+    names = data.get("classes") if isinstance(data, Mapping) else None
+    known = isinstance(names, list) and all(isinstance(name, str) for name in names) and len(names) > max(classes, default=0)
+    return [inert(names[label])[:24] for label in classes] if known and names else []

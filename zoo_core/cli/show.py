@@ -21,11 +21,11 @@ __all__ = ["show"]
 @click.command()
 @click.argument("reference", type=REFERENCE)
 @click.option("--card", is_flag=True, help="Print the model card, in Markdown.")
-@click.option("--numbers", "every_number", is_flag=True, help="Print all numbers: of every sampler, and of real samples beside them.")
+@click.option("--numbers", "every_number", is_flag=True, help="Print all numbers: of every sampler, beside those of real samples.")
 @click.option("--files", is_flag=True, help="Print the files with their sizes and pinned sha256.")
-@click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def show(reference: str, card: bool, every_number: bool, files: bool, as_json: bool) -> None:
-    """Show the checkpoint REFERENCE: its model, data, licence, numbers and use, on a page.
+    """Show the checkpoint REFERENCE on a page: its model, data, licence, numbers and use.
 
     \b
     Examples:
@@ -66,8 +66,7 @@ def _page(reference: str, facts: Mapping[str, Any]) -> None:
     pairs = [(label, line_of(text)) for label, text in _facts(facts) if text]
     wide = max(len(label) for label, _ in pairs) + 2
     for label, text in pairs:
-        label_, *rest = wrap(text, first=label.ljust(wide), hanging=" " * wide)
-        click.echo("\n".join([label_, *rest]))
+        click.echo("\n".join(wrap(text, first=label.ljust(wide), hanging=" " * wide)))
     if facts["metrics"]:
         click.echo()
         click.echo(bold("Numbers"))
@@ -84,7 +83,8 @@ def _page(reference: str, facts: Mapping[str, Any]) -> None:
 
 
 def _facts(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    training, files = facts["training"], facts["files"]
+    training = facts["training"]
+    files = facts["files"]
     yield "family", " ".join(filter(None, [facts["family"], facts["paper"]]))
     yield "family can", " ".join(facts["capabilities"])
     yield "parameters", f"{facts['parameters']:,}"
@@ -102,7 +102,7 @@ def _facts(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _described(part: Any) -> str:
-    """A part of a config in a line, with its own parts in brackets."""
+    """A part of a config in one line, with its own parts in brackets."""
     if not isinstance(part, Mapping):
         return ""
     inner = [f"{key} {_described(value)}" for key, value in part.items() if isinstance(value, Mapping)]
@@ -110,20 +110,26 @@ def _described(part: Any) -> str:
 
 
 def _trained(training: Mapping[str, Any]) -> str:
-    """How long, and on what, as training.json says it; its values may be anything."""
-    steps, hours, processor = training.get("steps"), training.get("hours"), training.get("processor")
-    told = [f"{steps:,} steps" if isinstance(steps, int) else "", f"{hours:,} hours" if isinstance(hours, int | float) else ""]
-    return ", ".join([*filter(None, told), *([str(processor)] if processor else [])])
+    """Steps, hours and processor of training.json, whose values may be of any type."""
+    steps = training.get("steps")
+    hours = training.get("hours")
+    words = [
+        f"{steps:,} steps" if isinstance(steps, int) else "",
+        f"{hours:,} hours" if isinstance(hours, int | float) else "",
+        str(training.get("processor") or ""),
+    ]
+    return ", ".join(filter(None, words))
 
 
 def _versions(training: Mapping[str, Any]) -> str:
-    versions, commit = training.get("versions"), training.get("commit")
-    told = [f"{name} {version}" for name, version in versions.items()] if isinstance(versions, Mapping) else []
-    return ", ".join([*told, *([f"commit {commit}"] if commit else [])])
+    versions = training.get("versions")
+    commit = training.get("commit")
+    words = [f"{name} {version}" for name, version in versions.items()] if isinstance(versions, Mapping) else []
+    return ", ".join([*words, *([f"commit {commit}"] if commit else [])])
 
 
 def _card(text: str) -> None:
-    """The card as it is; on a terminal, its lines wrapped at words."""
+    """Prints the card; on a terminal, its lines are wrapped at words."""
     if sys.stdout.isatty():
         prose(text.rstrip())
     else:
@@ -131,7 +137,7 @@ def _card(text: str) -> None:
 
 
 def _numbers(metrics: Mapping[str, Any], sampler: Any = None, scheduler: Any = None) -> None:
-    """The numbers, or those of the checkpoint's own ``sampler`` and ``scheduler``; what stands there if it is not the zoo's."""
+    """Prints the numbers of metrics.json, or of ``sampler`` on ``scheduler`` alone; a sentence if they have another format."""
     try:
         records = metric_records(metrics) if metrics else ()
     except ConfigError as error:
@@ -139,8 +145,8 @@ def _numbers(metrics: Mapping[str, Any], sampler: Any = None, scheduler: Any = N
         return
     if sampler is not None:
         records = by_sampler(records, sampler, scheduler)
-    for number, found in enumerate(tables(records, PLAIN)):
+    for number, numbers_table in enumerate(tables(records, PLAIN)):
         click.echo("", nl=bool(number))
-        board(found)
+        board(numbers_table)
     for line in lines(records, PLAIN):
         prose(line, hanging="  ")

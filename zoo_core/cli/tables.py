@@ -16,25 +16,26 @@ if TYPE_CHECKING:
 __all__ = ["board", "number", "table"]
 
 _GAP = "  "
-_READABLE = 36  # columns that prose needs beside others
+_READABLE = 36  # width that prose needs beside other columns
 _MOST_DECIMALS = 6
 _SMALL = 0.1  # columns whose values are all smaller are multiplied by 1,000
 _Rows = Sequence[Sequence[str]]
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, drop: Sequence[str] = (), right: Sequence[str] = ()) -> None:
-    """Prints columns of text below their headers, or without headers where those are all empty.
+    """Prints columns of text below their headers, or without a line of headers if all of them are empty.
 
-    Where they do not fit, the first of these that does: the last column is wrapped; the columns ``drop`` are left out, one after the other;
-    the last column stands below the others; each row is a block of lines.
+    If the table is wider than the terminal, the first of these layouts that fits is used: the last column is wrapped; the columns
+    ``drop`` are left out, one after the other; the last column stands below the others; each row is a block of lines.
 
     Args:
-        headers: of the columns.
-        rows: as many cells each.
-        drop: headers of columns that are left out where there is no room.
-        right: headers of columns that are aligned to the right.
+        headers: headers of the columns.
+        rows: rows with as many cells as there are headers.
+        drop: headers of columns to leave out, the first one first.
+        right: headers of columns to align to the right.
     """
-    cells, room = [[line_of(cell) for cell in row] for row in rows], terminal_width()
+    cells = [[line_of(cell) for cell in row] for row in rows]
+    room = terminal_width()
     variants = [_without(headers, cells, drop[:count]) for count in range(len(drop) + 1)]
     for heads, kept in variants:
         widths = _widths(heads, kept)
@@ -60,12 +61,12 @@ def _widths(headers: Sequence[str], rows: _Rows) -> list[int]:
 
 
 def _fixed(widths: Sequence[int]) -> int:
-    """The room that all columns but the last take, with the gaps."""
+    """The width of all columns but the last, with the gaps."""
     return sum(widths[:-1]) + len(_GAP) * (len(widths) - 1)
 
 
 def _print(lines: _Rows, widths: Sequence[int], right: Sequence[bool], strong: Sequence[Sequence[bool]] = ()) -> None:
-    """Rows in columns of these widths, in which cells are wrapped; ``lines[0]`` are headers, ``strong`` tells which cells are bold."""
+    """Prints rows in columns of these widths, with cells wrapped; ``lines[0]`` are headers, ``strong`` says which cells are bold."""
     plain = [False] * len(widths)
     for number, line in enumerate(lines):
         if not any(line):
@@ -80,14 +81,14 @@ def _print(lines: _Rows, widths: Sequence[int], right: Sequence[bool], strong: S
 
 
 def _padded(text: str, width: int, at_right: bool, is_bold: bool) -> str:
-    """``text`` in a cell of ``width``, of which only the text itself is bold."""
+    """``text`` in a cell of ``width``; only the text itself is bold."""
     space = " " * (width - len(text))
     shown = bold(text) if is_bold and text else text
     return space + shown if at_right else shown + space
 
 
 def _print_stacked(lines: _Rows, widths: Sequence[int], right: Sequence[bool]) -> None:
-    """Each row in two parts: its columns but the last, and below them the last one, wrapped."""
+    """Prints each row in two parts: all columns but the last, and below them the last one, wrapped."""
     for number, line in enumerate(lines):
         if any(line):
             _print([[""] * len(widths), line[:-1]] if number else [line[:-1]], widths, right[:-1])
@@ -96,7 +97,7 @@ def _print_stacked(lines: _Rows, widths: Sequence[int], right: Sequence[bool]) -
 
 
 def _print_blocks(headers: Sequence[str], rows: _Rows) -> None:
-    """Each row as a block of lines: its first cell, and below it the others with their headers."""
+    """Prints each row as a block of lines: its first cell, and below it the others with their headers."""
     for row in rows:
         for part in wrap(row[0]):
             click.echo(bold(part))
@@ -106,13 +107,14 @@ def _print_blocks(headers: Sequence[str], rows: _Rows) -> None:
 
 
 def board(numbers: "Table") -> None:
-    """Prints numbers that are compared: the caption, and below it columns of one notation each, aligned to the right, the best value bold.
+    """Prints a table of metrics: the caption, and below it columns aligned to the right, one notation each, the best value bold.
 
-    Where the columns do not fit side by side, they follow below each other, the names of the rows before each part.
+    Columns that do not fit side by side follow in parts below each other, each with the names of the rows.
     """
     for line in wrap(line_of(numbers.caption)):
         click.echo(line)
-    heading, names = numbers.columns[0], [line_of(row[0]) for row in numbers.rows]
+    heading = numbers.columns[0]
+    names = [line_of(row[0]) for row in numbers.rows]
     columns = [_column(head, cells) for head, *cells in list(zip(numbers.columns, *numbers.rows, strict=True))[1:] if any(cells)]
     room = terminal_width()
     wide = max(map(len, [heading, *names]))
@@ -140,7 +142,7 @@ class _Column(NamedTuple):
 
     @property
     def width(self) -> int:
-        """That of its cells, or more where its header would take three lines."""
+        """The width of its cells, or more if its header would take three lines."""
         width = max(_longest_word(self.head), *map(len, self.cells), 1)
         return next(wide for wide in range(width, width + len(self.head) + 1) if len(wrap(self.head, wide)) <= 2)
 
@@ -150,7 +152,7 @@ def _longest_word(text: str) -> int:
 
 
 def _parts(columns: Sequence[_Column], room: int) -> list[list[_Column]]:
-    """The columns, in parts of which each fits into ``room``."""
+    """The columns in parts that fit into ``room``."""
     parts: list[list[_Column]] = [[]]
     left = room
     for column in columns:
@@ -167,8 +169,8 @@ def _column(header: str, cells: Sequence[str]) -> _Column:
     """A column of texts, or of numbers with as many decimals each, their errors and brackets below each other."""
     from zoo_core.cards.numbers import Cell
 
-    found = [cell if isinstance(cell, Cell) else None for cell in cells]
-    values = [cell for cell in found if cell is not None]
+    filled = [cell if isinstance(cell, Cell) else None for cell in cells]
+    values = [cell for cell in filled if cell is not None]
     if not values:
         return _Column(header, [line_of(cell) for cell in cells], [False] * len(cells))
     drawn = [cell for cell in values if not cell.real] or values
@@ -176,19 +178,20 @@ def _column(header: str, cells: Sequence[str]) -> _Column:
     scale = 1000 if timed or max(abs(cell.value) for cell in drawn) < _SMALL else 1
     head = header if scale == 1 else header.replace("seconds", "ms", 1) if timed else f"{header} x1000"
     decimals = _decimals(drawn, scale, 2 if timed else 3)
-    numbers = [f"{cell.mark}{cell.value * scale:,.{decimals}f}" if cell else "" for cell in found]
-    errors = [f" +- {cell.stderr * scale:.{decimals}f}" if cell and cell.stderr is not None else "" for cell in found]
-    times = [f" {cell.times}" if cell and cell.times else "" for cell in found]
-    wide_error, wide_times = max(map(len, errors)), max(map(len, times))
+    numbers = [f"{cell.mark}{cell.value * scale:,.{decimals}f}" if cell else "" for cell in filled]
+    errors = [f" +- {cell.stderr * scale:.{decimals}f}" if cell and cell.stderr is not None else "" for cell in filled]
+    times = [f" {cell.times}" if cell and cell.times else "" for cell in filled]
+    wide_error = max(map(len, errors))
+    wide_times = max(map(len, times))
     texts = [
         number and number + error.ljust(wide_error) + time.rjust(wide_times)
         for number, error, time in zip(numbers, errors, times, strict=True)
     ]
-    return _Column(head, texts, _best(found))
+    return _Column(head, texts, _best(filled))
 
 
 def _decimals(cells: "Sequence[Cell]", scale: int, digits: int) -> int:
-    """Decimals that give the smallest standard error of a column two digits, or where there are none its smallest value ``digits``."""
+    """The decimals that give the smallest standard error two digits, or without errors the smallest value ``digits`` digits."""
     errors = [cell.stderr * scale for cell in cells if cell.stderr]
     sizes = errors or [abs(cell.value) * scale for cell in cells if cell.value]
     if not sizes:
@@ -197,8 +200,15 @@ def _decimals(cells: "Sequence[Cell]", scale: int, digits: int) -> int:
 
 
 def number(value: float, stderr: float | None = None) -> str:
-    """A number alone, with its standard error in the same decimals: two digits of that, or four of the number without one."""
-    size, digits = (stderr, 2) if stderr else (abs(value), 4)
+    """A number outside of a table, with its standard error in the same decimals: two digits of the error, or four of the number.
+
+    >>> number(12.3456, 0.0789)
+    '12.346 +- 0.079'
+    >>> number(1234.5)
+    '1,234'
+    """
+    size = stderr or abs(value)
+    digits = 2 if stderr else 4
     if not size:
         return f"{value:g}"
     decimals = max(digits - 1 - math.floor(math.log10(size)), 0)
@@ -210,7 +220,7 @@ def number(value: float, stderr: float | None = None) -> str:
 
 
 def _best(cells: "Sequence[Cell | None]") -> list[bool]:
-    """Which of the drawn ones is the best; none where there is nothing to compare, or to compare with."""
+    """Whether each cell is the best of the drawn samples; all False if there are fewer than two of them."""
     real = next((cell.value for cell in cells if cell and cell.real), None)
     ranks = [_rank(cell, real) if cell and not cell.real else None for cell in cells]
     known = [rank for rank in ranks if rank is not None]
@@ -218,7 +228,7 @@ def _best(cells: "Sequence[Cell | None]") -> list[bool]:
 
 
 def _rank(cell: "Cell", real: float | None) -> float | None:
-    """Less for what is better."""
+    """A number that is smaller for a better value; None if no value is better than another."""
     target = {"near 1": 1.0, "near real": real}.get(cell.better)
     by_sign = {"lower": cell.value, "higher": -cell.value}.get(cell.better)
     return by_sign if target is None else abs(cell.value - target)

@@ -11,7 +11,7 @@ import click
 
 from zoo_core.cards.numbers import PLAIN, relation, sampler_of
 from zoo_core.cli.console import echo_json, inert, row, say
-from zoo_core.cli.options import REFERENCE, data_name
+from zoo_core.cli.options import REFERENCE, data_name, option
 from zoo_core.errors import IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError, ZooError
 from zoo_core.hub.verify import State, local_copies, verdicts
 from zoo_core.registry import parse_reference
@@ -21,36 +21,36 @@ if TYPE_CHECKING:
 
 __all__ = ["verify"]
 
-# The gravest first: of several, it gives the exit code.
+# From the gravest on: the first that occurs gives the exit code.
 _ERRORS: dict[State, tuple[type[ZooError], str, str]] = {
-    "differs": (IntegrityError, "differ from what is pinned", "`zoo pull` mends the cache; install the package again for its own"),
-    "unsafe": (UnsafeContentError, "must not be opened", "do not use them; tell who published them"),
-    "unreadable": (ResourceError, "cannot be read", "look at their permissions, and at the disk"),
-    "missing": (NotFoundError, "are missing", "`zoo pull` fetches what is on the Hub; install the package again for its own"),
+    "differs": (IntegrityError, "differ from their pins", "`zoo pull` mends the cache; install the package again for its own"),
+    "unsafe": (UnsafeContentError, "must not be opened", "do not use them; write to their publisher"),
+    "unreadable": (ResourceError, "cannot be read", "check their permissions, and the disk"),
+    "missing": (NotFoundError, "are missing", "`zoo pull` fetches files from the Hub; install the package again for its own"),
 }
 
 
 @click.command()
 @click.argument("references", type=REFERENCE, metavar="[REFERENCE]...", nargs=-1)
-@click.option("--all", "all_", is_flag=True, help="Every registered checkpoint that is here, which is also what no REFERENCE means.")
-@click.option("--quick", is_flag=True, help="Draw the golden samples of each REFERENCE again, and compare.")
-@click.option("--metrics", is_flag=True, help="Measure the numbers of each REFERENCE again, by their own records, and compare.")
+@click.option("--all", "all_", is_flag=True, help="Every registered checkpoint that is here; the default.")
+@click.option("--quick", is_flag=True, help="Draw the golden samples of each REFERENCE again, and compare them.")
+@click.option("--metrics", is_flag=True, help="Measure the numbers of each REFERENCE again, as recorded, and compare them.")
 @click.option(
-    "--data", "data", multiple=True, metavar="NAME:PATH", help="With --metrics: where data is, such as folder:PATH; may be repeated."
+    "--data", "data", multiple=True, metavar="NAME:PATH", help="With --metrics: the place of data, such as folder:PATH; repeatable."
 )
-@click.option("--data-root", metavar="DIR", help="With --metrics: where the files of mnist, cifar10, ... are.")
+@option("data_root", help="With --metrics: folder that holds the files of mnist, cifar10, ...")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(
     references: tuple[str, ...], all_: bool, quick: bool, metrics: bool, data: tuple[str, ...], data_root: str | None, as_json: bool
 ) -> None:
     """Check installed files, in packages and in the Hugging Face cache, against their recorded sha256. Needs no network.
 
-    With --quick or --metrics it draws the golden samples, or measures the numbers of the card, again instead; one line a number: pass,
-    drift (a little off, on another build than measured it), fail, or absent, where the data or the features are not here. Of what nothing
-    pins, data is read only where --data and --data-root say. What will be read, and for how long, is said first.
+    Prints a line for each file: ok, missing, differs, unreadable, or unsafe if it must not be opened. The exit code is 5 if a file
+    differs, 7 if one is unsafe, 8 if one is unreadable, and 4 if one is missing.
 
-    One line a file: ok, missing, differs, unreadable, or unsafe for what must not be opened. The exit code is 5 if any differs, 7
-    if any is unsafe, 8 if any is unreadable, and 4 if any is missing.
+    With --quick, it draws the golden samples again instead; with --metrics, it measures the numbers of the card again. Prints a line for
+    each number: pass, drift (a small difference, on another build), fail, or absent if the data or the features are not here. For a
+    checkpoint without pins, only --data and --data-root say which data may be read. A line says first what is read, and for how long.
 
     \b
     Examples:
@@ -66,40 +66,49 @@ def verify(
         raise UsageError("--data and --data-root are for --metrics", "zoo verify NAME --metrics --data-root DIR")
     if references and all_:
         raise UsageError("--all stands for every checkpoint, and others were named too", "leave one of them out")
-    if quick or metrics:
-        if not references:
-            raise UsageError("--quick and --metrics need a REFERENCE", "zoo verify NAME --quick")
-        if quick and metrics and as_json:
-            raise UsageError("--quick and --metrics would print two JSON documents", "ask for one after the other")
-        where = {"data": [_place(text) for text in data], "data_root": data_root}
-        with _offline(references):
-            if quick:
-                _redraw(references, as_json)
-            if metrics:
-                _remeasure(references, as_json, **where)
+    if not (quick or metrics):
+        _check_files(references, as_json)
         return
-    found = []
+    if not references:
+        raise UsageError("--quick and --metrics need a REFERENCE", "zoo verify NAME --quick")
+    if quick and metrics and as_json:
+        raise UsageError("--quick and --metrics would print two JSON documents", "run one after the other")
+    where = {"data": [_place(text) for text in data], "data_root": data_root}
+    with _offline(references):
+        if quick:
+            _redraw(references, as_json)
+        if metrics:
+            _remeasure(references, as_json, **where)
+
+
+def _check_files(references: tuple[str, ...], as_json: bool) -> None:
+    """Prints a verdict for each file.
+
+    Raises:
+        IntegrityError, UnsafeContentError, ResourceError, NotFoundError: if a file is not ok.
+    """
+    checked = []
     for verdict in verdicts(*references):
-        found.append(verdict)
+        checked.append(verdict)
         if not as_json:
             why = f": {verdict.why}" if verdict.why else ""
             row(f"{verdict.state:10} {verdict.reference} {verdict.file} ({verdict.source}){why}", " " * 11)
     if as_json:
-        echo_json([asdict(verdict) for verdict in found])
-    counts = Counter(verdict.state for verdict in found)
+        echo_json([asdict(verdict) for verdict in checked])
+    counts = Counter(verdict.state for verdict in checked)
     for state, (error, what, hint) in _ERRORS.items():
         if counts[state]:
-            raise error(f"{counts[state]} of {len(found)} files {what}", hint)
-    if not found:
+            raise error(f"{counts[state]} of {len(checked)} files {what}", hint)
+    if not checked:
         say("zoo: no registered checkpoint is here -- `zoo verify ORG/NAME` verifies others")
 
 
 @contextmanager
 def _offline(references: tuple[str, ...]) -> Iterator[None]:
-    """Nothing is fetched meanwhile, neither by the zoo nor by the Hub's client.
+    """Inside a ``with`` block, nothing is fetched, neither by the zoo nor by the Hub's client.
 
     Raises:
-        NotFoundError: one of the checkpoints is not here.
+        NotFoundError: if one of the checkpoints is not here.
     """
     for reference in map(parse_reference, references):
         if reference.kind != "local":
@@ -116,55 +125,62 @@ def _offline(references: tuple[str, ...]) -> Iterator[None]:
 
 
 def _place(text: str) -> tuple[str, str]:
-    """The name of a data set, and its path."""
+    """The name of a data set, and its path.
+
+    Raises:
+        UsageError, ConfigError: if one of them is missing, or there is no data set of that name.
+    """
     name, path = data_name(text)
     if not path:
-        raise UsageError(f"--data {text!r} names no path", "write it as --data folder:PATH; --data-root DIR is for mnist, cifar10, ...")
+        raise UsageError(f"--data {text!r} has no path", "write it as --data folder:PATH; --data-root DIR is for mnist, cifar10, ...")
     return name, path
 
 
 def _redraw(references: tuple[str, ...], as_json: bool) -> None:
     from zoo_core.evaluation.golden import check_golden
 
-    found = {reference: check_golden(reference) for reference in references}
+    checked = {reference: check_golden(reference) for reference in references}
     if as_json:
-        echo_json([{"reference": reference, **asdict(golden)} for reference, golden in found.items()])
-    for reference, golden in found.items() if not as_json else ():
+        echo_json([{"reference": reference, **asdict(golden)} for reference, golden in checked.items()])
+    for reference, golden in checked.items() if not as_json else ():
         where = "on the build that drew them" if golden.same_build else "on another build than drew them"
         how = f"golden samples differ by {golden.largest:.1e} at most, {golden.pixels:.2%} of pixels equal, {where}"
         row(f"{golden.state:8} {reference}: {how}", " " * 9)
-    if any(golden.state != "ok" for golden in found.values()):
-        raise IntegrityError("the golden samples cannot be drawn again", "weights, sampler or arithmetic are not what they were")
+    if any(golden.state != "ok" for golden in checked.values()):
+        raise IntegrityError("the golden samples cannot be drawn again", "weights, sampler or arithmetic have changed")
 
 
 def _remeasure(references: tuple[str, ...], as_json: bool, **where: Any) -> None:
     from zoo_core.cli.progress import Progress
     from zoo_core.evaluation.reproduce import rerun
 
-    found = []
+    measured = []
     with Progress("verify") as progress:
+        watching: dict[str, Any] = {
+            "on_batch": progress.add,
+            "on_stage": lambda name, n: progress.stage(f"verify: {name}", n),
+            "on_plan": lambda plan: progress.say(inert(_planned(plan))),
+        }
         for reference in references:
-            shown: dict[str, Any] = {"on_batch": progress.add, "on_stage": lambda name, n: progress.stage(f"verify: {name}", n)}
-            for again in rerun(reference, on_plan=lambda plan: progress.say(inert(_planned(plan))), **shown, **where):
-                found.append((reference, again))
+            for again in rerun(reference, **watching, **where):
+                measured.append((reference, again))
                 if not as_json:
                     progress.write(inert(f"{again.state:8} {reference} {_described(again)}"))
     if as_json:
-        echo_json([{"reference": reference, **asdict(again)} for reference, again in found])
-    measured = sum(again.state != "absent" for _, again in found)
-    say(f"{measured} of {len(found)} numbers were measured again")
-    failed = sum(again.state == "fail" for _, again in found)
+        echo_json([{"reference": reference, **asdict(again)} for reference, again in measured])
+    count = sum(again.state != "absent" for _, again in measured)
+    say(f"{count} of {len(measured)} numbers were measured again")
+    failed = sum(again.state == "fail" for _, again in measured)
     if failed:
-        raise IntegrityError(
-            f"{failed} of {len(found)} numbers do not come out again", "weights, samples, metric or record are not what they were"
-        )
+        what = f"{failed} of {len(measured)} numbers do not come out again"
+        raise IntegrityError(what, "weights, samples, metric or record have changed")
 
 
 def _planned(plan: "Plan") -> str:
     draws = f"draws {plan.drawn:,} samples by {plan.by}" if plan.drawn else ""
     time = f"about {_time(plan.seconds)}" if plan.seconds is not None else ""
-    told = [draws, time, f"reads {' and '.join(plan.reads)}" if plan.reads else ""]
-    return f"{', '.join(plan.metrics)}: {'; '.join(filter(None, told)) or 'reads nothing'}"
+    reads = f"reads {' and '.join(plan.reads)}" if plan.reads else ""
+    return f"{', '.join(plan.metrics)}: {'; '.join(filter(None, [draws, time, reads])) or 'reads nothing'}"
 
 
 def _time(seconds: float) -> str:
@@ -178,6 +194,6 @@ def _described(again: "Rerun") -> str:
     record = again.record
     sampler = sampler_of(record) if isinstance(record.get("sampler"), dict) else ""
     features = record["features"].get("name", "") if isinstance(record.get("features"), dict) else ""
-    beside = ", ".join(filter(None, [features, str(record.get("dataset", "")), sampler]))
+    context = ", ".join(filter(None, [features, str(record.get("dataset", "")), sampler]))
     value = "" if again.value is None else f" now {again.value:.5g}"
-    return f"{record['metric']} {relation(record, PLAIN)}{record['value']:.5g}{value} ({beside})" + (f": {again.why}" if again.why else "")
+    return f"{record['metric']} {relation(record, PLAIN)}{record['value']:.5g}{value} ({context})" + (f": {again.why}" if again.why else "")

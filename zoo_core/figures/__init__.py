@@ -1,6 +1,6 @@
 """Figures, a file for each kind: functions that compute one from a checkpoint, and functions that draw it.
 
-The names below are imported when they are first used, so that figures of records need no torch.
+The names below are imported at their first use, so that figures of records do not import torch.
 """
 
 from importlib import import_module
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo_core.figures.canvas import render
-    from zoo_core.figures.densities import Density, check_density, density, draw_density, plot_density
+    from zoo_core.figures.densities import Density, check_density, density, draw_density, plot_density, plot_samples
     from zoo_core.figures.dynamics import annealed, clouds, langevin
     from zoo_core.figures.inpainting import inpainted
     from zoo_core.figures.latents import interpolated, latent_grid, plot_paths, reconstructed
     from zoo_core.figures.levels import denoiser, images_of, level_at, trained_levels, visible
     from zoo_core.figures.neighbours import nearest
-    from zoo_core.figures.points import draw_points, plot_samples, scatter
+    from zoo_core.figures.points import draw_points, scatter
     from zoo_core.figures.process import forward, plot_ways, reverse, ways
     from zoo_core.figures.quality import Panel, Point, draw_quality, panels, plot_quality
     from zoo_core.figures.scores import Field, Path, draw_field, draw_paths, paths, score_field, score_fields
@@ -28,6 +28,7 @@ _HOMES = {
         "density",
         "draw_density",
         "plot_density",
+        "plot_samples",
     ),
     "dynamics": (
         "annealed",
@@ -51,7 +52,6 @@ _HOMES = {
     "neighbours": ("nearest",),
     "points": (
         "draw_points",
-        "plot_samples",
         "scatter",
     ),
     "process": (

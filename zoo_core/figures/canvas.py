@@ -1,4 +1,4 @@
-"""Matplotlib figures without pyplot: axes, panels of points, and PNG, PDF or SVG files that say what made them."""
+"""Matplotlib figures without pyplot: axes, panels of points, and PNG, PDF or SVG files that carry their origin."""
 
 import io
 import json
@@ -22,7 +22,17 @@ _HEADING: Mapping[str, Any] = {"fontsize": 11, "x": 0.01, "ha": "left"}
 
 
 def canvas(width: float, height: float, rows: int = 1, columns: int = 1, share: bool = True) -> tuple[Any, Any]:
-    """A figure of ``width`` x ``height`` inches and its axes: one, or an array (rows, columns); those of a row ``share`` the vertical axis.
+    """A matplotlib figure and its axes.
+
+    Args:
+        width: width in inches.
+        height: height in inches.
+        rows: number of rows of axes.
+        columns: number of columns of axes.
+        share: whether the axes of a row share the vertical axis.
+
+    Returns:
+        The figure, and its axes: one, or an array (rows, columns).
 
     Raises:
         UsageError: if matplotlib is not installed.
@@ -43,7 +53,7 @@ def _blank(width: float, height: float, **options: Any) -> Any:
 
 
 def picture(pixels: "np.ndarray[Any, Any]") -> Any:
-    """A figure of the size of an image (height, width) or (height, width, 3), uint8, that holds nothing else, pixel by pixel."""
+    """A figure that shows an image, uint8 (height, width) or (height, width, 3), pixel by pixel and without margins."""
     height, width = pixels.shape[:2]
     figure = _blank(width / DPI, height / DPI)
     axes = figure.add_axes((0, 0, 1, 1))
@@ -55,22 +65,23 @@ def picture(pixels: "np.ndarray[Any, Any]") -> Any:
 def render(
     figure: Any, metadata: Mapping[str, str] | None = None, *, format: str = "png", dpi: float | None = None, width: float | None = None
 ) -> bytes:
-    """A figure as a file, the same bytes for the same figure.
+    """The bytes of a figure's file; the same figure gives the same bytes.
 
     Args:
-        figure: a matplotlib figure.
-        metadata: what made it. A PNG has a text chunk for each entry; a PDF its title, and all as JSON under Subject; an SVG all as JSON
-            in its description.
+        figure: matplotlib figure.
+        metadata: origin of the figure: in a PNG a text chunk for each entry, in a PDF its title and JSON under Subject, in an SVG JSON in
+            the description.
         format: one of :data:`FORMATS`.
-        dpi: pixels an inch of a PNG, and of what a PDF or SVG holds as pixels; 120 when None.
-        width: inches; the height follows, and text keeps its size. The figure's own when None.
+        dpi: pixels per inch of a PNG, and of images in a PDF or SVG; 120 when None.
+        width: width in inches, to which the height is scaled; text keeps its size. The figure's own width when None.
     """
     from matplotlib import rc_context
 
     if width is not None:
         _resize(figure, width)
     facts = dict(metadata or {})
-    title, record = facts.get("title"), json.dumps(facts, ensure_ascii=False)
+    title = facts.get("title")
+    record = json.dumps(facts, ensure_ascii=False)
     software = facts.get("Software", "zoo-core")
     options: dict[str, dict[str, Any]] = {
         "png": {"metadata": {"Software": None, **facts}, "pil_kwargs": {"optimize": True}},
@@ -78,18 +89,19 @@ def render(
         "svg": {"metadata": {"Title": title, "Description": record, "Creator": software, "Date": None}},
     }
     file = io.BytesIO()
-    # Names in an SVG come from a salt, which would otherwise be random; text of a PDF stays text.
+    # The salt makes names in an SVG the same every time; the font type keeps text of a PDF as text.
     with rc_context({"svg.hashsalt": "zoo", "pdf.fonttype": 42}):
         figure.savefig(file, format=format, dpi=dpi or DPI, **options[format])
     return file.getvalue()
 
 
 def _resize(figure: Any, width: float) -> None:
-    """Makes a figure so many inches wide; text keeps its size, and titles take more lines."""
+    """Scales a figure to a width in inches; text keeps its size, and titles take more lines."""
     inches = figure.get_size_inches()
     figure.set_size_inches(inches * (width / inches[0]))
     for axes in figure.axes:
-        title, room = axes.title.get_text(), width * axes.get_position().width
+        title = axes.title.get_text()
+        room = width * axes.get_position().width
         if "$" not in title:
             axes.title.set_text(_wrapped(title, room * 11 / axes.title.get_fontsize()))
     if title := figure.get_suptitle():
@@ -99,7 +111,7 @@ def _resize(figure: Any, width: float) -> None:
 
 
 def squares(count: int, side: float) -> tuple[Any, list[Any]]:
-    """A figure of so many square panels, in rows of three at most (four make two rows of two), and their axes."""
+    """A figure of ``count`` square panels, in rows of at most three (four make two rows of two), and their axes."""
     columns = 2 if count == 4 else min(count, 3)
     rows = math.ceil(count / columns)
     figure, _ = canvas(side * columns, (side + 0.1) * rows + 0.3, rows, columns, share=False)
@@ -109,13 +121,14 @@ def squares(count: int, side: float) -> tuple[Any, list[Any]]:
 
 
 def span(points: "Tensor") -> tuple["Tensor", float]:
-    """The centre (2,) of the smallest square around points (n, 2), and half of its side, not 0."""
-    low, high = points.min(0).values, points.max(0).values
+    """The centre (2,) of the smallest square around points (n, 2), and half of its side, which is never 0."""
+    low = points.min(0).values
+    high = points.max(0).values
     return (low + high) / 2, float((high - low).max()) / 2 or 1.0
 
 
 def square(axes: Any, centre: "Tensor", reach: float) -> None:
-    """Shows what is within ``reach`` of ``centre`` (2,), on axes of equal scale with the same few whole ticks on both."""
+    """Limits axes to ``reach`` around ``centre`` (2,), with equal scales and the same few ticks on both."""
     from matplotlib.ticker import MaxNLocator
 
     x, y = centre.tolist()
@@ -127,7 +140,7 @@ def square(axes: Any, centre: "Tensor", reach: float) -> None:
 
 
 def name_axes(axes: Any) -> None:
-    """Names the coordinates of points in the plane: x_1 below, x_2 at panels that stand at the left."""
+    """Labels the coordinates of points in the plane: x_1 below each panel, x_2 beside the panels at the left."""
     axes.set_xlabel("$x_1$")
     place = axes.get_subplotspec()
     if place is None or place.is_first_col():
@@ -135,13 +148,13 @@ def name_axes(axes: Any) -> None:
 
 
 def colour_bar(figure: Any, axes: Any, mappable: Any, label: str, **options: Any) -> Any:
-    """A colour bar beside ``axes``, as high as what they show."""
+    """A colour bar beside ``axes``, of their height."""
     beside = axes.inset_axes((1.03, 0.0, 0.04, 1.0))
     return figure.colorbar(mappable, cax=beside, label=label, format=lambda value, _: number(value), **options)
 
 
 def text(text: str) -> str:
-    """``text`` as it is: a dollar begins no formula."""
+    """``text`` with escaped dollars, so that matplotlib does not read it as a formula."""
     return text.replace("$", r"\$")
 
 

@@ -20,9 +20,9 @@ __all__ = ["annealed", "clouds", "langevin"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Repeated(Scheduler):
-    """Each level of a scheduler but the last, 0, several times.
+    """The levels of a scheduler, each several times, and then 0.
 
-    Langevin dynamics with one step at each of these is that with as many at each level, bit for bit, and shows every step.
+    Langevin dynamics with one step at each of these levels equals that with several steps at each level, bit for bit, and shows every step.
     """
 
     of: Scheduler
@@ -33,10 +33,10 @@ class _Repeated(Scheduler):
 
 
 def annealed(pretrained: Pretrained, sampler: Sampler | None = None) -> Langevin:
-    """``sampler``, or the checkpoint's own, if that is annealed Langevin dynamics; otherwise Langevin dynamics with its defaults.
+    """``sampler`` if given, or the checkpoint's own if that is annealed Langevin dynamics; otherwise Langevin with its defaults.
 
     Raises:
-        UsageError: ``sampler`` is another one.
+        UsageError: if ``sampler`` is another one.
     """
     if sampler is not None and not isinstance(sampler, Langevin):
         raise UsageError(f"this figure is of Langevin dynamics, not of {type(sampler).__name__}", "choose --sampler langevin")
@@ -51,35 +51,34 @@ def langevin(
     """Samples 0 ... n - 1 of a seed while annealed Langevin dynamics draws them.
 
     Args:
-        pretrained: what is sampled.
-        n: how many, all at once.
-        steps: after how many Langevin steps, counted over all levels; None among them is the end, the sample itself. By default the start,
-            every fifth of the way and the end, which for ten levels of a hundred steps each are 0, 200, 400, 600, 800 and 1000.
-        seed: of the samples.
-        sampler: see :func:`annealed`.
+        pretrained: model that is sampled.
+        n: number of samples, in one batch.
+        steps: numbers of Langevin steps, counted over all levels, after which to show the samples; None among them is the end. By default
+            the start, the end and four between, which for ten levels of a hundred steps are 0, 200, 400, 600, 800 and 1000.
+        seed: seed of the samples.
+        sampler: as for :func:`annealed`.
 
     Returns:
-        float32 (n, len(steps), *event.shape); and for each of ``steps`` its number and the noise level at which the next one is taken, at
-        the end 0.
+        States, float32 (n, len(steps), *event.shape); and for each of ``steps`` its number and the noise level of the next step, which is 0
+        at the end.
 
     Raises:
-        UsageError: there are not so many steps.
+        UsageError: if there are fewer steps than one of ``steps``.
     """
     model = denoiser(pretrained, points=True)
     chosen = annealed(pretrained, sampler)
-    every, each = (
-        replace(chosen, steps_per_level=1),
-        _Repeated(of=pretrained.scheduler_of(chosen) or model.scheduler, times=chosen.steps_per_level),
-    )
+    every = replace(chosen, steps_per_level=1)
+    each = _Repeated(of=pretrained.scheduler_of(chosen) or model.scheduler, times=chosen.steps_per_level)
     sigmas = every.noise_levels(model, each)
     last = len(sigmas) - 1
     shown = [last if step is None else step for step in (steps or [last * i // 5 for i in range(6)])]
     if wrong := next((step for step in shown if not 0 <= step <= last), None):
         raise UsageError(f"there is no Langevin step {wrong}: {chosen.steps} levels of {chosen.steps_per_level} make {last}")
-    seen, kept = dict[int, Tensor](), set(shown)
+    seen: dict[int, Tensor] = {}
+    wanted = set(shown)
 
     def on_step(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
-        if step in kept:
+        if step in wanted:
             seen[step] = x.float().cpu()
 
     pretrained.sample(n, seed=seed, sampler=every, scheduler=each, batch_size=n, on_step=on_step)
@@ -87,9 +86,15 @@ def langevin(
 
 
 def clouds(points: Tensor, titles: Sequence[str], title: str = "", *, clean: int = -1) -> Any:
-    """A figure of points (n, k, 2), a panel for each of k moments under its title.
+    """A figure of points at k moments, with a panel for each.
 
-    A panel shows all of its points, and no less than the panel ``clean`` does, whose square is drawn in all of them.
+    Each panel shows all of its points, and at least the square of the panel ``clean``, which is drawn in red.
+
+    Args:
+        points: points (n, k, 2).
+        titles: titles of the k panels.
+        title: title line of the figure.
+        clean: index of the panel whose square all panels show.
     """
     from matplotlib.patches import Rectangle
 

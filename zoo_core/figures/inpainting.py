@@ -23,25 +23,25 @@ def inpainted(
     first: int = 0,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """Images with a known part, and completions of it: (n, 2 + variants, c, h, w).
+    """Images, their known parts, and completions of these.
 
     Args:
-        pretrained: what inpaints.
+        pretrained: model that inpaints.
         x: images in [-1, 1], (n, c, h, w).
-        mask: where they are known, bool, of a shape that broadcasts to theirs.
-        variants: how many completions of each; that of number j of image i has the noise of image ``first`` + i * variants + j.
-        seed: of that noise.
-        sampler: the checkpoint's own when None.
-        scheduler: noise levels other than those of ``pretrained.scheduler_of(sampler)``.
-        times: how often each level is walked down.
+        mask: True for known pixels, bool, of a shape that broadcasts to that of ``x``.
+        variants: number of completions of each image; completion j of image i has the noise of image ``first`` + i * variants + j.
+        seed: seed of that noise.
+        sampler: sampler; the checkpoint's own when None.
+        scheduler: noise levels; those of ``pretrained.scheduler_of(sampler)`` when None.
+        times: number of passes over each level.
         first: number of the first completion.
-        on_step: sees every step of every batch.
+        on_step: function called after every step of every batch.
 
     Returns:
-        Each image, its known part on grey, and the completions.
+        Each image, its known part on grey, and its completions: (n, 2 + variants, c, h, w).
     """
     denoiser(pretrained)
     shown = x.where(mask.expand_as(x), 0.0)
     rows = x.repeat_interleave(variants, 0)
-    made = pretrained.inpaint(rows, mask, seed=seed, sampler=sampler, scheduler=scheduler, times=times, first=first, on_step=on_step)
-    return torch.cat([x[:, None], shown[:, None], made.view(len(x), variants, *x.shape[1:])], dim=1)
+    completions = pretrained.inpaint(rows, mask, seed=seed, sampler=sampler, scheduler=scheduler, times=times, first=first, on_step=on_step)
+    return torch.cat([x[:, None], shown[:, None], completions.view(len(x), variants, *x.shape[1:])], dim=1)

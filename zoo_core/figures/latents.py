@@ -20,11 +20,11 @@ __all__ = ["interpolated", "latent_grid", "plot_paths", "reconstructed"]
 
 
 def reconstructed(pretrained: Pretrained, x: Tensor) -> Tensor:
-    """Images ``x`` (n, c, h, w), and decode(encode(x)): (2, n, c, h, w).
+    """Images ``x`` (n, c, h, w) and decode(encode(x)): (2, n, c, h, w).
 
     Raises:
-        CapabilityError: the model does not encode.
-        UsageError: it draws no images.
+        CapabilityError: if the model cannot encode.
+        UsageError: if its samples are not images.
     """
     images_of(pretrained)
     return torch.stack([x, pretrained.reconstruct(x)])
@@ -33,13 +33,14 @@ def reconstructed(pretrained: Pretrained, x: Tensor) -> Tensor:
 def interpolated(
     pretrained: Pretrained, ends: Sequence[tuple[int | Tensor, int | Tensor]], steps: int, *, seed: int = 0, sampler: Sampler | None = None
 ) -> Tensor:
-    """For each pair of ``ends`` the path from one to the other, as :meth:`Pretrained.interpolate` draws it: (len(ends), steps, c, h, w).
+    """The paths between pairs of ``ends``, as :meth:`Pretrained.interpolate` draws them.
 
-    Of points in the plane, (len(ends), steps, 2).
+    Returns:
+        Images (len(ends), steps, c, h, w), or points (len(ends), steps, 2).
 
     Raises:
-        CapabilityError: the model neither decodes nor denoises, or an end is an image and it does not encode.
-        UsageError: it draws neither images nor points in the plane.
+        CapabilityError: if the model can neither decode nor denoise, or an end is an image and it cannot encode.
+        UsageError: if its samples are neither images nor points in the plane.
     """
     if pretrained.event.shape != (2,):
         images_of(pretrained)
@@ -47,7 +48,7 @@ def interpolated(
 
 
 def plot_paths(rows: Tensor, points: Tensor, names: Sequence[str], title: str = "") -> Any:
-    """A figure of the paths ``rows`` (n, steps, 2), each under its name, from a circle to a square, over points (m, 2) in grey."""
+    """A figure of the paths ``rows`` (n, steps, 2) with their names, each from a circle to a square, over points (m, 2) in grey."""
     figure, axes = canvas(6.4, 5.6)
     draw_points(axes, points, size=3, color="0.8", alpha=1.0)
     for i, (row, name) in enumerate(zip(rows, names, strict=True)):
@@ -66,22 +67,24 @@ def plot_paths(rows: Tensor, points: Tensor, names: Sequence[str], title: str = 
 
 
 def latent_grid(pretrained: Pretrained, side: int) -> tuple[Tensor, list[float]]:
-    """What a model decodes from latents in the plane, at the quantiles of the normal prior (Kingma & Welling 2013, figure 4).
+    """Images decoded on a grid of latents in the plane, at the quantiles of the normal prior (Kingma & Welling 2013, figure 4).
 
-    Every cell stands for the same share of the prior. z_1 grows to the right, z_2 upwards.
+    Each cell has the same share of the prior. z_1 grows to the right, z_2 upwards.
 
     Returns:
-        (side, side, c, h, w); and the ``side`` coordinates, increasing, the quantiles (i + 1/2) / side.
+        Images (side, side, c, h, w); and the ``side`` coordinates, increasing: the quantiles (i + 1/2) / side.
 
     Raises:
-        CapabilityError: the model does not decode.
-        UsageError: it draws no images, or its latents have not two dimensions.
+        CapabilityError: if the model cannot decode.
+        UsageError: if its samples are not images, or its latents do not have two dimensions.
     """
     if "decode" not in pretrained.capabilities:
         raise capability_error(f"{pretrained.name} has no latents: its family cannot decode", "decode")
-    shape, z = images_of(pretrained), tuple(cast(Decoder, pretrained.model).prior(ImageRng(0, [0])).shape[1:])
+    shape = images_of(pretrained)
+    z = tuple(cast(Decoder, pretrained.model).prior(ImageRng(0, [0])).shape[1:])
     if z != (2,):
         raise UsageError(f"a latent grid is of 2 dimensions, and {pretrained.name} has {math.prod(z)}", "interpolate shows others")
     at = torch.special.ndtri((torch.arange(side) + 0.5) / side)
-    right, up = at.repeat(side), at.flip(0).repeat_interleave(side)
+    right = at.repeat(side)
+    up = at.flip(0).repeat_interleave(side)
     return pretrained.decode(torch.stack([right, up], dim=1)).view(side, side, *shape), at.tolist()

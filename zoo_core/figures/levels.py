@@ -1,4 +1,4 @@
-"""The noise levels of a model, and how an image at one of them is shown.
+"""The noise levels of a model, and the display of images at a level.
 
 Noisy images are shown as x_sigma / (1 + 2 sigma): the variance-preserving x_t = x_sigma / sqrt(1 + sigma^2), divided by the share of the
 signal plus two standard deviations of the noise, so that both ends use the whole visible range [-1, 1].
@@ -27,17 +27,20 @@ def visible(x: Tensor, sigma: float) -> Tensor:
 
 
 def trained_levels(model: Denoiser) -> tuple[float, ...]:
-    """sigma_1 < ... < sigma_T that the model was trained on; a thousand of them where they are continuous."""
+    """The levels sigma_1 < ... < sigma_T that the model was trained on; a thousand of them if its levels are continuous."""
     if isinstance(model.scheduler, DiscreteScheduler):
         return model.scheduler.levels
     return model.scheduler.sigmas(_CONTINUOUS, *model.sigma_range)[-2::-1]
 
 
 def level_at(levels: Sequence[float], percent: float) -> tuple[int, float]:
-    """The level t that is ``percent`` of T, to the nearest whole one, and its sigma; t = 0 is the clean image.
+    """The level t nearest to ``percent`` of T, and its sigma; t = 0 is the clean image.
+
+    >>> level_at([0.1, 0.5, 1.0, 2.0], 50)
+    (2, 0.5)
 
     Raises:
-        UsageError: ``percent`` is not in [0, 100].
+        UsageError: if ``percent`` is not in [0, 100].
     """
     if not 0 <= percent <= 100:
         raise UsageError(f"percentages of T are in [0, 100], not {percent:g}")
@@ -46,11 +49,16 @@ def level_at(levels: Sequence[float], percent: float) -> tuple[int, float]:
 
 
 def denoiser(pretrained: Pretrained, *, images: bool = True, points: bool = False) -> Denoiser:
-    """The model, if it denoises what a figure is of: ``images``, ``points`` in the plane, or both.
+    """The model, checked to denoise ``images`` or ``points`` in the plane.
+
+    Args:
+        pretrained: checkpoint of the model.
+        images: whether images are allowed.
+        points: whether points in the plane are allowed.
 
     Raises:
-        CapabilityError: it does not denoise.
-        UsageError: it draws something else.
+        CapabilityError: if it cannot denoise.
+        UsageError: if its samples are not allowed.
     """
     if "denoise" not in pretrained.capabilities:
         raise capability_error(f"{pretrained.name} has no noise levels to draw: its family cannot denoise", "denoise")
@@ -62,10 +70,10 @@ def denoiser(pretrained: Pretrained, *, images: bool = True, points: bool = Fals
 
 
 def images_of(pretrained: Pretrained) -> tuple[int, ...]:
-    """The shape of a sample, (c, h, w).
+    """The shape (c, h, w) of the images that a model draws.
 
     Raises:
-        UsageError: the samples are no images.
+        UsageError: if its samples are not images.
     """
     shape = pretrained.event.shape
     if not is_image(shape):

@@ -18,7 +18,17 @@ __all__ = ["forward", "plot_ways", "reverse", "ways"]
 
 
 def forward(pretrained: Pretrained, x0: Tensor, percents: Sequence[float], *, seed: int = 0) -> Tensor:
-    """Samples ``x0`` (n, *event.shape) under the same noise at growing levels: (n, len(percents), *event.shape), images made visible."""
+    """Samples under the same noise at growing levels; images are scaled by :func:`zoo_core.figures.levels.visible`.
+
+    Args:
+        pretrained: model whose noise levels are used.
+        x0: samples (n, *event.shape).
+        percents: percentages of the levels T.
+        seed: seed of the noise.
+
+    Returns:
+        Noisy samples (n, len(percents), *event.shape).
+    """
     levels = trained_levels(denoiser(pretrained, points=True))
     sigmas = [level_at(levels, percent)[1] for percent in percents]
     noisy = [pretrained.add_noise(x0, sigma, seed=seed) for sigma in sigmas]
@@ -39,23 +49,24 @@ def reverse(
     """Images 0 ... n - 1 of a seed while they are sampled.
 
     Args:
-        pretrained: the model.
-        n: how many images; the rows of ``x0`` where that is given.
-        percents: of the levels T. For each, the step whose noise is nearest to that of the level is shown.
-        seed: of the noise.
-        sampler: the checkpoint's own when None.
-        x0: images (n, c, h, w). The walk then begins at the largest of ``percents`` from these under noise, the last column of
-            :func:`forward`, and not from noise alone.
+        pretrained: model that samples.
+        n: number of images; ignored if ``x0`` is given.
+        percents: percentages of the levels T; for each, the step with the nearest noise level is shown.
+        seed: seed of the noise.
+        sampler: sampler; the checkpoint's own when None.
+        x0: images (n, c, h, w) to start from, under the noise of the largest of ``percents`` (the last column of :func:`forward`); noise
+            alone when None.
 
     Returns:
-        the states, made visible, and the model's guesses of x_0, each (n, len(percents), c, h, w); and the noise levels of the steps that
-        are shown, which with few steps are only near those of ``percents``.
+        The states, scaled for display, and the model's guesses of x_0, each (n, len(percents), c, h, w); and the noise levels of the steps
+        that are shown, which with few steps are only near those of ``percents``.
 
     Raises:
-        UsageError: if ``x0`` is given and no percentage is above 0, so that there is no noise to begin with.
+        UsageError: if ``x0`` is given and no percentage is above 0.
     """
     model = denoiser(pretrained)
-    chosen, levels = sampler or pretrained.sampler, trained_levels(model)
+    chosen = sampler or pretrained.sampler
+    levels = trained_levels(model)
     wanted = [level_at(levels, percent)[1] for percent in percents]
     seen = list[tuple[float, Tensor, Tensor]]()
 
@@ -86,16 +97,17 @@ def _nearest(sigmas: Sequence[float], sigma: float) -> int:
 
 
 def ways(pretrained: Pretrained, n: int, *, seed: int = 0, sampler: Sampler | None = None) -> list[Path]:
-    """The ways of points 0 ... n - 1 of a seed from noise to the samples, a place for each step.
+    """The ways of points 0 ... n - 1 of a seed from noise to the samples, with a place for each step.
 
     Places are x_sigma / sqrt(1 + sigma^2), the variance-preserving x_t, which is standard normal at the start and the sample at the end.
 
     Raises:
         CapabilityError: if the model does not denoise.
-        UsageError: if it does not draw points in the plane.
+        UsageError: if its samples are not points in the plane.
     """
     denoiser(pretrained, images=False, points=True)
-    states, sigmas = list[Tensor](), list[float]()
+    states: list[Tensor] = []
+    sigmas: list[float] = []
 
     def on_step(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
         states.append(x.float().cpu() / math.sqrt(1 + sigma**2))
@@ -106,14 +118,14 @@ def ways(pretrained: Pretrained, n: int, *, seed: int = 0, sampler: Sampler | No
     return [Path(at=way, sigma=levels) for way in torch.stack(states, dim=1)]
 
 
-def plot_ways(found: Sequence[Path], points: Tensor, title: str = "") -> Any:
+def plot_ways(paths: Sequence[Path], points: Tensor, title: str = "") -> Any:
     """A figure of ways from circles to stars, coloured by their noise levels, over points (n, 2) in grey."""
     figure, axes = canvas(6.4, 5.9)
-    drawn = draw_paths(axes, found, points)
-    centre, reach = span(torch.cat([points, *(way.at for way in found)]))
+    drawn = draw_paths(axes, paths, points)
+    centre, reach = span(torch.cat([points, *(way.at for way in paths)]))
     square(axes, centre, 1.05 * reach)
     name_axes(axes)
-    axes.set_title(f"$x_t = x_\\sigma / \\sqrt{{1 + \\sigma^2}}$, from noise (circles) to {len(found):,} samples (stars)", fontsize=10)
+    axes.set_title(f"$x_t = x_\\sigma / \\sqrt{{1 + \\sigma^2}}$, from noise (circles) to {len(paths):,} samples (stars)", fontsize=10)
     colour_bar(figure, axes, drawn, "$\\sigma$")
     to_title(figure, title)
     return figure

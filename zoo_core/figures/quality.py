@@ -1,4 +1,4 @@
-"""Quality against cost: a metric of samples over evaluations of the net and over time, from the records of a metrics.json."""
+"""Quality against cost: metrics of samples over evaluations of the net and over time, from the records of a metrics.json."""
 
 import json
 import textwrap
@@ -23,11 +23,14 @@ Record = Mapping[str, Any]
 class Point:
     """A measurement.
 
+    >>> Point(nfe=20, value=11.5, stderr=0.3)
+    Point(nfe=20, value=11.5, stderr=0.3, seconds=None)
+
     Args:
-        nfe: evaluations of the net for a sample.
-        value: of the metric.
-        stderr: its standard error; 0 where none is known.
-        seconds: what drawing a sample took; None where nobody knows.
+        nfe: number of evaluations of the net for a sample.
+        value: value of the metric.
+        stderr: standard error of the value; 0 if unknown.
+        seconds: time to draw a sample; None if unknown.
     """
 
     nfe: float
@@ -38,16 +41,20 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Panel:
-    """A metric of samples that can be compared.
+    """Measurements of one metric that can be compared.
+
+    >>> panel = Panel(metric="fd", caption="10,000 samples", curves={"ddim": [Point(nfe=10, value=20.0), Point(nfe=20, value=11.5)]})
+    >>> [point.value for point in panel.curves["ddim"]]
+    [20.0, 11.5]
 
     Args:
-        metric: its name, with its options.
-        caption: of what samples, against what.
-        curves: the measurements of each sampler, from the cheapest on; a sampler's name has its options where there are several of it.
-        floor: what two halves of the real samples reach; None where nobody knows.
-        processors: on which the time was taken.
-        unit: what a sample is: image or point.
-        sense: which way the metric improves, to write behind its name.
+        metric: name of the metric, with its options.
+        caption: description of the samples and of the real samples.
+        curves: measurements by sampler, the cheapest first; the name of a sampler has its options if there are several of it.
+        floor: value for two halves of the real samples; None if unknown.
+        processors: processors on which the time was measured.
+        unit: name of a sample: image or point.
+        sense: direction in which the metric improves, for a label.
     """
 
     metric: str
@@ -60,17 +67,17 @@ class Panel:
 
 
 def panels(records: Sequence[Record], metrics: Sequence[str] = ()) -> list[Panel]:
-    """The panels of each metric, one for each group of records that can be compared.
+    """A panel for each metric and each group of records that can be compared.
 
     Args:
-        records: of a metrics.json.
-        metrics: their names, without options; ``fd``, or else the first that there is, when empty.
+        records: records of a metrics.json.
+        metrics: names of metrics, without options; ``fd``, or else the first metric in the records, when empty.
 
     Returns:
-        the panels; none where there are no records of samples with their evaluations of the net.
+        The panels; empty without records of samples that have their number of net evaluations.
 
     Raises:
-        UsageError: there are some, and none of such a metric.
+        UsageError: if there are such records, but not of one of ``metrics``.
     """
     drawn = [record for record in records if is_of_samples(record) and is_number(record.get("nfe")) and record["nfe"] > 0]
     names = list(dict.fromkeys(str(record["metric"]) for record in drawn))
@@ -79,12 +86,12 @@ def panels(records: Sequence[Record], metrics: Sequence[str] = ()) -> list[Panel
     wanted = metrics or [name for name in ("fd", *names) if name in names][:1]
     if missing := [name for name in wanted if name not in names]:
         raise UsageError(f"there are no numbers of {missing[0]} for samples", f"there are those of {', '.join(names)}")
-    found = []
+    result = []
     for name in wanted:
         for group in comparable_groups([record for record in drawn if record["metric"] == name]):
-            metrics_of = dict.fromkeys(_title(record) for record in group)
-            found += [_panel(title, [record for record in group if _title(record) == title]) for title in metrics_of]
-    return found
+            titles = dict.fromkeys(_title(record) for record in group)
+            result += [_panel(title, [record for record in group if _title(record) == title]) for title in titles]
+    return result
 
 
 def _title(record: Record) -> str:
@@ -115,16 +122,16 @@ def _panel(title: str, group: Sequence[Record]) -> Panel:
 
 
 def _names(group: Sequence[Record]) -> list[str]:
-    """What the curve of each record is called: its sampler and scheduler, and the options in which it differs from others so called."""
+    """The name of each record's curve: its sampler and scheduler, and the options that set it apart from others of that name."""
     known = [[known_as(part) for part in (subrecord(record, "sampler"), subrecord(record, "scheduler")) if part] for record in group]
     names = [" on ".join(name for name, _ in parts if name) for parts in known]
     options = [[f"{key} {_plain(value)}" for _, changed in parts for key, value in changed.items()] for parts in known]
-    found = []
+    unique = []
     for name, own in zip(names, options, strict=True):
         others = [other for called, other in zip(names, options, strict=True) if called == name]
         differs = [option for option in own if any(option not in other for other in others)]
-        found.append(name + (f" ({', '.join(differs)})" if differs else ""))
-    return found
+        unique.append(name + (f" ({', '.join(differs)})" if differs else ""))
+    return unique
 
 
 def _plain(value: object) -> str:
@@ -134,7 +141,7 @@ def _plain(value: object) -> str:
 def plot_quality(panels: Sequence[Panel], title: str = "") -> Any:
     """A figure with a row for each metric: over evaluations of the net at the left, over seconds at the right.
 
-    Dashed: what halves of the real samples reach.
+    The dashed line is the value for two halves of the real samples.
     """
     figure, _ = canvas(10, 0.5 + 3.9 * len(panels))
     figure.clear()
@@ -156,12 +163,19 @@ def plot_quality(panels: Sequence[Panel], title: str = "") -> Any:
 
 
 def _style(place: int) -> dict[str, Any]:
-    """Colour, marker and line of a curve: they differ without colour too."""
+    """Colour, marker and line of a curve, which differ without colour too."""
     return {"color": f"C{place % 10}", "marker": "osD^vPX*<>"[place % 10], "linestyle": ("-", (0, (5, 1)), (0, (1, 1)))[place % 3]}
 
 
 def draw_quality(axes: Any, panel: Panel, cost: str, styles: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-    """The curves of a panel on matplotlib axes over their ``nfe`` or ``seconds``, of those points that have it, on a logarithmic axis."""
+    """Draws the curves of a panel on matplotlib axes, over a logarithmic cost.
+
+    Args:
+        axes: matplotlib axes.
+        panel: curves to draw; points without the cost are left out.
+        cost: ``nfe`` or ``seconds``.
+        styles: options of ``axes.errorbar`` for each curve.
+    """
     from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
     places: list[float] = []
@@ -175,11 +189,11 @@ def draw_quality(axes: Any, panel: Panel, cost: str, styles: Mapping[str, Mappin
     if panel.floor is not None:
         axes.axhline(panel.floor, color="0.3", linestyle="--", linewidth=1, label="real halves")
     axes.set_xscale("log", base=2 if cost == "nfe" else 10)
-    # Within less than a decade there may be no round number at all.
+    # Within less than a decade there may be no round number.
     wide = cost == "seconds" and max(places, default=1.0) > 8 * min(places, default=1.0)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else FixedLocator(_apart(places)))
     axes.xaxis.set_minor_locator(NullLocator())
-    if places and min(places) == max(places):  # of one place a logarithmic axis would have no width
+    if places and min(places) == max(places):  # a logarithmic axis of one place would have no width
         axes.set_xlim(places[0] / 2, places[0] * 2)
     axes.xaxis.set_major_formatter(lambda place, _: rounded(place, 4 if cost == "nfe" else 2))
     axes.grid(alpha=0.3, linewidth=0.5)
@@ -195,7 +209,7 @@ def draw_quality(axes: Any, panel: Panel, cost: str, styles: Mapping[str, Mappin
 
 
 def _apart(places: Sequence[float]) -> list[float]:
-    """Those places that leave room for a label on a logarithmic axis."""
+    """The places that leave room for labels on a logarithmic axis."""
     kept: list[float] = []
     for place in sorted(set(places)):
         if not kept or place > 1.15 * kept[-1]:

@@ -23,13 +23,19 @@ def save_samples(
     title: str = "",
     names: Sequence[str] = (),
 ) -> None:
-    """Writes samples as a picture: a grid of images (n, c, h, w) with so many ``columns``, or the plot of points (n, 2) with a title.
+    """Writes samples as a picture: a grid of images, or a plot of points.
 
-    Above the columns of images stand ``names``, one each, where there are any.
+    Args:
+        path: path of the PNG.
+        samples: images (n, c, h, w), or points (n, 2).
+        metadata: facts that the file carries.
+        columns: number of columns of the grid; near a square when None.
+        title: title of a plot.
+        names: captions of the columns of images.
 
     Raises:
-        UsageError: they are neither.
-        ResourceError: the file cannot be written.
+        UsageError: if the samples are neither images nor points in the plane.
+        ResourceError: if the file cannot be written.
     """
     from zoo_core.images import class_sheet, png, save_png
 

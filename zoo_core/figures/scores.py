@@ -21,9 +21,16 @@ __all__ = ["Field", "Path", "draw_field", "draw_paths", "paths", "score_field", 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Field:
-    """The score of a model of points in the plane at one noise level.
+    """The score of a model of points in the plane at one noise level: the gradient of the log-density under that noise.
 
-    ``at`` (k, 2) are the places, ``score`` (k, 2) what the score is there: the gradient of the log-density under noise ``sigma``.
+    >>> field = Field(sigma=1.0, at=torch.tensor([[2.0, 0.0]]), score=torch.tensor([[-1.0, 0.0]]))
+    >>> field.score.norm().item()
+    1.0
+
+    Args:
+        sigma: noise level.
+        at: places, float32 (k, 2).
+        score: score at the places, float32 (k, 2).
     """
 
     sigma: float
@@ -35,11 +42,12 @@ def score_field(pretrained: Pretrained, sigma: float, x: Tensor, *, side: int = 
     """The score (D(x, sigma) - x) / sigma^2 on a grid of ``side`` x ``side`` places, over a square around the points ``x`` (n, 2).
 
     Raises:
-        CapabilityError: the model does not denoise.
-        UsageError: it does not draw points in the plane.
+        CapabilityError: if the model cannot denoise.
+        UsageError: if its samples are not points in the plane.
     """
     denoiser(pretrained, images=False, points=True)
-    low, high = x.min(0).values, x.max(0).values
+    low = x.min(0).values
+    high = x.max(0).values
     reach = 0.6 * (high - low).max()
     across = torch.linspace(-1, 1, side) * reach
     at = (low + high) / 2 + torch.cartesian_prod(across, across)
@@ -48,11 +56,15 @@ def score_field(pretrained: Pretrained, sigma: float, x: Tensor, *, side: int = 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Path:
-    """The way of one sample through the plane.
+    """The way of a sample through the plane.
+
+    >>> path = Path(at=torch.tensor([[3.0, 1.0], [1.0, 0.0]]), sigma=torch.tensor([2.0, 0.0]))
+    >>> path.at[-1].tolist()
+    [1.0, 0.0]
 
     Args:
-        at: places, float32 (k, 2), the last of them the sample.
-        sigma: noise level at each place, float32 (k,), the last of them 0.
+        at: places, float32 (k, 2); the last one is the sample.
+        sigma: noise level at each place, float32 (k,); the last one is 0.
     """
 
     at: Tensor
@@ -60,9 +72,9 @@ class Path:
 
 
 def paths(pretrained: Pretrained, n: int, field: Field, *, seed: int = 0, sampler: Langevin | None = None) -> list[Path]:
-    """Where annealed Langevin dynamics takes points 0 ... n - 1 of a seed, step by step to the samples.
+    """The paths of points 0 ... n - 1 of a seed under annealed Langevin dynamics.
 
-    Each from the step on after which it stays on the ``field``: before that it jumps across it. At least the sample itself.
+    Each path begins at the step after which it stays on the ``field``; before that, it jumps across. It has at least the sample.
     """
     chosen = annealed(pretrained, sampler)
     states, shown = langevin(pretrained, n, range(chosen.steps * chosen.steps_per_level + 1), seed=seed, sampler=chosen)
@@ -73,10 +85,10 @@ def paths(pretrained: Pretrained, n: int, field: Field, *, seed: int = 0, sample
 
 
 def draw_field(axes: Any, field: Field, points: Tensor | None = None) -> None:
-    """The arrows of a score on matplotlib axes, over points (n, 2) in grey.
+    """Draws the arrows of a score on matplotlib axes, over points (n, 2) in grey.
 
-    The lengths of arrows are as the square roots of those of the scores, the longest a step of the grid: far from the data scores are so
-    long that beside them no other could be seen.
+    The length of an arrow is proportional to the square root of the score's norm, and the longest is a step of the grid: scores far from
+    the data are so long that all others would be invisible beside them.
     """
     centre, reach = span(field.at)
     cell = 2 * reach / max(math.sqrt(len(field.at)) - 1, 1.0)
@@ -90,7 +102,11 @@ def draw_field(axes: Any, field: Field, points: Tensor | None = None) -> None:
 
 
 def draw_paths(axes: Any, ways: Sequence[Path], points: Tensor | None = None) -> Any:
-    """Paths on matplotlib axes, coloured by their noise levels, over points (n, 2) in grey; returns what a colour bar is made of."""
+    """Draws paths on matplotlib axes, coloured by their noise levels, over points (n, 2) in grey.
+
+    Returns:
+        The lines, for a colour bar.
+    """
     from matplotlib.collections import LineCollection
     from matplotlib.colors import LogNorm
 
@@ -104,7 +120,8 @@ def draw_paths(axes: Any, ways: Sequence[Path], points: Tensor | None = None) ->
     for way in ways:
         pieces = list(torch.stack([way.at[:-1], way.at[1:]], dim=1).numpy())
         drawn = axes.add_collection(LineCollection(pieces, array=way.sigma[:-1].numpy(), linewidths=1.1, zorder=3, **shared))
-    starts, ends = torch.stack([way.at[0] for way in ways]), torch.stack([way.at[-1] for way in ways])
+    starts = torch.stack([way.at[0] for way in ways])
+    ends = torch.stack([way.at[-1] for way in ways])
     small = max(0.25, min(1.0, 12 / len(ways)))
     edge = {"edgecolors": "black", "linewidths": 0.7}
     axes.scatter(*starts.T.numpy(), s=55 * small, marker="o", c="white", zorder=4, **edge)
@@ -113,7 +130,7 @@ def draw_paths(axes: Any, ways: Sequence[Path], points: Tensor | None = None) ->
 
 
 def score_fields(fields: Sequence[Field], ways: Sequence[Path], points: Tensor | None = None, title: str = "") -> Any:
-    """A figure with a panel for each field, and one for the paths, which lead from a circle to a star."""
+    """A figure with a panel for each field, and one for the paths, each from a circle to a star."""
     figure, panels = squares(len(fields) + bool(ways), 4.4)
     for axes, field in zip(panels, fields, strict=False):
         draw_field(axes, field, points)

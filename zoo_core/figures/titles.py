@@ -19,29 +19,29 @@ _COUNTS = ("name", "steps", "steps_per_level")
 
 
 def known_as(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The name under which people know a sampler or scheduler, and its options that are not the defaults of that name.
+    """The usual name of a sampler or scheduler, and its options that differ from the defaults of that name.
 
-    Several names may stand for one class with other defaults: ``ancestral`` with eta = 0 is ``ddim``. Of those, the one with the fewest
-    options to name, ``values["name"]`` where they are as many. A name that is not installed keeps all its options.
+    Several names may stand for one class with other defaults: ``ancestral`` with eta = 0 is ``ddim``. The name with the fewest differing
+    options is chosen, or ``values["name"]`` among equals. A name that is not installed keeps all its options.
 
     >>> known_as({"name": "ancestral", "steps": 20, "eta": 0.0, "clip": True})
     ('ddim', {})
     """
     own = str(values.get("name", ""))
     options = {key: value for key, value in values.items() if key not in _COUNTS and value is not None}
-    found = {}
+    differing = {}
     for name in _same_class(own):
         try:
             make = as_sampler if registry().claim_or_none(SamplerSpec, own) else as_scheduler
             defaults = encode(make(name))
         except ZooError:
             continue
-        found[name] = {key: value for key, value in options.items() if defaults.get(key) != value}
-    return min(found.items(), key=lambda each: (len(each[1]), each[0] != own), default=(own, options))
+        differing[name] = {key: value for key, value in options.items() if defaults.get(key) != value}
+    return min(differing.items(), key=lambda each: (len(each[1]), each[0] != own), default=(own, options))
 
 
 def _same_class(name: str) -> list[str]:
-    """The names of samplers of one class, ``name`` among them; it alone where it is no sampler."""
+    """The names of all samplers of the same class as ``name``; ``name`` alone if it is not a sampler."""
     claim = registry().claim_or_none(SamplerSpec, name)
     if claim is None or not isinstance(claim.spec, SamplerSpec):
         return [name]
@@ -54,25 +54,32 @@ def _same_class(name: str) -> list[str]:
 
 
 def walk_text(sampler: Sampler | Mapping[str, Any], scheduler: Scheduler | Mapping[str, Any] | None = None) -> str:
-    """A sampler in words: ``ddim, 20 steps``, ``langevin, 20 levels of 50 steps``, ``dpmpp-2m, 10 steps on karras (sigma_max 80)``."""
+    """A sampler in words.
+
+    >>> walk_text({"name": "ddim", "steps": 20})
+    'ddim, 20 steps'
+    >>> walk_text({"name": "dpmpp-2m", "steps": 10}, {"name": "karras", "sigma_max": 80.0})
+    'dpmpp-2m, 10 steps on karras (sigma_max 80)'
+    """
     values = encode(sampler) if isinstance(sampler, Sampler) else dict(sampler)
     name, changed = known_as(values)
-    steps, each = values.get("steps"), values.get("steps_per_level")
-    told = name
+    steps = values.get("steps")
+    each = values.get("steps_per_level")
+    words = name
     if isinstance(steps, int):
         unit = "step" if steps == 1 else "steps"
-        told += f", {steps:,} levels of {each:,} steps" if isinstance(each, int) else f", {steps:,} {unit}"
-    told += _options(changed)
+        words += f", {steps:,} levels of {each:,} steps" if isinstance(each, int) else f", {steps:,} {unit}"
+    words += _options(changed)
     if scheduler:
         plain = scheduler if isinstance(scheduler, Mapping) else encode(scheduler)
         levels, differs = known_as(plain)
-        told += f" on {levels}{_options(differs)}"
-    return told
+        words += f" on {levels}{_options(differs)}"
+    return words
 
 
 def _options(changed: Mapping[str, Any]) -> str:
-    told = ", ".join(f"{key} {_plain(value)}" for key, value in changed.items() if not isinstance(value, Mapping))
-    return f" ({told})" if told else ""
+    words = ", ".join(f"{key} {_plain(value)}" for key, value in changed.items() if not isinstance(value, Mapping))
+    return f" ({words})" if words else ""
 
 
 def _plain(value: object) -> str:
@@ -80,21 +87,33 @@ def _plain(value: object) -> str:
 
 
 def title_line(name: str, *facts: str) -> str:
-    """``name · fact · fact``, without the empty ones."""
+    """The name and the facts in one line; empty facts are left out.
+
+    >>> title_line("ddpm-afhq-cat", "ddim, 20 steps", "")
+    'ddpm-afhq-cat · ddim, 20 steps'
+    """
     return _DOT.join(filter(None, [name, *facts]))
 
 
 def sigma_text(sigma: float) -> str:
-    """A noise level in three digits."""
+    """A noise level with three digits."""
     return f"{SIGMA} = {number(sigma)}"
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number to so many digits, whole ones in full with commas, and a real minus."""
+    """A number with ``digits`` significant digits, with commas and a true minus sign.
+
+    >>> number(0.123456), number(16000, 12)
+    ('0.123', '16,000')
+    """
     return f"{float(f'{value:.{digits}g}'):,.12g}".replace("-", "\N{MINUS SIGN}")
 
 
 def joined(texts: Iterable[str]) -> str:
-    """The captions of columns in one line, the further lines of each in brackets."""
+    """The captions of columns in one line; further lines of a caption are in brackets.
+
+    >>> joined(["t = 0\\n0 %", "t = 10\\n50 %"])
+    't = 0 (0 %), t = 10 (50 %)'
+    """
     lines = [text.split("\n") for text in texts]
     return ", ".join(first + (f" ({', '.join(rest)})" if rest else "") for first, *rest in lines)

@@ -1,4 +1,4 @@
-"""Curves over training steps: losses, and metrics of samples that were measured on the way."""
+"""Curves over training steps: losses, and metrics of samples that were measured during training."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,11 +24,17 @@ def curves(steps: Sequence[float], losses: Mapping[str, Values], title: str = ""
 
 
 def draw_loss(axes: Any, steps: Sequence[float], losses: Mapping[str, Values]) -> None:
-    """Losses over the steps on matplotlib axes: what was logged is faint, its running mean on top; fewer than 20 values are marked.
+    """Draws losses over the steps on matplotlib axes: logged values are faint, with their running mean on top.
 
-    The vertical axis is logarithmic where all values are positive. None is a step at which there was no value.
+    Fewer than 20 values are marked, without a mean. The vertical axis is logarithmic if all values are positive.
+
+    Args:
+        axes: matplotlib axes.
+        steps: training steps.
+        losses: a value for each step, by the names of the losses; None for a step without a value.
     """
-    every, means = [], set()
+    every = []
+    means = set()
     for i, (name, column) in enumerate(losses.items()):
         at, values = _known(steps, column)
         every += values
@@ -40,14 +46,8 @@ def draw_loss(axes: Any, steps: Sequence[float], losses: Mapping[str, Values]) -
         axes.plot(at, _smooth(values), color=f"C{i}", linewidth=1.8, label=label)
         means.add((_stride(at), 2 * _reach(len(values)) + 1))
     for stride, count in sorted(means):
-        axes.plot(
-            [],
-            [],
-            color="0.5",
-            alpha=0.5,
-            linewidth=0.8,
-            label="faint: as logged" + (f", mean of {number(stride, 12)} steps" if stride > 1 else ""),
-        )
+        logged = "faint: as logged" + (f", mean of {number(stride, 12)} steps" if stride > 1 else "")
+        axes.plot([], [], color="0.5", alpha=0.5, linewidth=0.8, label=logged)
         axes.plot([], [], color="0.5", linewidth=1.8, label=f"bold: running mean over {number(stride * count, 12)} steps")
     _steps_axis(axes, steps)
     _plain_scale(axes, every)
@@ -57,7 +57,7 @@ def draw_loss(axes: Any, steps: Sequence[float], losses: Mapping[str, Values]) -
 
 
 def metric_curves(steps: Sequence[float], metrics: Mapping[str, Values], title: str = "") -> Any:
-    """A figure with a panel for each metric, as it was measured over the steps; see :func:`draw_metric`."""
+    """A figure with a panel for each metric over the steps; see :func:`draw_metric`."""
     figure, _ = canvas(7, 0.5 + 3.3 * len(metrics), len(metrics), 1)
     for axes, (name, values) in zip(figure.axes, metrics.items(), strict=True):
         draw_metric(axes, steps, name, values)
@@ -66,7 +66,7 @@ def metric_curves(steps: Sequence[float], metrics: Mapping[str, Values], title: 
 
 
 def draw_metric(axes: Any, steps: Sequence[float], name: str, column: Values) -> None:
-    """A metric over the steps on matplotlib axes; the first, the best and the last value are written beside their points."""
+    """Draws a metric over the steps on matplotlib axes, with the first, the best and the last value beside their points."""
     at, values = _known(steps, column)
     axes.plot(at, values, color="C0", linewidth=1.5, marker="o", markersize=4 if len(at) > _FEW else 6)
     places = {0, len(values) - 1} | ({values.index(min(values))} if better_of(name) == "lower" else set())
@@ -82,7 +82,11 @@ def draw_metric(axes: Any, steps: Sequence[float], name: str, column: Values) ->
 
 
 def sense(metric: str) -> str:
-    """Which way a metric improves, to write behind its name."""
+    """The direction in which a metric improves, for a label.
+
+    >>> sense("fd")
+    ', lower is better'
+    """
     better = better_of(metric)
     return f", {better} is better" if better in ("lower", "higher") else f", best {better}" if better else ""
 
@@ -93,7 +97,7 @@ def _known(steps: Sequence[float], column: Values) -> tuple[list[float], list[fl
 
 
 def _steps_axis(axes: Any, steps: Sequence[float]) -> None:
-    """Training steps from 0 on, whole and with commas."""
+    """Labels the horizontal axis with training steps from 0 on, whole and with commas."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 2.5, 5, 10]))
@@ -103,7 +107,7 @@ def _steps_axis(axes: Any, steps: Sequence[float]) -> None:
 
 
 def _plain_scale(axes: Any, values: Sequence[float]) -> None:
-    """A logarithmic vertical axis where all values are positive, with numbers as people write them, never so many that they touch."""
+    """Makes the vertical axis logarithmic if all values are positive, with a few plain numbers that do not touch."""
     from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
     if min(values, default=0.0) <= 0:
@@ -120,7 +124,7 @@ def _plain_scale(axes: Any, values: Sequence[float]) -> None:
 
 
 def _stride(at: Sequence[float]) -> float:
-    """Steps between one value and the next, at most places."""
+    """The median number of steps between one value and the next."""
     gaps = sorted(after - before for before, after in pairwise(at))
     return gaps[len(gaps) // 2] if gaps else 1
 
@@ -130,9 +134,9 @@ def _reach(count: int) -> int:
 
 
 def _smooth(points: Sequence[float]) -> list[float]:
-    """The mean of each point and as many neighbours to the left as to the right: 2 % of the curve, fewer at its ends.
+    """The mean of each point and as many neighbours on both sides: 2 % of the curve, and fewer at its ends.
 
-    Fewest at the beginning, where a loss is so steep that the mean of many lies far above it.
+    The beginning gets the fewest: a loss is so steep there that a mean over many values lies far above it.
     """
     last = len(points) - 1
     reaches = [min(_reach(len(points)), i // 3, last - i) for i in range(len(points))]

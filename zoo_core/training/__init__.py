@@ -1,1 +1,1 @@
-"""Training: the Trainer interface, the loop that runs it, its data and its checkpoints."""
+"""Training: the Trainer interface, the loop that runs it, run folders and their checkpoints."""

@@ -1,4 +1,4 @@
-"""Adversarial training: a generator, which is published, against a critic of its samples, which is the trainer's own."""
+"""Adversarial training: a generator, which is published, against a critic of its samples, which the trainer keeps."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,13 +17,17 @@ __all__ = ["LOSSES", "AdversarialLoss", "AdversarialTrainer"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AdversarialLoss:
-    """What each side minimises, by the critic's outputs (n,): functions of one output, whose means over the rows are the losses.
+    """The losses of both sides as functions of the critic's output for one sample; means over the rows are minimised.
+
+    >>> hinge = LOSSES["hinge"]
+    >>> hinge.real(torch.tensor([0.5, 2.0])), hinge.fake(torch.tensor([-2.0]))
+    (tensor([0.5000, 0.0000]), tensor([0.]))
 
     Args:
-        real: the critic's, of its output for a real sample.
-        fake: the critic's, of its output for a generated sample.
-        generator: the generator's, of the critic's output for its sample.
-        judgement: from outputs to what the critic says by them: the probability of being real, where outputs are its logit.
+        real: loss of the critic for a real sample.
+        fake: loss of the critic for a generated sample.
+        generator: loss of the generator for a generated sample.
+        judgement: number to log for an output: the probability of being real if outputs are logits, or the output itself.
     """
 
     real: Callable[[Tensor], Tensor]
@@ -41,17 +45,17 @@ def _negative(x: Tensor) -> Tensor:
 
 
 def _minus_log_sigmoid(x: Tensor) -> Tensor:
-    """-log D of a logit, without the sigmoid, which is 0 or 1 for large ones."""
+    """-log D of a logit, computed without the sigmoid, which would round to 0 or 1 for large logits."""
     return softplus(-x)
 
 
 # With D = sigmoid(output), -log(1 - D) is softplus(output).
 LOSSES: Mapping[str, AdversarialLoss] = {
-    # Goodfellow et al. 2014 (arXiv:1406.2661), eq. 1, and the generator's loss of the end of section 3: -log D.
+    # Goodfellow et al. 2014 (arXiv:1406.2661), eq. 1, with the generator's loss from the end of section 3: -log D.
     "non-saturating": AdversarialLoss(real=_minus_log_sigmoid, fake=softplus, generator=_minus_log_sigmoid),
     # The same, with the generator of eq. 1: log(1 - D), whose gradient vanishes as D does.
     "minimax": AdversarialLoss(real=_minus_log_sigmoid, fake=softplus, generator=lambda x: -softplus(x)),
-    # The generator's log(1 - D) - log D, of which the optimal critic makes the reverse Kullback-Leibler divergence.
+    # The generator's log(1 - D) - log D, which is the reverse Kullback-Leibler divergence under the optimal critic.
     "reverse-kl": AdversarialLoss(real=_minus_log_sigmoid, fake=softplus, generator=_negative),
     # Mao et al. 2017 (arXiv:1611.04076), eq. 9: targets 1 for real, 0 for generated samples.
     "least-squares": AdversarialLoss(
@@ -59,14 +63,14 @@ LOSSES: Mapping[str, AdversarialLoss] = {
     ),
     # Lim & Ye 2017 (arXiv:1705.02894); Miyato et al. 2018 (arXiv:1802.05957), eqs. 16 and 17.
     "hinge": AdversarialLoss(real=lambda x: relu(1 - x), fake=lambda x: relu(1 + x), generator=_negative, judgement=_itself),
-    # Arjovsky et al. 2017 (arXiv:1701.07875), eq. 2: the gap of a critic that something else must keep Lipschitz.
+    # Arjovsky et al. 2017 (arXiv:1701.07875), eq. 2: the gap of a critic that a penalty or clipping must keep Lipschitz.
     "wasserstein": AdversarialLoss(real=_negative, fake=_itself, generator=_negative, judgement=_itself),
 }
 """Adversarial losses by name."""
 
 
 class _Repeated:
-    """An Rng of ``times`` as many rows: those of ``rng`` again and again, drawn anew."""
+    """An Rng with ``times`` as many rows: the rows of ``rng`` again and again, with new draws."""
 
     def __init__(self, rng: Rng, times: int) -> None:
         self.rng = rng
@@ -86,29 +90,40 @@ class _Repeated:
 
 
 class AdversarialTrainer(Trainer):
-    """Two phases: ``critic`` in every step, and ``generator``, which trains the model, in every ``n_critic``-th.
+    """A trainer with two phases: ``critic`` in every step, and ``generator``, which trains the model, in every ``n_critic``-th step.
 
-    Where the model has classes, it and the critic get the labels of the batch, so that generated samples have those of the data. A family
-    says what its critic is, and overrides ``judge``, ``critic_loss``, ``generator_loss`` and ``penalty`` where it needs to.
+    If the model has classes, generator and critic get the labels of the batch. A family passes its critic, and overrides ``judge``,
+    ``critic_loss``, ``generator_loss`` and ``penalty`` if it needs to.
 
-    Logged are the losses of the phases and, of the critic's phase, ``critic.real`` and ``critic.fake``, its mean judgement of real and of
-    generated samples (a probability of being real, or an output), and ``critic.gap``, the difference of the mean outputs. A critic that
-    tells all apart, or a gap that grows without end, is a generator that is being lost.
+    The phase ``critic`` logs ``critic.real`` and ``critic.fake``, the mean judgements of real and of generated samples (a probability of
+    being real, or an output), and ``critic.gap``, the difference of the mean outputs. If the critic tells all samples apart, or the gap
+    grows without end, the generator is losing.
+
+    >>> from zoo_core.rng import StepRng
+    >>> from zoo_core.testing.fake import Fake
+    >>> from zoo_core.testing.fake_config import FakeConfig
+    >>> critic = nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))
+    >>> trainer = AdversarialTrainer(Fake(FakeConfig(classes=0)), TrainerConfig(), critic, loss="hinge", n_critic=5)
+    >>> trainer.phases(0), trainer.phases(1)
+    (('critic', 'generator'), ('critic',))
+    >>> batch = Batch(x=torch.zeros(4, 2), labels=None, index=torch.arange(4))
+    >>> sorted(trainer("critic", batch, StepRng(0, 0, 4)).logs)
+    ['critic.fake', 'critic.gap', 'critic.real']
 
     Args:
-        model: the generator, with the capability ``decode``.
-        config: of the family's trainer.
-        critic: from samples (n, *event.shape), and their labels (n,) where the model has classes, to outputs (n,).
-        loss: one of LOSSES, or the functions themselves.
-        n_critic: steps of the critic for each of the generator.
-        generator_factor: how many times as many samples the generator's phase draws as the batch has.
+        model: generator, with the capability ``decode``.
+        config: config of the trainer.
+        critic: network from samples (n, *event.shape), and labels (n,) if the model has classes, to outputs (n,).
+        loss: name in :data:`LOSSES`, or the functions themselves.
+        n_critic: number of critic steps for each generator step.
+        generator_factor: number of samples that the phase ``generator`` draws, as a multiple of the batch.
 
     Raises:
-        ZooError: the critic does not give one output for each sample.
-        ConfigError: there is no such loss; or the model has classes and the data no labels, which is said at the first batch.
+        ConfigError: if there is no loss of that name; at the first batch, if the model has classes but the data has no labels.
+        ZooError: if the critic does not return one output for each sample.
     """
 
-    average_buffers: ClassVar[bool] = True  # the statistics of a generator's batch norm, with the weights that they belong to
+    average_buffers: ClassVar[bool] = True  # statistics of batch norm belong to the averaged weights
 
     def __init__(
         self,
@@ -141,18 +156,20 @@ class AdversarialTrainer(Trainer):
         return outputs
 
     def critic_loss(self, of_real: Tensor, of_fake: Tensor) -> Tensor:
-        """What the critic minimises, (), by its outputs for real and for generated samples, both (n,)."""
+        """The loss of the critic, (), from its outputs for real and for generated samples, both (n,)."""
         return (self.loss.real(of_real) + self.loss.fake(of_fake)).mean()
 
     def generator_loss(self, of_fake: Tensor, of_real: Callable[[], Tensor]) -> Tensor:
-        """What the generator minimises, (), by the critic's outputs for its samples, (n * generator_factor,).
+        """The loss of the generator, ().
 
-        ``of_real()`` are those for the batch, (n,), which a relativistic loss needs; they cost a pass of the critic.
+        Args:
+            of_fake: outputs of the critic for generated samples, (n * generator_factor,).
+            of_real: function that returns the outputs for the batch, (n,), for a relativistic loss; a call costs a pass of the critic.
         """
         return self.loss.generator(of_fake).mean()
 
     def penalty(self, real: Tensor, fake: Tensor, labels: Tensor | None, rng: Rng) -> tuple[Tensor | None, Mapping[str, Tensor]]:
-        """What the critic's loss has besides, (), and logs; nothing by default. ``real`` and ``fake`` are alike in shape and labels."""
+        """A term to add to the critic's loss, () or None, and logs. ``real`` and ``fake`` have the same shape and labels."""
         return None, {}
 
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
@@ -161,7 +178,8 @@ class AdversarialTrainer(Trainer):
             raise ConfigError("the model has classes and the data no labels", "name images in class folders, or a set that has labels")
         generator = cast(Decoder, self.model)
         if phase == "generator" and self.generator_factor > 1:
-            rng, labels = _Repeated(rng, self.generator_factor), None if labels is None else labels.repeat(self.generator_factor)
+            rng = _Repeated(rng, self.generator_factor)
+            labels = None if labels is None else labels.repeat(self.generator_factor)
         with torch.set_grad_enabled(phase == "generator" and torch.is_grad_enabled()):
             fake = generator.decode(generator.prior(rng), labels)
         of_fake = self._outputs(fake, labels)
@@ -174,10 +192,9 @@ class AdversarialTrainer(Trainer):
 
     def _outputs(self, x: Tensor, labels: Tensor | None) -> Tensor:
         outputs = self.judge(x, labels).float()
-        if outputs.shape != x.shape[:1]:  # (n, 1) would pair each sample with all others in a loss of both kinds
-            raise ZooError(
-                f"the critic gave outputs {tuple(outputs.shape)} for {len(x)} samples", "it must return one for each: flatten(0)"
-            )
+        if outputs.shape != x.shape[:1]:  # (n, 1) would broadcast each sample against all others
+            what = f"the critic gave outputs {tuple(outputs.shape)} for {len(x)} samples"
+            raise ZooError(what, "it must return one for each: flatten(0)")
         return outputs
 
     @torch.no_grad()

@@ -1,7 +1,7 @@
-"""Checkpoints of a training run: safetensors and JSON, written so that a crash at any moment leaves the newest complete one in place.
+"""Checkpoints of a training run: safetensors and JSON, written so that a crash at any moment leaves the newest complete one.
 
 A checkpoint is written to ``.tmp-step-N-ID/``: each file and the folder are flushed to disk, MANIFEST.json last; then the folder is renamed
-to ``step-N`` and only after that older ones are pruned.
+to ``step-N``, and only then older ones are pruned.
 """
 
 import hashlib
@@ -28,13 +28,27 @@ from zoo_core.errors import ConfigError, IntegrityError, LockTimeout
 __all__ = ["Snapshot", "locked", "newest", "save_snapshot"]
 
 MANIFEST, STATE = "MANIFEST.json", "state.json"
-# An unreadable disk is no damage: it may pass, and what was moved aside would be lost to the run.
+# A disk that cannot be read is not damage: it may recover, and a checkpoint that was moved aside would be lost to the run.
 _DAMAGE = (ConfigError, FileNotFoundError, NotADirectoryError, KeyError, TypeError, ValueError, SafetensorError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """The state of a run after ``step`` steps: named parts of tensors, and JSON facts."""
+    """The state of a run.
+
+    >>> snapshot = Snapshot(step=10, parts={"model": {"weight": torch.zeros(2)}}, facts={"seconds": 1.5})
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save_snapshot(Path(folder), snapshot, keep=3)
+    ...     loaded = newest(Path(folder))
+    >>> path.name, loaded.step, loaded.parts["model"]["weight"].tolist(), loaded.facts
+    ('step-10', 10, [0.0, 0.0], {'seconds': 1.5})
+
+    Args:
+        step: number of steps done.
+        parts: tensors by the name of their part, and by their own name.
+        facts: values that JSON can hold.
+    """
 
     step: int
     parts: Mapping[str, Mapping[str, Tensor]]
@@ -65,10 +79,10 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def save_snapshot(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
-    """Writes ``folder/step-N`` and prunes all but the newest ``keep``.
+    """Writes ``folder/step-N``, and removes all checkpoints but the newest ``keep``.
 
     Raises:
-        ResourceError: the disk is full or the folder cannot be written; what was there still loads.
+        ResourceError: if the disk is full or the folder cannot be written to; older checkpoints still load.
     """
     final = folder / f"step-{snapshot.step}"
     temporary = folder / f".tmp-step-{snapshot.step}-{uuid.uuid4().hex[:8]}"
@@ -93,37 +107,37 @@ def save_snapshot(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
 
 
 def _files(snapshot: Snapshot) -> Iterator[tuple[str, bytes]]:
-    # One after the other, so that no more than one part is held twice.
+    # One after the other, so that only one part is in memory twice.
     for name, part in snapshot.parts.items():
         yield f"{name}.safetensors", save(_plain(part))
     yield STATE, dump_json({"step": snapshot.step, **snapshot.facts}).encode()
 
 
 def _plain(part: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # Copies: safetensors refuses tensors that share memory, and wants them dense in row-major order.
+    # Copies: safetensors refuses tensors that share memory, and needs them dense in row-major order.
     return {name: tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format) for name, tensor in part.items()}
 
 
 def _remove(path: Path) -> None:
-    # Renamed first, so that a crash while deleting never leaves half a checkpoint under a good name.
+    # Renamed first, so that a crash during the removal never leaves half a checkpoint under a good name.
     doomed = path.with_name(f".tmp-old-{path.name}-{uuid.uuid4().hex[:8]}")
     path.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _steps(folder: Path) -> list[tuple[int, Path]]:
-    found = [path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdecimal()]
-    return sorted((int(path.name.removeprefix("step-")), path) for path in found)
+    paths = [path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdecimal()]
+    return sorted((int(path.name.removeprefix("step-")), path) for path in paths)
 
 
 def newest(folder: Path) -> Snapshot | None:
-    """The newest checkpoint whose manifest verifies; None where there has been none.
+    """The newest checkpoint whose manifest verifies; None for a folder without checkpoints.
 
     Damaged ones that are newer are moved aside as ``.bad-*`` with a warning; leftovers of crashes are removed.
 
     Raises:
-        IntegrityError: all of them are damaged; they stay where they are.
-        ResourceError: one cannot be read, which says nothing about its content.
+        IntegrityError: if all of them are damaged; they stay where they are.
+        ResourceError: if one cannot be read, which says nothing about its content.
     """
     if not folder.is_dir():
         return None
@@ -132,14 +146,14 @@ def newest(folder: Path) -> Snapshot | None:
     damaged: list[tuple[Path, Exception]] = []
     for step, path in reversed(_steps(folder)):
         try:
-            found = _read(path, step)
+            snapshot = _read(path, step)
         except _DAMAGE as error:
             damaged.append((path, error))
         except OSError as error:
             raise disk_error(f"cannot read {path}", error, "choose another folder") from error
         else:
             _set_aside(damaged)
-            return found
+            return snapshot
     if damaged or any(folder.glob(".bad-*")):
         why = f" ({damaged[0][0].name}: {damaged[0][1]})" if damaged else ""
         hint = f"restore one from a copy; to start anew choose another --out, or remove {folder.parent}"
@@ -156,7 +170,11 @@ def _set_aside(damaged: Sequence[tuple[Path, Exception]]) -> None:
 
 
 def _read(path: Path, step: int) -> Snapshot:
-    """The checkpoint in the folder ``path``; only regular files in it are read, and none that is larger than its manifest says."""
+    """The checkpoint in the folder ``path``; only regular files are read, and no file that is larger than its manifest says.
+
+    Raises:
+        ValueError, KeyError, TypeError, ConfigError, OSError, SafetensorError: if it is damaged or cannot be read.
+    """
     files = {}
     for name, pin in parse_json(_bytes(path, MANIFEST), MANIFEST).items():
         data = _bytes(path, name, pin["size"])
@@ -173,10 +191,10 @@ def _read(path: Path, step: int) -> Snapshot:
 
 
 def _bytes(folder: Path, name: str, size: int | None = None) -> bytes:
-    """The content of the file ``name``, which has ``size`` bytes where that is given, and is JSON of ordinary size otherwise.
+    """The content of the file ``name``, of ``size`` bytes, or of the size of ordinary JSON when None.
 
     Raises:
-        ValueError: the name leads out of the folder, or it is a link or no regular file, or its size differs.
+        ValueError: if the name leads out of the folder, it is not a regular file, or its size differs.
     """
     path = folder / name
     if Path(name).name != name or folder.is_symlink() or not stat.S_ISREG(path.lstat().st_mode):
@@ -189,10 +207,10 @@ def _bytes(folder: Path, name: str, size: int | None = None) -> bytes:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds the run folder for this process; the lock ends with the process, however it ends.
+    """Inside a ``with`` block, this process holds the run folder; the lock ends with the process in any case.
 
     Raises:
-        LockTimeout: another process holds it.
+        LockTimeout: if another process holds it.
     """
     import fcntl
 

@@ -1,4 +1,4 @@
-"""What a training step will cost, found without doing it: no memory is taken and nothing is computed."""
+"""The cost of a training step, estimated on tensors without memory."""
 
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -14,7 +14,7 @@ from zoo_core.hardware.precision import auto_precision
 from zoo_core.interfaces import Decoder, Denoiser
 from zoo_core.recipes import Recipe, with_precision
 from zoo_core.rng import StepRng
-from zoo_core.training.fit import check_fits
+from zoo_core.training.compatibility import check_fits
 from zoo_core.training.loop import AUTOCAST, build, loss_of
 from zoo_core.training.trainer import Batch, Trainer, only
 
@@ -23,14 +23,22 @@ __all__ = ["Estimate", "check_data", "estimate"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """Numbers of a step, every phase once.
+    """The cost of a step that runs each phase once.
+
+    >>> from zoo_core.recipes import FitConfig
+    >>> from zoo_core.testing import fake_zoo
+    >>> from zoo_core.testing.fake_config import FakeConfig, FakeTrainerConfig
+    >>> with fake_zoo():
+    ...     cost = estimate(Recipe(model=FakeConfig(), trainer=FakeTrainerConfig(), fit=FitConfig(batch_size=4)))
+    >>> cost.published, list(cost.trained)
+    (10, ['critic', 'generator'])
 
     Args:
-        published: parameters of the model.
-        trained: parameters that each phase trains.
-        flops: floating-point operations of matrix products and convolutions, forward and backward, counting a multiply-add as two.
-        weights: bytes of weights, gradients, two moments a weight, and the moving average.
-        activations: bytes that the largest phase keeps for its backward pass, of the part of a batch that is computed at once.
+        published: number of parameters of the model.
+        trained: number of parameters that each phase trains.
+        flops: floating-point operations of matrix products and convolutions, forward and backward; a multiply-add counts as two.
+        weights: bytes of weights, gradients, two moments per weight, and the moving average.
+        activations: bytes that the largest phase keeps for its backward pass, for the part of a batch that is computed at once.
     """
 
     published: int
@@ -41,7 +49,7 @@ class Estimate:
 
 
 class _Unwatched(ModuleTracker):
-    """Does not ask which module is running, for torch refuses its hooks where a gradient penalty goes backward."""
+    """A tracker without hooks: torch does not allow them when a gradient penalty is differentiated."""
 
     def __enter__(self) -> "_Unwatched":
         return self
@@ -51,13 +59,14 @@ class _Unwatched(ModuleTracker):
 
 
 def estimate(recipe: Recipe) -> Estimate:
-    """Traces a step of a recipe, on the CPU, with tensors that have shapes and no values."""
+    """The cost of a step of a recipe, traced on the CPU with tensors that have shapes but no values."""
     recipe = with_precision(recipe, auto_precision("cpu"))
     with FakeTensorMode(allow_non_fake_inputs=True):
         trainer = _built(recipe)
-        batch, phases = _batch(recipe, trainer), trainer.phases(0)
+        batch = _batch(recipe, trainer)
+        phases = trainer.phases(0)
         trained = {phase: _count(trainer.parameters_of(phase)) for phase in phases}
-        flops, kept = 0, 0
+        flops = kept = 0
         for phase in phases:
             counter = FlopCounterMode(display=False)
             counter.mod_tracker = _Unwatched()
@@ -70,14 +79,18 @@ def estimate(recipe: Recipe) -> Estimate:
 
 
 def check_data(recipe: Recipe, data: Data) -> None:
-    """Raises ConfigError unless the data fits the recipe's model; see :func:`zoo_core.training.fit.check_fits`."""
+    """Checks that the data fits the recipe's model, as :func:`zoo_core.training.compatibility.check_fits` does.
+
+    Raises:
+        ConfigError: if it does not.
+    """
     with FakeTensorMode(allow_non_fake_inputs=True):
         model = _built(recipe).model
     check_fits(model, data, begun=recipe.start_from is not None)
 
 
 def _built(recipe: Recipe) -> Trainer:
-    # A layout costs nothing, and fake tensors cannot change theirs.
+    # The layout does not matter for the cost, and fake tensors cannot change it.
     return build(replace(recipe, fit=replace(recipe.fit, channels_last=False)))
 
 
@@ -86,13 +99,14 @@ def _count(parameters: Any) -> int:
 
 
 def _batch(recipe: Recipe, trainer: Trainer) -> Batch:
-    n, model = max(recipe.fit.batch_size // recipe.fit.accumulate, 1), cast(Denoiser | Decoder, trainer.model)
+    n = max(recipe.fit.batch_size // recipe.fit.accumulate, 1)
+    model = cast(Denoiser | Decoder, trainer.model)
     labels = torch.zeros(n, dtype=torch.int64) if getattr(model, "num_classes", 0) else None
     return Batch(x=torch.zeros(n, *model.event.shape), labels=labels, index=torch.arange(n))
 
 
 def _phase(recipe: Recipe, trainer: Trainer, phase: str, batch: Batch) -> int:
-    """One phase forward and backward; returns the bytes that autograd kept in between, each memory counted once."""
+    """Runs a phase forward and backward; returns the bytes that autograd kept in between, with shared memory counted once."""
     weights = {parameter.untyped_storage()._cdata for parameter in trainer.parameters()}
     kept: dict[int, Tensor] = {}
 

@@ -1,4 +1,4 @@
-"""From a finished run to a checkpoint folder: weights, config, the record of the training, a sheet of samples and a draft card."""
+"""The checkpoint folder of a finished run: weights, config, the record of the training, a sheet of samples and a draft card."""
 
 import hashlib
 import re
@@ -35,15 +35,31 @@ PACKAGES = ("zoo-core", "torch", "timm", "numpy", "safetensors")
 
 
 def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: Mapping[str, Any], device: torch.device) -> Path:
-    """Writes ``out/export`` from the model whose weights are published, with the ``record`` of the run; returns that folder."""
+    """Writes the checkpoint folder ``out/export``, and returns it.
+
+    Args:
+        recipe: recipe of the run.
+        model: model whose weights are published.
+        data: data of the run.
+        out: run folder.
+        record: facts about the run, for training.json.
+        device: device of the model.
+
+    Raises:
+        ResourceError: if the folder cannot be written to.
+    """
     folder = out / "export"
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().to("cpu").clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
-    weights_version = getattr(type(model), "weights_version", 1)
-    made = CheckpointConfig(
-        format=FORMAT, weights_version=weights_version, model=recipe.model, sampler=recipe.sampler, scheduler=recipe.scheduler
+    config = encode(
+        CheckpointConfig(
+            format=FORMAT,
+            weights_version=getattr(type(model), "weights_version", 1),
+            model=recipe.model,
+            sampler=recipe.sampler,
+            scheduler=recipe.scheduler,
+        )
     )
-    config = encode(made)
     count, columns = layout(model)
     training = {
         "recipe": recipe.to_dict(),
@@ -56,7 +72,8 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
     }
     judges = isinstance(model, Classify) and not isinstance(model, Denoiser | Decoder)
     pipeline = cards.CLASSIFICATION if judges else None
-    card, draft = folder / CARD, cards.draft(out.name, config, training, pipeline, reference=f"{cards.LOCAL}{_place(out)}")
+    card = folder / CARD
+    draft = cards.draft(out.name, config, training, pipeline, reference=f"{cards.LOCAL}{_place(out)}")
     if not card.exists() or card.read_text(errors="replace") == _draft_in(folder, out.name, pipeline):
         write_file(card, draft.encode())
     weights = save(state, metadata={"format": "pt"})
@@ -76,24 +93,30 @@ def _parts(recipe: Recipe) -> dict[str, object]:
 
 
 def _place(out: Path) -> Path:
-    """The run folder as its card shows it: relative to the working directory, or its name alone where it lies elsewhere."""
+    """The run folder as its card shows it: relative to the working directory, or its name alone if it is elsewhere."""
     here = Path.cwd()
     return out.absolute().relative_to(here) if out.absolute().is_relative_to(here) else Path(out.name)
 
 
 def _draft_in(folder: Path, name: str, pipeline: str | None) -> str:
-    """The draft that an earlier export wrote: a card that differs from it is somebody's work."""
+    """The draft that an earlier export wrote: a card that differs from it was edited by a person."""
     try:
         place = _REFERENCE.search((folder / CARD).read_text(errors="replace"))
-        config, training = load_json(folder / "config.json"), load_json(folder / "training.json")
+        config = load_json(folder / "config.json")
+        training = load_json(folder / "training.json")
         return cards.draft(name, config, training, pipeline, reference=place[0] if place else "")
     except (ZooError, KeyError, TypeError):
         return ""
 
 
 def portable(command: str) -> str:
-    """The command line as a card shows it: without ``--out``, and with the name alone of a recipe's file that has an absolute path."""
-    words, kept = shlex.split(command), list[str]()
+    """The command line as a card shows it: without ``--out``, and without the folders of a recipe's absolute path.
+
+    >>> portable("zoo train vae --recipe /home/me/small.json --out runs/vae")
+    'zoo train vae --recipe small.json'
+    """
+    words = shlex.split(command)
+    kept: list[str] = []
     while words:
         word = words.pop(0)
         name, equals, value = word.partition("=")
@@ -107,7 +130,7 @@ def portable(command: str) -> str:
 
 
 def source_commit() -> str:
-    """The commit of the source tree that runs, ``+changes`` where files differ from it; empty when it is installed from a wheel."""
+    """The commit of the source tree, with ``+changes`` if files differ from it; empty if zoo-core is installed from a wheel."""
     git = shutil.which("git")
     here = Path(__file__).parent
     if git is None or not (here.parents[1] / ".git").exists():

@@ -1,4 +1,4 @@
-"""The state of a training run, and one step of it. It knows phases, not families: a family's own ideas are all in its Trainer."""
+"""The state of a training run, and one step of it. The loop knows phases; all that is special to a family is in its Trainer."""
 
 import math
 import time
@@ -29,7 +29,13 @@ AUTOCAST: dict[str, torch.dtype] = {precision: getattr(torch, name) for precisio
 
 
 def build(recipe: Recipe) -> Trainer:
-    """The trainer of a recipe with its model, initialised from the recipe's seed; the global RNG is left alone."""
+    """The trainer of a recipe with its model, initialised from the recipe's seed; the global random generators do not move.
+
+    Raises:
+        UnknownNameError: if no installed plugin has the family or the trainer.
+        PluginError: if the plugin fails to build them.
+        CapabilityError: if the recipe's sampler cannot sample the family.
+    """
     model_spec = registry().spec(ModelSpec, registry().name_of("family", type(recipe.model)))
     trainer_spec = registry().spec(TrainerSpec, registry().name_of("trainer", type(recipe.trainer)))
     with isolated(recipe.fit.seed, stream=Stream.INIT):
@@ -40,10 +46,10 @@ def build(recipe: Recipe) -> Trainer:
 
 
 def loss_of(trainer: Trainer, phase: str, given: object) -> Loss:
-    """What a phase of the trainer gave.
+    """The result of a phase of the trainer, checked to be a loss.
 
     Raises:
-        PluginError: it is no loss, or its value is no scalar.
+        PluginError: if it is not a Loss, or its value is not a scalar.
     """
     loss = expect(trainer.forward, given, Loss)
     if not isinstance(loss.value, Tensor) or loss.value.ndim:
@@ -53,7 +59,17 @@ def loss_of(trainer: Trainer, phase: str, given: object) -> Loss:
 
 
 def learning_rate(fit: FitConfig, base: float, step: int) -> float:
-    """The learning rate of step ``step`` (from 0): warm-up, then ``fit.lr_schedule``."""
+    """The learning rate of a step (from 0): warm-up, then ``fit.lr_schedule``.
+
+    >>> fit = FitConfig(steps=100, warmup=10, lr_schedule="linear")
+    >>> learning_rate(fit, 1.0, 0), learning_rate(fit, 1.0, 50)
+    (0.1, 0.5)
+
+    Args:
+        fit: number of steps, warm-up and schedule.
+        base: learning rate before warm-up and decay.
+        step: number of steps done.
+    """
     warm = min(1.0, (step + 1) / fit.warmup) if fit.warmup else 1.0
     progress = min(step / fit.steps, 1.0)
     decay = {"constant": 1.0, "linear": 1 - progress, "cosine": 0.5 * (1 + math.cos(math.pi * progress))}[fit.lr_schedule]
@@ -61,7 +77,7 @@ def learning_rate(fit: FitConfig, base: float, step: int) -> float:
 
 
 def _resolved(recipe: Recipe, processes: Processes) -> Recipe:
-    """The recipe with what the precision ``auto`` means: ``bf16`` if every process computes it natively."""
+    """The recipe with a precision in the place of ``auto``: ``bf16`` if every process computes it natively, else ``no``."""
     if recipe.fit.precision != "auto":
         return recipe
     choices = processes.gather(auto_precision(processes.device))
@@ -69,12 +85,31 @@ def _resolved(recipe: Recipe, processes: Processes) -> Recipe:
 
 
 class Loop:
-    """Trainer, moving average, and one optimizer and loss scaler a phase. The precision ``auto`` is with_precision in its ``recipe``.
+    """Trainer, moving average, and an optimizer and a loss scaler for each phase. The precision ``auto`` is resolved in ``recipe``.
 
-    ``start`` or ``restore`` comes first, in every process; then ``advance`` is one step.
+    ``start`` or ``restore`` is called first, in every process; then each ``advance`` is a step.
+
+    >>> from zoo_core.testing import fake_zoo
+    >>> from zoo_core.testing.fake_config import FakeDataConfig, FakeDenoiserConfig, FakeDenoiserTrainerConfig
+    >>> from zoo_core.data.dataset import load_data
+    >>> recipe = Recipe(
+    ...     model=FakeDenoiserConfig(), trainer=FakeDenoiserTrainerConfig(), fit=FitConfig(batch_size=4), data=FakeDataConfig(count=8)
+    ... )
+    >>> with fake_zoo():
+    ...     loop = Loop(recipe, build(recipe), load_data(recipe.data), Processes("cpu"))
+    >>> loop.start()
+    >>> loop.advance()
+    >>> loop.step, sorted(loop.logs())
+    (1, ['gradient.model', 'loss.model'])
+
+    Args:
+        recipe: recipe of the run.
+        trainer: trainer of the recipe.
+        data: data of the recipe.
+        processes: processes that share each batch.
 
     Raises:
-        ConfigError: the recipe names phases, optimizers or a split of the batch that there cannot be.
+        ConfigError: if the recipe has an optimizer for an unknown phase, an unknown optimizer, or a batch that cannot be split.
     """
 
     def __init__(self, recipe: Recipe, trainer: Trainer, data: Data, processes: Processes) -> None:
@@ -109,15 +144,15 @@ class Loop:
 
     @property
     def published(self) -> nn.Module:
-        """The model whose weights are the run's result: the average, or the raw one where there is no EMA."""
+        """The model whose weights are the run's result: the moving average, or the raw model without EMA."""
         return cast(nn.Module, self.ema.module) if self.ema is not None else self.trainer.model
 
     def start(self, *, prepared: bool = False) -> None:
-        """Begins a new run with the weights that the model has; ``prepared`` ones are not prepared again."""
-        fit, data = self.recipe.fit, self.data
-        batch = data.batch(fit.seed, 0, fit.batch_size, device=self.device)
+        """Starts a new run with the present weights of the model; ``prepared`` skips the trainer's data-dependent initialisation."""
+        fit = self.recipe.fit
+        batch = self.data.batch(fit.seed, 0, fit.batch_size, device=self.device)
         rng = StepRng(fit.seed, 0, fit.batch_size, device=self.device, stream=Stream.INIT)
-        # With the whole batch in every process, so that what it finds does not depend on their number.
+        # With the whole batch in every process, so that the result does not depend on their number.
         with isolated(fit.seed, 1, stream=Stream.INIT, devices=[self.device]), torch.no_grad():
             if not prepared:
                 self.trainer.prepare(batch, rng)
@@ -142,8 +177,9 @@ class Loop:
             net.compile(dynamic=False)
 
     def advance(self) -> None:
-        """One step: every phase forward, backward, optimizer, hook, EMA."""
-        fit, started = self.recipe.fit, time.perf_counter()
+        """Takes a step: for each phase forward, backward, optimizer, hook and moving average."""
+        started = time.perf_counter()
+        fit = self.recipe.fit
         parts = [
             (
                 self.data.batch(fit.seed, self.step, fit.batch_size, rows, self.device),
@@ -158,7 +194,9 @@ class Loop:
         self.seconds += time.perf_counter() - started
 
     def _phase(self, phase: str, parts: Sequence[tuple[Batch, StepRng]]) -> None:
-        fit, optimizer, scaler, parameters = self.recipe.fit, self.optimizers[phase], self._scalers[phase], self._parameters(phase)
+        optimizer = self.optimizers[phase]
+        scaler = self._scalers[phase]
+        parameters = self._parameters(phase)
         with only(self.trainer, parameters):
             for batch, rng in parts[:-1]:
                 with self.processes.without_sync(self._wrapped):
@@ -166,7 +204,7 @@ class Loop:
             self._backward(phase, *parts[-1], scaler)
         self.processes.share_buffers(self.trainer)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(fit, self._optimizer_config(phase).lr, self.step)
+            group["lr"] = learning_rate(self.recipe.fit, self._optimizer_config(phase).lr, self.step)
         scaler.unscale_(optimizer)
         self._clip(phase, parameters)
         scaler.step(optimizer)
@@ -183,7 +221,7 @@ class Loop:
         torch.autograd.backward(scaler.scale(loss.value / self.recipe.fit.accumulate))
         self._watch(phase, loss.value.detach())
         if taken := [name for name in loss.logs if is_loops_own(name)]:
-            raise ConfigError(f"the trainer logs {taken[0]!r:.40}, which is the loop's own name", "call it otherwise")
+            raise ConfigError(f"the trainer logs {taken[0]!r:.40}, which is a name of the loop's own logs", "give it another name")
         self._log({f"loss.{phase}": loss.value.detach(), **loss.logs})
 
     def _clip(self, phase: str, parameters: Sequence[nn.Parameter]) -> None:
@@ -197,23 +235,28 @@ class Loop:
             self._recent.setdefault(name, []).append(value)
 
     def _watch(self, phase: str, loss: Tensor) -> None:
-        """Notes the first step whose loss is not finite, on the device: to look at it at every step would be to wait for the device."""
+        """Notes the first step whose loss is not finite, on the device: a check on the CPU would wait for the device at every step."""
         step = torch.where(torch.isfinite(loss), -1, self.step + 1)
         first = self._bad.get(phase)
         self._bad[phase] = step if first is None else torch.where(first < 0, step, first)
 
     def check_finite(self, saved: int, *, weights: bool = False) -> None:
-        """Stops a run that has gone wrong, naming the step of the last checkpoint, ``saved``.
+        """Checks that all losses since the start were finite, in every process.
+
+        Args:
+            saved: step of the last checkpoint, for the error; 0 without one.
+            weights: whether to check the weights too.
 
         Raises:
-            ZooError: a loss was not finite in one of the processes, or, if they are asked for too, the weights are not.
+            ZooError: if a loss or a weight is not finite.
         """
         good = f"the last good checkpoint is that of step {saved}" if saved else "there is no checkpoint yet"
         hint = f"{good}; in a new --out, lower the learning rate or clip gradients with -o fit.clip_norm=1"
-        found = self.processes.largest(*(int(self._bad.get(phase, -1)) for phase in self.optimizers))
-        bad = sorted((first, phase) for first, phase in zip(found, self.optimizers, strict=True) if first >= 0)
+        steps = self.processes.largest(*(int(self._bad.get(phase, -1)) for phase in self.optimizers))
+        bad = sorted((step, phase) for step, phase in zip(steps, self.optimizers, strict=True) if step >= 0)
         if bad:
-            raise ZooError(f"the loss of phase {bad[0][1]!r} is not finite at step {bad[0][0]}", hint)
+            step, phase = bad[0]
+            raise ZooError(f"the loss of phase {phase!r} is not finite at step {step}", hint)
         if weights and not all(bool(torch.isfinite(parameter).all()) for parameter in self.trainer.parameters()):
             raise ZooError(f"the weights are not finite after step {self.step}", hint)
 
@@ -222,14 +265,14 @@ class Loop:
         return any(id(parameter) in published for parameter in parameters)
 
     def logs(self) -> dict[str, float]:
-        """The means of what was logged since the last call, over steps and processes. Call it in every process."""
+        """The means of all logs since the last call, over steps and processes. Must be called in every process."""
         means = self._means()
         self._recent.clear()
-        # A scaled fp16 gradient overflows now and then: that step was left out, and so is its norm.
+        # A scaled fp16 gradient may overflow: the scaler skips that step, and its norm is left out here.
         return {name: value for name, value in means.items() if math.isfinite(value) or not name.startswith("gradient.")}
 
     def share_logs(self) -> None:
-        """Makes what was logged since then the mean over the processes, for a snapshot to hold. Call it in every process."""
+        """Replaces the logs by their means over the processes, for a snapshot to hold. Must be called in every process."""
         if self.processes.count > 1:
             for name, values in self._recent.items():
                 self._recent[name] = list(self.processes.mean(torch.stack([value.float().to(self.device) for value in values])))
@@ -241,7 +284,7 @@ class Loop:
         return dict(zip(self._recent, self.processes.mean(means).tolist(), strict=True))
 
     def snapshot(self, facts: Mapping[str, Any]) -> Snapshot:
-        """Everything that the next step depends on, and what was logged since the last line of metrics."""
+        """The whole state that the next step depends on, the logs since the last report, and ``facts``."""
         state = self.trainer.state_dict()
         parts = {
             "model": {name: value for name, value in state.items() if name.startswith("model.")},
@@ -253,7 +296,7 @@ class Loop:
         for phase, optimizer in self.optimizers.items():
             moments, numbers[phase] = optimizers.state_of(optimizer)
             parts.update({f"optimizer-{phase}-{name}": values for name, values in moments.items()})
-        kept = {
+        values = {
             "format": FORMAT,
             "seconds": self.seconds,
             "optimizers": numbers,
@@ -261,15 +304,20 @@ class Loop:
             "recent": {name: [item for item in map(float, values) if math.isfinite(item)] for name, values in self._recent.items()},
             **facts,
         }
-        return Snapshot(step=self.step, parts={name: part for name, part in parts.items() if part}, facts=kept)
+        return Snapshot(step=self.step, parts={name: part for name, part in parts.items() if part}, facts=values)
 
     def restore(self, snapshot: Snapshot, *, options: bool = True) -> None:
-        """Puts the run back to a snapshot; without ``options``, optimizers keep those of the recipe.
+        """Restores a snapshot, in the place of ``start``.
+
+        Args:
+            snapshot: snapshot of a run of the same model and trainer.
+            options: whether to restore the options of the optimizers too; if False, they are those of the recipe.
 
         Raises:
-            KeyError, ValueError, TypeError, RuntimeError: it is a snapshot of something else.
+            KeyError, ValueError, TypeError, RuntimeError: if the snapshot is of another model or trainer.
         """
-        self.step, self.seconds = snapshot.step, snapshot.facts["seconds"]
+        self.step = snapshot.step
+        self.seconds = snapshot.facts["seconds"]
         self.trainer.load_state_dict({**snapshot.parts["model"], **snapshot.parts.get("trainer", {})})
         self._ready()
         if self.ema is not None:

@@ -1,4 +1,4 @@
-"""Metrics of a run's samples while it trains, by the code that ``zoo evaluate`` uses."""
+"""Metrics of samples during training, computed by the code of ``zoo evaluate``."""
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -20,18 +20,24 @@ from zoo_core.evaluation.statistics import Estimate
 from zoo_core.recipes import Recipe
 from zoo_core.training.preview import draw
 
-__all__ = ["Watch", "Watching"]
+__all__ = ["Monitor", "MonitorConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watching:
-    """What a run is watched by. It changes nothing of the training, and is no part of the recipe.
+class MonitorConfig:
+    """The metrics to measure during a run. They do not change the training, and are not a part of the recipe.
+
+    >>> MonitorConfig(every=1000, metrics=("fd", "kid"), n=5000)
+    MonitorConfig(every=1000, metrics=('fd', 'kid'), n=5000, features=None)
 
     Args:
-        every: steps between two measurements.
+        every: number of steps between two measurements.
         metrics: names of metrics of samples.
-        n: how many samples of seed 0 are drawn each time.
-        features: the name of a feature space; that of the data when None.
+        n: number of samples of seed 0 to draw each time.
+        features: name of a feature space; that of the data when None.
+
+    Raises:
+        ConfigError: if ``every`` or ``n`` is out of range.
     """
 
     every: int
@@ -44,42 +50,67 @@ class Watching:
 
 
 class _Stopped(Exception):
-    """Somebody asked for an end."""
+    """The end of a run was requested during a measurement."""
 
 
-class Watch:
-    """Measures the model of a run; the real samples are gathered once.
+class Monitor:
+    """Measures the model of a run. The features of the real samples are computed once.
+
+    >>> from zoo_core.recipes import FitConfig
+    >>> from zoo_core.samplers import Latent
+    >>> from zoo_core.testing import fake_zoo, start_loop
+    >>> from zoo_core.testing.fake_config import FakeConfig, FakeDataConfig, FakeTrainerConfig
+    >>> recipe = Recipe(
+    ...     model=FakeConfig(), trainer=FakeTrainerConfig(), fit=FitConfig(batch_size=4), data=FakeDataConfig(count=64), sampler=Latent()
+    ... )
+    >>> with fake_zoo():
+    ...     loop = start_loop(recipe)
+    ...     monitor = Monitor(MonitorConfig(every=10, n=50), recipe, loop.data, loop.trainer.model, loop.processes)
+    ...     list(monitor(loop.published))
+    ['fd']
+
+    Args:
+        config: metrics, their interval and the number of samples.
+        recipe: recipe of the run, with data and a sampler.
+        data: data of the recipe.
+        model: model that is trained.
+        processes: processes of the run, which share the work.
 
     Raises:
-        UsageError: nothing draws samples of the model, or a metric is not one of samples.
-        ZooError: as :class:`Comparison` does.
+        UsageError: if the recipe has no sampler, or a metric is not one of samples.
+        ZooError: as :class:`zoo_core.evaluation.compare.Comparison` raises.
     """
 
-    def __init__(self, watching: Watching, recipe: Recipe, data: Data, model: nn.Module, processes: Processes) -> None:
+    def __init__(self, config: MonitorConfig, recipe: Recipe, data: Data, model: nn.Module, processes: Processes) -> None:
         if recipe.sampler is None or recipe.data is None:
             raise UsageError("the recipe has no sampler, so there are no samples to measure", "leave --eval-every out")
-        made = {name: make_metric(name) for name in watching.metrics}
-        of_samples = {name: each for name, each in made.items() if isinstance(each, Metric)}
-        if of_samples.keys() != made.keys() or not made:
-            other = next(iter(made.keys() - of_samples.keys()), "")
-            raise UsageError(f"{other or 'nothing'} is no metric of samples", "`zoo list metrics`: fd, kid and others are")
+        metrics = {name: make_metric(name) for name in config.metrics}
+        of_samples = {name: each for name, each in metrics.items() if isinstance(each, Metric)}
+        if not metrics:
+            raise UsageError("there are no metrics to measure", "name some, such as --metrics fd,kid")
+        if other := next(iter(metrics.keys() - of_samples.keys()), ""):
+            raise UsageError(f"{other} is not a metric of samples", "`zoo list metrics`: fd, kid and others are")
         classes = cast(int, getattr(model, "num_classes", 0))
-        self._every, self._n, self._processes = watching.every, watching.n, processes
-        self._sampler, self._scheduler = recipe.sampler, recipe.scheduler
+        self._every = config.every
+        self._n = config.n
+        self._processes = processes
+        self._sampler = recipe.sampler
+        self._scheduler = recipe.scheduler
         self._stop: Callable[[], int] = lambda: 0
-        judge = load_feature_space(watching.features or default_feature_space(recipe.data, data.event.shape), processes.device)
+        judge = load_feature_space(config.features or default_feature_space(recipe.data, data.event.shape), processes.device)
         real = RealData(recipe.data, data.event.shape, data=data)
         self._comparison = Comparison(of_samples, real, judge, processes, classes=classes, on_batch=self._look)
 
     def due(self, step: int, last: int) -> bool:
-        """Whether it is time, or the end."""
+        """Whether to measure after ``step`` of ``last`` steps."""
         return step % self._every == 0 or step == last
 
     def __call__(self, model: nn.Module, stop: Callable[[], int] = lambda: 0) -> dict[str, float]:
-        """The metrics of the model by their names.
+        """The metrics of the model by their names. A metric that cannot be measured is left out, with a warning.
 
-        Those that cannot be measured are left out, which is no reason to end a run. So are all where one process trains and ``stop`` asks
-        for an end.
+        Args:
+            model: model to measure.
+            stop: function that returns a signal's number once the run is to end. A single process then gives up, without metrics.
         """
         self._stop = stop
 
@@ -90,11 +121,13 @@ class Watch:
         failed: Iterable[ZooError]
         try:
             results = self._comparison.measure(drawn, self._n)
-            estimates, failed = results.estimates, results.errors.values()
+            estimates = results.estimates
+            failed = results.errors.values()
         except _Stopped:
             return {}
         except ZooError as error:
-            estimates, failed = {}, [error]
+            estimates = {}
+            failed = [error]
         for each in failed:
             warnings.warn(f"samples could not be measured: {each.what}", RuntimeWarning, stacklevel=2)
         return {name: estimate.value for name, estimate in estimates.items()}

@@ -16,10 +16,15 @@ _GROUP = "group-"
 
 
 def create(config: OptimizerConfig, parameters: Sequence[nn.Parameter], where: str) -> torch.optim.Optimizer:
-    """The optimizer of a config; ``where`` is its place in the recipe, for errors.
+    """The optimizer of a config.
+
+    Args:
+        config: name in timm, learning rate and options.
+        parameters: parameters to train.
+        where: place of the config in the recipe, for errors.
 
     Raises:
-        ConfigError: timm has no such optimizer, or it has no such option.
+        ConfigError: if timm has no optimizer of that name, or the optimizer does not take an option.
     """
     from timm.optim import create_optimizer_v2
 
@@ -29,16 +34,16 @@ def create(config: OptimizerConfig, parameters: Sequence[nn.Parameter], where: s
         return create_optimizer_v2(list(parameters), **options)
     except (TypeError, ValueError, RuntimeError, AssertionError, LookupError) as error:
         what = f"{where}: timm makes no optimizer {config.name!r} with these options: {shorten(str(error), 120, placeholder=' ...')}"
-        raise ConfigError(what, f"`-o {where}.name=adam` is one that is there; {where}.options are its own") from error
+        raise ConfigError(what, f"`-o {where}.name=adam` is one that exists; {where}.options are its options") from error
 
 
 def state_of(optimizer: torch.optim.Optimizer) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """The moments as tensors, ``{moment: {parameter's number: tensor}}``, and every plain number of the state and of the groups.
+    """The moments as tensors, ``{moment: {parameter's number: tensor}}``, and the plain numbers of the state and of the groups.
 
-    What a group keeps as a tensor, such as lamb its step, is the moment ``group-NUMBER``.
+    Tensors of a group, such as the step of lamb, are the moment ``group-NUMBER``.
 
     Raises:
-        ConfigError: the optimizer keeps something that is neither.
+        ConfigError: if the optimizer holds a value that is neither a tensor nor plain.
     """
     plain = optimizer.state_dict()
     moments: dict[str, dict[str, Tensor]] = {}
@@ -50,9 +55,8 @@ def state_of(optimizer: torch.optim.Optimizer) -> tuple[dict[str, dict[str, Tens
             elif _is_plain(value):
                 numbers.setdefault(str(index), {})[name] = value
             else:
-                raise ConfigError(
-                    f"a checkpoint cannot hold the state {name!r} of the optimizer {type(optimizer).__name__}", "choose another optimizer"
-                )
+                what = f"a checkpoint cannot hold the state {name!r} of the optimizer {type(optimizer).__name__}"
+                raise ConfigError(what, "choose another optimizer")
     for number, group in enumerate(plain["param_groups"]):
         tensors = {key: value for key, value in group.items() if isinstance(value, Tensor)}
         moments.update({f"{_GROUP}{number}": tensors} if tensors else {})
@@ -72,7 +76,14 @@ def restore(
     *,
     options: bool = True,
 ) -> None:
-    """Puts back what :func:`state_of` gave; without ``options``, the groups keep the options that the optimizer was made with."""
+    """Restores the values of :func:`state_of`.
+
+    Args:
+        optimizer: optimizer to restore.
+        parameters: its parameters, in the same order as before.
+        moments, numbers: values of :func:`state_of`.
+        options: whether to restore the options of the groups too; if False, they stay those of the optimizer's config.
+    """
     state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in numbers["state"].items()}
     groups = optimizer.state_dict()["param_groups"]
     for number, (group, kept) in enumerate(zip(groups, numbers["groups"], strict=True)):
@@ -84,7 +95,7 @@ def restore(
         for index, value in values.items():
             parameter = parameters[int(index)]
             if value.shape == parameter.shape:
-                # In the parameter's own memory layout, as the optimizer made it: the same kernels run after a resume.
+                # In the parameter's own memory layout, as the optimizer creates it: the same kernels run after a resume.
                 value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
             state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": groups})

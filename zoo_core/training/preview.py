@@ -1,4 +1,4 @@
-"""The pictures of a run: sheets of samples, always of the same noise, and the figures of its loss and metrics."""
+"""The pictures of a run: sheets of samples, always from the same noise, and the figures of its loss and metrics."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,10 @@ POINTS = 2000
 
 
 def layout(model: nn.Module) -> tuple[int, int | None]:
-    """How many images a sheet of the model has, and in how many columns: 64 in a square, or as near to 64 as fills rows of all classes.
+    """The numbers of images and of columns of a sheet of samples.
 
-    There are no such rows, and the columns are None, where the model has less than 2 classes or more than 32.
+    A model with 2 to 32 classes gets whole rows in which all classes take turns, with about 64 images; any other model gets 64 images in a
+    square, for which the number of columns is None.
     """
     columns = class_columns(_classes(model), COUNT)
     return (COUNT, None) if columns is None else (columns * round(COUNT / columns), columns)
@@ -43,22 +44,30 @@ def save_sheet(
     sampler: Sampler,
     device: torch.device,
     scheduler: Scheduler | None = None,
-    made: Mapping[str, str] | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Draws the first images of seed 0, or 2,000 points in the plane, and writes them as a PNG; classes, if the model has any, take turns.
+    """Draws the first images of seed 0, or 2,000 points in the plane, and writes them as a PNG.
 
-    Each column of the PNG is then of one class: see :func:`layout`. The file carries the sampler, the seed, and what ``made`` says.
+    If the model has classes, they take turns, so that a column of the PNG is of one class (:func:`layout`). Samples that are neither images
+    nor points in the plane are written as an .npz beside it.
 
-    What cannot be drawn, such as a vector of five numbers, is written as an .npz beside it.
+    Args:
+        path: path of the PNG.
+        model: model in training.
+        sampler: sampler that draws.
+        device: device of the model.
+        scheduler: noise levels; the sampler's own when None.
+        metadata: facts that the file carries, besides the sampler and the seed.
 
     Raises:
-        ResourceError: the disk is full or the folder cannot be written.
+        ResourceError: if the disk is full or the folder cannot be written to.
     """
-    classes, (count, columns) = _classes(model), layout(model)
+    classes = _classes(model)
+    count, columns = layout(model)
     if tuple(cast(Denoiser | Decoder, model).event.shape) == (2,):
         count = POINTS
     x = draw(model, sampler, device, range(count), torch.arange(count) % classes if classes else None, scheduler)
-    facts = {**(made or {}), "sampler": json.dumps(encode(sampler)), "seed": str(SEED)}
+    facts = {**(metadata or {}), "sampler": json.dumps(encode(sampler)), "seed": str(SEED)}
     facts |= {"scheduler": json.dumps(encode(scheduler))} if scheduler else {}
     shape = tuple(x.shape[1:])
     if is_image(shape) or (shape == (2,) and find_spec("matplotlib")):
@@ -90,14 +99,17 @@ def draw(
 def pictures(out: Path, export: Path) -> dict[str, bytes]:
     """The PNGs of a finished run in the folder ``out``, by name: ``samples``, and ``loss`` and ``metrics`` if matplotlib is installed."""
     sheet = export / "samples.png"
-    found = {"samples": sheet.read_bytes()} if sheet.exists() else {}
+    images = {"samples": sheet.read_bytes()} if sheet.exists() else {}
     if not find_spec("matplotlib"):
-        return found
+        return images
     from zoo_core.figures import curves, metric_curves, render
 
     values = curve(read_metrics(out / "metrics.jsonl"))
     steps = [step for step in values["step"] if step is not None]
     losses = {name: column for name, column in values.items() if name.startswith("loss.")}
     measured = {name: column for name, column in values.items() if registry().offers(MetricSpec, name)}
-    found |= {"loss": render(curves(steps, losses, out.name))} if losses else {}
-    return found | ({"metrics": render(metric_curves(steps, measured, out.name))} if measured else {})
+    if losses:
+        images["loss"] = render(curves(steps, losses, out.name))
+    if measured:
+        images["metrics"] = render(metric_curves(steps, measured, out.name))
+    return images

@@ -1,4 +1,4 @@
-"""The folder of a run: the recipe it belongs to, and the checkpoint it goes on from."""
+"""The folder of a run: its recipe, and the checkpoint from which it resumes."""
 
 import json
 import re
@@ -18,24 +18,29 @@ from zoo_core.training.checkpoint import Snapshot, newest
 
 __all__ = ["Origin", "claim_run", "find_run", "flat"]
 
-_LEFTOVER = re.compile(r"\.tmp-.+-[0-9a-f]{8}")  # of a process that was killed while it wrote
-# A resumed run may change these: the steps compute the same.
+_LEFTOVER = re.compile(r"\.tmp-.+-[0-9a-f]{8}")  # from a process that was killed while it wrote
+# A resumed run may change these: they do not change the weights after a step.
 _HARMLESS = re.compile(r"fit\.(save_every|keep|sample_every|log_every)|(sampler|scheduler)(\..+)?")
-_PLACE = ("data.path", "data.root", "data.download")  # what was read there is compared by its digest
-_LONGEST = 140  # characters of a command that an error line has room for
+_PLACE = ("data.path", "data.root", "data.download")  # the data itself is compared by its digest
+_LONGEST = 140  # longest command that an error line has room for, in characters
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where a run goes on from.
+    """The state from which a run starts or resumes.
+
+    >>> from zoo_core.testing.fake_config import FakeConfig, FakeTrainerConfig
+    >>> origin = Origin(recipe=Recipe(model=FakeConfig(), trainer=FakeTrainerConfig()), snapshot=Snapshot(step=50, parts={}, facts={}))
+    >>> origin.lines(Path("runs/mine"), steps=100)
+    ['going on from step 50 of 100']
 
     Args:
-        snapshot: the state to restore; None for a new run.
-        facts: what every checkpoint of the run records: its recipe, the data's digest, the source's commit, and ``forks``, the changes of
-            recipe or data that the user insisted on.
-        forked: whether there was such a change just now.
-        recipe: the recipe with the precision that the run began with, where that was for the hardware to choose.
-        harmless: changes that need no ``--fork``, by key as [before, now].
+        recipe: recipe of the run; a precision that the hardware chose is that of the run's first step.
+        snapshot: state to restore; None for a new run.
+        facts: facts that every checkpoint of the run holds: its recipe, the data's digest, the source's commit, and ``forks``, the changes
+            of recipe or data under ``--fork``.
+        forked: whether ``--fork`` changes the recipe or the data now.
+        harmless: changes that do not need ``--fork``, by key as [before, now].
     """
 
     recipe: Recipe
@@ -45,7 +50,7 @@ class Origin:
     harmless: Mapping[str, list[Any]] = field(default_factory=dict)
 
     def lines(self, out: Path, steps: int) -> list[str]:
-        """Messages for the user: the step that the run goes on from, and the harmless changes."""
+        """Messages for the user: the step from which the run resumes, and the harmless changes."""
         if self.snapshot is None:
             return []
         step = self.snapshot.step
@@ -67,20 +72,24 @@ def find_run(
     auto: bool = False,
     command: str = "",
 ) -> Origin:
-    """Looks into the folder for a run of this recipe on this data, and changes nothing there but to sweep. The folder's lock is held.
+    """Finds a run of this recipe on this data in a folder, whose lock is held. Only leftovers of crashes are removed from the folder.
 
-    With ``auto``, the hardware chose the recipe's precision, and that of a run in the folder goes before it. ``command`` is the command
-    line that an error suggests with ``--fork``.
+    Args:
+        out: run folder.
+        recipe: recipe to train.
+        digest: digest of the data.
+        commit: commit of the source.
+        resume: whether to resume a run in the folder; if False, it is refused.
+        fork: whether to resume a run of another recipe or on other data.
+        auto: whether the hardware chose the recipe's precision; that of a run in the folder then wins.
+        command: command line that an error suggests with ``--fork``.
 
     Raises:
-        UsageError: it holds a run and ``resume`` is False.
-        IncompatibleCheckpoint: it holds a run of another recipe or other data and ``fork`` is False, or one of more steps.
-        IntegrityError: it holds a run whose checkpoints are damaged or gone.
+        UsageError: if the folder holds a run and ``resume`` is False.
+        IncompatibleCheckpoint: if the run is of another recipe or data and ``fork`` is False, or has more steps.
+        IntegrityError: if the checkpoints of the run are damaged or gone.
     """
-    for folder in (out, out / "export", out / "samples"):
-        for leftover in folder.glob(".tmp-*"):
-            if _LEFTOVER.fullmatch(leftover.name) and leftover.is_file():
-                leftover.unlink(missing_ok=True)
+    _sweep(out)
     snapshot = newest(out / "steps")
     if not resume and (snapshot is not None or _has_export(out)):
         raise UsageError(f"{out} holds a run already", "choose another --out, or leave --no-resume out to go on with it")
@@ -90,9 +99,9 @@ def find_run(
     if snapshot is None:
         _check_new(out, recipe)
         return Origin(recipe=recipe, snapshot=None, facts=facts)
-    changed = _changes(before, recipe)
-    harmless = {key: each for key, each in changed.items() if _is_harmless(key, recipe)}
-    serious = {key: each for key, each in changed.items() if key not in harmless}
+    changes = _changes(before, recipe)
+    harmless = {key: each for key, each in changes.items() if _is_harmless(key, recipe)}
+    serious = {key: each for key, each in changes.items() if key not in harmless}
     if snapshot.facts.get("data_digest") != digest:
         serious["data"] = [snapshot.facts.get("data_digest"), digest]
     if snapshot.step > recipe.fit.steps:
@@ -106,9 +115,18 @@ def find_run(
     return Origin(recipe=recipe, snapshot=snapshot, facts=facts, forked=bool(serious), harmless=harmless)
 
 
+def _sweep(out: Path) -> None:
+    """Removes the leftovers of killed processes."""
+    for folder in (out, out / "export", out / "samples"):
+        for leftover in folder.glob(".tmp-*"):
+            if _LEFTOVER.fullmatch(leftover.name) and leftover.is_file():
+                leftover.unlink(missing_ok=True)
+
+
 def _as_begun(recipe: Recipe, recorded: Mapping[str, Any], out: Path) -> Recipe:
-    """The recipe with the precision of the run that is recorded, if that is one which the hardware chooses."""
-    began, now = recorded.get("fit", {}).get("precision"), recipe.fit.precision
+    """The recipe with the precision of the recorded run, if the hardware may choose that."""
+    began = recorded.get("fit", {}).get("precision")
+    now = recipe.fit.precision
     if began == now or began not in ("no", "bf16"):
         return recipe
     what = f"the run in {out} goes on in {began} ({DTYPES[began]}), as it began; on this machine auto would be {now} ({DTYPES[now]})"
@@ -117,7 +135,7 @@ def _as_begun(recipe: Recipe, recorded: Mapping[str, Any], out: Path) -> Recipe:
 
 
 def _refused(out: Path, recipe: Recipe, changed: Mapping[str, list[Any]], command: str) -> IncompatibleCheckpoint:
-    """The error of a run that is not this one, with the command that goes on with the change."""
+    """The error for a run of another recipe or other data, with the command that accepts the change."""
     again = f"{command} --fork" if command and len(command) <= _LONGEST else "the same command with --fork"
     if changed.keys() == {"fit.steps"}:
         before, now = changed["fit.steps"]
@@ -128,15 +146,19 @@ def _refused(out: Path, recipe: Recipe, changed: Mapping[str, list[Any]], comman
 
 
 def _check_new(out: Path, recipe: Recipe) -> None:
-    """Raises IntegrityError where no checkpoint is left of a run that has saved some. One that never did has nothing to lose."""
+    """Checks that a folder without checkpoints does not hold a run that has saved some.
+
+    Raises:
+        IntegrityError: if it does.
+    """
     try:
         every = load_json(out / "recipe.json")["fit"]["save_every"]
     except (ConfigError, KeyError, TypeError):
         every = recipe.fit.save_every
     last = max((row["step"] for row in read_metrics(out / "metrics.jsonl")), default=0)
     if _has_export(out) or (isinstance(every, int) and last > every):
-        told = "export/" if _has_export(out) else f"metrics to step {last:,}"
-        what = f"{out} holds {told} of a run, and steps/ has none of its checkpoints"
+        evidence = "export/" if _has_export(out) else f"metrics to step {last:,}"
+        what = f"{out} holds {evidence} of a run, and steps/ has none of its checkpoints"
         raise IntegrityError(what, f"put them back; to start anew choose another --out, or remove {out}")
 
 
@@ -145,31 +167,37 @@ def _has_export(out: Path) -> bool:
 
 
 def claim_run(out: Path, recipe: Recipe, step: int) -> None:
-    """Makes the folder that of a run of ``recipe`` which goes on from ``step``: trims metrics.jsonl, and writes recipe.json."""
+    """Writes the recipe of a run that resumes from ``step`` into its folder, and trims metrics.jsonl to that step."""
     _trim_metrics(out / "metrics.jsonl", step)
     write_file(out / "recipe.json", dump_json(recipe.to_dict()).encode())
 
 
 def _changes(recorded: Mapping[str, Any], recipe: Recipe) -> dict[str, list[Any]]:
-    """The differences from the recipe that is recorded, as [before, now]; none where it is empty, as in checkpoints of other versions."""
+    """The differences from the recorded recipe, as [before, now]; empty without one, as in checkpoints of other versions."""
     if not recorded:
         return {}
-    before, now = flat(recorded), flat(recipe.to_dict())
+    before = flat(recorded)
+    now = flat(recipe.to_dict())
     keys = [key for key in {**before, **now} if key not in _PLACE and before.get(key) != now.get(key)]
     return {key: [before.get(key), now.get(key)] for key in keys}
 
 
 def _is_harmless(key: str, recipe: Recipe) -> bool:
-    """Whether a step computes the same after such a change. The rate of a step depends on the last one only where it decays."""
+    """Whether a change leaves the weights of each step the same. The number of steps matters only if the learning rate decays."""
     return bool(_HARMLESS.fullmatch(key)) or (key == "fit.steps" and recipe.fit.lr_schedule == "constant")
 
 
 def _listed(changed: Mapping[str, list[Any]], most: int | None = None) -> str:
+    """The first ``most`` changes in words."""
     return ", ".join(f"{key}: {_short(before)} -> {_short(now)}" for key, (before, now) in list(changed.items())[:most])
 
 
 def flat(data: Any, prefix: str = "") -> Mapping[str, Any]:
-    """Nested dictionaries as one, with keys such as ``fit.steps``."""
+    """Nested dictionaries as a flat one, with keys such as ``fit.steps``.
+
+    >>> flat({"fit": {"steps": 100, "ema": None}})
+    {'fit.steps': 100, 'fit.ema': None}
+    """
     if not isinstance(data, Mapping) or not data:
         return {prefix.rstrip("."): data}
     return {key: value for name, item in data.items() for key, value in flat(item, f"{prefix}{name}.").items()}
@@ -181,7 +209,7 @@ def _short(value: Any) -> str:
 
 
 def _trim_metrics(path: Path, step: int) -> None:
-    """Drops the lines of steps after the checkpoint that the run goes on from: they come again, and all of a new run do."""
+    """Removes the lines after ``step``, which the resumed run writes again; all lines for a new run."""
     if path.exists():
         rows = [row for row in read_metrics(path) if step and row["step"] <= step]
         write_file(path, "".join(f"{json.dumps(row)}\n" for row in rows).encode())

@@ -1,4 +1,4 @@
-"""The Trainer interface: what a family says about its own training, and nothing about loops, optimizers or devices."""
+"""The Trainer interface: the losses of a family, without loops, optimizers or devices."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,25 +16,48 @@ __all__ = ["Batch", "Loss", "Trainer", "is_loops_own", "only"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loss:
-    """What a phase minimises: ``value`` () with its graph, and detached ``logs`` () to show beside it."""
+    """The loss of a phase.
+
+    >>> import torch
+    >>> loss = Loss(value=torch.tensor(0.5), logs={"bits_per_dim": torch.tensor(3.1)})
+    >>> loss.value.item()
+    0.5
+
+    Args:
+        value: loss to minimise, () with its graph.
+        logs: detached numbers to log beside it, () each.
+    """
 
     value: Tensor
     logs: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Trainer(nn.Module, ABC):
-    """Turns batches into losses. A plain ``nn.Module``: ``self.model`` is what gets published; a critic, say, is the trainer's own.
+    """Base class of trainers, which turn batches into losses. ``self.model`` is published; other nets, such as a critic, are not.
 
-    A step is one batch. Each of its phases has an optimizer of its own, which the loop owns: it calls ``forward(phase, batch, rng)``, goes
-    backward into ``parameters_of(phase)`` and steps. The loss is a mean over the batch's rows, which may be a part of the whole batch where
-    processes share it, or where its gradient is accumulated.
+    A step takes one batch. Each of its phases has an optimizer, which the loop owns: it calls ``forward(phase, batch, rng)``, computes the
+    gradients of ``parameters_of(phase)`` and takes a step. The loss is a mean over the rows of ``batch``; this may be a part of the whole
+    batch, if processes share it or its gradient is accumulated.
+
+    >>> import torch
+    >>> from zoo_core.rng import StepRng
+    >>> class MeanTrainer(Trainer):
+    ...     def forward(self, phase, batch, rng):
+    ...         return Loss(value=(batch.x - self.model(batch.x)).square().mean())
+    >>> trainer = MeanTrainer(nn.Identity(), TrainerConfig())
+    >>> batch = Batch(x=torch.ones(4, 2), labels=None, index=torch.arange(4))
+    >>> trainer("model", batch, StepRng(0, 0, 4)).value.item()
+    0.0
+
+    Args:
+        model: network that is published.
+        config: config of the trainer.
     """
 
     average_buffers: ClassVar[bool] = False
-    """Whether the moving average of the weights averages the model's floating-point buffers too, or takes them as they are.
+    """Whether the moving average of the weights includes the model's floating-point buffers, or copies them.
 
-    As they are is right for the vectors of spectral norm and for whatever is computed once; a family that wants the running statistics of
-    batch norm averaged says so.
+    Copies are right for the vectors of spectral norm and for constants; the running statistics of batch norm are better averaged.
     """
 
     def __init__(self, model: nn.Module, config: TrainerConfig) -> None:
@@ -43,7 +66,7 @@ class Trainer(nn.Module, ABC):
         self.config = config
 
     def phases(self, step: int) -> tuple[str, ...]:
-        """The phases of a step (from 0), in order. ``phases(0)`` names all that there are."""
+        """The phases of a step (from 0), in order. ``phases(0)`` returns all of them."""
         return ("model",)
 
     def parameters_of(self, phase: str) -> Iterable[nn.Parameter]:
@@ -52,27 +75,33 @@ class Trainer(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
-        """The loss of a phase. All randomness but dropout comes from ``rng``, whose rows are the batch's."""
+        """The loss of a phase.
+
+        Args:
+            phase: one of ``phases(step)``.
+            batch: samples, labels and their places in the data.
+            rng: random numbers, a row for each of the batch; the only source of randomness besides dropout.
+        """
 
     def prepare(self, batch: Batch, rng: Rng) -> None:
-        """Called once with the first batch, before the first step of a new run and without gradients: data-dependent initialisation."""
+        """Data-dependent initialisation: called once with the first batch, before the first step of a new run, without gradients."""
 
     def compilable(self) -> Iterable[nn.Module]:
-        """The nets that ``fit.compile`` may compile: none that is differentiated twice, as by a gradient penalty. None by default."""
+        """The nets that ``fit.compile`` may compile: not those that are differentiated twice, as by a gradient penalty."""
         return ()
 
     def after(self, phase: str) -> None:
-        """Called after each optimizer step of a phase: the place of weight clipping."""
+        """Called after each optimizer step of a phase, for weight clipping for example."""
 
 
 def is_loops_own(name: str) -> bool:
-    """Whether the loop itself logs under that name: ``step``, ``seconds``, ``loss.*`` and ``gradient.*``, which a trainer leaves alone."""
+    """Whether the loop itself logs under a name: ``step``, ``seconds``, ``loss.*`` and ``gradient.*``, which a trainer must not use."""
     return name in ("step", "seconds") or name.startswith(("loss.", "gradient."))
 
 
 @contextmanager
 def only(trainer: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Gradients for ``parameters`` alone: a generator's phase runs through the critic without training it."""
+    """Inside a ``with`` block, only ``parameters`` require gradients: a generator's phase runs through the critic without training it."""
     wanted = {id(parameter) for parameter in parameters}
     others = [parameter for parameter in trainer.parameters() if parameter.requires_grad and id(parameter) not in wanted]
     for parameter in others:

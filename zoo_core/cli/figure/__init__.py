@@ -1,4 +1,4 @@
-"""``zoo figure``: the command, and a file for each group of figures that it draws."""
+"""``zoo figure``: the command, and a file for each group of figures."""
 
 from zoo_core.cli.figure.command import figure
 

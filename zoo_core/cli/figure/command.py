@@ -12,9 +12,8 @@ from zoo_core.cli.figure.common import LEVELS, MOST, Page, check_number, is_plan
 from zoo_core.cli.figure.latents import draw_interpolation, draw_latent_grid, draw_nearest, draw_reconstruct
 from zoo_core.cli.figure.levels import draw_forward, draw_inpaint, draw_langevin, draw_reverse
 from zoo_core.cli.figure.plane import draw_density, draw_samples, draw_score_field
-from zoo_core.cli.figure.records import draw_loss, draw_metrics, draw_quality
-from zoo_core.cli.options import REFERENCE
-from zoo_core.cli.sample import SEED, OutPath
+from zoo_core.cli.figure.records import draw_loss, draw_metrics, draw_quality, drawable_records
+from zoo_core.cli.options import REFERENCE, OutPath, option
 from zoo_core.errors import CapabilityError, UnknownNameError, UsageError, ZooError
 from zoo_core.hub.fetch import fetch
 
@@ -23,14 +22,14 @@ __all__ = ["figure"]
 
 @dataclass(frozen=True)
 class _Kind:
-    """How a kind of figure is drawn, and the options that it looks at, with its own defaults.
+    """A kind of figure.
 
     Args:
-        draw: draws it.
-        takes: options and their defaults.
-        needs: the capability of a model that it is of; any when empty.
-        of: ``images``, ``points`` in the plane, or ``all``; of records, nothing.
-        most: images, points or paths in it.
+        draw: function that draws it.
+        takes: options that it has, with their defaults.
+        needs: capabilities of which the model must have one; empty for a figure of records, which needs no model.
+        of: samples of the model: ``images``, ``points`` in the plane, or ``all``; empty for a figure of records.
+        most: largest number of images, points or paths in it.
     """
 
     draw: Callable[..., None]
@@ -40,7 +39,8 @@ class _Kind:
     most: int = MOST
 
 
-_MADE, _OF_SAMPLER = {"n": 4, "seed": 0}, {"sampler": None, "options": ()}
+_MADE = {"n": 4, "seed": 0}
+_OF_SAMPLER = {"sampler": None, "options": ()}
 _REAL = {"data": None, "data_root": None}
 _PLOT = {"dpi": None, "width": None}
 _KINDS: Mapping[str, _Kind] = {
@@ -89,54 +89,43 @@ _KINDS: Mapping[str, _Kind] = {
 @click.option(
     "--mask",
     metavar="FILE|PART",
-    help="inpaint: what is known: top, bottom, left, right, centre, border, or a picture whose white pixels are known.  [default: left]",
+    help="inpaint: the known part: top, bottom, left, right, centre, border, or a picture with white for known pixels.  [default: left]",
 )
 @click.option(
     "--times",
     type=click.IntRange(1, 1000),
     metavar="N",
-    help="inpaint: how often each noise level is walked down; more fits better.  [default: 5]",
+    help="inpaint: passes over each noise level; more of them fit better.  [default: 5]",
 )
-@click.option(
-    "-n",
-    "--number",
+@option(
     "n",
     type=click.IntRange(min=1),
-    metavar="N",
-    help="How many images, points or paths; inpaint: completions of each; latent-grid: images a side.  "
+    help="Number of images, points or paths; inpaint: completions of each; latent-grid: images a side.  "
     "[default: 4; nearest, reconstruct: 8; latent-grid: 20; of points: 1000; reverse of points: 200; samples: 2000]",
 )
-@click.option("--seed", type=SEED, metavar="N", help="Of the images and the noise.  [default: 0]")
+@option("seed", default=None, show_default=False, help="Seed of the images and the noise.  [default: 0]")
 @click.option("--show", metavar="N,...", help="langevin: the steps to show, such as 0,200,last.  [default: every fifth]")
 @click.option("--points", type=click.IntRange(2, 64), metavar="N", help="interpolate: points on a path.  [default: 8]")
+@option("sampler", help="See `zoo list samplers`.  [default: the checkpoint's; interpolate: ddim]")
+@option("scheduler", help="inpaint: see `zoo list schedulers`.  [default: the checkpoint's]")
+@option("steps", help="reverse, inpaint, interpolate, samples: steps of the sampler.")
+@option("options", help="An option of the sampler, such as eta=0.5; inpaint: or scheduler.KEY; repeatable.")
 @click.option(
-    "--sampler",
-    metavar="NAME",
-    help="As `zoo list samplers` has it.  [default: the checkpoint's; interpolate: ddim]",
-)
-@click.option("--scheduler", metavar="NAME", help="inpaint: the noise levels, as `zoo sample` has it.  [default: the checkpoint's]")
-@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="reverse, inpaint, interpolate, samples: steps of the sampler.")
-@click.option(
-    "-o",
-    "--option",
-    "options",
+    "--metric",
+    "metrics",
     multiple=True,
-    metavar="KEY=VALUE",
-    help="An option of the sampler, such as eta=0.5; inpaint: or scheduler.KEY; repeatable.",
+    metavar="NAME",
+    help="quality, metrics: a metric to draw; repeatable.  [default: fd; metrics: all]",
 )
-@click.option(
-    "--metric", "metrics", multiple=True, metavar="NAME", help="quality, metrics: what to draw; repeatable.  [default: fd; metrics: all]"
+@option(
+    "data",
+    help="nearest, density, samples, reconstruct: the real samples.  [default: the training data; reconstruct: its test split]",
 )
-@click.option(
-    "--data",
-    metavar="[DIST:]NAME[:PATH]",
-    help="nearest, density, samples, reconstruct: the real samples.  [default: what it was trained on; reconstruct: its test split]",
-)
-@click.option("--data-root", metavar="DIR", help="nearest, reconstruct: where the files of mnist, cifar10, ... are. Default: $ZOO_DATA.")
-@click.option("--features", metavar="NAME", help="nearest: the feature space, as `zoo evaluate` has it.  [default: by the data]")
-@click.option("--title", metavar="TEXT", help="Instead of the line that says what is shown; empty for none.")
-@click.option("--dpi", type=click.FloatRange(20, 1200), metavar="N", help="Plots: pixels an inch.  [default: 120]")
-@click.option("--width", type=click.FloatRange(1, 40), metavar="INCHES", help="Plots: the width; text keeps its size.")
+@option("data_root", help="nearest, reconstruct: folder that holds the files of mnist, cifar10, ...  [default: $ZOO_DATA]")
+@option("features", help="nearest: the feature space, as for `zoo evaluate`.  [default: by the data]")
+@click.option("--title", metavar="TEXT", help="Title line of the figure; empty for none.  [default: a description]")
+@click.option("--dpi", type=click.FloatRange(20, 1200), metavar="N", help="Plots: pixels per inch.  [default: 120]")
+@click.option("--width", type=click.FloatRange(1, 40), metavar="INCHES", help="Plots: width; text keeps its size.")
 @click.option("--out", type=OutPath(), help="A .png, .pdf or .svg.  [default: NAME-KIND.png]")
 def figure(target: str, kind: str | None, out: Path | None, title: str | None, **given: Any) -> None:
     """Draw the KIND of figure for a checkpoint.
@@ -147,14 +136,14 @@ def figure(target: str, kind: str | None, out: Path | None, title: str | None, *
                  (of points: their ways from noise to samples)
     langevin     images, or points, while annealed Langevin dynamics draws them
     score-field  the score of a model of points, and paths of Langevin dynamics
-    inpaint      images, what is known of them, and completions
-    reconstruct  images above what the model makes of their latents
+    inpaint      images, their known parts, and completions
+    reconstruct  images above their reconstructions from latents
     interpolate  images, or points, on paths between two latents, or noises
     latent-grid  a model with 2 latent dimensions over the quantiles of its prior
     loss         the loss over the steps of training, of a checkpoint or a RUN
     metrics      fd and others that --eval-every measured, over training steps
     quality      the numbers of metrics.json over evaluations of the net and time
-    nearest      samples, each beside the five training images next to it
+    nearest      samples, each beside its five nearest training images
     density      of points: the learned density under the data
     samples      of points: data, samples and learned density side by side
 
@@ -182,7 +171,7 @@ def figure(target: str, kind: str | None, out: Path | None, title: str | None, *
     for name in asked:
         if name not in chosen.takes:
             raise UsageError(
-                f"{_flag(name)} means nothing for the figure {kind}", "leave it out; `zoo figure --help` says what is for which"
+                f"{_flag(name)} means nothing for the figure {kind}", "leave it out; `zoo figure --help` names the figures of each option"
             )
     check_number(asked.get("n"), chosen.most)
     page = Page(out=out, title=title, dpi=asked.pop("dpi", None), width=asked.pop("width", None))
@@ -194,14 +183,15 @@ def figure(target: str, kind: str | None, out: Path | None, title: str | None, *
 
 
 def _unknown(target: str, kind: str) -> UnknownNameError:
-    """The error for a kind that does not exist: with the nearest ones, and those that there are of this checkpoint."""
-    found, every = UnknownNameError.of("figure", kind, _KINDS), _listed(target)
-    near = f"{found.hint}; " if found.hint.startswith("did you mean") else ""
-    return UnknownNameError(found.what, f"{near}{every}") if every else found
+    """The error for an unknown kind: with the nearest ones, and with those of this checkpoint."""
+    error = UnknownNameError.of("figure", kind, _KINDS)
+    every = _listed(target)
+    near = f"{error.hint}; " if error.hint.startswith("did you mean") else ""
+    return UnknownNameError(error.what, f"{near}{every}") if every else error
 
 
 def _listed(target: str) -> str:
-    """The figures that a checkpoint has, for a hint; nothing where it cannot be read."""
+    """A hint with the figures of a checkpoint; empty if it cannot be read."""
     try:
         return f"figures of {target}: {', '.join(_drawable(target))}"
     except ZooError:
@@ -209,25 +199,24 @@ def _listed(target: str) -> str:
 
 
 def _drawable(target: str) -> list[str]:
-    """The kinds of figures that a checkpoint has; of a run folder that is not finished, those of its records."""
+    """The kinds of figures of a checkpoint, or of a run without an export, which has those of its records alone."""
+    recorded = drawable_records(target)
     folder = Path(target.removeprefix("local:")).expanduser()
     if folder.is_dir() and not (folder / "export").is_dir() and not (folder / "config.json").is_file():
-        return ["loss", "metrics"]
+        return recorded
     files = fetch(f"local:{target}" if folder.is_dir() and not target.startswith("local:") else target)
     config = read_config(files)
     from zoo_core.images import is_image
     from zoo_core.pretrained import assemble
 
     model = assemble(files, config)
-    kinds = {"images": is_image(model.event.shape) if hasattr(model.model, "event") else False, "points": is_plane(model)}
+    samples = {"images": is_image(model.event.shape) if hasattr(model.model, "event") else False, "points": is_plane(model)}
+    samples["all"] = any(samples.values())
     able = model.capabilities
-    return [
-        name
-        for name, each in _KINDS.items()
-        if not each.needs or (able.intersection(each.needs.split()) and (any(kinds.values()) if each.of == "all" else kinds[each.of]))
-    ]
+    drawn = [name for name, each in _KINDS.items() if able.intersection(each.needs.split()) and samples[each.of]]
+    return [name for name in _KINDS if name in drawn or name in recorded]
 
 
 def _flag(name: str) -> str:
-    """The name of an option as it is written."""
+    """An option as it is written on the command line."""
     return next(parameter.opts[0] for parameter in figure.params if parameter.name == name)

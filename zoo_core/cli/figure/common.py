@@ -1,4 +1,4 @@
-"""Parts of every figure: the checkpoint, the file to write, the options of a sampler, the record of its making."""
+"""Parts of every figure: the checkpoint, the file to write, the options of a sampler, the record of its origin."""
 
 import json
 import math
@@ -46,7 +46,7 @@ __all__ = [
 
 LEVELS = "0,10,25,50,75,100"
 MOST = 64
-IMAGES, POINTS = 4, 1000
+IMAGES, POINTS = 4, 1000  # numbers of samples, by default
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +54,10 @@ class Page:
     """The file that a figure is written to.
 
     Args:
-        out: its path, a .png, .pdf or .svg; NAME-KIND.png when None.
-        title: instead of the title line that says what is shown.
-        dpi: pixels an inch, of plots.
-        width: inches, of plots.
+        out: path of a .png, .pdf or .svg; NAME-KIND.png when None.
+        title: title line; a description of the figure when None.
+        dpi: pixels per inch, for plots.
+        width: width in inches, for plots.
     """
 
     out: Path | None = None
@@ -66,7 +66,7 @@ class Page:
     width: float | None = None
 
     def named(self, name: str, kind: str) -> "Page":
-        """The page with a path, which can be written to: found out before anything is computed.
+        """The page with a path; checks that it can be written to, before anything is computed.
 
         Raises:
             UsageError, ResourceError: if it cannot.
@@ -78,6 +78,7 @@ class Page:
 
     @property
     def path(self) -> Path:
+        """The path, of a page with a name."""
         assert self.out is not None
         return self.out
 
@@ -85,17 +86,18 @@ class Page:
         """Refuses --dpi and --width for a sheet of images.
 
         Raises:
-            UsageError: if one is given.
+            UsageError: if one of them is given.
         """
         for name, value in (("--dpi", self.dpi), ("--width", self.width)):
             if value is not None:
                 raise UsageError(f"{name} is for plots: a sheet of images has whole pixels", "leave it out")
 
     def titled(self, line: str) -> str:
+        """The title of the user, or else ``line``."""
         return line if self.title is None else self.title
 
     def plot(self, figure: Any, facts: Mapping[str, str], line: str) -> None:
-        """Writes a matplotlib figure, with ``facts`` and the title ``line`` inside the file."""
+        """Writes a matplotlib figure; the file holds ``facts`` and the title ``line`` as metadata."""
         from zoo_core.atomic import write_file
         from zoo_core.figures.canvas import render
 
@@ -103,7 +105,14 @@ class Page:
         write_file(self.path, render(figure, {"title": self.titled(line), **facts}, format=form, dpi=self.dpi, width=self.width))
 
     def sheet(self, cells: "Tensor", facts: Mapping[str, str], line: str, **captions: Any) -> None:
-        """Writes cells in [-1, 1] (rows, columns, c, h, w) under a title line, with captions; ``facts`` stand inside the file."""
+        """Writes a sheet of images under a title line, with captions.
+
+        Args:
+            cells: images in [-1, 1], (rows, columns, c, h, w).
+            facts: metadata of the file.
+            line: title line, unless the user gave one.
+            captions: captions of rows and columns, as :func:`zoo_core.images.labelled_grid` takes them.
+        """
         from zoo_core.atomic import write_file
         from zoo_core.figures.canvas import picture
         from zoo_core.images import labelled_grid, png
@@ -115,18 +124,19 @@ class Page:
             self.plot(picture(pixels.permute(1, 2, 0).numpy()), facts, line)
 
     def say(self, text: str) -> None:
-        """Says on stderr what is in the file."""
+        """Prints a description of the file to stderr."""
         say(inert(f"{self.path}: {text}"))
 
     def say_columns(self, columns: Sequence[str]) -> None:
+        """Prints the captions of the columns to stderr."""
         self.say(joined(columns))
 
 
 def check_number(n: int | None, most: int) -> None:
-    """Refuses a figure of more than that.
+    """Refuses more samples than a figure has room for.
 
     Raises:
-        UsageError: there are more.
+        UsageError: if ``n`` is above ``most``.
     """
     if n is not None and n > most:
         raise UsageError(f"-n {n}: there is room for {most} in this figure")
@@ -136,7 +146,7 @@ def opened(target: str, page: Page, kind: str) -> "tuple[Pretrained, Page]":
     """The checkpoint, and the page to write its figure to.
 
     Raises:
-        UsageError, ResourceError: if it cannot be written there.
+        UsageError, ResourceError: if the page cannot be written to.
     """
     files = fetch(target)
     config = read_config(files)
@@ -148,14 +158,18 @@ def opened(target: str, page: Page, kind: str) -> "tuple[Pretrained, Page]":
 
 
 def is_plane(model: "Pretrained") -> bool:
-    """Whether samples are points in the plane."""
+    """Whether the samples of a model are points in the plane."""
     return tuple(model.event.shape) == (2,)
 
 
 def sampler_of(model: "Pretrained", name: str | None, options: Sequence[str], kind: str | None = None) -> "Sampler | None":
-    """The sampler of that name, or the checkpoint's own, with options changed; where it is of another ``kind``, the one of that name.
+    """The sampler that the options of a command ask for; None without options.
 
-    None where nothing is asked for.
+    Args:
+        model: the checkpoint.
+        name: name of a sampler, used with its own defaults.
+        options: options to change, as ``KEY=VALUE``.
+        kind: name of the sampler to change when ``name`` is None; the checkpoint's own when None, or if that has this name.
     """
     if not name and not options:
         return None
@@ -165,7 +179,7 @@ def sampler_of(model: "Pretrained", name: str | None, options: Sequence[str], ki
 
 
 def with_steps(steps: int | None, options: Sequence[str]) -> list[str]:
-    """Options of a sampler, with ``--steps N`` among them where it was given."""
+    """Options of a sampler, with ``--steps N`` among them if it is given."""
     return [*([] if steps is None else [f"steps={steps}"]), *options]
 
 
@@ -173,19 +187,19 @@ def percents_of(text: str) -> list[float]:
     """The percentages of ``--at``.
 
     Raises:
-        UsageError: if they are none, or not in [0, 100].
+        UsageError: if they are not numbers in [0, 100].
     """
     try:
         percents = [float(part) for part in text.split(",")]
     except ValueError:
         percents = [math.nan]
     if not all(0 <= percent <= 100 for percent in percents):
-        raise UsageError(f"--at {text!r} is no list of percentages", f"write it as --at {LEVELS}")
+        raise UsageError(f"--at {text!r} is not a list of percentages", f"write it as --at {LEVELS}")
     return percents
 
 
 def level_names(model: "Pretrained", percents: Sequence[float]) -> list[str]:
-    """A caption for each percentage of the levels T: the level, its noise, and the percentage."""
+    """A caption for each percentage of the noise levels T: the level, its noise, and the percentage."""
     from zoo_core import figures
 
     levels = figures.trained_levels(figures.denoiser(model, points=True))
@@ -209,7 +223,7 @@ def pictures(model: "Pretrained", images: Sequence[Path]) -> "Tensor":
 
 
 def record_of(model: "Pretrained", **facts: object) -> dict[str, str]:
-    """What made a figure, as the strings that its file carries; a sampler and its noise levels as JSON, None left out."""
+    """The origin of a figure, as metadata of its file: a sampler and its scheduler are JSON, None is left out."""
     from zoo_core.interfaces import Sampler, Scheduler
 
     if isinstance(sampler := facts.get("sampler"), Sampler) and facts.get("scheduler") is None:
@@ -227,6 +241,6 @@ def record_of(model: "Pretrained", **facts: object) -> dict[str, str]:
 
 
 def plain(model: "Pretrained", sampler: "Sampler | None" = None, *facts: str, scheduler: "Scheduler | None" = None, seed: int) -> str:
-    """The title line of a figure of samples: ``NAME · SAMPLER, N steps · seed S``, and ``facts`` behind it."""
+    """The title line of a figure of samples: ``NAME · SAMPLER, N steps · seed S``, then ``facts``."""
     chosen = sampler or model.sampler
     return title_line(model.name, walk_text(chosen, scheduler or model.scheduler_of(chosen)), f"seed {seed}", *facts)

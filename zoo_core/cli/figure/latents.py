@@ -29,7 +29,11 @@ _PLACES = ("nearest", "2nd", "3rd", "4th", "5th")
 
 
 def draw_reconstruct(target: str, page: Page, *, images: Sequence[Path], n: int, data: str | None, data_root: str | None) -> None:
-    """Images of the files ``images``, or the first ``n`` of a data set, above what the model makes of their latents."""
+    """Images of the files ``images``, or the first ``n`` of a data set, above their reconstructions from latents.
+
+    Raises:
+        CapabilityError: if the family cannot encode images.
+    """
     model, page = opened(target, page, "reconstruct")
     from zoo_core import figures
 
@@ -37,15 +41,16 @@ def draw_reconstruct(target: str, page: Page, *, images: Sequence[Path], n: int,
     if "encode" not in model.capabilities:
         raise capability_error(f"{model.name} has no latents of images: its family cannot encode", "encode")
     if images:
-        x, digest, of = pictures(model, images), None, ""
+        x = pictures(model, images)
+        digest, name = None, ""
     else:
         with _data_hint("--image FILE takes your own pictures instead"):
-            x, digest, of = _first(model, n, data, data_root)
+            x, digest, name = _first(model, n, data, data_root)
     cells = figures.reconstructed(model, x)
-    off = _off(cells)
-    line = title_line(model.name, "decode(encode(x))", of, f"root mean square error {off:.3f}")
+    error = math.sqrt(((cells[0] - cells[1]) ** 2).mean().item())
+    line = title_line(model.name, "decode(encode(x))", name, f"root mean square error {error:.3f}")
     page.sheet(cells, record_of(model, data=digest), line, rows=["image", "reconstruction"])
-    page.say(f"{len(x)} images above their reconstructions, which are off by {off:.3f} in the root mean square")
+    page.say(f"{len(x)} images above their reconstructions, with a root mean square error of {error:.3f}")
 
 
 def draw_interpolation(
@@ -60,9 +65,13 @@ def draw_interpolation(
     sampler: str | None,
     options: Sequence[str],
 ) -> None:
-    """Paths from image 2 i to image 2 i + 1 of the files ``images``; otherwise ``n`` rows, from image i of a seed to image n + i."""
+    """Paths from image 2 i to image 2 i + 1 of the files ``images``; otherwise ``n`` rows, from image i of a seed to image n + i.
+
+    Raises:
+        UsageError: if the number of ``images`` is odd, or the model takes no sampler.
+    """
     if len(images) % 2:
-        raise UsageError(f"an interpolation is from one image to another, and {len(images)} are no pairs", "pass two for each row")
+        raise UsageError(f"an interpolation needs two images for each row, not {len(images)} in all", "pass two for each row")
     model, page = opened(target, page, "interpolate")
     from zoo_core import figures
 
@@ -77,33 +86,34 @@ def draw_interpolation(
     ends, rows = _ends(model, images, n)
     cells = figures.interpolated(model, ends, points, seed=seed, sampler=chosen)
     facts = record_of(model, seed=seed, points=points, sampler=chosen)
-    between = "starting noises" if noise else "latents"
-    line = title_line(
-        model.name, walk_text(chosen, model.scheduler_of(chosen)) if chosen else "", "" if images else f"seed {seed}", f"between {between}"
-    )
+    walk = walk_text(chosen, model.scheduler_of(chosen)) if chosen else ""
+    ends_of = "starting noises" if noise else "latents"
+    line = title_line(model.name, walk, "" if images else f"seed {seed}", f"between {ends_of}")
     if plane:
         drawn = model.sample(POINTS, seed=seed, sampler=chosen, batch_size=POINTS)
         page.plot(figures.plot_paths(cells, drawn, [f"point {row}" for row in rows], page.titled(line)), facts, line)
     else:
         shares = ["from", *(f"{i / (points - 1):.2g}" for i in range(1, points - 1)), "to"]
         page.sheet(cells, facts, line, rows=[row.replace(" \u2192 ", "\n\u2192 ") for row in rows], columns=shares)
-    what = "of the pictures" if images else f"of seed {seed}"
-    page.say(f"from left to right, {points} points on each of {len(ends)} paths between {'points' if plane else 'images'} {what}")
+    source = "of the pictures" if images else f"of seed {seed}"
+    page.say(f"from left to right, {points} points on each of {len(ends)} paths between {'points' if plane else 'images'} {source}")
 
 
 def _ends(model: "Pretrained", images: Sequence[Path], n: int) -> "tuple[list[tuple[int | Tensor, int | Tensor]], list[str]]":
     """The two ends of each path, and its name: ``0 -> 4`` of two numbers of a seed, or the names of two pictures."""
     if images:
-        given, names = list(pictures(model, images)), [image.stem[:12] for image in images]
-        return list(zip(given[::2], given[1::2], strict=True)), [f"{a} \u2192 {b}" for a, b in zip(names[::2], names[1::2], strict=True)]
-    # Where classes take turns, whole turns lie between the ends, so that both are of one class.
+        given = list(pictures(model, images))
+        names = [image.stem[:12] for image in images]
+        rows = [f"{a} \u2192 {b}" for a, b in zip(names[::2], names[1::2], strict=True)]
+        return list(zip(given[::2], given[1::2], strict=True)), rows
+    # If classes take turns, whole turns lie between the ends, so that both are of one class.
     turn = cast(Labelled, model.model).num_classes if getattr(model.model, "needs_labels", False) else 1
     apart = math.ceil(n / turn) * turn
     return [(i, i + apart) for i in range(n)], [f"{i} \u2192 {i + apart}" for i in range(n)]
 
 
 def draw_latent_grid(target: str, page: Page, *, n: int) -> None:
-    """What a model with a latent plane decodes, ``n`` x ``n`` places of it."""
+    """The samples that a model decodes at ``n`` x ``n`` places of its latent plane."""
     model, page = opened(target, page, "latent-grid")
     from zoo_core import figures
 
@@ -117,7 +127,7 @@ def draw_latent_grid(target: str, page: Page, *, n: int) -> None:
 
 
 def draw_nearest(target: str, page: Page, *, n: int, seed: int, data: str | None, data_root: str | None, features: str | None) -> None:
-    """``n`` images of a seed, in their order, each beside the training images next to it."""
+    """``n`` images of a seed, in their order, each beside its nearest training images."""
     model, page = opened(target, page, "nearest")
     from zoo_core import figures
     from zoo_core.cli.progress import Progress
@@ -130,12 +140,12 @@ def draw_nearest(target: str, page: Page, *, n: int, seed: int, data: str | None
     with _data_hint("--data folder:PATH takes other images"):
         train = load_data(config)
     with Progress("nearest: training images", len(train)) as progress:
-        cells, found = figures.nearest(model, train, judge, n, seed=seed, k=len(_PLACES), on_batch=progress.add)
-    below = [["", *(f"{distance:.2f}" for distance in row)] for row in found.tolist()]
+        cells, distances = figures.nearest(model, train, judge, n, seed=seed, k=len(_PLACES), on_batch=progress.add)
+    below = [["", *(f"{distance:.2f}" for distance in row)] for row in distances.tolist()]
     facts = record_of(
         model, seed=seed, sampler=model.sampler, data=f"sha256:{train.digest}", features=f"{judge.name} sha256:{judge.digest}"
     )
-    columns = ["sample", *_PLACES[: found.shape[1]]]
+    columns = ["sample", *_PLACES[: distances.shape[1]]]
     line = plain(model, None, f"nearest of {len(train):,} training images in {judge.name}; 1 = mean distance between them", seed=seed)
     page.sheet(cells, facts, line, rows=[str(i) for i in range(n)], columns=columns, below=below)
     page.say(f"images 0 to {n - 1} of seed {seed} and the images of {len(train):,} nearest to them in {judge.name}")
@@ -155,10 +165,13 @@ def _data_hint(instead: str) -> Iterator[None]:
 
 
 def _first(model: "Pretrained", n: int, data: str | None, root: str | None) -> "tuple[Tensor, str, str]":
-    """The first ``n`` images of the data that the model was trained on, or of ``data``: those of its test split, where it has one.
+    """The first ``n`` images of the training data, or of ``data``: of its test split, if it has one.
 
     Returns:
-        the images, the digest of the data, and its name with the split.
+        The images, the digest of the data, and its name with the split.
+
+    Raises:
+        ConfigError: if there is no such data, or its samples have another shape than the model's.
     """
     import torch
 
@@ -168,14 +181,9 @@ def _first(model: "Pretrained", n: int, data: str | None, root: str | None) -> "
     config = data_option(str(model.files.reference), data, root, ()) or training_data_config(model.files)
     if isinstance(config, ImageSetConfig):
         config = replace(config, split="test")
-    found = load_data(config)
-    if found.event.shape != model.event.shape:
-        raise ConfigError(
-            f"the data has samples of {list(found.event.shape)}, the model of {list(model.event.shape)}", "choose other --data"
-        )
+    loaded = load_data(config)
+    if loaded.event.shape != model.event.shape:
+        what = f"the data has samples of {list(loaded.event.shape)}, the model of {list(model.event.shape)}"
+        raise ConfigError(what, "choose other --data")
     name = " ".join(filter(None, [str(encode(config).get("name", "")), str(getattr(config, "split", ""))]))
-    return found.rows(torch.arange(min(n, len(found)))), f"sha256:{found.digest}", name
-
-
-def _off(cells: "Tensor") -> float:
-    return math.sqrt(((cells[0] - cells[1]) ** 2).mean().item())
+    return loaded.rows(torch.arange(min(n, len(loaded)))), f"sha256:{loaded.digest}", name

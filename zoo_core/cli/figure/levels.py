@@ -66,9 +66,9 @@ def draw_reverse(
     sampler: str | None,
     options: Sequence[str],
 ) -> None:
-    """``n`` images while they are sampled, the state above the guess of x_0; of the files ``images`` under noise, the way back.
+    """``n`` images while they are sampled, each state above the guess of x_0; or the way back of the files ``images`` under noise.
 
-    Of points in the plane, the ways of ``n`` samples.
+    For points in the plane, the ways of ``n`` samples.
     """
     percents = sorted(percents_of(at), reverse=True)
     model, page = opened(target, page, "reverse")
@@ -76,7 +76,8 @@ def draw_reverse(
 
     figures.denoiser(model, points=True)
     chosen = sampler_of(model, sampler, with_steps(steps, options)) or model.sampler
-    line, facts = plain(model, chosen, seed=seed), record_of(model, seed=seed, sampler=chosen)
+    line = plain(model, chosen, seed=seed)
+    facts = record_of(model, seed=seed, sampler=chosen)
     if is_plane(model):
         if images:
             figures.images_of(model)
@@ -103,7 +104,7 @@ def draw_reverse(
 def draw_langevin(
     target: str, page: Page, *, show: str | None, n: int | None, seed: int, sampler: str | None = None, options: Sequence[str] = ()
 ) -> None:
-    """``n`` images in rows, or ``n`` points in panels, while annealed Langevin dynamics draws them, after each of the steps ``show``."""
+    """``n`` images in rows, or ``n`` points in panels, after each of the steps ``show`` of annealed Langevin dynamics."""
     wanted = _steps(show)
     model, page = opened(target, page, "langevin")
     import torch
@@ -129,11 +130,15 @@ def draw_langevin(
 
 
 def _steps(text: str | None) -> list[int | None] | None:
-    """None is the last step, or for a text that is None the default."""
+    """The steps of ``--show``, with None for the last one; None for the default.
+
+    Raises:
+        UsageError: if they are not numbers.
+    """
     try:
         return None if text is None else [None if part.strip() == "last" else int(part) for part in text.split(",")]
     except ValueError:
-        raise UsageError(f"--show {text!r} is no list of steps", "write it as --show 0,200,400,last") from None
+        raise UsageError(f"--show {text!r} is not a list of steps", "write it as --show 0,200,400,last") from None
 
 
 def draw_inpaint(
@@ -150,17 +155,18 @@ def draw_inpaint(
     scheduler: str | None,
     options: Sequence[str],
 ) -> None:
-    """Images of the files ``images``, or samples, of which what the ``mask`` says is known, and ``n`` completions of each."""
+    """Images of the files ``images``, or samples, their known part by ``mask``, and ``n`` completions of each."""
     model, page = opened(target, page, "inpaint")
     from zoo_core import figures
     from zoo_core.samplers.masks import read_mask
 
     shape = figures.denoiser(model).event.shape
     own = [text for text in options if not text.strip().startswith(OF_SCHEDULER)]
-    chosen, known = sampler_of(model, sampler, with_steps(steps, own)) or model.sampler, read_mask(mask, shape)
+    chosen = sampler_of(model, sampler, with_steps(steps, own)) or model.sampler
+    known = read_mask(mask, shape)
     levels = scheduler_option(scheduler, options) or model.scheduler_of(chosen)
     x = pictures(model, images) if images else model.sample(IMAGES, seed=seed).clamp(-1, 1)
-    # Completions of samples get noise of their own: with that of the samples, these would come out again.
+    # Completions of samples get noise of their own: with the noise of the samples, they would be the samples again.
     first = 0 if images else len(x)
     with progress(math.ceil(len(x) * n / _BATCH) * times, chosen, model, levels) as on_step:
         cells = figures.inpainted(

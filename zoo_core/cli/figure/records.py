@@ -1,4 +1,4 @@
-"""Figures of records: losses and metrics of a training, numbers of an evaluation. They need no model."""
+"""Figures of records: losses and metrics of a training run, numbers of an evaluation. They need no model."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -17,58 +17,91 @@ from zoo_core.hub.fetch import fetch
 from zoo_core.registry import registry
 from zoo_core.specs import MetricSpec
 
-__all__ = ["draw_loss", "draw_metrics", "draw_quality"]
+__all__ = ["draw_loss", "draw_metrics", "draw_quality", "drawable_records"]
 
 _STEPS = "metrics.jsonl"
 
 
+def drawable_records(target: str) -> list[str]:
+    """The figures of records that a run or a checkpoint has: of ``loss``, ``metrics`` and ``quality``, those with numbers to draw."""
+    try:
+        _, _, logged = _curve(target)
+    except UsageError:  # a folder without a run
+        logged = {}
+    _, records = _records(target)
+    enough = {"loss": bool(_losses(logged)), "metrics": bool(_measured(logged)), "quality": len(_costs(records)) > 1}
+    return [kind for kind, drawable in enough.items() if drawable]
+
+
 def draw_loss(target: str, page: Page) -> None:
-    """The losses of a run or a checkpoint over its steps."""
+    """The losses of a run or a checkpoint over its steps.
+
+    Raises:
+        UsageError: if it has no record of them.
+    """
     from zoo_core.figures.training import curves
 
-    name, title, found = _curve(target)
+    name, title, logged = _curve(target)
     page = page.named(name, "loss")
-    losses = {key: values for key, values in found.items() if key == "loss" or key.startswith("loss.")}
-    if not losses or not found.get("step"):
+    losses = _losses(logged)
+    if not losses:
         raise UsageError(f"{target} has no record of a loss", f"it is in a run's {_STEPS}, and in a checkpoint's {TRAINING}")
-    steps = [step for step in found["step"] if step is not None]
+    steps = [step for step in logged["step"] if step is not None]
     line = title_line(title, f"{number(steps[-1], 12)} steps")
     page.plot(curves(steps, losses, page.titled(line)), _facts(target, steps=steps[-1]), line)
     page.say(f"{', '.join(losses)} over {steps[-1]:,} steps")
 
 
+def _losses(logged: Curve) -> Curve:
+    if not logged.get("step"):
+        return {}
+    return {key: values for key, values in logged.items() if key == "loss" or key.startswith("loss.")}
+
+
 def draw_metrics(target: str, page: Page, *, metrics: Sequence[str]) -> None:
-    """The metrics of samples that a run measured while it trained, over its steps."""
+    """The metrics of samples that a run measured during training, over its steps.
+
+    Raises:
+        UsageError: if it measured none, or not those of ``metrics``.
+    """
     from zoo_core.figures.training import metric_curves
 
-    name, title, found = _curve(target)
+    name, title, logged = _curve(target)
     page = page.named(name, "metrics")
-    known = {key: values for key, values in found.items() if registry().offers(MetricSpec, key)}
+    known = _measured(logged)
     if not known:
-        hint = "`zoo train ... --eval-every N` measures; `zoo figure REF quality` draws what `zoo evaluate` measured"
+        hint = "`zoo train ... --eval-every N` measures; `zoo figure REF quality` draws the numbers of `zoo evaluate`"
         raise UsageError(f"{target} measured no metrics while it trained", hint)
     if missing := [each for each in metrics if each not in known]:
         raise UsageError(f"{target} did not measure {missing[0]} while it trained", f"it measured {', '.join(known)}")
     shown = {key: known[key] for key in metrics or known}
-    steps = [step for step in found["step"] if step is not None]
+    steps = [step for step in logged["step"] if step is not None]
     line = title_line(title, "measured while it trained")
     page.plot(metric_curves(steps, shown, page.titled(line)), _facts(target, metrics=", ".join(shown)), line)
-    said = []
+    ends = []
     for key, values in shown.items():
         measured = [(step, value) for step, value in zip(steps, values, strict=True) if value is not None]
         (first, begin), (last, end) = measured[0], measured[-1]
-        said.append(f"{key} {begin:.4g} at step {first:,}, {end:.4g} at step {last:,}")
-    page.say("; ".join(said))
+        ends.append(f"{key} {begin:.4g} at step {first:,}, {end:.4g} at step {last:,}")
+    page.say("; ".join(ends))
+
+
+def _measured(logged: Curve) -> Curve:
+    return {key: values for key, values in logged.items() if registry().offers(MetricSpec, key)}
 
 
 def _curve(target: str) -> tuple[str, str, Curve]:
-    """A name, a title, and what was logged over the steps of a run folder or a checkpoint."""
+    """The name, the title and the logged numbers of a run folder or a checkpoint.
+
+    Raises:
+        UsageError: if it is a folder without a run.
+    """
     folder = Path(target.removeprefix("local:")).expanduser()
     for run in (folder, folder.parent if folder.name == "export" else folder):
         if (run / _STEPS).is_file():
             return run.resolve().name, _title(run), curve(read_metrics(run / _STEPS))
     if folder.is_dir() and not target.startswith("local:"):
-        raise UsageError(f"{folder} is no run folder: it has no {_STEPS}", "a checkpoint in a folder is written local:PATH")
+        raise UsageError(f"{folder} is not a run folder: it has no {_STEPS}", "a checkpoint in a folder is written local:PATH")
     files = fetch(target)
     return files.name, files.name, recorded_curve(files.json(TRAINING)) if TRAINING in files.names else {}
 
@@ -81,12 +114,12 @@ def _title(run: Path) -> str:
     except ZooError:
         plain = {}
     family, data = (str(subrecord(plain, key).get("name", "")) for key in ("model", "data"))
-    of = " on ".join(filter(None, [family, data]))
-    return ", ".join(filter(None, ["/".join(run.resolve().parts[-2:]), of]))
+    origin = " on ".join(filter(None, [family, data]))
+    return ", ".join(filter(None, ["/".join(run.resolve().parts[-2:]), origin]))
 
 
 def _facts(target: str, **facts: object) -> dict[str, str]:
-    """What a figure of records was drawn from, with the digest of the weights where they are there."""
+    """The source of a figure of records, with the digest of the weights if they are there."""
     folder = Path(target.removeprefix("local:")).expanduser()
     weights = next((place / WEIGHTS for place in (folder, folder / "export") if (place / WEIGHTS).is_file()), None)
     if weights is not None:
@@ -98,30 +131,41 @@ def _facts(target: str, **facts: object) -> dict[str, str]:
 
 
 def draw_quality(target: str, page: Page, *, metrics: Sequence[str]) -> None:
-    """What metrics say of a checkpoint's samples, over what these cost."""
+    """Metrics of a checkpoint's samples over their cost.
+
+    Raises:
+        UsageError: if it has no numbers of its samples, or at one cost alone.
+    """
     from zoo_core.figures.quality import panels, plot_quality
 
     name, records = _records(target)
     page = page.named(name, "quality")
-    found = panels(records, metrics)
-    if not found:
+    drawn = panels(records, metrics)
+    if not drawn:
         raise UsageError(f"{target} has no numbers of its samples", _made_by(target))
-    if len({point.nfe for panel in found for points in panel.curves.values() for point in points}) < 2:
-        [cost] = {point.nfe for panel in found for points in panel.curves.values() for point in points}
-        if cost == 1:
-            hint = "`zoo compare` shows its numbers beside those of other checkpoints"
-            raise UsageError(f"{target} draws in one pass: there is no quality over cost to draw", hint)
-        raise UsageError(f"{target} was measured at {cost:g} evaluations of the net alone, which makes no curve", _made_by(target))
-    facts = _facts(target, metrics=", ".join(panel.metric for panel in found))
+    costs = _costs(records, metrics)
+    if costs == {1}:
+        hint = "`zoo compare` shows its numbers beside those of other checkpoints"
+        raise UsageError(f"{target} draws in one pass: there is no quality over cost to draw", hint)
+    if len(costs) == 1:
+        raise UsageError(f"{target} was measured at {min(costs):g} evaluations of the net alone, which makes no curve", _made_by(target))
+    facts = _facts(target, metrics=", ".join(panel.metric for panel in drawn))
     line = title_line(name, "quality against cost")
-    page.plot(plot_quality(found, page.titled(line)), facts, line)
-    page.say("; ".join(f"{panel.metric} of {', '.join(panel.curves)}" for panel in found))
+    page.plot(plot_quality(drawn, page.titled(line)), facts, line)
+    page.say("; ".join(f"{panel.metric} of {', '.join(panel.curves)}" for panel in drawn))
+
+
+def _costs(records: Sequence[Mapping[str, Any]], metrics: Sequence[str] = ()) -> set[float]:
+    """The numbers of network evaluations at which samples were measured, of those that the figure ``quality`` draws."""
+    from zoo_core.figures.quality import panels
+
+    return {point.nfe for panel in panels(records, metrics) for points in panel.curves.values() for point in points}
 
 
 def _made_by(target: str) -> str:
     folder = Path(target.removeprefix("local:")).expanduser()
-    if (folder / _STEPS).is_file() and any(registry().offers(MetricSpec, key) for key in curve(read_metrics(folder / _STEPS))):
-        return f"`zoo figure {target} metrics` draws what it measured while it trained; `zoo evaluate --steps 5,10,20` measures more"
+    if (folder / _STEPS).is_file() and _measured(curve(read_metrics(folder / _STEPS))):
+        return f"`zoo figure {target} metrics` draws its metrics while it trained; `zoo evaluate --steps 5,10,20` measures more"
     reference = f"local:{target}" if folder.is_dir() and not target.startswith("local:") else target
     return f"`zoo evaluate {reference} --steps 5,10,20,50 --out FOLDER/{METRICS}` makes them, for `zoo figure FOLDER quality`"
 

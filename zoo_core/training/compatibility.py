@@ -1,0 +1,65 @@
+"""Checks that a model and a data set fit each other: shape, range and classes."""
+
+import warnings
+from typing import cast
+
+from torch import Tensor, nn
+
+from zoo_core.data.dataset import Data
+from zoo_core.errors import ConfigError
+from zoo_core.interfaces import Decoder, Denoiser
+
+__all__ = ["check_fits"]
+
+
+def check_fits(model: nn.Module, data: Data, *, begun: bool = False) -> None:
+    """Checks that a model draws samples of the data's shape and range, and has exactly the classes of the data.
+
+    Args:
+        model: model to train.
+        data: data to train it on.
+        begun: whether the model begins with the weights of a checkpoint; it may then have more classes than the data.
+
+    Raises:
+        ConfigError: if they do not fit.
+    """
+    event = cast(Denoiser | Decoder, model).event
+    if event.shape != data.event.shape:
+        what = f"the data has samples of {list(data.event.shape)}, the model of {list(event.shape)}"
+        raise ConfigError(what, f"the sizes and channels of data.* and model.* must agree{_to_agree(model, event.shape, data.event.shape)}")
+    if event.range is not None and data.x.is_floating_point():
+        low, high = map(float, data.x.aminmax())
+        if not event.range[0] <= low <= high <= event.range[1]:
+            what = f"the data goes from {low:.3g} to {high:.3g}, the model's samples from {event.range[0]:g} to {event.range[1]:g}"
+            raise ConfigError(what, "the data set's plugin must scale them, or return uint8 images")
+        if low >= sum(event.range) / 2:
+            what = f"the data goes from {low:.3g} to {high:.3g}, and so fills only the upper half of the model's range"
+            warnings.warn(f"{what} {list(event.range)}", RuntimeWarning, stacklevel=2)
+    _check_classes(cast(int, getattr(model, "num_classes", 0)), data, begun)
+
+
+def _to_agree(model: nn.Module, ours: tuple[int, ...], theirs: tuple[int, ...]) -> str:
+    """A hint with the options that make images of data and model (c, h, w) agree; empty for other samples."""
+    if len(ours) != 3 or len(theirs) != 3:
+        return ""
+    options = [f"-o data.size={ours[-1]}"] if ours[1:] != theirs[1:] else []
+    if ours[0] != theirs[0] and hasattr(getattr(model, "config", None), "channels"):
+        options.append(f"-o model.channels={theirs[0]}")
+    return f", as by {' '.join(options)}" if options else ""
+
+
+def _check_classes(classes: int, data: Data, begun: bool) -> None:
+    if not classes:
+        return
+    labels = 0 if data.labels is None else int(data.labels.max()) + 1
+    if not 0 < labels <= classes:
+        hint = "put the images into class folders, or choose a set with labels"
+        if labels:
+            hint = f"they must agree: -o model.num_classes={labels}"
+        raise ConfigError(f"the data has {labels} classes, and model.num_classes is {classes}", hint)
+    named = max(labels, len(data.classes))
+    if named < classes and not begun:
+        what = f"the data has {named} classes, and model.num_classes is {classes}: it would draw classes that it never saw"
+        raise ConfigError(what, f"-o model.num_classes={named}")
+    if unseen := classes - int((cast(Tensor, data.labels).bincount() > 0).sum()):
+        warnings.warn(f"the data has no sample of {unseen} of the model's {classes} classes", RuntimeWarning, stacklevel=3)
