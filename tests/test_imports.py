@@ -35,6 +35,7 @@ HEAVY_MODULES = (
     "zoo_core.images",
     "zoo_core.pretrained",
     "zoo_core.rng",
+    "zoo_core.testing.capability_checks",
     "zoo_core.testing.checkpoints",
     "zoo_core.testing.checks",
     "zoo_core.testing.conformance",

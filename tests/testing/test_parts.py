@@ -197,35 +197,35 @@ FAULTS = [
         what="numpy's is moved",
         body=_call(f"np.random.rand()\nreturn {_SUPER}.__call__(model, rng, **options)"),
     ),
-    Fault(base="Latent", check="steps_are_told", what="never", body=_call(f"return {_SUPER}.__call__(model, rng, x=options.get('x'))")),
-    Fault(base="Ancestral", check="steps_are_told", what="the end alone", body=_walk(_NO_SHOW)),
+    Fault(base="Latent", check="steps_are_reported", what="never", body=_call(f"return {_SUPER}.__call__(model, rng, x=options.get('x'))")),
+    Fault(base="Ancestral", check="steps_are_reported", what="the end alone", body=_walk(_NO_SHOW)),
     Fault(
         base="Ancestral",
-        check="steps_are_told",
+        check="steps_are_reported",
         what="changed in place afterwards",
         body=_walk("for i, sigma in enumerate(sigmas[:-1]):\n    guide.show(i, sigma, x, x)\n    x.mul_(0.5)\nreturn x.clone()"),
     ),
     Fault(
         base="Ancestral",
-        check="steps_are_told",
+        check="steps_are_reported",
         what="another level",
         body=_walk("for i, sigma in enumerate(sigmas[:-1]):\n    guide.show(i, sigma / 2, x, x)\nreturn x + 0"),
     ),
     Fault(
         base="Ancestral",
-        check="starts_where_it_is_told",
+        check="starts_at_x",
         what="a start of its own",
         body=_call(f"return {_SUPER}.__call__(model, rng, **{{**options, 'x': None}})"),
     ),
     Fault(
         base="Ancestral",
-        check="starts_where_it_is_told",
+        check="starts_at_x",
         what="the start is changed",
         body=_walk("guide.show(0, sigmas[0], x.clone(), x)\nreturn x.mul_(0.5)"),
     ),
     Fault(
         base="Latent",
-        check="starts_where_it_is_told",
+        check="starts_at_x",
         what="latents of its own",
         body=_call(f"return {_SUPER}.__call__(model, rng, **{{**options, 'x': None}})"),
     ),
@@ -310,8 +310,8 @@ FAULTS = [
     Fault(
         base="FrechetDistance", check="number_is_the_same_every_time", what="torch's noise", body=_FD + "Estimate(torch.rand(()).item())"
     ),
-    Fault(base="FrechetDistance", check="better_is_told_right", what="the wrong way", body="better = 'higher'"),
-    Fault(base="FrechetDistance", check="better_is_told_right", what="no way", body="better = 'more'"),
+    Fault(base="FrechetDistance", check="better_is_right", what="the wrong way", body="better = 'higher'"),
+    Fault(base="FrechetDistance", check="better_is_right", what="no way", body="better = 'more'"),
     # Metrics of data
     Fault(base="Accuracy", check="answers_for_every_sample", what="the mean", body=_VALUES + "values=found.values.mean())"),
     Fault(base="Accuracy", check="answers_for_every_sample", what="whole numbers", body=_VALUES + "values=found.values.long())"),

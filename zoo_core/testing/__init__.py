@@ -1,4 +1,4 @@
-"""For tests of the core and of plugins: a fake family, plugins and checkpoints written on the spot, and the conformance checks.
+"""Test tools for the core and for plugins: fake families, plugins and checkpoints written on the spot, training runs, conformance checks.
 
 A plugin runs every check that applies to its family with
 
@@ -8,8 +8,8 @@ A plugin runs every check that applies to its family with
     def test_ddpm_conforms(check):
         check()
 
-The fake family is no part of an installation: :func:`fake_zoo` registers it inside a ``with`` block, :func:`write_fake_plugin` in a folder
-that a subprocess finds by its PYTHONPATH.
+The fake families are not installed: :func:`fake_zoo` registers them inside a ``with`` block, :func:`write_fake_plugin` in a folder that a
+subprocess finds by its PYTHONPATH.
 """
 
 from importlib import import_module

@@ -20,10 +20,17 @@ __all__ = ["pins_of", "write_checkpoint", "write_checkpoint_plugin"]
 def write_checkpoint(
     folder: Path, model: nn.Module, config: ModelConfig, sampler: Sampler | None = None, scheduler: Scheduler | None = None
 ) -> Path:
-    """Writes what ``local:FOLDER`` reads: config.json, model.safetensors and a draft card. The family must be registered.
+    """Writes a checkpoint folder: config.json, model.safetensors and a draft card.
+
+    Args:
+        folder: folder, created if it is missing.
+        model: model whose weights are written.
+        config: config of the model; its family must be registered.
+        sampler: sampler of the checkpoint; none when None.
+        scheduler: noise levels of the checkpoint; the sampler's own when None.
 
     Returns:
-        ``folder``, created where it is missing.
+        ``folder``, which ``local:FOLDER`` means.
     """
     folder.mkdir(parents=True, exist_ok=True)
     version = getattr(type(model), "weights_version", 1)
@@ -37,7 +44,7 @@ def write_checkpoint(
 
 
 def pins_of(folder: Path) -> dict[str, Any]:
-    """The entry of checkpoints.json for a checkpoint folder, as it is now."""
+    """The entry of checkpoints.json for the present files of a checkpoint folder."""
     config = json.loads((folder / "config.json").read_bytes())
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
     return {
@@ -58,10 +65,10 @@ def write_checkpoint_plugin(
     *,
     dist: str = "zoo-blobs",
 ) -> Path:
-    """Writes the distribution ``dist``, which carries the checkpoint ``name`` and pins its files; call it again for more of them.
+    """Writes the distribution ``dist``, which carries the checkpoint ``name`` and pins its files; further calls add checkpoints.
 
     Returns:
-        The checkpoint's folder, ``folder/model_cards/NAME``. ``folder`` is what to install.
+        The checkpoint's folder, ``folder/model_cards/NAME``; install ``folder``.
     """
     written = write_checkpoint(folder / "model_cards" / name, model, config, sampler)
     path = folder / "checkpoints.json"

@@ -1,7 +1,7 @@
-"""Exact moments of the samples that a sampler draws of a Gaussian: each step is affine there, so that nothing has to be drawn.
+"""Exact moments of a sampler's samples of a Gaussian: each step is affine, so that no samples have to be drawn.
 
-``python -m zoo_core.testing.closed_form`` prints two tables of docs/samplers.md: how much of the variance of data samplers draw, and what
-they draw beside a known part.
+``python -m zoo_core.testing.closed_form`` prints two tables of docs/samplers.md: the share of the data's variance that samplers draw, and
+their completions of a known part.
 """
 
 import sys
@@ -34,7 +34,9 @@ WALKS: tuple[tuple[dict[str, object], dict[str, object] | None], ...] = (
     ({"name": "dpmpp-2m", "steps": 20}, {"name": "karras", "sigma_max": 80.0}),
     ({"name": "heun", "steps": 10}, {"name": "karras", "sigma_max": 80.0}),
 )
-CORRELATION, KNOWN, TIMES = 0.8, -1.0, (1, 5, 20, 60)
+CORRELATION = 0.8
+KNOWN = -1.0
+TIMES = (1, 5, 20, 60)
 BESIDE = (
     {"name": "heun", "steps": 30},
     {"name": "ddim", "steps": 30},
@@ -47,10 +49,15 @@ BESIDE = (
 class Gaussian:
     """The exact denoiser of x_0 ~ N(0, C): D(x, sigma) = C (C + sigma^2 I)^-1 x, in float64.
 
+    >>> import torch
+    >>> model = Gaussian(((1.0,),), Karras(), (0.02, 50.0))
+    >>> model.denoise(torch.ones(1, 1), torch.ones(1)).item()
+    0.5
+
     Args:
-        covariance: C, (d, d).
-        scheduler: the model's own.
-        sigma_range: the levels that it says it was trained on.
+        covariance: covariance C, (d, d).
+        scheduler: scheduler of the model.
+        sigma_range: smallest and largest level that it declares.
     """
 
     def __init__(self, covariance: Sequence[Sequence[float]], scheduler: Scheduler, sigma_range: tuple[float, float]) -> None:
@@ -60,7 +67,7 @@ class Gaussian:
         self.sigma_range = sigma_range
 
     def start(self, rng: Rng, sigma: float) -> "Tensor":
-        """With the variance that x_sigma has on average over directions."""
+        """Draws with the variance of x_sigma, averaged over directions."""
         d = len(self.covariance)
         return rng.normal(d).double() * sqrt(sum(self.covariance[i][i] for i in range(d)) / d + sigma**2)
 
@@ -73,10 +80,12 @@ class Gaussian:
 
 
 class _Impulses:
-    """An Rng whose row 0 is 0, and whose further rows are 1 in one coordinate of one of ``draws`` draws each."""
+    """An Rng whose row 0 is 0, and whose other rows are 1 in one coordinate of one of ``draws`` draws each."""
 
     def __init__(self, draws: int) -> None:
-        self.draws, self.made, self.rows = draws, 0, 1
+        self.draws = draws
+        self.made = 0
+        self.rows = 1
 
     @property
     def device(self) -> "device":
@@ -105,9 +114,9 @@ class _Impulses:
 
 
 def drawn(sampler: Sampler, model: Denoiser, sigmas: Sequence[float]) -> "tuple[Tensor, Tensor]":
-    """The mean (d,) and the covariance (d, d) of what a sampler draws from a model whose ``denoise`` is affine, exactly.
+    """The exact mean (d,) and covariance (d, d) of a sampler's samples from a model whose ``denoise`` is affine.
 
-    What it draws is affine in its noise, x = m + sum_k A_k z_k, so its covariance is sum_k A_k A_k^T.
+    The samples are affine in the noise, x = m + sum_k A_k z_k, so that their covariance is sum_k A_k A_k^T.
     """
     counting = _Impulses(0)
     sampler(model, counting, sigmas=sigmas)
@@ -116,25 +125,25 @@ def drawn(sampler: Sampler, model: Denoiser, sigmas: Sequence[float]) -> "tuple[
 
 
 def variance_table() -> str:
-    """A Markdown table: of N(0, c), the share of c that samplers draw."""
+    """A Markdown table: the share of the variance c of N(0, c) that samplers draw."""
     lines = [f"| sampler | {' | '.join(f'c = {c:g}' for c in VARIANCES)} |", "|---" * (len(VARIANCES) + 1) + "|"]
-    lo, hi = TRAINED.levels[0], TRAINED.levels[-1]
+    trained = (TRAINED.levels[0], TRAINED.levels[-1])
     for walk, levels in WALKS:
         sampler = as_sampler(walk)
         shares = []
         for c in VARIANCES:
-            model = Gaussian(((float(c),),), TRAINED, (lo, hi))
+            model = Gaussian(((float(c),),), TRAINED, trained)
             sigmas = sampler.noise_levels(model, as_scheduler(levels) if levels else None)
             shares.append(f"{drawn(sampler, model, sigmas)[1].item() / c:.2f}")
-        told = " on ".join(describe(part) for part in (walk, levels) if part)
-        lines.append(f"| `{told}` | {' | '.join(shares)} |")
+        name = " on ".join(describe(part) for part in (walk, levels) if part)
+        lines.append(f"| `{name}` | {' | '.join(shares)} |")
     return "\n".join(lines) + "\n"
 
 
 def beside(sampler: Sampler, times: int) -> tuple[float, float]:
-    """The mean and the standard deviation of x_2 beside x_1 = -1, of a Gaussian with variances 1 and correlation 0.8.
+    """The mean and the standard deviation of x_2 beside x_1 = -1, for a Gaussian with variances 1 and correlation 0.8.
 
-    Along levels of ``karras`` from 20 to 0.05, each walked down ``times`` times. They should be -0.8 and 0.6.
+    The sampler passes ``times`` times over each level of ``karras`` from 20 to 0.05. The exact values are -0.8 and 0.6.
     """
     import torch
 
@@ -145,11 +154,11 @@ def beside(sampler: Sampler, times: int) -> tuple[float, float]:
 
 
 def inpainting_table() -> str:
-    """A Markdown table: mean and standard deviation of what samplers draw beside a known coordinate."""
+    """A Markdown table: mean and standard deviation of a coordinate beside a known one, by sampler."""
     lines = [f"| `times` | {' | '.join(map(str, TIMES))} |", "|---" * (len(TIMES) + 1) + "|"]
     for walk in BESIDE:
-        found = (beside(as_sampler(walk), times) for times in TIMES)
-        lines.append(f"| `{describe(walk)}` | {' | '.join(f'{mean:.2f} ± {std:.2f}' for mean, std in found)} |")
+        moments = (beside(as_sampler(walk), times) for times in TIMES)
+        lines.append(f"| `{describe(walk)}` | {' | '.join(f'{mean:.2f} ± {std:.2f}' for mean, std in moments)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""A denoiser that is exact, and how near to the truth every sampler comes with every scheduler when nothing but itself can be wrong.
+"""An exact denoiser, and the error of every sampler with every scheduler on it, which is then the sampler's alone.
 
 ``python -m zoo_core.testing.exact`` prints the table of docs/samplers.md.
 """
@@ -25,9 +25,15 @@ PASSES = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Misfit:
-    """How far samples are from the mixture: the largest error of a weight, of a coordinate of a mean, and of a standard deviation.
+    """The distance of samples from the mixture.
 
-    The last is relative to the true one.
+    >>> Misfit(weight=0.01, mean=0.2, std=0.02).reasons
+    ('mean off by 0.20',)
+
+    Args:
+        weight: largest error of a weight.
+        mean: largest error of a coordinate of a mean.
+        std: largest relative error of a standard deviation.
     """
 
     weight: float
@@ -38,7 +44,7 @@ class Misfit:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """What is too far off; empty where the samples are good."""
+        """The errors above their limits, in words; empty for good samples."""
         return tuple(f"{name} off by {getattr(self, name):.2f}" for name, limit in self.LIMITS if not getattr(self, name) <= limit)
 
 
@@ -48,14 +54,19 @@ class GaussianMixture:
         D(x, sigma) = sum_k p(k | x) (s_k^2 x + sigma^2 mu_k) / (s_k^2 + sigma^2)
         p(k | x) ~ w_k N(x; mu_k, (s_k^2 + sigma^2) I)
 
+    >>> import torch
+    >>> model = GaussianMixture((0.5, 0.5), ((-1.0,), (1.0,)), (0.1, 0.1))
+    >>> model.denoise(torch.zeros(1, 1), torch.ones(1, dtype=torch.float64)).item()
+    0.0
+
     Args:
-        weights: w_k, with the sum 1.
-        means: mu_k, of one dimension d.
-        stds: s_k.
-        sigma_range: the levels that it says it was trained on.
+        weights: weights w_k, with the sum 1.
+        means: means mu_k, each (d,).
+        stds: standard deviations s_k.
+        sigma_range: smallest and largest level that it declares.
 
     Attributes:
-        passes: how often it has denoised.
+        passes: number of calls of ``denoise``.
     """
 
     def __init__(
@@ -75,7 +86,7 @@ class GaussianMixture:
         self.passes = 0
 
     def start(self, rng: Rng, sigma: float) -> "Tensor":
-        """Draws from the Gaussian with the mixture's mean and, in an average direction, variance: it knows nothing of the components."""
+        """Draws from the Gaussian with the mean of the mixture, and its variance in an average direction."""
         z = rng.normal(*self.event.shape)
         w, mu, s = (z.new_tensor(value) for value in (self.weights, self.means, self.stds))
         mean = w @ mu
@@ -85,24 +96,26 @@ class GaussianMixture:
     def denoise(self, x: "Tensor", sigma: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
         """E[x_0 | x_sigma = x], (n, d), computed in float64."""
         self.passes += 1
-        wide, level = x.double(), sigma[:, None] ** 2
-        mu, s = wide.new_tensor(self.means), wide.new_tensor(self.stds)
+        wide = x.double()
+        level = sigma[:, None] ** 2
+        mu = wide.new_tensor(self.means)
+        s = wide.new_tensor(self.stds)
         p = self._logits(wide, level).softmax(1)
         share = s**2 / (s**2 + level)
         return (wide * (p * share).sum(1, keepdim=True) + (p * (1 - share)) @ mu).to(x)
 
     def _logits(self, x: "Tensor", level: "Tensor") -> "Tensor":
-        """log p(k | x), but for a constant, float64 (n, k); ``level`` is sigma^2, (n, 1)."""
+        """log p(k | x) up to a constant, float64 (n, k); ``level`` is sigma^2, (n, 1)."""
         w, mu, s = (x.new_tensor(value) for value in (self.weights, self.means, self.stds))
         variance = s**2 + level
         square = (x**2).sum(1, keepdim=True) - 2 * x @ mu.T + (mu**2).sum(1)
         return w.log() - len(self.means[0]) / 2 * variance.log() - square / (2 * variance)
 
     def misfit(self, x: "Tensor") -> Misfit:
-        """Compares samples (n, d), each counted to its most probable component, with the mixture."""
+        """The distance of samples (n, d) from the mixture; each sample counts to its most probable component."""
         x = x.double()
-        of = self._logits(x, x.new_zeros(len(x), 1)).argmax(1)
-        parts = [x[of == k] for k in range(len(self.weights))]
+        component = self._logits(x, x.new_zeros(len(x), 1)).argmax(1)
+        parts = [x[component == k] for k in range(len(self.weights))]
         mu = x.new_tensor(self.means)
         return Misfit(
             weight=max(abs(len(part) / len(x) - w) for part, w in zip(parts, self.weights, strict=True)),
@@ -112,7 +125,7 @@ class GaussianMixture:
 
 
 def mixture() -> GaussianMixture:
-    """Three components of different weight and width, far enough apart to be told from each other."""
+    """Three components of different weights and widths, far apart from each other."""
     return GaussianMixture((0.2, 0.3, 0.5), ((-3.0, -1.0), (3.0, -1.0), (0.0, 3.0)), (0.6, 0.4, 0.5))
 
 
@@ -127,7 +140,7 @@ def _specs(kind: Any) -> list[Any]:
 
 
 def passes(sampler: Sampler) -> int:
-    """How many forward passes the sampler makes."""
+    """The number of forward passes that a sampler makes."""
     from zoo_core.rng import ImageRng
 
     model = mixture()
@@ -136,7 +149,7 @@ def passes(sampler: Sampler) -> int:
 
 
 def within(name: str, limit: int = PASSES, options: Mapping[str, Any] | None = None) -> Sampler:
-    """The sampler of that name with as many ``steps`` as ``limit`` forward passes allow."""
+    """The sampler ``name`` with the most ``steps`` that ``limit`` forward passes allow."""
     chosen: Any = as_sampler({"name": name, **(options or {})})
     few, more = (passes(replace(chosen, steps=steps)) for steps in (2, 3))
     each = more - few
@@ -144,10 +157,11 @@ def within(name: str, limit: int = PASSES, options: Mapping[str, Any] | None = N
 
 
 def measure(sampler: str, scheduler: str, *, n: int = 6000, seed: int = 0) -> Misfit:
-    """How well ``n`` samples of :func:`mixture` fit it, drawn with at most PASSES forward passes and otherwise default options."""
+    """The misfit of ``n`` samples of :func:`mixture`, drawn with default options in at most PASSES forward passes."""
     from zoo_core.rng import StepRng
 
-    model, chosen = mixture(), within(sampler)
+    model = mixture()
+    chosen = within(sampler)
     sigmas = chosen.noise_levels(model, as_scheduler(scheduler))
     return model.misfit(chosen(model, StepRng(seed, 0, n), sigmas=sigmas))
 

@@ -1,7 +1,7 @@
-"""The fake families: small enough to check by hand, with every capability between them.
+"""The fake families: small enough to check by hand; together they have every capability.
 
-``fake`` is an affine flow whose log-probability has a closed form, trained by two phases; ``fake-denoiser`` is the exact denoiser of a
-Gaussian, trained by one.
+``fake`` is an affine flow whose log-probability has a closed form, trained in two phases; ``fake-denoiser`` is the exact denoiser of a
+Gaussian, trained in one.
 """
 
 import math
@@ -25,10 +25,14 @@ def _event(shape: tuple[int, ...], bounded: bool) -> Event:
 
 
 class Fake(nn.Module):
-    """x = shift + mean_y + exp(s) * z, followed by a tanh where the config says ``bounded``.
+    """The flow x = shift + mean_y + exp(s) * z, followed by a tanh if the config is ``bounded``.
 
-    log p(x | y) = sum log N(z; 0, 1) - sum s - sum log(1 - x^2), the last term for a bounded one alone. Without a label, mean_y is left
-    out.
+    log p(x | y) = sum log N(z; 0, 1) - sum s - sum log(1 - x^2), the last term for a bounded flow alone. Without a label, mean_y is 0.
+
+    >>> model = Fake(FakeConfig(classes=0))
+    >>> z = torch.tensor([[1.0, -2.0]])
+    >>> torch.allclose(model.encode(model.decode(z)), z)
+    True
     """
 
     def __init__(self, config: FakeConfig) -> None:
@@ -64,7 +68,11 @@ class Fake(nn.Module):
 
 
 class FakeTrainer(AdversarialTrainer):
-    """The non-saturating GAN loss on the fake flow, with the gradient penalty of Gulrajani et al. 2017 (arXiv:1704.00028, eq. 3)."""
+    """The non-saturating GAN loss on the fake flow, with the gradient penalty of Gulrajani et al. 2017 (arXiv:1704.00028, eq. 3).
+
+    >>> FakeTrainer(Fake(FakeConfig()), FakeTrainerConfig(every=2)).phases(1)
+    ('critic',)
+    """
 
     model: Fake
     config: FakeTrainerConfig
@@ -92,9 +100,13 @@ class FakeTrainer(AdversarialTrainer):
 
 
 class FakeDenoiser(nn.Module):
-    """D(x, sigma) = (s^2 x + sigma^2 m) / (s^2 + sigma^2), which is E[x_0 | x_sigma = x] for x_0 ~ N(m, s^2).
+    """The denoiser D(x, sigma) = (s^2 x + sigma^2 m) / (s^2 + sigma^2), which is E[x_0 | x_sigma = x] for x_0 ~ N(m, s^2).
 
-    With a label, m is that of the label's class.
+    With a label, m is the mean of its class.
+
+    >>> model = FakeDenoiser(FakeDenoiserConfig(std=1.0))
+    >>> model.denoise(torch.tensor([[2.0, 0.0]]), torch.tensor([1.0])).tolist()
+    [[1.0, 0.0]]
     """
 
     def __init__(self, config: FakeDenoiserConfig) -> None:
@@ -120,7 +132,11 @@ class FakeDenoiser(nn.Module):
 
 
 class FakeDenoiserTrainer(Trainer):
-    """Denoising score matching: the mean of (1 + sigma^2) / sigma^2 |D(x + sigma eps, sigma) - x|^2 over the trained levels."""
+    """Denoising score matching: the mean of (1 + sigma^2) / sigma^2 |D(x + sigma eps, sigma) - x|^2 over the trained levels.
+
+    >>> FakeDenoiserTrainer(FakeDenoiser(FakeDenoiserConfig()), FakeDenoiserTrainerConfig()).phases(0)
+    ('model',)
+    """
 
     model: FakeDenoiser
     config: FakeDenoiserTrainerConfig
@@ -140,9 +156,9 @@ class FakeDenoiserTrainer(Trainer):
 
 
 def fake_data(config: FakeDataConfig) -> Data:
-    """Class y of C lies at 0.8 (cos a, sin a, cos a, ...), a = 2 pi y / C, with a standard deviation of 0.1.
+    """Blobs: class y of C lies at 0.8 (cos a, sin a, cos a, ...), a = 2 pi y / C, with a standard deviation of 0.1.
 
-    Images hold that as pixels.
+    The values are the pixels of images if the shape is (c, h, w).
     """
     labels = torch.arange(config.count) % config.classes
     angle = 2 * math.pi * labels.double() / config.classes

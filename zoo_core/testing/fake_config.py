@@ -1,4 +1,4 @@
-"""Configs and recipes of the fake families; no torch here."""
+"""Configs and recipes of the fake families, without torch."""
 
 from dataclasses import dataclass
 from math import prod
@@ -29,12 +29,15 @@ def _check_shape(shape: tuple[int, ...]) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FakeConfig(ModelConfig):
-    """The fake flow.
+    """The config of the fake flow.
+
+    >>> FakeConfig(shape=(3, 8, 8), bounded=True)
+    FakeConfig(shape=(3, 8, 8), classes=3, bounded=True)
 
     Args:
-        shape: of a sample.
+        shape: shape of a sample.
         classes: number of classes; 0 for a model without labels.
-        bounded: puts samples into [-1, 1] by a tanh, as images are; otherwise they have no range.
+        bounded: whether a tanh puts samples into [-1, 1], the range of images.
     """
 
     shape: tuple[int, ...] = (2,)
@@ -48,13 +51,16 @@ class FakeConfig(ModelConfig):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FakeTrainerConfig(TrainerConfig):
-    """Adversarial training of the fake flow.
+    """The config of the adversarial trainer of the fake flow.
+
+    >>> FakeTrainerConfig(penalty=10.0).every
+    2
 
     Args:
-        width: hidden units of the critic.
-        every: the generator is trained at every so many-th step, the critic at each.
+        width: number of hidden units of the critic.
+        every: number of critic steps for each generator step.
         penalty: weight of the gradient penalty; 0 for none.
-        batch_norm: whether the critic has a batch norm, and so statistics to keep.
+        batch_norm: whether the critic has a batch norm, with running statistics.
     """
 
     width: int = 16
@@ -68,15 +74,18 @@ class FakeTrainerConfig(TrainerConfig):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FakeDenoiserConfig(ModelConfig):
-    """The exact denoiser of x_0 ~ N(mean, std^2), whose mean and std are its only weights.
+    """The config of the exact denoiser of x_0 ~ N(mean, std^2), whose mean and std are its only weights.
+
+    >>> FakeDenoiserConfig().scheduler.T
+    50
 
     Args:
-        shape: of a sample.
+        shape: shape of a sample.
         classes: number of classes; 0 for a model without labels.
-        bounded: whether samples are said to lie in [-1, 1], as images do.
+        bounded: whether the model declares the range [-1, 1] of images.
         mean: initial mean of every component.
         std: initial standard deviation of every component.
-        scheduler: the noise levels that it is trained on.
+        scheduler: noise levels of the training.
     """
 
     shape: tuple[int, ...] = (2,)
@@ -93,20 +102,27 @@ class FakeDenoiserConfig(ModelConfig):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FakeDenoiserTrainerConfig(TrainerConfig):
-    """Denoising at levels drawn evenly from the trained ones."""
+    """The config of the trainer of the denoiser, which draws levels uniformly from the trained ones.
+
+    >>> FakeDenoiserTrainerConfig()
+    FakeDenoiserTrainerConfig()
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FakeDataConfig(DatasetConfig):
-    """Blobs around the corners of a regular polygon, one class a blob.
+    """The config of blobs around the corners of a regular polygon, a class for each blob.
 
-    The even and the odd values of an image are the two coordinates of such a point.
+    The even and the odd values of an image are the two coordinates of a point.
+
+    >>> FakeDataConfig(shape=(1, 8, 8), count=64)
+    FakeDataConfig(shape=(1, 8, 8), classes=3, count=64, seed=0)
 
     Args:
-        shape: of a sample; (c, h, w) makes uint8 images, anything else float32 points.
+        shape: shape of a sample; (c, h, w) makes uint8 images, another shape float32 points.
         classes: number of blobs.
         count: number of samples.
-        seed: of the blobs' noise.
+        seed: seed of the noise.
     """
 
     shape: tuple[int, ...] = (2,)

@@ -1,4 +1,4 @@
-"""The plugin of the fake families; install it with :func:`zoo_core.testing.write_fake_plugin` or :func:`zoo_core.testing.fake_zoo`."""
+"""The plugin of the fake families, which :func:`zoo_core.testing.write_fake_plugin` and :func:`zoo_core.testing.fake_zoo` install."""
 
 from collections.abc import Iterable
 

@@ -1,6 +1,6 @@
 """The conformance checks of metrics: each is a function over a :class:`~zoo_core.testing.parts.Part`.
 
-Those of samples compare Gaussians, those of data ask a stand-in that can do everything.
+Metrics of samples compare Gaussians; metrics of data get a stand-in model with every capability.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ __all__ = [
     "check_answers_are_the_same_every_time",
     "check_answers_do_not_depend_on_their_batch",
     "check_answers_for_every_sample",
-    "check_better_is_told_right",
+    "check_better_is_right",
     "check_few_samples_are_refused_or_enough",
     "check_gives_an_estimate",
     "check_models_that_cannot_answer_are_refused",
@@ -43,13 +43,14 @@ DIM = 4
 
 
 def _gathered(metric: Metric, n: int, seed: int, *, drawn: bool, change: Callable[[Tensor], Tensor] = lambda x: x) -> Gathered:
-    """What the metric has declared that it needs, of ``n`` standard normal samples, and no more."""
+    """The statistics of ``n`` standard normal samples that the metric declares, and no others."""
     if not (drawn or metric.real):
         return Gathered(1)
     gathered = Gathered(DIM, CLASSES * metric.classes, metric.features, parts=PARTS if drawn else 1, stride=CLASSES if metric.labels else 1)
     labels = torch.arange(n) % CLASSES
     noise = StepRng(seed, 0, n, stream=Stream.DATA)
-    features, logits = change(noise.normal(DIM)), noise.normal(CLASSES)
+    features = change(noise.normal(DIM))
+    logits = noise.normal(CLASSES)
     probabilities = logits.double().softmax(1) if metric.classes else None
     pixels = pixel_moments(change(noise.normal(*SHAPE)) / 2) if metric.pixels else None
     gathered.add(features, probabilities, torch.arange(n), labels if metric.labels else None, pixels)
@@ -61,49 +62,51 @@ def _pair(metric: Metric, n: int, change: Callable[[Tensor], Tensor] = lambda x:
 
 
 def check_gives_an_estimate(part: Part) -> None:
-    """Of what it has declared that it needs (``features``, ``classes``, ``labels``, ``real``) it makes an Estimate of finite floats, and
-    leaves that as it is, for the metric that comes next."""
+    """It computes an Estimate of finite floats from the statistics that it declares (``features``, ``classes``, ``labels``, ``real``).
+
+    It does not change the statistics, which the next metric gets too.
+    """
     metric: Metric = part.value
     real, drawn = _pair(metric, 90)
     kept = [each.features.clone() for each in (real, drawn)]
     try:
-        found = metric(real, drawn)
+        estimate = metric(real, drawn)
     except ZooError as error:
-        raise AssertionError(f"it refuses 90 samples: {error}; it gets what it says that it needs, as by `features = True`") from error
-    _check_estimate(found)
-    assert isfinite(found.value) and isfinite(found.stderr or 0), f"the number is not finite: {found}"
+        raise AssertionError(f"it refuses 90 samples: {error}; it gets what it declares, as by `features = True`") from error
+    _check_estimate(estimate)
+    assert isfinite(estimate.value) and isfinite(estimate.stderr or 0), f"the number is not finite: {estimate}"
     assert all(same(each.features, before) for each, before in zip((real, drawn), kept, strict=True)), "it changes features in place"
 
 
-def _check_estimate(found: object) -> None:
-    assert isinstance(found, Estimate), f"it gives a {type(found).__name__}, not an Estimate"
-    for name, number in (("value", found.value), ("stderr", found.stderr)):
+def _check_estimate(estimate: object) -> None:
+    assert isinstance(estimate, Estimate), f"it gives a {type(estimate).__name__}, not an Estimate"
+    for name, number in (("value", estimate.value), ("stderr", estimate.stderr)):
         assert isinstance(number, float) or (name == "stderr" and number is None), f"the {name} is a {type(number).__name__}, not a float"
-    assert not (found.stderr or 0) < 0, f"a standard error is at least 0, not {found.stderr}"
+    assert not (estimate.stderr or 0) < 0, f"a standard error is at least 0, not {estimate.stderr}"
 
 
 def check_few_samples_are_refused_or_enough(part: Part) -> None:
-    """Of very few samples it makes an Estimate, or refuses them with an error of the zoo's."""
+    """For very few samples it returns an Estimate, or raises a ZooError."""
     metric: Metric = part.value
     for n in (1, 2, 5):
         try:
-            found = metric(*_pair(metric, n))
+            estimate = metric(*_pair(metric, n))
         except ZooError:
             continue
         except Exception as error:
-            raise AssertionError(f"with {n} samples it raises {type(error).__name__}: {error}; raise a UsageError that says so") from error
-        _check_estimate(found)
+            raise AssertionError(f"with {n} samples it raises {type(error).__name__}: {error}; raise a UsageError instead") from error
+        _check_estimate(estimate)
 
 
 def check_number_is_the_same_every_time(part: Part) -> None:
     """It neither reads nor moves a global generator."""
     metric: Metric = part.value
     first, second = alone(lambda: metric(*_pair(metric, 90)))
-    assert first == second, f"the number differs from time to time: {first.value} and {second.value}"
+    assert first == second, f"the number differs from call to call: {first.value} and {second.value}"
 
 
-def check_better_is_told_right(part: Part) -> None:
-    """Samples of the real ones' distribution are ``better`` than such as lie far away, where it compares with real samples."""
+def check_better_is_right(part: Part) -> None:
+    """If it compares with real samples, samples of the same distribution are ``better`` than samples far away."""
     metric: Metric = part.value
     known = "lower", "higher", "near 1", "near real"
     assert metric.better in known, f"better must be one of {', '.join(known)}, not {metric.better!r}"
@@ -111,19 +114,22 @@ def check_better_is_told_right(part: Part) -> None:
         return
     near, far = (metric(*_pair(metric, 90, change)).value for change in (lambda x: x, lambda x: 5 * x + 20))
     good = {"lower": near < far, "higher": near > far, "near 1": abs(near - 1) < abs(far - 1)}[metric.better]
-    assert good, f"it says that {metric.better} is better, and gives {near:.4g} to samples like the real ones and {far:.4g} to others"
+    assert good, f"{metric.better} is better, but it gives {near:.4g} for samples like the real ones and {far:.4g} for others"
 
 
 # Metrics of data
 
 
 class _Able(Fake):
-    """A model that can do all that there is a capability for."""
+    """A model with every capability."""
 
     def __init__(self) -> None:
         super().__init__(FakeConfig(shape=SHAPE, classes=CLASSES, bounded=True))
         denoiser = FakeDenoiser(FakeDenoiserConfig(shape=SHAPE, classes=CLASSES, bounded=True))
-        self.scheduler, self.sigma_range, self.start, self._denoiser = denoiser.scheduler, denoiser.sigma_range, denoiser.start, denoiser
+        self._denoiser = denoiser
+        self.scheduler = denoiser.scheduler
+        self.sigma_range = denoiser.sigma_range
+        self.start = denoiser.start
 
     def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
         return self._denoiser.denoise(x, sigma, labels)
@@ -138,12 +144,12 @@ class _Able(Fake):
 def _pretrained(capabilities: frozenset[str] = frozenset(CAPABILITIES)) -> Pretrained:
     with isolated(0, stream=Stream.INIT):
         model = _Able().eval().requires_grad_(False)
-    files = Files(reference=parse_reference("local:stand-in"), name="stand-in", folder=Path("stand-in"), source="made for a check", pins={})
+    files = Files(reference=parse_reference("local:stand-in"), name="stand-in", folder=Path("stand-in"), source="a stand-in", pins={})
     config = CheckpointConfig(format=1, weights_version=1, model=FakeConfig(), sampler=Latent())
     return Pretrained(model=model, config=config, family=ModelSpec(name="stand-in", capabilities=capabilities), files=files)
 
 
-def _asked(part: Part, rows: range = range(ROWS), *, labelled: bool = True) -> Answers:
+def _answers(part: Part, rows: range = range(ROWS), *, labelled: bool = True) -> Answers:
     x = from_uint8(to_uint8(0.5 * ImageRng(1, rows).normal(*SHAPE)))
     labels = torch.tensor(list(rows)) % CLASSES if labelled else None
     answers: Answers = part.value(_pretrained(), x, labels, rows.start)
@@ -151,41 +157,39 @@ def _asked(part: Part, rows: range = range(ROWS), *, labelled: bool = True) -> A
 
 
 def check_answers_for_every_sample(part: Part) -> None:
-    """A finite number for each sample, with labels and, where it needs none, without; terms add up to them, and facts are texts."""
+    """It returns a finite number for each sample, with labels and, unless it needs them, without; terms add up to it, facts are texts."""
     for labelled in (True, False) if not part.value.labels else (True,):
         try:
-            found = _asked(part, labelled=labelled)
+            answers = _answers(part, labelled=labelled)
         except (AttributeError, TypeError) as error:
-            raise AssertionError(
-                f"without labels it raises {type(error).__name__}: {error}; what needs them says `labels = True`"
-            ) from error
-        assert isinstance(found, Answers), f"it gives a {type(found).__name__}, not Answers"
-        assert tuple(found.values.shape) == (ROWS,), (
-            f"values have the shape {tuple(found.values.shape)}, not {(ROWS,)}: one for each sample"
-        )
-        assert found.values.is_floating_point() and bool(found.values.isfinite().all()), "values must be finite floating-point numbers"
-        assert all(isinstance(text, str) for text in found.facts.values()), f"facts must be texts, not {found.facts}"
-        if found.terms:
-            apart = distance(torch.stack(list(found.terms.values())).sum(0), found.values).max().item()
-            assert apart <= TOLERANCE, f"the terms add up to something else than the values, off by {apart:.2g}"
+            what = f"without labels it raises {type(error).__name__}: {error}"
+            raise AssertionError(f"{what}; a metric that needs labels declares `labels = True`") from error
+        assert isinstance(answers, Answers), f"it gives a {type(answers).__name__}, not Answers"
+        shape = tuple(answers.values.shape)
+        assert shape == (ROWS,), f"values have the shape {shape}, not {(ROWS,)}: one for each sample"
+        assert answers.values.is_floating_point() and bool(answers.values.isfinite().all()), "values must be finite floating-point numbers"
+        assert all(isinstance(text, str) for text in answers.facts.values()), f"facts must be texts, not {answers.facts}"
+        if answers.terms:
+            apart = distance(torch.stack(list(answers.terms.values())).sum(0), answers.values).max().item()
+            assert apart <= TOLERANCE, f"the sum of the terms differs from the values by {apart:.2g}"
 
 
 def check_answers_do_not_depend_on_their_batch(part: Part) -> None:
-    """What it says of sample i is the same, to 1e-4, in every batch, and ``first`` is the number of the batch's first sample."""
-    together = _asked(part).values
+    """The answer for sample i is the same, to 1e-4, in every batch; ``first`` is the number of the batch's first sample."""
+    together = _answers(part).values
     for rows in (range(2), range(2, 4), range(4, 5)):
-        apart = distance(_asked(part, rows).values, together[rows.start : rows.stop]).max().item()
+        apart = distance(_answers(part, rows).values, together[rows.start : rows.stop]).max().item()
         assert apart <= TOLERANCE, f"sample {rows.start} gets another number, by {apart:.2g}, in batches of {ROWS} and {len(rows)}"
 
 
 def check_answers_are_the_same_every_time(part: Part) -> None:
     """It neither reads nor moves a global generator."""
-    first, second = alone(lambda: _asked(part).values)
-    assert same(first, second), "the numbers differ from time to time: draw by a seed of your own, zoo_core.rng.ImageRng"
+    first, second = alone(lambda: _answers(part).values)
+    assert same(first, second), "the numbers differ from call to call: draw with a seed of your own, zoo_core.rng.ImageRng"
 
 
 def check_models_that_cannot_answer_are_refused(part: Part) -> None:
-    """A model that can do nothing is refused with a CapabilityError, before the data is looked for; ``better`` is lower or higher."""
+    """A model without capabilities is refused with a CapabilityError before the data is read; ``better`` is lower or higher."""
     metric: DataMetric = part.value
     assert metric.better in ("lower", "higher"), f"better must be lower or higher, not {metric.better!r}"
     assert not metric.requires or metric.requires in CAPABILITIES, f"there is no capability {metric.requires!r}"
@@ -194,4 +198,4 @@ def check_models_that_cannot_answer_are_refused(part: Part) -> None:
         metric.check(_pretrained(frozenset()), part.spec.name)
     except CapabilityError:
         return
-    raise AssertionError("a model that can do nothing is not refused: say in `requires` which capability it must have")
+    raise AssertionError("a model without capabilities is not refused: declare in `requires` the capability that it must have")

@@ -1,6 +1,6 @@
-"""What a conformance check of a sampler, a metric or a data set is given, and the checks of data sets and of all options.
+"""The subject of conformance checks of samplers, metrics and data sets, and the checks of data sets and of all options.
 
-Those of samplers and of metrics are in :mod:`zoo_core.testing.sampler_checks` and :mod:`zoo_core.testing.metric_checks`.
+The checks of samplers and of metrics are in :mod:`zoo_core.testing.sampler_checks` and :mod:`zoo_core.testing.metric_checks`.
 """
 
 import json
@@ -34,7 +34,8 @@ __all__ = [
     "part",
 ]
 
-SHAPE, CLASSES = (1, 4, 4), 3  # of stand-ins
+SHAPE = (1, 4, 4)  # of stand-ins
+CLASSES = 3
 _BASES: Mapping[str, type] = {"sampler": Sampler, "dataset": DatasetConfig}
 
 R = TypeVar("R")
@@ -42,7 +43,17 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A sampler, a metric or the config of a data set, as an instance; and the spec and the plugin by which it is known."""
+    """An instance of a sampler, a metric or a data set's config, with its spec and plugin.
+
+    >>> from zoo_core.samplers import Heun
+    >>> part(Heun(steps=4)).spec.name
+    'heun'
+
+    Args:
+        value: sampler, metric or config.
+        spec: spec under which it is registered.
+        plugin: plugin that offers it.
+    """
 
     value: Any
     spec: Spec
@@ -50,11 +61,11 @@ class Part:
 
 
 def part(value: Sampler | Metric | DataMetric | DatasetConfig) -> Part:
-    """What the checks are given.
+    """The subject of the checks of an instance.
 
     Raises:
-        UnknownNameError: no installed plugin offers it.
-        UsageError: it is a sampler for whose capability there is no stand-in.
+        UnknownNameError: if no installed plugin offers it.
+        UsageError: if it is a sampler, and there is no stand-in for the capability that it requires.
     """
     kind = "metric" if isinstance(value, Metric | DataMetric) else value.kind
     claim = registry().claim_of(kind, type(value))
@@ -64,7 +75,7 @@ def part(value: Sampler | Metric | DataMetric | DatasetConfig) -> Part:
 
 
 def alone(compute: Callable[[], R]) -> tuple[R, R]:
-    """The result of ``compute`` for two states of the global generators, which it must leave as they are."""
+    """The results of ``compute`` for two states of the global generators, which it must not move."""
     results = []
     for seed in (1, 2):
         with isolated(seed, stream=Stream.STEP), torch.no_grad():
@@ -78,9 +89,9 @@ def alone(compute: Callable[[], R]) -> tuple[R, R]:
 
 
 def check_options_come_back(part: Part) -> None:
-    """It is a frozen dataclass, whose options are the same after they went through JSON."""
+    """It is a frozen dataclass, and its options come back from JSON unchanged."""
     value, cls = part.value, type(part.value)
-    assert is_dataclass(value), f"{cls.__name__} is no dataclass"
+    assert is_dataclass(value), f"{cls.__name__} is not a dataclass"
     assert cast(Any, cls).__dataclass_params__.frozen, f"{cls.__name__} is not frozen: options never change"
     plain = json.loads(json.dumps(encode(value), allow_nan=False))
     again: object = decode(_BASES.get(part.spec.kind, cls), plain)
@@ -103,7 +114,7 @@ def _data(part: Part) -> Data:
 
 
 def check_samples_are_well_formed(part: Part) -> None:
-    """8-bit images (N, 1 or 3, h, w), or finite float32 (N, ...), which lie within [-1, 1] where they are images."""
+    """The samples are 8-bit images (N, 1 or 3, h, w), or finite float32 (N, ...), within [-1, 1] for images."""
     x = _data(part).x
     if x.dtype == torch.uint8:
         assert is_image(x.shape[1:]), f"uint8 samples are images (N, 1 or 3, h, w), not {tuple(x.shape)}"
@@ -114,7 +125,7 @@ def check_samples_are_well_formed(part: Part) -> None:
 
 
 def check_labels_fit_their_classes(part: Part) -> None:
-    """Labels are below the number of ``classes``, which name them; Data itself sees to their type and shape."""
+    """Labels are below the number of ``classes``, which name them; Data itself checks their type and shape."""
     data = _data(part)
     if data.labels is None:
         assert not data.classes, f"there are the classes {', '.join(data.classes)}, and no labels"
@@ -124,6 +135,6 @@ def check_labels_fit_their_classes(part: Part) -> None:
 
 
 def check_it_is_the_same_every_time(part: Part) -> None:
-    """Loaded again, whatever the state of the global generators, it has the same digest; it leaves these as they are."""
+    """Loaded again, it has the same digest for any state of the global generators, and does not move these."""
     first, second = alone(lambda: _data(part).digest)
     assert first == second, "its digest differs from load to load: draw with zoo_core.rng.generator(config.seed, 0, Stream.DATA)"

@@ -20,23 +20,24 @@ __all__ = ["findings"]
 
 
 def findings(plugin: Plugin) -> dict[str, str]:
-    """The targets that a plugin's specs name, and the specs as ``KIND NAME``, each with what is wrong with it; empty for nothing.
+    """The faults of a plugin, by target or by spec (``KIND NAME``); an empty text for those without a fault.
 
-    All that they name is imported, and torch with it.
+    Imports all targets, and torch with them.
     """
-    found: dict[str, str] = {}
+    faults: dict[str, str] = {}
     for spec in plugin.specs:
         label = f"{spec.kind} {spec.key}"
         targets = {item: getattr(spec, item) for item in ("target", "config") if hasattr(spec, item)}
-        told = {target or label: _told(_check_target, spec, item, target) for item, target in targets.items()}
-        if not any(told.values()):  # what is said of names would be the same once more
-            told[label] = _told(_check_names, spec, plugin)
-        for name, wrong in told.items():
-            found[name] = found.get(name) or wrong
-    return found
+        own = {target or label: _fault(_check_target, spec, item, target) for item, target in targets.items()}
+        if not any(own.values()):  # the names would show the same fault once more
+            own[label] = _fault(_check_names, spec, plugin)
+        for name, fault in own.items():
+            faults[name] = faults.get(name) or fault
+    return faults
 
 
-def _told(check: Callable[..., None], *arguments: object) -> str:
+def _fault(check: Callable[..., None], *arguments: object) -> str:
+    """The message of the error that a check raises; empty if it passes."""
     try:
         check(*arguments)
     except ZooError as error:
@@ -52,29 +53,33 @@ def _must(holds: object, what: str) -> None:
 
 
 def _check_target(spec: Spec, item: str, target: str) -> None:
-    """Raises ZooError unless a spec's ``target`` or ``config`` is of its kind."""
+    """Checks that the ``target`` or ``config`` of a spec is of its kind.
+
+    Raises:
+        ZooError: if it is not.
+    """
     _must(target, f"it has no {item}")
-    found = resolve(target)
+    value = resolve(target)
     if isinstance(spec, RecipeSpec):
-        _must(isinstance(found, Recipe), f"it is {_shown(found)}, not a Recipe")
+        _must(isinstance(value, Recipe), f"it is {_shown(value)}, not a Recipe")
     elif isinstance(spec, CommandSpec):
-        _must(isinstance(found, click.Command), f"it is {_shown(found)}, not a click command")
+        _must(isinstance(value, click.Command), f"it is {_shown(value)}, not a click command")
     elif item == "config":
-        _check_config(spec.kind, target, found)
+        _check_config(spec.kind, target, value)
     elif bases := _bases(spec):
         names = " or ".join(base.__name__ for base in bases)
-        _must(isinstance(found, type) and issubclass(found, bases), f"it is {_shown(found)}, not a class derived from {names}")
-        _must(not isabstract(found), f"it lacks {', '.join(sorted(getattr(found, '__abstractmethods__', ())))}, which {names} asks for")
-        if issubclass(found, Tagged):
-            _check_config(spec.kind, target, found)
+        _must(isinstance(value, type) and issubclass(value, bases), f"it is {_shown(value)}, not a class derived from {names}")
+        _must(not isabstract(value), f"it lacks {', '.join(sorted(getattr(value, '__abstractmethods__', ())))}, which {names} asks for")
+        if issubclass(value, Tagged):
+            _check_config(spec.kind, target, value)
         elif isinstance(spec, MetricSpec):
-            _check_dataclass(found)
+            _check_dataclass(value)
     else:
-        _must(callable(found), f"it is {_shown(found)}, which cannot be called")
+        _must(callable(value), f"it is {_shown(value)}, which cannot be called")
 
 
 def _bases(spec: Spec) -> tuple[type, ...]:
-    """What the target of a spec must be derived from; nothing for a function."""
+    """The base classes of which the target of a spec must be derived; none if it is a function."""
     from torch import nn
 
     from zoo_core.evaluation.metrics import DataMetric, Metric
@@ -90,34 +95,42 @@ def _bases(spec: Spec) -> tuple[type, ...]:
     return bases.get(type(spec), ())
 
 
-def _shown(found: object) -> str:
-    return f"the class {found.__qualname__}" if isinstance(found, type) else f"a {type(found).__name__}"
+def _shown(value: object) -> str:
+    return f"the class {value.__qualname__}" if isinstance(value, type) else f"a {type(value).__name__}"
 
 
 def _check_dataclass(cls: Any) -> None:
-    _must(isinstance(cls, type) and is_dataclass(cls), "it is no dataclass")
+    _must(isinstance(cls, type) and is_dataclass(cls), "it is not a dataclass")
     _must(cls.__dataclass_params__.frozen, "it is not frozen: a config never changes")
     check_fields(cls)
 
 
 def _check_config(kind: str, target: str, cls: Any) -> None:
-    """Raises ZooError unless a class can be written with its tag, and is found back under it."""
+    """Checks that a config class can be written with its tag, and read again by it.
+
+    Raises:
+        ZooError: if it cannot.
+    """
     _check_dataclass(cls)
-    _must(getattr(cls, "kind", None) == kind, f"it is no config of a {kind}: derive it from the base class in zoo_core.interfaces")
+    _must(getattr(cls, "kind", None) == kind, f"it is not a config of a {kind}: derive it from the base class in zoo_core.interfaces")
     _must("name" not in {item.name for item in fields(cls)}, "it has a field `name`, which its tag would hide")
-    found: Any = registry().claim(kind, registry().name_of(kind, cls)).spec
-    _must((getattr(found, "config", "") or found.target) == target, f"it is written as {found.name}, which is another")
+    spec: Any = registry().claim(kind, registry().name_of(kind, cls)).spec
+    _must((getattr(spec, "config", "") or spec.target) == target, f"it is written as {spec.name}, which is another")
 
 
 def _check_names(spec: Spec, plugin: Plugin) -> None:
-    """Raises ZooError unless all that a spec names otherwise is there: capabilities, other specs, and fields by its defaults."""
+    """Checks the other names in a spec: capabilities, other specs, and fields in its defaults.
+
+    Raises:
+        ZooError: if one of them does not exist.
+    """
     if isinstance(spec, ModelSpec):
         _check_capabilities(spec.capabilities)
         if spec.trainer:
             registry().claim(TrainerSpec, spec.trainer, plugin.dist)
         if spec.sampler:
             requires = cast(SamplerSpec, registry().claim(SamplerSpec, spec.sampler, plugin.dist).spec).requires
-            _must(requires in spec.capabilities, f"its sampler {spec.sampler} requires {requires}, which it has not")
+            _must(requires in spec.capabilities, f"its sampler {spec.sampler} requires {requires}, which it does not have")
         _check_model(spec, plugin)
     elif isinstance(spec, SamplerSpec):
         _check_capabilities({spec.requires})
@@ -133,16 +146,19 @@ def _check_names(spec: Spec, plugin: Plugin) -> None:
     elif isinstance(spec, RecipeSpec):
         family = cast(ModelSpec, registry().claim(ModelSpec, spec.family, plugin.dist).spec)
         model = type(resolve(spec.target).model)
-        _must(
-            f"{model.__module__}:{model.__qualname__}" == family.config, f"its model is {_shown(model)}, which is not that of {spec.family}"
-        )
+        same = f"{model.__module__}:{model.__qualname__}" == family.config
+        _must(same, f"its model is {_shown(model)}, which is not that of {spec.family}")
         encode(resolve(spec.target))
     elif isinstance(spec, CheckpointSpec):
         registry().claim(ModelSpec, spec.family, plugin.dist)
 
 
 def _check_model(spec: ModelSpec, plugin: Plugin) -> None:
-    """Raises ZooError unless a model by the family's first recipe, or by the defaults of its config, can do what the family declares."""
+    """Checks that a model by the family's first recipe, or by the defaults of its config, has the capabilities of the family.
+
+    Raises:
+        ZooError: if it has not.
+    """
     from zoo_core.checkpoint.build import build_empty
 
     recipe = next((resolve(each.target) for each in plugin.specs if isinstance(each, RecipeSpec) and each.family == spec.name), None)
@@ -156,10 +172,10 @@ def _check_model(spec: ModelSpec, plugin: Plugin) -> None:
 
 def _check_capabilities(names: Any) -> None:
     unknown = sorted(set(names) - CAPABILITIES.keys())
-    _must(not unknown, f"no such capability: {', '.join(map(repr, unknown))}; there are {', '.join(CAPABILITIES)}")
+    _must(not unknown, f"unknown capability: {', '.join(map(repr, unknown))}; there are {', '.join(CAPABILITIES)}")
 
 
 def _check_defaults(base: type[Tagged], spec: SamplerSpec | SchedulerSpec, plugin: Plugin) -> None:
-    asked = {item.name: 0 for item in fields(resolve(spec.target)) if item.default is MISSING and item.default_factory is MISSING}
-    if asked.keys() <= spec.defaults.keys():
+    required = {item.name: 0 for item in fields(resolve(spec.target)) if item.default is MISSING and item.default_factory is MISSING}
+    if required.keys() <= spec.defaults.keys():
         decode(base, {"name": f"{plugin.dist}:{spec.name}"}, spec.name)

@@ -1,4 +1,4 @@
-"""Plugins written on the spot: a folder on ``sys.path`` or PYTHONPATH with a module and a ``dist-info`` is an installed distribution."""
+"""Plugins written on the spot: a folder on ``sys.path`` or PYTHONPATH, with a module and a ``dist-info``, is an installed distribution."""
 
 import os
 import sys
@@ -16,14 +16,14 @@ FAKE = "zoo-fake"
 
 
 def write_plugin(folder: Path, name: str, source: str, *, version: str = "1.0", entry: str | None = None) -> Path:
-    """Writes the distribution ``name``: the module ``NAME.py`` with that source, and its metadata with one entry point of group ``zoo``.
+    """Writes a distribution: a module, and its metadata with one entry point of group ``zoo``.
 
     Args:
-        folder: created where it is missing; several plugins may share it.
-        name: the distribution's name; its module is the name with ``-`` and ``.`` as ``_``.
-        source: Python, such as a ``zoo_specs`` hook.
-        version: of the distribution.
-        entry: the line of entry_points.txt; the module under its own name when None.
+        folder: folder, created if it is missing; several plugins may share it.
+        name: name of the distribution; its module is the name with ``-`` and ``.`` as ``_``.
+        source: Python source of the module, such as a ``zoo_specs`` hook.
+        version: version of the distribution.
+        entry: line of entry_points.txt; the module under its own name when None.
 
     Returns:
         ``folder``, for :func:`installed` or :func:`environment`.
@@ -44,27 +44,26 @@ def write_plugin(folder: Path, name: str, source: str, *, version: str = "1.0", 
 
 
 def write_fake_plugin(folder: Path) -> Path:
-    """Writes the distribution ``zoo-fake``, which offers the fake families of this package."""
+    """Writes the distribution ``zoo-fake``, which offers the fake families of this package; returns ``folder``."""
     return write_plugin(folder, FAKE, "", entry="fake = zoo_core.testing.fake_plugin")
 
 
 def environment(*folders: Path) -> Mapping[str, str]:
-    """The environment of a subprocess in which zoo_core, and the plugins of ``folders``, are installed."""
+    """The environment of a subprocess in which zoo_core and the plugins of ``folders`` are installed."""
     paths = [*map(str, folders), str(Path(zoo_core.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 @contextmanager
 def installed(*folders: Path, names: Sequence[str] | None = None) -> Iterator[Registry]:
-    """Inside a ``with`` block, the plugins of ``folders`` are installed and the registry is found anew.
-
-    Afterwards their modules are forgotten.
+    """Inside a ``with`` block, the plugins of ``folders`` are installed, in a new registry. Their modules are unloaded afterwards.
 
     Args:
-        folders: where :func:`write_plugin` wrote.
-        names: the distributions or entry points to load; all that are installed, those of the environment included, when None.
+        folders: folders of :func:`write_plugin`.
+        names: distributions or entry points to load; all installed ones, those of the environment included, when None.
     """
-    before, paths = set(sys.modules), [str(folder.resolve()) for folder in folders]
+    before = set(sys.modules)
+    paths = [str(folder.resolve()) for folder in folders]
     sys.path[:0] = paths
     invalidate_caches()
     try:

@@ -1,6 +1,6 @@
 """The conformance checks of samplers: each is a function over a :class:`~zoo_core.testing.parts.Part`.
 
-They walk with a stand-in that has what the sampler's capability asks for, and nothing else.
+They sample a stand-in model that has the capability of the sampler, and nothing else.
 """
 
 from collections.abc import Sequence
@@ -27,13 +27,13 @@ __all__ = [
     "check_requires_is_declared",
     "check_rises_with_fresh_noise",
     "check_rows_do_not_depend_on_their_batch",
-    "check_starts_where_it_is_told",
-    "check_steps_are_told",
+    "check_starts_at_x",
+    "check_steps_are_reported",
 ]
 
 
 class _Denoises:
-    """E[x_0 | x_sigma = x] for images x_0 ~ N(m_y, s^2), and nothing that the capabilities ``denoise`` and ``labels`` do not ask for."""
+    """The denoiser E[x_0 | x_sigma = x] of images x_0 ~ N(m_y, s^2), with the capabilities ``denoise`` and ``labels`` alone."""
 
     event = Event(shape=SHAPE, range=(-1.0, 1.0))
     sigma_range = (0.02, 50.0)
@@ -44,7 +44,8 @@ class _Denoises:
         return rng.normal(*SHAPE) * sqrt(1 + sigma**2)
 
     def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
-        level, variance = sigma.double().view(-1, 1, 1, 1) ** 2, 0.3**2
+        level = sigma.double().view(-1, 1, 1, 1) ** 2
+        variance = 0.3**2
         return ((variance * x + level * _centre(labels)) / (variance + level)).to(x.dtype)
 
 
@@ -71,23 +72,25 @@ def _model(part: Part) -> Any:
 
 
 def _sampled(part: Part, images: Sequence[int] = range(ROWS), **options: Any) -> Tensor:
-    sampler, model = part.value, _model(part)
+    sampler = part.value
+    model = _model(part)
     with torch.no_grad():
         x: Tensor = sampler(model, ImageRng(0, images), **{"sigmas": sampler.noise_levels(model, None), **options})
     return x
 
 
 def check_requires_is_declared(part: Part) -> None:
-    """The spec requires the capability that the class requires, and there is such a capability."""
-    said, needed = cast(Any, part.spec).requires, part.value.requires
+    """The spec requires the capability that the class requires, and that exists."""
+    declared = cast(Any, part.spec).requires
+    needed = part.value.requires
     assert needed in CAPABILITIES, f"there is no capability {needed!r}"
-    assert said == needed, f"the spec of {part.spec.name} requires {said!r}, and its class {needed!r}"
+    assert declared == needed, f"the spec of {part.spec.name} requires {declared!r}, and its class {needed!r}"
 
 
 def check_noise_levels_fit(part: Part) -> None:
-    """The levels to be called with lie within the model's range, decrease and end with 0, and are those of the scheduler that is asked for;
-    or there are none."""
-    model, sampler = _model(part), part.value
+    """``noise_levels`` is empty, or lies within the model's range, decreases, ends with 0 and follows the chosen scheduler."""
+    model = _model(part)
+    sampler = part.value
     levels = sampler.noise_levels(model, None)
     if not levels:
         return
@@ -100,20 +103,20 @@ def check_noise_levels_fit(part: Part) -> None:
 
 
 def check_draws_samples(part: Part) -> None:
-    """A sample of the event's shape for each row, finite, float32 or wider."""
+    """It returns a sample of the event's shape for each row, finite, float32 or wider."""
     x = _sampled(part)
     assert tuple(x.shape) == (ROWS, *SHAPE), f"it gives the shape {tuple(x.shape)}, not {(ROWS, *SHAPE)}"
-    assert x.is_floating_point() and x.element_size() >= 4, f"it gives {x.dtype}: float32 or wider is wanted"
+    assert x.is_floating_point() and x.element_size() >= 4, f"it gives {x.dtype}, and must give float32 or wider"
     assert bool(x.isfinite().all()), "it gives values that are not finite"
 
 
 def check_levels_may_be_left_out(part: Part) -> None:
-    """Without ``sigmas`` it walks along its own ``noise_levels``."""
-    assert same(_sampled(part, sigmas=()), _sampled(part)), "without sigmas it draws something else than with those of noise_levels"
+    """Without ``sigmas`` it uses its own ``noise_levels``."""
+    assert same(_sampled(part, sigmas=()), _sampled(part)), "without sigmas it draws other samples than with those of noise_levels"
 
 
 def check_rows_do_not_depend_on_their_batch(part: Part) -> None:
-    """Row i is the same, to 1e-4, in every batch that it stands in: no norms over the batch, no noise shared between rows."""
+    """Row i is the same, to 1e-4, in every batch: no norms over the batch, no noise shared between rows."""
     together = _sampled(part)
     for rows in (range(2, 4), range(3, 4)):
         alone = _sampled(part, rows)
@@ -127,9 +130,11 @@ def check_global_generators_are_left_alone(part: Part) -> None:
     assert same(first, second), "samples change with the state of torch's global generator: draw from the rng argument"
 
 
-def check_steps_are_told(part: Part) -> None:
-    """``on_step`` sees the state before each step, from 0 on, at its level, and the samples in the end, at 0; what it sees is not changed
-    afterwards, nor are the samples because it looks."""
+def check_steps_are_reported(part: Part) -> None:
+    """``on_step`` gets the state before each step, from 0 on, with its level, and at last the samples, with level 0.
+
+    These tensors are not changed afterwards, and the samples do not depend on ``on_step``.
+    """
     levels = part.value.noise_levels(_model(part), None)
     seen: list[tuple[int, float, Tensor, Tensor]] = []
     copies: list[tuple[Tensor, Tensor]] = []
@@ -139,23 +144,25 @@ def check_steps_are_told(part: Part) -> None:
         copies.append((x.clone(), x0.clone()))
 
     x = _sampled(part, on_step=note)
-    assert seen, "on_step is never called: progress bars and figures live by it"
-    assert [step for step, *_ in seen] == list(range(len(seen))), f"on_step is told the steps {[step for step, *_ in seen]}, not 0, 1, ..."
-    told = [sigma for _, sigma, *_ in seen]
-    assert told[-1] == 0 and same(seen[-1][2], x), "the last call of on_step must have sigma 0 and the samples"
-    assert not levels or told == list(levels), f"on_step is told the levels {told}, and they are {list(levels)}"
+    assert seen, "on_step is never called: progress bars and figures need it"
+    steps = [step for step, *_ in seen]
+    sigmas = [sigma for _, sigma, *_ in seen]
+    assert steps == list(range(len(seen))), f"on_step gets the steps {steps}, not 0, 1, ..."
+    assert sigmas[-1] == 0 and same(seen[-1][2], x), "the last call of on_step must have sigma 0 and the samples"
+    assert not levels or sigmas == list(levels), f"on_step gets the levels {sigmas}, and they are {list(levels)}"
     for (step, _, *state), kept in zip(seen, copies, strict=True):
-        assert all(tuple(each.shape) == (ROWS, *SHAPE) for each in state), f"on_step sees another shape than that of samples at step {step}"
-        assert all(map(same, state, kept)), f"what on_step saw at step {step} was changed in place afterwards"
-    assert same(x, _sampled(part)), "the samples change where somebody looks on"
+        assert all(tuple(each.shape) == (ROWS, *SHAPE) for each in state), f"on_step gets another shape than that of samples at step {step}"
+        assert all(map(same, state, kept)), f"the tensors that on_step got at step {step} were changed in place afterwards"
+    assert same(x, _sampled(part)), "the samples change if on_step is given"
 
 
-def check_starts_where_it_is_told(part: Part) -> None:
-    """It begins at ``x`` where that is given, and does not change it in place."""
+def check_starts_at_x(part: Part) -> None:
+    """It starts at ``x`` if that is given, and does not change it in place."""
     start = 7 * ImageRng(3, range(ROWS)).normal(*SHAPE)
-    kept, seen = start.clone(), list[Tensor]()
+    kept = start.clone()
+    seen: list[Tensor] = []
     other = _sampled(part, x=start, on_step=lambda step, sigma, x, x0: seen.append(x.clone()))
-    assert same(start, kept), "it changes x, where it is told to start, in place"
+    assert same(start, kept), "it changes its argument x in place"
     if part.value.requires == "denoise":
         assert seen and same(seen[0], kept), "it does not start at x"
     else:
@@ -163,7 +170,7 @@ def check_starts_where_it_is_told(part: Part) -> None:
 
 
 def check_labels_are_passed_on(part: Part) -> None:
-    """The label of a row changes that row and no other."""
+    """The label of a row changes that row alone."""
     before, after = (_sampled(part, labels=torch.tensor(labels)) for labels in ([0] * ROWS, [0, 2, *[0] * (ROWS - 2)]))
     moved = distance(before, after).flatten(1).amax(dim=1)
     assert moved[1] > 0, "it does not pass the labels on"
@@ -172,16 +179,16 @@ def check_labels_are_passed_on(part: Part) -> None:
 
 
 def check_rises_with_fresh_noise(part: Part) -> None:
-    """If it ``can_rise``: where levels go up again, x has the noise of that level, most of it fresh, and the end are samples."""
+    """If it ``can_rise`` and the levels go up again, x gets the noise of that level, most of it new; the end is samples."""
     if not part.value.can_rise:
         return
     path = resampled(Karras().sigmas(6, *_Denoises.sigma_range), times=2)
     seen: dict[int, Tensor] = {}
     x = _sampled(part, range(32), sigmas=path, on_step=lambda step, sigma, x, x0: seen.update({step: x.clone()}))
-    assert bool(x.isfinite().all()), "it gives values that are not finite where the levels rise on their way"
-    assert 0 in seen and 2 in seen, f"on_step does not see step 2, up to which the levels rise: it sees {list(seen)}"
+    assert bool(x.isfinite().all()), "it gives values that are not finite if the levels rise"
+    assert 0 in seen and 2 in seen, f"on_step does not get step 2, up to which the levels rise: it gets {list(seen)}"
     before, after = seen[0].flatten(), seen[2].flatten()  # both at the largest level
     spread = after.std().item() / path[2]
     assert spread > 0.5, f"after a rise to sigma {path[2]:g}, x has {spread:.2g} of the noise of that level"
     alike = float(torch.corrcoef(torch.stack([before, after]))[0, 1])
-    assert alike < 0.9, f"a rise adds no fresh noise: x is as it was at that level before (correlation {alike:.2g})"
+    assert alike < 0.9, f"a rise adds no fresh noise: x is as at that level before (correlation {alike:.2g})"

@@ -1,4 +1,4 @@
-"""What a conformance check is given: a family with a config, and what its models compute."""
+"""The subject of a conformance check: a family with a config, and the outputs of its models."""
 
 import json
 import math
@@ -34,12 +34,27 @@ __all__ = [
 ]
 
 ROWS = 5
-TOLERANCE = 1e-4  # of promise 3: another batch size sums in another order
+TOLERANCE = 1e-4  # another batch size sums in another order
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A family with a config, and what its model must be able to do with that config."""
+    """A family with a config, and the capabilities of its model with that config.
+
+    >>> from zoo_core.specs import ModelSpec
+    >>> from zoo_core.testing import checks_of, fake_zoo
+    >>> with fake_zoo():
+    ...     subject = checks_of("fake")[0].subject
+    ...     sorted(outputs_of(subject, subject.model(), images=[0, 1]))
+    ['decode', 'encode', 'log_prob', 'prior', 'sample']
+
+    Args:
+        spec: spec of the family.
+        plugin: plugin that offers it.
+        config: config of a small model.
+        capabilities: capabilities of that model.
+        training: config of the family's trainer; the defaults of its class when None.
+    """
 
     spec: ModelSpec
     plugin: Plugin
@@ -48,7 +63,7 @@ class Subject:
     training: TrainerConfig | None = None
 
     def model(self, seed: int = 0) -> nn.Module:
-        """A model in eval mode. Its initial weights are disturbed, so that a layer that starts at zero hides nothing."""
+        """A model in eval mode. Noise on its initial weights makes layers that start at zero visible to the checks."""
         with isolated(seed, stream=Stream.INIT), torch.no_grad():
             model: nn.Module = resolve(self.spec.target)(self.config)
             for parameter in model.parameters():
@@ -77,7 +92,7 @@ class Subject:
         return Batch(x=x.clamp(*event.range) if event.range else x, labels=labels, index=torch.arange(ROWS))
 
     def judged(self, model: nn.Module, images: Sequence[int] = range(ROWS)) -> Tensor:
-        """A row for each image, by its number, of the space that the model has a log-probability of: levels, or -1 and 1, of images."""
+        """A row for each image, by its number, in the space of the model's log-probability: 8-bit levels, or -1 and 1, for images."""
         event: Event = cast(Any, model).event
         x = 0.5 * ImageRng(1, images).normal(*event.shape)
         x = from_uint8(to_uint8(x)) if event.range == (-1.0, 1.0) else x
@@ -87,8 +102,9 @@ class Subject:
 
 
 def outputs_of(subject: Subject, model: nn.Module, images: Sequence[int] = range(ROWS), labels: Tensor | None = None) -> dict[str, Tensor]:
-    """All that the model can compute for some images of seed 0, by name, each with ``len(images)`` rows; row i is of images[i] alone."""
-    able, outputs = subject.capabilities, {}
+    """All outputs of the model for images of seed 0, by name, with a row for each image; row i depends on images[i] alone."""
+    able = subject.capabilities
+    outputs = {}
     labels = subject.labels(model, images) if labels is None else labels
     x = 0.5 * ImageRng(1, images).normal(*cast(Decoder, model).event.shape)
     with torch.no_grad():
@@ -122,30 +138,37 @@ def _sample(name: str, model: nn.Module, images: Sequence[int], labels: Tensor |
 
 
 def assert_same(one: Mapping[str, Tensor], other: Mapping[str, Tensor], when: str) -> None:
-    """Raises AssertionError for the first of two sets of outputs that is not bit-identical."""
+    """Checks that two sets of outputs are bit-identical.
+
+    Raises:
+        AssertionError: for the first output that is not.
+    """
     for name, value in one.items():
         assert same(value, other[name]), f"{name} changes {when}"
 
 
 def same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors are bit-identical; NaN is the same as NaN, so that whoever looks for NaN may name it."""
+    """Whether two tensors are bit-identical; NaN equals NaN, so that the check for NaN reports it."""
     return one.shape == other.shape and one.dtype == other.dtype and bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
 def distance(one: Tensor, other: Tensor) -> Tensor:
-    """|one - other|, 0 where both are the same, be it infinite or NaN."""
+    """|one - other|, and 0 for equal values, also if these are infinite or NaN."""
     return torch.where((one == other) | (one.isnan() & other.isnan()), 0.0, (one - other).abs())
 
 
 def global_state() -> tuple[object, ...]:
     """The state of the global generators of torch, numpy and Python."""
-    numpy: dict[str, Any] = np.random.get_state(legacy=False)  # noqa: NPY002  # to see that nobody touched it
+    numpy: dict[str, Any] = np.random.get_state(legacy=False)  # noqa: NPY002  # to check that it did not move
     return torch.get_rng_state().tolist(), numpy["state"]["key"].tolist(), numpy["state"]["pos"], random.getstate()
 
 
 def assert_strict(config: Any, base: type) -> None:
-    """Raises AssertionError unless decoding ``config`` as a ``base`` refuses, at every depth and with the name of the field, an unknown
-    key, and a text, true or NaN for a number."""
+    """Checks that decoding ``config`` as a ``base`` refuses an unknown key, and a text, true or NaN for a number, at every depth.
+
+    Raises:
+        AssertionError: if such a value is accepted, or the refusal does not name its field.
+    """
     plain = encode(config)
     for path, value in _parts(config):
         if is_dataclass(value):
@@ -182,7 +205,11 @@ def _replaced(plain: Any, path: Sequence[Any], value: object) -> Any:
 
 
 def assert_shaped(x: Tensor, shape: tuple[int, ...], what: str) -> None:
-    """Raises AssertionError unless ``x`` is finite float32 of that shape."""
+    """Checks that ``x`` is finite float32 of a shape.
+
+    Raises:
+        AssertionError: if it is not.
+    """
     assert tuple(x.shape) == shape, f"{what} gives the shape {tuple(x.shape)}, not {shape}"
     assert x.dtype == torch.float32, f"{what} gives {x.dtype} for float32"
     assert bool(torch.isfinite(x).all()), f"{what} gives values that are not finite"

@@ -22,11 +22,11 @@ __all__ = [
 
 
 def check_trainer_splits_parameters(subject: Subject) -> None:
-    """The phases of step 0 are all that there are, and between them train each parameter that wants gradients exactly once."""
+    """``phases(0)`` holds all phases, and each parameter that requires gradients is trained by exactly one of them."""
     trainer = subject.trainer()
     named = {id(parameter): name for name, parameter in trainer.named_parameters()}
-    assert isinstance(trainer, Trainer), f"{type(trainer).__name__} is no Trainer"
-    assert isinstance(trainer.model, resolve(subject.spec.target)), "trainer.model is not the model that it was given"
+    assert isinstance(trainer, Trainer), f"{type(trainer).__name__} is not a Trainer"
+    assert isinstance(trainer.model, resolve(subject.spec.target)), "trainer.model is not the model that the trainer got"
     phases = trainer.phases(0)
     later = {phase for step in range(1, 20) for phase in trainer.phases(step)} - set(phases)
     assert not later, f"phases(0) leaves out {', '.join(sorted(later))}"
@@ -45,7 +45,7 @@ def check_trainer_splits_parameters(subject: Subject) -> None:
 
 
 def check_trainer_gives_gradients(subject: Subject) -> None:
-    """Each phase has a finite scalar loss with a finite gradient for each of its parameters and for no others, and detached scalar logs."""
+    """Each phase has a finite scalar loss with a finite gradient for each of its parameters and no others, and detached scalar logs."""
     trainer = subject.trainer()
     batch = subject.batch(trainer.model)
     with isolated(0, stream=Stream.STEP):
@@ -59,7 +59,9 @@ def check_trainer_gives_gradients(subject: Subject) -> None:
                 assert math.isfinite(loss.value.item()), f"the loss of {phase} is {loss.value.item()}"
                 assert loss.value.requires_grad, f"the loss of {phase} has no graph"
                 for name, value in loss.logs.items():
-                    assert not is_loops_own(name), f"log {name!r} of {phase} has a name of the loop's: step, seconds, loss.*, gradient.*"
+                    assert not is_loops_own(name), (
+                        f"log {name!r} of {phase} has a name of the loop's own logs: step, seconds, loss.*, gradient.*"
+                    )
                     assert value.shape == () and not value.requires_grad, f"log {name!r} of {phase} must be a detached scalar"
                 loss.value.backward()
             _check_gradients(trainer, phase, own)
@@ -76,7 +78,7 @@ def _check_gradients(trainer: Trainer, phase: str, own: set[int]) -> None:
 
 
 def check_trainer_draws_from_its_rng(subject: Subject) -> None:
-    """In eval mode, and so without dropout, the loss of a phase does not depend on the global generator."""
+    """In eval mode, without dropout, the loss of a phase does not depend on the global generator."""
     trainer = subject.trainer().eval()
     batch = subject.batch(trainer.model)
     for phase in trainer.phases(0):
@@ -88,7 +90,7 @@ def check_trainer_draws_from_its_rng(subject: Subject) -> None:
 
 
 class _Twice:
-    """An Rng whose rows are those of another one, twice."""
+    """An Rng whose rows are the rows of another one, twice."""
 
     def __init__(self, rng: Rng) -> None:
         self.rng = rng
@@ -107,7 +109,7 @@ class _Twice:
 
 
 def check_trainer_takes_the_mean_over_rows(subject: Subject) -> None:
-    """In eval mode, a batch whose rows stand there twice, with the same noise, has the loss of the batch: that is a mean, and no sum."""
+    """In eval mode, a batch with each row twice, and the same noise, has the same loss: the loss is a mean over rows, not a sum."""
     trainer = subject.trainer().eval()
     once = subject.batch(trainer.model)
     labels = None if once.labels is None else torch.cat([once.labels] * 2)
@@ -116,8 +118,8 @@ def check_trainer_takes_the_mean_over_rows(subject: Subject) -> None:
         with isolated(0, stream=Stream.STEP):
             losses = [trainer(phase, batch, rng).value.detach() for batch, rng in ((once, _rng()), (twice, _Twice(_rng())))]
         apart = distance(*losses).item()
-        told = f"the loss of {phase} is {losses[0].item():.4g}, and {losses[1].item():.4g} where each row stands there twice"
-        assert apart <= 10 * TOLERANCE * (1 + losses[0].nan_to_num().abs().item()), f"{told}: take the mean over rows"
+        what = f"the loss of {phase} is {losses[0].item():.4g}, and {losses[1].item():.4g} with each row twice"
+        assert apart <= 10 * TOLERANCE * (1 + losses[0].nan_to_num().abs().item()), f"{what}: take the mean over rows"
 
 
 def _rng() -> StepRng:
@@ -125,7 +127,7 @@ def _rng() -> StepRng:
 
 
 def check_critic_judges_each_row(subject: Subject) -> None:
-    """The critic of an adversarial trainer gives one output a row, (n,): (n, 1) beside (n,) would broadcast to (n, n)."""
+    """The critic of an adversarial trainer returns one output for each row, (n,): (n, 1) would broadcast with (n,) to (n, n)."""
     trainer = subject.trainer().eval()
     if isinstance(trainer, AdversarialTrainer):
         batch = subject.batch(trainer.model)

@@ -9,22 +9,22 @@
             ...
         assert [str(request) for request in hub.requests] == [...]
 
-``with loopback_hub() as hub:`` is the same without pytest's environment; ``hub.environment(folder)`` gives a subprocess its own.
+``with loopback_hub() as hub:`` is the same without pytest's environment; ``hub.environment(folder)`` is the environment of a subprocess.
 
 It serves what publishing and pulling models needs: repositories, accounts, commits with a stale-parent conflict, LFS uploads, tags,
 history, trees in pages, model infos, lists, downloads with ranges and redirects. Git ids of files and sha256 of large files are the real
-ones, commit ids are its own. There are three callers: the owner, a visitor and the anonymous. A private repository is 401 to the
+ones; commit ids are its own. There are three callers: the owner, a visitor and the anonymous. A private repository is 401 to the
 anonymous and 404 to the visitor, with the code RepoNotFound in both cases; files of a gated one are 401 and 403 with the code GatedRepo.
 
-It does not serve datasets, Spaces, branches, pull requests, multi-part uploads, ``list_models`` by anything but filter, search, author,
-sort and limit, and no Xet. A client that has ``hf_xet`` asks no server whether it serves Xet: it fetches a Xet token for every upload of a
-large file given as a path or as bytes, and raises the builtin ConnectionError where there is none. Set ``HF_HUB_DISABLE_XET=1``, as the
-fixture does, or give an open file, which takes the LFS path. Downloads need neither: they take Xet only if the answer offers it.
+It does not serve datasets, Spaces, branches, pull requests, multi-part uploads, Xet, and ``list_models`` only by filter, search, author,
+sort and limit. A client with ``hf_xet`` does not ask the server whether it serves Xet: it fetches a Xet token for every upload of a large
+file given as a path or as bytes, and raises the builtin ConnectionError without one. Set ``HF_HUB_DISABLE_XET=1``, as the fixture does, or
+pass an open file, which takes the LFS path. Downloads need neither: they use Xet only if the answer offers it.
 
-The client tries most requests again, up to five times over some 23 seconds, after 408, 429, 500, 502, 503, 504, a lost connection or a
-timeout: a fault that is to fail a test quickly has ``times=1`` or another status, such as 507. Repository infos, commits, tags and
+The client repeats most requests, up to five times over about 23 seconds, after 408, 429, 500, 502, 503, 504, a lost connection or a
+timeout: a fault that should fail a test quickly has ``times=1`` or another status, such as 507. Repository infos, commits, tags and
 ``get_hf_file_metadata`` are asked once. The HEAD of a download is asked once if the file is in the cache; otherwise it is repeated, with a
-timeout of 60 seconds each whatever ``etag_timeout`` says. A download that ended early goes on after a second; a reset one does not.
+timeout of 60 seconds each for any ``etag_timeout``. A download that ended early resumes after a second; a reset one does not.
 
 PYTEST_DONT_REWRITE: tests import this module, and pytest loads it as a plugin, in either order.
 """

@@ -1,4 +1,4 @@
-"""What all answers of the Hub have in common: the call, who may do what, lists in pages, and refusals. No sockets here."""
+"""The common parts of all answers of the Hub: the call, permissions, lists in pages, and refusals; without sockets."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,19 @@ OWNER, VISITOR = "zoo", "visitor"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """A request that was read in full. ``path`` is as it was sent; ``user`` is None without a token, and empty for a wrong one."""
+    """A request that was read in full.
+
+    >>> Call(method="GET", path="/api/models", query={"full": ["true"]}).flag("full")
+    True
+
+    Args:
+        method: HTTP method.
+        path: path as it was sent, without the query.
+        query: values of the query by name.
+        body: body of the request.
+        range: the Range header.
+        user: name of the caller; None without a token, empty for a wrong one.
+    """
 
     method: str
     path: str
@@ -26,29 +38,38 @@ class Call:
     user: str | None = None
 
     def flag(self, name: str) -> bool:
-        """Whether the query says yes."""
+        """Whether the query has ``1`` or ``true`` under a name."""
         return self.one(name).lower() in ("1", "true")
 
     def one(self, name: str, default: str = "") -> str:
-        """The query's last value of that name."""
+        """The last value of a name in the query."""
         return self.query.get(name, [default])[-1]
 
     def json(self) -> Any:
-        """The body."""
+        """The JSON of the body.
+
+        Raises:
+            Refusal: if it is not JSON.
+        """
         try:
             return json.loads(self.body)
         except ValueError as error:
-            raise Refusal(400, f"the body is no JSON: {error}") from error
+            raise Refusal(400, f"the body is not JSON: {error}") from error
 
 
 class Api:
-    """What a Hub answers.
+    """The state and the addresses of a Hub, for its answers.
+
+    >>> from zoo_core.testing.hub.store import Store
+    >>> api = Api(Store(), "http://127.0.0.1:1", "http://127.0.0.1:2", page_size=2)
+    >>> api.paged(Call(method="GET", path="/list", query={}), [1, 2, 3]).body
+    b'[1, 2]'
 
     Args:
-        store: what it answers from, and what uploads change.
-        endpoint: the Hub's own address, for the links in its answers.
-        content: the address of large files: another origin, as that of a real Hub is, so that the client sends no token there.
-        page_size: entries of a list in one answer.
+        store: repositories and files.
+        endpoint: address of the Hub, for links in its answers.
+        content: address of large files, of another origin, as on a real Hub, so that the client sends no token there.
+        page_size: number of entries of a list in one answer.
     """
 
     def __init__(self, store: Store, endpoint: str, content: str, page_size: int) -> None:
@@ -57,10 +78,14 @@ class Api:
         self.content = content
         self.page_size = page_size
 
-    # Who may do what
+    # Permissions
 
     def repo(self, call: Call, repo_id: str) -> Repo:
-        """A repository that the caller may see. A private one and none at all give the same answer."""
+        """A repository that the caller may see.
+
+        Raises:
+            Refusal: if there is none, or it is private; both give the same answer.
+        """
         repo = self.store.repos.get(repo_id)
         if repo is None or (repo.private and call.user != OWNER):
             if call.user is None:
@@ -83,8 +108,9 @@ class Api:
     # Lists
 
     def paged(self, call: Call, items: Sequence[object]) -> Answer:
-        """One page of a list, with a Link header to the next."""
-        start, size = int(call.one("cursor", "0")), min(int(call.one("limit", "1000")), self.page_size)
+        """A page of a list, with a Link header to the next one."""
+        start = int(call.one("cursor", "0"))
+        size = min(int(call.one("limit", "1000")), self.page_size)
         headers = {}
         if start + size < len(items):
             query = urlencode({**call.query, "cursor": str(start + size)}, doseq=True)
@@ -99,7 +125,7 @@ def as_json(value: object, status: int = 200, headers: Mapping[str, str] | None 
 
 
 def refused(refusal: Refusal) -> Answer:
-    """The answer that a refusal is."""
+    """The answer of a refusal."""
     headers = {"X-Error-Message": ascii(refusal.message)[1:-1], **refusal.headers}
     if refusal.code:
         headers["X-Error-Code"] = refusal.code
@@ -107,7 +133,11 @@ def refused(refusal: Refusal) -> Answer:
 
 
 def check_owner(call: Call) -> None:
-    """Refuses all but the owner: 401 without a token, 403 with another."""
+    """Checks that the caller is the owner.
+
+    Raises:
+        Refusal: 401 without a token, 403 with another one.
+    """
     if call.user is None:
         raise Refusal(401, "Invalid username or password.")
     if call.user != OWNER:

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose, and what was asked: faults that tests switch on, and the log of requests."""
+"""Faults that tests switch on, and the log of requests."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,23 +11,27 @@ from typing import Any, Literal
 __all__ = ["Answer", "Fault", "Log", "Match", "Request"]
 
 DELAY_LIMIT = 30.0
-"""Seconds after which a delayed answer is sent although nobody set its event."""
+"""Seconds after which a delayed answer is sent even if its event was not set."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Request:
-    """A request as it arrived; ``status`` and ``sent`` are filled in just before the first byte of the answer.
+    """A request that arrived; ``status`` and ``sent`` are set just before the first byte of the answer.
+
+    >>> request = Request(method="GET", path="/api/models", query={}, host="hub", authorized=False, range=None, received=0)
+    >>> str(request)
+    'GET /api/models'
 
     Args:
         method: ``GET``, ``HEAD``, ``POST``, ``PUT`` or ``DELETE``.
-        path: percent-decoded, without the query.
-        query: the values of each name.
-        host: which of the two addresses was asked: the Hub's, or that of large files.
-        authorized: whether there was an Authorization header, a wrong one included. The log keeps no token.
+        path: percent-decoded path, without the query.
+        query: values of the query by name.
+        host: address that was asked: ``hub``, or ``content`` for large files.
+        authorized: whether there was an Authorization header, even a wrong one. The log holds no token.
         range: the Range header.
-        received: bytes of the body.
-        status: of the answer; 0 where there was none.
-        sent: bytes of the answer's body that the server set out to send.
+        received: number of bytes of the body.
+        status: status of the answer; 0 without an answer.
+        sent: number of bytes of the answer's body that the server began to send.
     """
 
     method: str
@@ -45,19 +49,28 @@ class Request:
 
 
 Match = str | Callable[[Request], bool]
-"""A regular expression to find in ``METHOD path``, or a predicate."""
+"""A regular expression to search in ``METHOD path``, or a predicate."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What goes back to the client; ``Content-Length`` is added when it is sent."""
+    """An answer to the client, without the header ``Content-Length``.
+
+    >>> Answer(headers={"ETag": "a"}).with_headers({"etag": "b"}).headers
+    {'etag': 'b'}
+
+    Args:
+        status: HTTP status.
+        headers: headers by name.
+        body: body of the answer.
+    """
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
 
     def with_headers(self, headers: Mapping[str, str | None]) -> "Answer":
-        """With these headers added or replaced, or left out where they are None, whatever the case of their names."""
+        """The answer with headers added or replaced, or removed for None; the case of their names does not matter."""
         given = {name.lower() for name in headers}
         kept = {name: value for name, value in self.headers.items() if name.lower() not in given}
         return replace(self, headers=kept | {name: value for name, value in headers.items() if value is not None})
@@ -65,27 +78,30 @@ class Answer:
 
 @dataclass(kw_only=True, slots=True)
 class Fault:
-    """What goes wrong with the requests that match. Several at once are fine.
+    """A fault of the requests that match; options may be combined.
 
-    ``status``, and ``reset`` without ``truncate``, keep the request from the Hub: nothing is stored. With all others the Hub carries it out
-    and only the answer suffers: ``truncate=0`` loses the answer of a commit that was made.
+    ``status``, and ``reset`` without ``truncate``, keep the request from the Hub, which stores nothing. With all other options the Hub
+    carries the request out, and only the answer is changed: ``truncate=0`` loses the answer of a successful commit.
+
+    >>> Fault(flip=0).spoiled(Answer(body=b"a")).body
+    b'`'
 
     Args:
-        match: which requests.
-        times: how often; None for always.
-        on_request: called first, with the request: tests kill their client here.
-        delay: the answer waits until it is set, or 30 seconds, or the server stops.
-        status: the answer's status, with ``body`` and ``headers``.
-        body: of an answer with another ``status``; a JSON error when None.
-        headers: replace or add headers of the answer; None removes one.
-        rewrite: makes another body of the body.
-        flip: the index of a byte whose lowest bit is flipped; negative ones count from the end. An empty body, such as a redirect's, stays.
-        short: sends as many bytes and says so, as if that were the file: there is no ``X-Linked-Size``.
-        extra: sends as many zero bytes more.
-        truncate: closes after as many bytes of a body whose length the header gave in full.
-        reset: resets the connection instead of an answer, or after the bytes of ``truncate``.
-        drip: sends one line of that part every 20 ms and never ends: ``headers``, or ``chunks`` (the extension of a chunk of the body).
-        hits: how often it struck.
+        match: requests that have the fault.
+        times: number of requests that have it; None for all.
+        on_request: function called first with the request; tests kill their client here.
+        delay: event for which the answer waits, at most 30 seconds or until the server stops.
+        status: status of the answer, with ``body`` and ``headers``.
+        body: body of an answer with another ``status``; a JSON error when None.
+        headers: headers of the answer to add or replace; None removes one.
+        rewrite: function from the body to another body.
+        flip: index of a byte whose lowest bit is flipped; negative ones count from the end. An empty body, as of a redirect, stays.
+        short: number of bytes to send as if they were the whole file, without ``X-Linked-Size``.
+        extra: number of zero bytes to append.
+        truncate: number of bytes after which to close, although the header announces the whole body.
+        reset: whether to reset the connection instead of an answer, or after the bytes of ``truncate``.
+        drip: part of the answer of which a line is sent every 20 ms without end: ``headers``, or ``chunks`` (extensions of a chunk).
+        hits: number of requests that had the fault so far.
     """
 
     match: Match = ""
@@ -105,13 +121,13 @@ class Fault:
     hits: int = 0
 
     def strikes(self, request: Request) -> bool:
-        """Whether it is this request's turn."""
+        """Whether a request has the fault."""
         if self.times is not None and self.hits >= self.times:
             return False
         return self.match(request) if callable(self.match) else re.search(self.match, str(request)) is not None
 
     def before(self, request: Request, stopping: Event) -> None:
-        """What happens before the Hub sees the request."""
+        """Calls ``on_request`` and waits for ``delay``, before the Hub gets the request."""
         if self.on_request:
             self.on_request(request)
         end = monotonic() + DELAY_LIMIT
@@ -120,18 +136,18 @@ class Fault:
 
     @property
     def drops(self) -> bool:
-        """Whether the connection is reset before the Hub sees the request."""
+        """Whether the connection is reset before the Hub gets the request."""
         return self.reset and self.truncate is None
 
     def replaced(self) -> Answer | None:
-        """The answer that keeps the request from the Hub, if there is one."""
+        """The answer in the place of the Hub's; None without ``status``."""
         if self.status is None:
             return None
         body = b'{"error": "a fault of the loopback Hub"}' if self.body is None else self.body
         return Answer(status=self.status, headers={"Content-Type": "application/json"}, body=body)
 
     def spoiled(self, answer: Answer) -> Answer:
-        """The answer that is sent."""
+        """The answer of the Hub with the fault."""
         body = self.rewrite(answer.body) if self.rewrite else answer.body
         if self.flip is not None and body:
             changed = bytearray(body)
@@ -145,7 +161,13 @@ class Fault:
 
 
 class Log:
-    """The requests so far, the faults that are switched on, and what was raised in a thread of the server."""
+    """The requests so far, the active faults, and the exceptions in threads of the server.
+
+    >>> log = Log()
+    >>> with log.fault("GET /missing", status=404):
+    ...     log.add(Request(method="GET", path="/missing", query={}, host="hub", authorized=False, range=None, received=0)).status
+    404
+    """
 
     def __init__(self) -> None:
         self.errors: list[Exception] = []
@@ -154,7 +176,7 @@ class Log:
         self._faults: list[Fault] = []
 
     def add(self, request: Request) -> Fault:
-        """Notes a request. Of the faults that match, the one switched on last strikes; without any, a harmless one is returned."""
+        """Logs a request, and returns its fault: the last active one that matches, or else one without effect."""
         with self._lock:
             self._requests.append(request)
             for fault in reversed(self._faults):
@@ -165,14 +187,14 @@ class Log:
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """All requests in the order of their arrival."""
+        """All requests in the order of arrival."""
         with self._lock:
             return tuple(self._requests)
 
     @contextmanager
-    def fault(self, match: Match, **what: Any) -> Iterator[Fault]:
-        """Switches a fault on for a ``with`` block."""
-        fault = Fault(match=match, **what)
+    def fault(self, match: Match, **options: Any) -> Iterator[Fault]:
+        """Inside a ``with`` block, a fault is active."""
+        fault = Fault(match=match, **options)
         with self._lock:
             self._faults.append(fault)
         try:

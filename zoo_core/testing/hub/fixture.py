@@ -16,13 +16,13 @@ _SETTINGS = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_OFFLINE")
 
 @pytest.fixture
 def hub(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
-    """A Hub of its own for each test, which is the Hub of every client that the test starts.
+    """A new Hub for each test, used by every client that the test starts.
 
-    A subprocess finds it by its environment. huggingface_hub reads most of that environment once, when it is imported, so this fixture
-    also evaluates its module of constants anew under the new environment and puts the values there for the time of the test: the same
-    that a fresh process would have. Pass ``endpoint=``, ``token=`` and ``cache_dir=`` where a test is about them.
+    A subprocess finds it by its environment. huggingface_hub reads most of that environment at its import, so the fixture also evaluates
+    its module of constants under the new environment, and sets these values during the test: those of a new process. Pass ``endpoint=``,
+    ``token=`` and ``cache_dir=`` if a test is about them.
     """
-    import huggingface_hub  # before the environment changes: its own constants must not outlive the test
+    import huggingface_hub  # before the environment changes: its constants must not outlive the test
     import huggingface_hub.hf_api
 
     with loopback_hub() as running:
@@ -32,7 +32,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
             monkeypatch.setenv(name, value)
         _reread_constants(monkeypatch)
         monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", running.endpoint)
-        huggingface_hub.close_session()  # it may hold the proxies of another environment
+        huggingface_hub.close_session()  # a session may hold the proxies of another environment
         with warnings.catch_warnings():
             # The client uploads LFS files in a way that its own HTTP library calls deprecated.
             warnings.filterwarnings("ignore", "Use 'content=", DeprecationWarning)
@@ -41,7 +41,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
 
 
 def _reread_constants(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gives huggingface_hub's constants the values that an import under the present environment gives them."""
+    """Sets huggingface_hub's constants to the values of an import under the present environment."""
     from huggingface_hub import constants
 
     spec = spec_from_file_location("huggingface_hub._constants_anew", constants.__file__)

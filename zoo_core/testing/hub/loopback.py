@@ -1,4 +1,4 @@
-"""The Hub that tests hold in their hands: repositories without HTTP, the log, faults, and the environment of its clients."""
+"""The Hub as tests see it: repositories without HTTP, the log, faults, and the environment of its clients."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -20,27 +20,35 @@ TOKEN, VISITOR_TOKEN = "hf_loopback", "hf_loopback_visitor"
 class LoopbackHub:
     """A running Hub, from :func:`loopback_hub`.
 
+    >>> with loopback_hub() as hub:
+    ...     commit = hub.add_repo("zoo/cats", {"config.json": b"{}"})
+    ...     hub.read("zoo/cats", "config.json")
+    b'{}'
+
     Args:
-        page_size: entries of a list in one answer; the next page is behind a Link header.
+        page_size: number of entries of a list in one answer; a Link header leads to the next page.
 
     Attributes:
-        endpoint: ``http://127.0.0.1:PORT``.
-        content_endpoint: the address of large files: another port, and so another origin, to which a client must not send its token.
-        token: of ``zoo``, the user who owns every repository of every namespace.
-        visitor_token: of ``visitor``, a user who may read what is public and neither private nor gated.
+        endpoint: address of the Hub, ``http://127.0.0.1:PORT``.
+        content_endpoint: address of large files, on another port and so of another origin, to which a client must not send its token.
+        token: token of ``zoo``, the user who owns every repository.
+        visitor_token: token of ``visitor``, a user who may read repositories that are neither private nor gated.
     """
 
     def __init__(self, page_size: int = 1000) -> None:
-        self.token, self.visitor_token = TOKEN, VISITOR_TOKEN
-        self._log, self._store = Log(), Store()
+        self.token = TOKEN
+        self.visitor_token = VISITOR_TOKEN
+        self._log = Log()
+        self._store = Store()
         users = {TOKEN: OWNER, VISITOR_TOKEN: VISITOR}
         self._content = Server("content", self._log, users, lambda call: content_answer(self._api, call))
         self._hub = Server("hub", self._log, users, lambda call: hub_answer(self._api, call))
-        self.endpoint, self.content_endpoint = self._hub.address, self._content.address
+        self.endpoint = self._hub.address
+        self.content_endpoint = self._content.address
         self._api = Api(self._store, self.endpoint, self.content_endpoint, page_size)
 
     def add_repo(self, id: str, files: Mapping[str, bytes], *, private: bool = False, gated: bool = False, tags: Sequence[str] = ()) -> str:
-        """Puts a repository there without HTTP. File names are taken as they are, hostile ones too.
+        """Adds a repository without HTTP. File names are not checked, so that hostile ones are possible.
 
         Returns:
             The id of its only commit.
@@ -71,26 +79,26 @@ class LoopbackHub:
 
     @property
     def repos(self) -> Mapping[str, Repo]:
-        """The repositories by their ids, as they are now."""
+        """The present repositories by their ids."""
         with self._store.lock:
             return MappingProxyType(dict(self._store.repos))
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """What was asked so far, of both addresses, in the order of arrival."""
+        """The requests to both addresses so far, in the order of arrival."""
         return self._log.requests
 
     def fault(self, match: Match, **what: Any) -> AbstractContextManager[Fault]:
-        """Inside a ``with`` block, what matches goes wrong: the keywords are those of :class:`Fault`.
+        """Inside a ``with`` block, matching requests have a fault; the keywords are those of :class:`Fault`.
 
         ``with hub.fault(r"GET .*/model\\.safetensors", flip=100, times=1) as fault: ...; assert fault.hits == 1``
         """
         return self._log.fault(match, **what)
 
     def environment(self, home: Path) -> dict[str, str]:
-        """The variables by which a client process finds this Hub, logs in as its owner and keeps its cache below ``home``.
+        """The variables of a client process that uses this Hub as its owner, with its cache below ``home``.
 
-        Unset ``HF_HUB_OFFLINE``, ``HF_HUB_CACHE`` and ``HF_TOKEN_PATH`` beside, where they may be set.
+        ``HF_HUB_OFFLINE``, ``HF_HUB_CACHE`` and ``HF_TOKEN_PATH`` must be unset besides.
         """
         return {
             "HF_ENDPOINT": self.endpoint,
@@ -111,10 +119,13 @@ def _blobs(files: Mapping[str, bytes]) -> dict[str, Blob]:
 
 @contextmanager
 def loopback_hub(*, page_size: int = 1000) -> Iterator[LoopbackHub]:
-    """Inside a ``with`` block, a Hub runs in threads of this process. Afterwards neither threads nor sockets are left.
+    """Inside a ``with`` block, a Hub runs in threads of this process. Afterwards its threads and sockets are closed.
+
+    Args:
+        page_size: number of entries of a list in one answer.
 
     Raises:
-        ExceptionGroup: at the end, what hooks of tests raised in its threads.
+        ExceptionGroup: at the end, with the exceptions of the tests' hooks in its threads.
     """
     hub = LoopbackHub(page_size)
     servers = (hub._hub, hub._content)

@@ -1,4 +1,4 @@
-"""What can be read from a Hub: lists, model infos, trees, commits and the files themselves."""
+"""Answers that read from a Hub: lists, model infos, trees, commits and files."""
 
 import hashlib
 import re
@@ -29,7 +29,7 @@ def list_models(api: Api, call: Call) -> Answer:
 
 
 def model_info(api: Api, call: Call, repo_id: str, revision: str = "main") -> Answer:
-    """What is known of a model at a revision, with its files; sizes and digests too where ``blobs`` is asked for."""
+    """The metadata of a model at a revision, with its files; with their sizes and digests if the query asks for ``blobs``."""
     repo = api.repo(call, repo_id)
     info = _info(repo, repo.at(revision), blobs=call.flag("blobs"))
     if expand := call.query.get("expand"):
@@ -112,7 +112,7 @@ def _file_entry(path: str, blob: Blob) -> dict[str, Any]:
 
 
 def paths_info(api: Api, call: Call, repo_id: str, revision: str) -> Answer:
-    """Those of the paths that exist, as :func:`tree` tells them."""
+    """The entries of existing paths, as in :func:`tree`."""
     commit = api.repo(call, repo_id).at(revision)
     asked = parse_qs(call.body.decode(), keep_blank_values=True).get("paths", [])
     folders = _folders(commit.files)
@@ -150,14 +150,14 @@ def auth_check(api: Api, call: Call, repo_id: str) -> Answer:
 
 
 def resolve(api: Api, call: Call, repo_id: str, revision: str, path: str) -> Answer:
-    """A regular file, or for a large one a redirect to its address; what the client needs to know of it is in the headers."""
+    """A regular file, or a redirect to the address of a large one; the headers hold its commit and digests."""
     commit = api.open_repo(call, repo_id).at(revision)
     blob = commit.blob(path)
     headers = {"X-Repo-Commit": commit.id, "ETag": f'"{blob.oid}"'}
     if blob.sha256 is None:
         return _ranged(call, blob.data, headers)
     headers |= {"X-Linked-Etag": f'"{blob.sha256}"', "X-Linked-Size": str(blob.size)}
-    # The name is one path segment, whatever it is, so that faults and the log can tell files apart.
+    # The whole name is one path segment, so that faults and the log can tell files apart.
     return Answer(status=302, headers={**headers, "Location": f"{api.content}/lfs/{blob.sha256}/{quote(path, safe='')}"})
 
 
@@ -177,23 +177,23 @@ def _ranged(call: Call, data: bytes, headers: Mapping[str, str]) -> Answer:
 def content(api: Api, call: Call, oid: str, _name: str) -> Answer:
     """A large file by its sha256."""
     if oid not in api.store.objects:
-        raise Refusal(404, "there is no such object")
+        raise Refusal(404, "there is no object of that name")
     return _ranged(call, api.store.objects[oid], {"ETag": f'"{oid}"'})
 
 
 def front_matter(text: str) -> dict[str, Any]:
-    """The metadata of a model card; empty where there is none.
+    """The metadata of a model card; empty for a card without.
 
     Raises:
-        ValueError: it is no YAML mapping.
+        ValueError: if it is not a YAML mapping.
     """
     import yaml
 
     match = re.match(r"---\r?\n(.*?)\r?\n---\s*$", text, re.DOTALL | re.MULTILINE)
     try:
-        found = yaml.safe_load(match[1]) if match else {}
+        metadata = yaml.safe_load(match[1]) if match else {}
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
-    if not isinstance(found or {}, dict):
-        raise ValueError("the metadata of the card is no mapping")
-    return found or {}
+    if not isinstance(metadata or {}, dict):
+        raise ValueError("the metadata of the card is not a mapping")
+    return metadata or {}

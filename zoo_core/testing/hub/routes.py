@@ -1,4 +1,4 @@
-"""The HTTP API of a Hub: which function answers which address."""
+"""The HTTP API of a Hub: a table from addresses to functions."""
 
 import re
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def hub_answer(api: Api, call: Call) -> Answer:
 
 
 def content_answer(api: Api, call: Call) -> Answer:
-    """The answer of the address of large files, which asks for no token: whoever has an address has the file."""
+    """The answer of the address of large files, which needs no token: the address of a file is enough to read it."""
     return _routed(_CONTENT_ROUTES, api, call)
 
 

@@ -1,4 +1,4 @@
-"""The sockets: two addresses on 127.0.0.1, a thread a connection, and nothing left of them afterwards."""
+"""The sockets: two addresses on 127.0.0.1, and a thread for each connection, all closed at the end."""
 
 import socket
 import struct
@@ -20,21 +20,32 @@ Host = Literal["hub", "content"]
 
 
 class Server(ThreadingTCPServer):
-    """One address.
+    """The server of one address.
+
+    >>> server = Server("hub", Log(), {}, lambda call: Answer(body=b"hello"))
+    >>> server.start()
+    >>> from urllib.request import urlopen
+    >>> with urlopen(server.address) as answer:
+    ...     answer.read()
+    b'hello'
+    >>> server.stop()
 
     Args:
-        host: which of the two it is, for the log.
-        log: where requests are noted and faults come from.
-        users: the name behind each token.
-        answer: of a request that no fault keeps away.
+        host: name of the address in the log, ``hub`` or ``content``.
+        log: log of requests, and source of faults.
+        users: names of users by token.
+        answer: function from a request to its answer, called unless a fault keeps the request away.
     """
 
-    daemon_threads = False  # so that server_close waits for them
+    daemon_threads = False  # server_close waits for them
     request_queue_size = 128
 
     def __init__(self, host: Host, log: Log, users: Mapping[str, str], answer: Callable[[Call], Answer]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.host, self.log, self.users, self.answer = host, log, users, answer
+        self.host = host
+        self.log = log
+        self.users = users
+        self.answer = answer
         self.stopping = Event()
         self._lock = Lock()
         self._open: set[socket.socket] = set()
@@ -46,16 +57,16 @@ class Server(ThreadingTCPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def start(self) -> None:
-        """Begins to answer."""
+        """Starts to answer."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends all connections, those that wait for a delayed answer too, and waits for their threads."""
+        """Closes all connections, also those with a delayed answer, and waits for their threads."""
         self.stopping.set()
         self.shutdown()
         with self._lock:
             for connection in self._open:
-                with suppress(OSError):  # it may have ended just now
+                with suppress(OSError):  # it may have just ended
                     connection.shutdown(socket.SHUT_RDWR)
         self.server_close()
         self._thread.join()
@@ -73,7 +84,7 @@ class Server(ThreadingTCPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keeps what a hook of a test raised. A client that goes away is no error."""
+        """Stores the exception of a test's hook. A client that goes away is not an error."""
         error = sys.exception()
         if isinstance(error, Exception) and not isinstance(error, OSError):
             self.log.errors.append(error)
@@ -88,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
         """The log of requests is :class:`Log`."""
 
     def serve(self) -> None:
-        """Answers one request, with what goes wrong with it."""
+        """Answers a request, with its fault."""
         call = self._call()
         request = self._request(call)
         fault = self.server.log.add(request)
@@ -123,7 +134,11 @@ class _Handler(BaseHTTPRequestHandler):
         return b"".join(parts)
 
     def _read(self, size: int) -> bytes:
-        """Exactly ``size`` bytes: what a killed client has sent of an upload is no upload."""
+        """Reads ``size`` bytes.
+
+        Raises:
+            ConnectionResetError: if there are fewer: a part of an upload, from a client that was killed, is not stored.
+        """
         data = self.rfile.read(size)
         if len(data) != size:
             raise ConnectionResetError("the client went away")
@@ -148,7 +163,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, request: Request, fault: Fault, answer: Answer) -> None:
         body = b"" if self.command == "HEAD" else answer.body[: fault.truncate]
-        request.status, request.sent = answer.status, len(body)
+        request.status = answer.status
+        request.sent = len(body)
         self.send_response(answer.status)
         if fault.drip:
             self._drip(fault.drip)
@@ -162,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection |= fault.truncate is not None or "Content-Length" not in answer.headers
 
     def _drip(self, part: Literal["headers", "chunks"]) -> None:
-        """Sends small pieces until the client goes away or the server stops: never silent, and never done."""
+        """Sends small pieces without end, until the client goes away or the server stops."""
         self.close_connection = True
         if part == "chunks":
             self.send_header("Transfer-Encoding", "chunked")
@@ -173,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"y" if part == "chunks" else b"X-Drip: 1\r\n")
 
     def _reset(self) -> None:
-        """Closes at once with a RST, and without the FIN by which a server says that it is done."""
+        """Closes the connection at once with a RST, without the FIN of an orderly end."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         socket.close(self.connection.detach())
         self.close_connection = True

@@ -1,4 +1,4 @@
-"""What a Hub keeps: repositories, their commits, and files under the names that git and git-lfs give them."""
+"""The data of a Hub: repositories, their commits, and files by the ids of git and git-lfs."""
 
 import hashlib
 import json
@@ -16,13 +16,16 @@ _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 class Refusal(Exception):
-    """What the Hub answers instead of what was asked.
+    """An error as the answer of the Hub.
+
+    >>> Refusal(404, "Repository not found", "RepoNotFound").status
+    404
 
     Args:
-        status: of HTTP.
-        message: for people.
-        code: the header ``X-Error-Code``, by which the client picks its exception.
-        headers: further ones.
+        status: HTTP status.
+        message: message for people.
+        code: header ``X-Error-Code``, from which the client chooses its exception.
+        headers: further headers.
     """
 
     def __init__(self, status: int, message: str, code: str = "", headers: Mapping[str, str] | None = None) -> None:
@@ -37,10 +40,13 @@ class Refusal(Exception):
 class Blob:
     """A file of a commit.
 
+    >>> make_blob(b"", lfs=False).oid
+    'e69de29bb2d1d6434b8b29ae775ad8c2e48c5391'
+
     Args:
-        data: its bytes.
-        oid: the git blob id of what git holds: the file itself, or the pointer of an LFS file.
-        sha256: of an LFS file, by which git-lfs names it; None for a regular file.
+        data: content of the file.
+        oid: git blob id: of the file itself, or of the pointer to an LFS file.
+        sha256: sha256 of an LFS file; None for a regular file.
     """
 
     data: bytes
@@ -49,25 +55,25 @@ class Blob:
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """The size in bytes."""
         return len(self.data)
 
     @property
     def etag(self) -> str:
-        """What the client names the file by in its cache."""
+        """The name of the file in the client's cache."""
         return self.sha256 or self.oid
 
     @property
     def pointer_size(self) -> int:
-        """Of what git holds for an LFS file, in bytes."""
+        """The size of the pointer to an LFS file in bytes."""
         return len(_pointer(self.etag, self.size))
 
 
 def make_blob(data: bytes, lfs: bool) -> Blob:
-    """A file that git holds itself, or by a pointer to a large file."""
+    """A regular file, or an LFS file with its pointer."""
     sha256 = hashlib.sha256(data).hexdigest() if lfs else None
-    held = data if sha256 is None else _pointer(sha256, len(data))
-    return Blob(data=data, oid=hashlib.sha1(b"blob %d\0" % len(held) + held).hexdigest(), sha256=sha256)
+    stored = data if sha256 is None else _pointer(sha256, len(data))
+    return Blob(data=data, oid=hashlib.sha1(b"blob %d\0" % len(stored) + stored).hexdigest(), sha256=sha256)
 
 
 def _pointer(sha256: str, size: int) -> bytes:
@@ -75,13 +81,27 @@ def _pointer(sha256: str, size: int) -> bytes:
 
 
 def is_lfs(path: str, size: int) -> bool:
-    """Whether a Hub puts a file into LFS. An empty file never is: the client uploads it as a regular one."""
+    """Whether a Hub puts a file into LFS; not an empty one, which the client uploads as a regular file."""
     return size > 0 and (size > _LFS_SIZE or any(fnmatch(path, pattern) for pattern in LFS_PATTERNS))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Commit:
-    """A complete set of files. ``id`` depends on the files, the parent and the message, and on nothing else."""
+    """A commit with all of its files; ``id`` depends on the files, the parent and the message alone.
+
+    >>> store = Store()
+    >>> first = store.create(Repo(id="zoo/cats"), {"a": make_blob(b"1", lfs=False)}, "initial commit")
+    >>> first.blob("a").data
+    b'1'
+
+    Args:
+        id: id of the commit.
+        parent: id of the parent; None for the first commit.
+        title: first line of the message.
+        message: further lines of the message.
+        date: date in ISO format.
+        files: files by path.
+    """
 
     id: str
     parent: str | None
@@ -91,16 +111,34 @@ class Commit:
     files: Mapping[str, Blob]
 
     def blob(self, path: str) -> Blob:
-        """The file at ``path``, or the answer EntryNotFound."""
+        """The file at ``path``.
+
+        Raises:
+            Refusal: EntryNotFound, if there is none.
+        """
         if path not in self.files:
-            # The client remembers by this commit that the file is missing.
+            # The client caches that the file is missing from this commit.
             raise Refusal(404, "Entry not found", "EntryNotFound", {"X-Repo-Commit": self.id})
         return self.files[path]
 
 
 @dataclass(kw_only=True, slots=True)
 class Repo:
-    """A model repository with one branch, ``main``. ``commits`` are the oldest first."""
+    """A model repository with one branch, ``main``.
+
+    >>> repo = Repo(id="zoo/cats")
+    >>> commit = Store().create(repo, {}, "initial commit")
+    >>> repo.at("main") is repo.head is commit
+    True
+
+    Args:
+        id: ``OWNER/NAME``.
+        private: whether only the owner sees it.
+        gated: whether only the owner may read its files.
+        tags: tags of the model.
+        commits: commits of ``main``, the oldest first.
+        refs: commit ids by tag name.
+    """
 
     id: str
     private: bool = False
@@ -115,7 +153,11 @@ class Repo:
         return self.commits[-1]
 
     def at(self, revision: str) -> Commit:
-        """The commit that a branch, a tag or a full commit id names, or the answer RevisionNotFound."""
+        """The commit of a branch, a tag or a full commit id.
+
+        Raises:
+            Refusal: RevisionNotFound, if there is none.
+        """
         if revision in ("main", "refs/heads/main"):
             return self.head
         wanted = self.refs.get(revision.removeprefix("refs/tags/"), revision)
@@ -130,9 +172,14 @@ class Repo:
 
 
 class Store:
-    """All repositories and large files. Hold ``lock`` while reading or changing them.
+    """All repositories and large files. Callers hold ``lock`` while they read or change them.
 
-    Dates are counted, a second a commit, so that the same calls give the same answers.
+    Each commit is dated a second after the one before, so that the same calls give the same answers.
+
+    >>> store = Store()
+    >>> commit = store.create(Repo(id="zoo/cats"), {}, "initial commit")
+    >>> list(store.repos)
+    ['zoo/cats']
     """
 
     def __init__(self) -> None:
@@ -142,22 +189,26 @@ class Store:
         self._seconds = 0
 
     def create(self, repo: Repo, files: Mapping[str, Blob], title: str) -> Commit:
-        """Adds a repository with its first commit, or answers 409."""
+        """Adds a repository with its first commit.
+
+        Raises:
+            Refusal: 409, if there is one of that id.
+        """
         if repo.id in self.repos:
             raise Refusal(409, "You already created this model repo")
         self.repos[repo.id] = repo
         return self.commit(repo, files, title)
 
     def commit(self, repo: Repo, files: Mapping[str, Blob], title: str, message: str = "") -> Commit:
-        """Makes ``files`` the content of ``main``."""
+        """Adds a commit with ``files`` as the whole content of ``main``."""
         self._seconds += 1
         date = (_EPOCH + timedelta(seconds=self._seconds)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         parent = repo.commits[-1].id if repo.commits else None
-        named = _digest([parent, title, message, sorted((path, blob.etag) for path, blob in files.items())])
-        made = Commit(id=named, parent=parent, title=title, message=message, date=date, files=dict(sorted(files.items())))
-        repo.commits.append(made)
+        id = _digest([parent, title, message, sorted((path, blob.etag) for path, blob in files.items())])
+        commit = Commit(id=id, parent=parent, title=title, message=message, date=date, files=dict(sorted(files.items())))
+        repo.commits.append(commit)
         self.objects.update(_large(files.values()))
-        return made
+        return commit
 
 
 def _digest(value: object) -> str:

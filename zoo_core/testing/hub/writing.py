@@ -1,4 +1,4 @@
-"""What changes a Hub: repositories, tags, uploads and commits."""
+"""Answers that change a Hub: repositories, tags, uploads and commits."""
 
 import base64
 import binascii
@@ -39,7 +39,7 @@ LICENSES = frozenset(
         *("wtfpl", "zlib"),
     }
 )
-"""The names of licences that the Hub takes."""
+"""The names of licences that the Hub accepts."""
 
 
 def whoami(api: Api, call: Call) -> Answer:
@@ -51,7 +51,7 @@ def whoami(api: Api, call: Call) -> Answer:
 
 
 def validate_yaml(api: Api, call: Call) -> Answer:
-    """Whether the metadata of a card can be read, and its licence is a known one. The client asks before it uploads a README.md."""
+    """Checks that the metadata of a card can be read, and its licence is known. The client asks before it uploads a README.md."""
     try:
         card = front_matter(call.json()["content"])
         _check_license(card)
@@ -76,9 +76,10 @@ def _named(call: Call) -> str:
 
 
 def create_repo(api: Api, call: Call) -> Answer:
-    """A new repository, with the commit of ``.gitattributes`` that a Hub begins with."""
+    """Creates a repository, with the initial commit of ``.gitattributes``."""
     check_owner(call)
-    name, asked = _named(call), call.json()
+    name = _named(call)
+    asked = call.json()
     url = f"{api.endpoint}/{name}"
     attributes = "".join(f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in LFS_PATTERNS)
     repo = Repo(id=name, private=asked.get("visibility") == "private")
@@ -99,8 +100,9 @@ def delete_repo(api: Api, call: Call) -> Answer:
 
 
 def create_tag(api: Api, call: Call, repo_id: str, revision: str) -> Answer:
-    """Names a commit, once."""
-    repo, name = api.own_repo(call, repo_id), call.json()["tag"]
+    """Tags a commit; a tag cannot be moved."""
+    repo = api.own_repo(call, repo_id)
+    name = call.json()["tag"]
     target = repo.at(revision)
     if name in repo.refs:
         raise Refusal(409, f"Reference already exists: {name}")
@@ -109,7 +111,7 @@ def create_tag(api: Api, call: Call, repo_id: str, revision: str) -> Answer:
 
 
 def delete_tag(api: Api, call: Call, repo_id: str, name: str) -> Answer:
-    """Forgets a tag."""
+    """Deletes a tag."""
     if api.own_repo(call, repo_id).refs.pop(name, None) is None:
         raise Refusal(404, f"Invalid rev id: {name}", "RevisionNotFound")
     return as_json({})
@@ -119,7 +121,7 @@ def delete_tag(api: Api, call: Call, repo_id: str, name: str) -> Answer:
 
 
 def preupload(api: Api, call: Call, repo_id: str, revision: str) -> Answer:
-    """Which files are to be uploaded by LFS, and what is there now: the client leaves out what would not change."""
+    """The upload mode of each file, and its present id: the client skips files that would not change."""
     files = api.own_repo(call, repo_id).at(revision).files
     return as_json({"files": [_upload_mode(asked["path"], asked["size"], files.get(asked["path"])) for asked in call.json()["files"]]})
 
@@ -130,7 +132,7 @@ def _upload_mode(path: str, size: int, there: Blob | None) -> dict[str, Any]:
 
 
 def lfs_batch(api: Api, call: Call, repo_id: str) -> Answer:
-    """Where to upload large files. Those that are here already need no upload."""
+    """The addresses to upload large files to; files that the Hub already has need no upload."""
     api.own_repo(call, repo_id)
     objects = []
     for asked in call.json()["objects"]:
@@ -143,24 +145,24 @@ def lfs_batch(api: Api, call: Call, repo_id: str) -> Answer:
 
 
 def lfs_put(api: Api, call: Call, oid: str) -> Answer:
-    """Takes a large file, if its content is what its address says."""
+    """Stores a large file, if its sha256 is the name in its address."""
     if hashlib.sha256(call.body).hexdigest() != oid:
-        raise Refusal(400, "the sha256 of the content is another")
+        raise Refusal(400, "the content has another sha256")
     api.store.objects[oid] = call.body
     return Answer()
 
 
 def lfs_verify(api: Api, call: Call, repo_id: str) -> Answer:
-    """Whether a large file has arrived."""
+    """Checks that a large file has arrived."""
     api.own_repo(call, repo_id)
     asked = call.json()
     if len(api.store.objects.get(asked["oid"], b"")) != asked["size"]:
-        raise Refusal(404, "there is no such object of that size")
+        raise Refusal(404, "there is no object of that name and size")
     return as_json({})
 
 
 def commit(api: Api, call: Call, repo_id: str, revision: str) -> Answer:
-    """Makes a commit from a header and one line a file, unless ``main`` has moved on from the parent that the header names."""
+    """Makes a commit from a header and a line for each file, unless ``main`` is no longer at the parent in the header."""
     repo = api.own_repo(call, repo_id)
     if call.flag("create_pr"):
         raise Refusal(400, "the loopback Hub has no pull requests")
@@ -173,8 +175,8 @@ def commit(api: Api, call: Call, repo_id: str, revision: str) -> Answer:
     files = dict(repo.head.files)
     for line in lines:
         _apply(api.store, files, repo.head, line["key"], line["value"])
-    made = api.store.commit(repo, files, header["summary"], header.get("description", ""))
-    return as_json({"success": True, "commitOid": made.id, "commitUrl": f"{api.endpoint}/{repo_id}/commit/{made.id}", "hookOutput": ""})
+    new = api.store.commit(repo, files, header["summary"], header.get("description", ""))
+    return as_json({"success": True, "commitOid": new.id, "commitUrl": f"{api.endpoint}/{repo_id}/commit/{new.id}", "hookOutput": ""})
 
 
 def _apply(store: Store, files: dict[str, Blob], before: Commit, key: str, value: Mapping[str, Any]) -> None:
@@ -196,11 +198,11 @@ def _apply(store: Store, files: dict[str, Blob], before: Commit, key: str, value
         for name in [name for name in files if name.startswith(path.rstrip("/") + "/")]:
             del files[name]
     else:
-        raise Refusal(400, f"the loopback Hub knows no {key} in a commit")
+        raise Refusal(400, f"the loopback Hub does not support {key} in a commit")
 
 
 def _decoded(content: str) -> bytes:
     try:
         return base64.b64decode(content, validate=True)
     except binascii.Error as error:
-        raise Refusal(400, f"the content is no base64: {error}") from error
+        raise Refusal(400, f"the content is not base64: {error}") from error

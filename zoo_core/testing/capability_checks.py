@@ -1,0 +1,204 @@
+"""The conformance checks of capabilities: each is a function over a :class:`~zoo_core.testing.subject.Subject`."""
+
+import math
+from functools import partial
+from itertools import pairwise
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from zoo_core.interfaces import Classify, Decoder, Denoiser, Density, Encoder, Features, LogProb
+from zoo_core.rng import ImageRng
+from zoo_core.testing.subject import ROWS, TOLERANCE, Subject, assert_shaped, distance, outputs_of
+
+__all__ = [
+    "check_classifies",
+    "check_decodes",
+    "check_denoises",
+    "check_density_is_that_of_decode",
+    "check_encode_gives_latents",
+    "check_encode_inverts_decode",
+    "check_gives_features",
+    "check_labels_matter",
+    "check_log_prob_is_well_formed",
+    "check_more_draws_make_no_bound_worse",
+    "check_noise_levels_fit",
+]
+
+_SEEDS = 12
+
+
+def check_denoises(subject: Subject) -> None:
+    """``denoise`` returns the shape and dtype of ``x``, finite at every trained level; ``start`` returns rows of the event's shape."""
+    model = subject.model()
+    denoiser = cast(Denoiser, model)
+    shape = (ROWS, *denoiser.event.shape)
+    lo, hi = denoiser.sigma_range
+    x = denoiser.start(ImageRng(0, range(ROWS)), hi)
+    assert_shaped(x, shape, "start")
+    for sigma in (lo, math.sqrt(lo * hi), hi):
+        x0 = denoiser.denoise(x / hi * sigma, torch.full((ROWS,), sigma, dtype=torch.float64), subject.labels(model))
+        assert_shaped(x0, shape, f"denoise at sigma {sigma:g}")
+
+
+def check_noise_levels_fit(subject: Subject) -> None:
+    """``sigma_range`` is finite, and the levels of the model's own scheduler lie within it: decreasing, finite, then 0."""
+    denoiser = cast(Denoiser, subject.model())
+    lo, hi = denoiser.sigma_range
+    assert 0 < lo <= hi < math.inf, f"sigma_range must be finite and increasing, not {lo}, {hi}"
+    for steps in (1, 2, 7, 50) if lo < hi else (1,):
+        sigmas = denoiser.scheduler.sigmas(steps, lo, hi)
+        assert len(sigmas) == steps + 1 and sigmas[-1] == 0, f"sigmas({steps}) must be {steps} levels and 0, not {sigmas}"
+        assert all(lo <= sigma <= hi for sigma in sigmas[:-1]), f"sigmas({steps}) leaves the range {lo}, {hi}: {sigmas}"
+        assert all(a > b for a, b in pairwise(sigmas)), f"sigmas({steps}) does not decrease: {sigmas}"
+
+
+def check_decodes(subject: Subject) -> None:
+    """``decode`` returns samples of the event's shape, within its range, for draws from the prior."""
+    model = subject.model()
+    decoder = cast(Decoder, model)
+    z = decoder.prior(ImageRng(0, range(ROWS)))
+    assert len(z) == ROWS, f"the prior gives {len(z)} latents for {ROWS} rows"
+    x = decoder.decode(z, subject.labels(model))
+    assert_shaped(x, (ROWS, *decoder.event.shape), "decode")
+    if decoder.event.range:
+        (low, high), (least, most) = decoder.event.range, x.detach().aminmax()
+        inside = low - TOLERANCE <= least <= most <= high + TOLERANCE
+        assert inside, f"decode gives values from {least:.3g} to {most:.3g}, and event.range is [{low:g}, {high:g}]: clamp them"
+
+
+def check_encode_gives_latents(subject: Subject) -> None:
+    """``encode`` returns latents of the prior's shape, the same every time."""
+    model = subject.model()
+    z = cast(Decoder, model).prior(ImageRng(0, range(ROWS)))
+    labels = subject.labels(model)
+    x = cast(Decoder, model).decode(z, labels)
+    first, second = (cast(Encoder, model).encode(x, labels) for _ in range(2))
+    assert_shaped(first, tuple(z.shape), "encode")
+    assert torch.equal(first, second), "encode adds noise: it must give the posterior's mean, or the inverse"
+
+
+def check_encode_inverts_decode(subject: Subject) -> None:
+    """A model with an exact density is a flow: encode(decode(z)) = z."""
+    model = subject.model()
+    labels = subject.labels(model)
+    x, z = _decoded(subject, model)
+    if cast(Density, model).log_prob(x, labels, rng=ImageRng(1, range(ROWS))).kind != "exact":
+        return
+    difference = (cast(Encoder, model).encode(x, labels) - z).abs().max().item()
+    assert difference < 1e-3, f"encode(decode(z)) differs from z by {difference:.2g}"
+
+
+def _decoded(subject: Subject, model: nn.Module) -> tuple[Tensor, Tensor]:
+    z = 0.5 * cast(Decoder, model).prior(ImageRng(0, range(ROWS)))
+    return cast(Decoder, model).decode(z, subject.labels(model)), z
+
+
+def check_log_prob_is_well_formed(subject: Subject) -> None:
+    """``log_prob`` returns a finite number for each row, with its kind and space.
+
+    An estimate has a standard error; a mass is at most 1, and only images have one.
+    """
+    model = subject.model()
+    result = cast(Density, model).log_prob(subject.judged(model), subject.labels(model), rng=ImageRng(1, range(ROWS)))
+    assert isinstance(result, LogProb), f"log_prob gives a {type(result).__name__}, not a LogProb"
+    assert result.kind in ("exact", "lower_bound", "estimate"), f"unknown kind of log-probability: {result.kind!r}"
+    assert result.space in ("continuous", "uint8", "binary"), f"unknown space: {result.space!r}"
+    assert_shaped(result.value, (ROWS,), "log_prob")
+    assert result.kind != "estimate" or result.stderr is not None, "an estimate has a standard error"
+    assert result.kind != "exact" or result.stderr is None, "an exact log-probability has no standard error"
+    if result.stderr is not None:
+        assert_shaped(result.stderr, (ROWS,), "the standard error of log_prob")
+        assert bool((result.stderr >= 0).all()), "a standard error is at least 0"
+    if result.space != "continuous":
+        most = result.value.max().item()
+        assert most <= 0, f"a mass of {result.space} is at most 1, so its logarithm cannot be {most:.3g}: is the width of a level missing?"
+        assert cast(Any, model).event.range == (-1.0, 1.0), f"{result.space} is of images in [-1, 1], and the event has another range"
+
+
+def check_more_draws_make_no_bound_worse(subject: Subject) -> None:
+    """A lower bound from 8 draws is, over many draws, at least that from one, and uses its argument ``rng``."""
+    model = subject.model()
+    density = cast(Density, model)
+    labels = subject.labels(model)
+    x = subject.judged(model)
+    values: dict[int, Tensor] = {}
+    for k in (1, 8):
+        bounds = [density.log_prob(x, labels, rng=ImageRng(seed, range(ROWS)), k=k) for seed in range(_SEEDS)]
+        values[k] = torch.stack([bound.value.double() for bound in bounds])
+        if bounds[0].kind != "lower_bound":
+            return
+    gained = values[8] - values[1]  # (seeds, ROWS)
+    stderr = (gained.var(0) / _SEEDS).sqrt()
+    lost = -(gained.mean(0) + 5 * stderr + TOLERANCE * (1 + values[1].abs().mean(0)))
+    assert bool((lost <= 0).all()), f"the bound falls by {-gained.mean().item():.3g} nats from k = 1 to k = 8"
+
+
+def check_density_is_that_of_decode(subject: Subject) -> None:
+    """An exact density of few dimensions obeys the change of variables: log p(decode(z)) = log N(z) - log |det d decode / dz|."""
+    model = subject.model().double()
+    decoder = cast(Decoder, model)
+    if math.prod(decoder.event.shape) > 256:
+        return
+    labels = subject.labels(model)
+    z = 0.5 * decoder.prior(ImageRng(0, range(ROWS))).double()
+    x = decoder.decode(z, labels)
+    result = cast(Density, model).log_prob(x, labels, rng=ImageRng(1, range(ROWS)))
+    if result.kind != "exact" or result.space != "continuous":
+        return
+    for row in range(ROWS):
+        label = None if labels is None else labels[row : row + 1]
+        jacobian: Tensor = torch.func.jacrev(partial(decoder.decode, labels=label))(z[row : row + 1])
+        volume = torch.linalg.slogdet(jacobian.reshape(x[row].numel(), z[row].numel()))[1]
+        expected = (-0.5 * (z[row] ** 2 + math.log(2 * math.pi))).sum() - volume
+        difference = (result.value[row] - expected).abs().item()
+        assert difference < 1e-3, f"log_prob differs by {difference:.3g} nats from the density of decode"
+
+
+def check_labels_matter(subject: Subject) -> None:
+    """There is at least one class, and the label of a row changes that row alone."""
+    model = subject.model()
+    classes = cast(Any, model).num_classes
+    assert isinstance(classes, int) and classes >= 1, f"num_classes must be a positive whole number, not {classes!r}"
+    labels = torch.zeros(ROWS, dtype=torch.int64)
+    changed = labels.clone()
+    changed[1] = classes - 1
+    before, after = (outputs_of(subject, model, labels=each) for each in (labels, changed))
+    for name in before:
+        moved = distance(before[name], after[name]).view(ROWS, -1).amax(dim=1)
+        if name in ("denoise", "decode") and classes > 1 and not before[name].isnan().any():
+            assert moved[1] > 0, f"{name} ignores the labels"
+        moved[1] = 0
+        assert moved.max() <= TOLERANCE, f"{name}: the label of row 1 changes another row"
+
+
+def check_gives_features(subject: Subject) -> None:
+    """``features`` returns a vector for each row, the same every time, and different for different rows."""
+    model = subject.model()
+    x = subject.batch(model).x
+    first, second = (cast(Features, model).features(x) for _ in range(2))
+    assert first.ndim == 2, f"features gives the shape {tuple(first.shape)}, not (n, d)"
+    assert_shaped(first, (ROWS, first.shape[1]), "features")
+    assert torch.equal(first, second), "features differ from call to call"
+    assert bool(torch.pdist(first).min() > 0), "features are the same for different rows"
+
+
+def check_classifies(subject: Subject) -> None:
+    """``classify`` returns log-probabilities, the same every time, which depend on every row.
+
+    If the model can do no more, they depend on every parameter too.
+    """
+    model = subject.model()
+    judge = cast(Classify, model)
+    x = subject.batch(model).x.requires_grad_(True)
+    first, second = (judge.classify(x) for _ in range(2))
+    assert_shaped(first, (ROWS, judge.num_classes), "classify")
+    assert torch.equal(first, second), "log-probabilities differ from call to call"
+    total = first.exp().sum(dim=1)
+    assert bool((total - 1).abs().max() <= TOLERANCE), f"the probabilities of a row have the sum {total[0].item():.5g}, not 1"
+    parameters = dict(model.named_parameters())
+    of_x, *slopes = torch.autograd.grad(first[:, 0].sum(), [x, *parameters.values()], allow_unused=True)
+    idle = [name for name, slope in zip(parameters, slopes, strict=True) if slope is None or not slope.any()]
+    assert not idle or subject.capabilities - {"features", "classify"}, f"{', '.join(idle)} has no part in the probabilities"
+    assert of_x is not None and bool(of_x.flatten(1).any(dim=1).all()), "the probabilities do not depend on every row"
