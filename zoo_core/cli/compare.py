@@ -9,7 +9,8 @@ from zoo_core.cards.metrics_json import by_sampler, metric_records
 from zoo_core.cards.numbers import PLAIN
 from zoo_core.cards.tables import markdown, side_by_side
 from zoo_core.cli.console import echo_json, inert, prose, say
-from zoo_core.cli.options import PATTERN, no_match
+from zoo_core.cli.hints import no_match
+from zoo_core.cli.options import PATTERN
 from zoo_core.cli.tables import board
 from zoo_core.errors import UsageError
 

@@ -1,11 +1,15 @@
-"""Commands and options of other programs, and their names here."""
+"""Hints for mistyped commands, options and names, and for those of other programs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import click
 
-__all__ = ["COMMANDS", "OPTIONS", "argument_hint", "option_hint"]
+from zoo_core.errors import UnknownNameError
+from zoo_core.registry import registry
+from zoo_core.registry.listing import LISTED
+
+__all__ = ["COMMANDS", "OPTIONS", "argument_hint", "no_match", "option_hint"]
 
 _HUB = "zoo list --remote --search TEXT"
 
@@ -78,3 +82,11 @@ def argument_hint(error: click.MissingParameter) -> str:
         case _, "family":
             return "name a family of `zoo list families`, such as ddpm"
     return ""
+
+
+def no_match(kind: str, patterns: Sequence[str], hint: str = "") -> UnknownNameError:
+    """The error for patterns that no name of a kind matches, with the nearest kind or name if there is one."""
+    near = UnknownNameError.of("kind", patterns[0], [*LISTED, *registry().claims(LISTED[kind])]).hint
+    if not near.startswith("did you mean"):
+        near = hint or f"`zoo list {kind}` shows all"
+    return UnknownNameError(f"no {kind} match {' or '.join(patterns)}", near)

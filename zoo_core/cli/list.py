@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.cli.console import echo_json, human_size, report_failures, say
-from zoo_core.cli.options import no_match
+from zoo_core.cli.hints import no_match
 from zoo_core.cli.tables import table
 from zoo_core.errors import UsageError
 from zoo_core.registry import Claim, Reference, registry

@@ -13,11 +13,10 @@ from click.shell_completion import CompletionItem
 from zoo_core.atomic import check_folder
 from zoo_core.cli.console import inert, say
 from zoo_core.config import apply_overrides, decode
-from zoo_core.errors import ConfigError, UnknownNameError, UsageError
+from zoo_core.errors import ConfigError, UsageError
 from zoo_core.hub.fetch import fetch
 from zoo_core.interfaces import DatasetConfig, Scheduler
 from zoo_core.registry import other_meaning, parse_reference, registry
-from zoo_core.registry.listing import LISTED
 from zoo_core.samplers.choice import as_scheduler
 from zoo_core.specs import CheckpointSpec, DatasetSpec
 
@@ -29,7 +28,6 @@ __all__ = [
     "OutPath",
     "data_name",
     "data_option",
-    "no_match",
     "option",
     "refuse_name",
     "scheduler_option",
@@ -214,11 +212,3 @@ def data_option(reference: str, text: str | None, root: str | None, options: Seq
     name, path = data_name(text)
     config: DatasetConfig = decode(DatasetConfig, apply_overrides({"name": name, **({"path": path} if path else {})}, changes), "data")
     return config
-
-
-def no_match(kind: str, patterns: Sequence[str], hint: str = "") -> UnknownNameError:
-    """The error for patterns that no name of a kind matches, with the nearest kind or name if there is one."""
-    near = UnknownNameError.of("kind", patterns[0], [*LISTED, *registry().claims(LISTED[kind])]).hint
-    if not near.startswith("did you mean"):
-        near = hint or f"`zoo list {kind}` shows all"
-    return UnknownNameError(f"no {kind} match {' or '.join(patterns)}", near)
