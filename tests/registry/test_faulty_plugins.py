@@ -185,13 +185,13 @@ UNSOUND = {
         "config='zoo_faulty_config:DotConfig'",
         "config='zoo_faulty_config:DotsConfig'",
         "zoo_faulty_config:DotsConfig",
-        "it is no config of a family",
+        "it is not a config of a family",
     ),
     "the model's config for a data set": (
         "config='zoo_faulty_config:DotsConfig'",
         "config='zoo_faulty_config:DotConfig'",
         "zoo_faulty_config:DotConfig",
-        "it is no config of a dataset",
+        "it is not a config of a dataset",
     ),
     "no config": (", config='zoo_faulty_config:DotTrainerConfig'", "", "trainer dot", "it has no config"),
     "a model that is none": (
@@ -247,9 +247,9 @@ UNSOUND = {
         "{'decode'}",
         "{'decodes', 'decode'}",
         "family dot",
-        "no such capability: 'decodes'; there are denoise, decode",
+        "unknown capability: 'decodes'; there are denoise, decode",
     ),
-    "a sampler's unknown capability": ("requires='decode'", "requires='denoize'", "sampler cold", "no such capability: 'denoize'"),
+    "a sampler's unknown capability": ("requires='decode'", "requires='denoize'", "sampler cold", "unknown capability: 'denoize'"),
     "another capability than the class's": (
         "requires='decode'",
         "requires='denoise'",
@@ -260,7 +260,7 @@ UNSOUND = {
         "requires='features'",
         "requires='labels feature'",
         "metric distance",
-        "no such capability: 'feature'",
+        "unknown capability: 'feature'",
     ),
     "an unknown trainer": ("trainer='dot'", "trainer='nosuch'", "family dot", "unknown trainer 'nosuch'"),
     "an unknown sampler": ("sampler='latent'", "sampler='nosuch'", "family dot", "unknown sampler 'nosuch'"),
@@ -268,7 +268,7 @@ UNSOUND = {
         "sampler='latent'",
         "sampler='heun'",
         "family dot",
-        "heun requires denoise, which it has not",
+        "heun requires denoise, which it does not have",
     ),
     "a recipe of an unknown family": ("family='dot'", "family='nosuch'", "recipe nosuch/tiny", "unknown family 'nosuch'"),
     "a recipe with another's model": (
@@ -284,7 +284,7 @@ UNSOUND = {
         "@dataclass(frozen=True, kw_only=True, slots=True)\nclass DotsConfig",
         "class DotsConfig",
         "zoo_faulty_config:DotsConfig",
-        "it is no dataclass",
+        "it is not a dataclass",
     ),
     "a config that is not frozen": (
         "@dataclass(frozen=True, kw_only=True, slots=True)\nclass DotsConfig",
@@ -315,7 +315,7 @@ UNSOUND = {
         "zoo_core.evaluation.feature_metrics:FrechetDistance",
         "zoo_faulty_model:Soft",
         "zoo_faulty_model:Soft",
-        "it is no dataclass",
+        "it is not a dataclass",
     ),
 }
 
