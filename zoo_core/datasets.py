@@ -1,4 +1,4 @@
-"""The configs of the data sets that zoo-core offers. Their loaders are in :mod:`zoo_core.data.loaders`."""
+"""Configs of zoo-core's own data sets; their loaders are in :mod:`zoo_core.data.loaders`."""
 
 import os
 import re
@@ -19,12 +19,12 @@ __all__ = [
     "MNISTConfig",
     "MoonsConfig",
     "UnsetVariable",
+    "describe_path",
     "expand",
-    "placed",
 ]
 
 Filter = Literal["box", "bilinear", "bicubic", "lanczos"]
-"""How an image is resized, by Pillow's name."""
+"""A filter that resizes images, by Pillow's name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,13 +32,19 @@ class FolderConfig(DatasetConfig):
     """Images in a folder. Subfolders are classes, numbered in alphabetical order.
 
     Args:
-        path: path of the folder, a relative one from where the process runs; ``$VARIABLE`` is taken from the environment, and stays as
-            written in records.
-        classes: the subfolders to use, in this order; empty means all.
-        size: images are resized until their shorter side is this long, then cropped at the centre to size x size.
-        resize: the filter.
-        flip: mirrors images left to right at random, while training.
+        path: path of the folder, absolute or relative to the working directory. ``$VARIABLE`` is expanded from the environment when the
+            data is read; records keep it as written.
+        classes: names of the subfolders to use, in this order; empty for all.
+        size: side of the images in [1, 4096]: they are resized until their shorter side is this long, then cropped at the centre.
+        resize: filter that resizes them.
+        flip: True to mirror images left to right at random in training.
         channels: 3 for colour, 1 for grey.
+
+    Raises:
+        ConfigError: if the size is out of range.
+
+    >>> FolderConfig(path="$AFHQ/train", size=64).resize
+    'lanczos'
     """
 
     path: str
@@ -54,16 +60,29 @@ class FolderConfig(DatasetConfig):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageSetConfig(DatasetConfig):
-    """What the well-known sets of images have in common.
+    """Base of the configs of well-known image sets.
+
+    Attributes:
+        names: names of all classes.
 
     Args:
-        root: the folder that holds the set's files, or that holds the set's folder; ``$VARIABLE`` is taken from the environment, and
-            stays as written in records.
-        split: the set's own.
-        classes: the classes to use, by name; they become labels 0, 1, ... in this order. Empty means all.
-        size: the side of the images; None leaves them as they are.
-        flip: mirrors images left to right at random, while training.
-        download: fetches the files where they are missing. The network is never touched otherwise.
+        root: folder that holds the files, or the data set's own folder. ``$VARIABLE`` is expanded from the environment when the data is
+            read; records keep it as written.
+        split: split of the data set.
+        classes: names of the classes to use, which become labels 0, 1, ... in this order; empty for all.
+        size: side of the images in [1, 4096]; None for the original size.
+        flip: True to mirror images left to right at random in training.
+        download: True to download missing files. Otherwise the network is never used.
+
+    Raises:
+        ConfigError: if a class is unknown or named twice, or the size is out of range.
+
+    >>> @dataclass(frozen=True, kw_only=True, slots=True)
+    ... class ShapesConfig(ImageSetConfig):
+    ...     names: ClassVar[tuple[str, ...]] = ("circle", "square")
+    >>> ShapesConfig(classes=("circles",))
+    Traceback (most recent call last):
+    zoo_core.errors.ConfigError: classes: unknown class 'circles' -- did you mean circle?
     """
 
     names: ClassVar[tuple[str, ...]]
@@ -90,7 +109,7 @@ class _GreyConfig(ImageSetConfig):
     """Grey images of 28 x 28 pixels on black, ten classes.
 
     Args:
-        resize: ``pad`` puts black around the images, for a size of 28 or more; otherwise the filter.
+        resize: ``pad`` for a black border, which needs a size of 28 or more; otherwise a filter.
     """
 
     resize: Literal["pad"] | Filter = "pad"
@@ -103,14 +122,30 @@ class _GreyConfig(ImageSetConfig):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MNISTConfig(_GreyConfig):
-    """Handwritten digits, 60,000 and 10,000 (LeCun et al. 1998). The options are those of :class:`ImageSetConfig`, and ``resize``."""
+    """Handwritten digits, 60,000 and 10,000 (LeCun et al. 1998).
+
+    Args:
+        resize: ``pad`` for a black border, which needs a size of 28 or more; otherwise a filter. See :class:`ImageSetConfig` for the
+            other options.
+
+    >>> MNISTConfig(classes=("3", "8"), size=32).names[:3]
+    ('0', '1', '2')
+    """
 
     names: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FashionMNISTConfig(_GreyConfig):
-    """Articles of clothing, 60,000 and 10,000 (Xiao et al. 2017, arXiv:1708.07747); see :class:`ImageSetConfig`, and ``resize``."""
+    """Articles of clothing, 60,000 and 10,000 (Xiao et al. 2017, arXiv:1708.07747).
+
+    Args:
+        resize: ``pad`` for a black border, which needs a size of 28 or more; otherwise a filter. See :class:`ImageSetConfig` for the
+            other options.
+
+    >>> FashionMNISTConfig(split="test").names[-1]
+    'Ankle boot'
+    """
 
     names: ClassVar[tuple[str, ...]] = (
         *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -120,10 +155,13 @@ class FashionMNISTConfig(_GreyConfig):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CIFAR10Config(ImageSetConfig):
-    """Small photographs, 32 x 32 in colour, 50,000 and 10,000 (Krizhevsky 2009); see :class:`ImageSetConfig`.
+    """Small photographs, 32 x 32 in colour, 50,000 and 10,000 (Krizhevsky 2009).
 
     Args:
-        resize: the filter.
+        resize: filter that resizes them. See :class:`ImageSetConfig` for the other options.
+
+    >>> CIFAR10Config(classes=("cat", "dog"), flip=True).resize
+    'lanczos'
     """
 
     names: ClassVar[tuple[str, ...]] = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -133,12 +171,19 @@ class CIFAR10Config(ImageSetConfig):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MoonsConfig(DatasetConfig):
-    """Two half circles of radius 1 that reach into each other, in the plane; the labels are 0 (outer) and 1 (inner).
+    """Two interleaved half circles of radius 1 in the plane; the labels are 0 (outer) and 1 (inner).
 
     Args:
-        count: number of points; half of them, rounded down, are on the outer moon.
+        count: number of points, at least 2; half of them, rounded down, are on the outer moon.
         noise: standard deviation of the Gaussian noise on both coordinates.
-        seed: of the noise.
+        seed: seed of the noise.
+
+    Raises:
+        ConfigError: if a value is out of range.
+
+    >>> from zoo_core.data.dataset import load_data
+    >>> load_data(MoonsConfig(count=4, noise=0.0)).labels.tolist()
+    [0, 0, 1, 1]
     """
 
     count: int = 10_000
@@ -153,14 +198,21 @@ class MoonsConfig(DatasetConfig):
 class GaussianMixtureConfig(DatasetConfig):
     """p(x) = sum_k weights[k] N(x; means[k], std^2 I); the label of a point is its k.
 
-    The default is the toy of Song and Ermon 2019 (arXiv:1907.05600, section 3.2).
+    The default is the toy example of Song and Ermon 2019 (arXiv:1907.05600, section 3.2).
 
     Args:
-        weights: of the components; positive, with the sum 1.
-        means: of the components, all of one dimension.
+        weights: positive weights of the components, with the sum 1.
+        means: means of the components, all of one dimension.
         std: standard deviation of each component in every direction.
         count: number of points.
-        seed: of the points.
+        seed: seed of the points.
+
+    Raises:
+        ConfigError: if a value is out of range, or weights and means do not fit.
+
+    >>> from zoo_core.data.dataset import load_data
+    >>> load_data(GaussianMixtureConfig(weights=(0.5, 0.5), means=((-1.0,), (1.0,)), count=100)).x.shape
+    torch.Size([100, 1])
     """
 
     weights: tuple[float, ...] = (0.2, 0.8)
@@ -182,14 +234,25 @@ class GaussianMixtureConfig(DatasetConfig):
 
 
 class UnsetVariable(ConfigError):
-    """A path has a variable that the environment does not set: on this machine, nobody has said yet where the data is."""
+    """A path has a variable that the environment does not set, so that the place of the data is unknown.
+
+    >>> expand("$NO_SUCH_VARIABLE/train")
+    Traceback (most recent call last):
+    zoo_core.datasets.UnsetVariable: $NO_SUCH_VARIABLE/train needs the environment variable NO_SUCH_VARIABLE -- set it: ...
+    """
 
 
 def expand(path: str) -> str:
-    """``path`` with ``~`` and ``$VARIABLE`` expanded; as it stands where only that exists, for a ``$`` may be part of a name.
+    """Expands ``~`` and ``$VARIABLE`` in a path. A ``$`` that is part of an existing file's name stays unchanged.
+
+    Args:
+        path: path.
 
     Raises:
         UnsetVariable: if a variable is not set.
+
+    >>> expand("data/cats")
+    'data/cats'
     """
     literal = os.path.expanduser(path)
     unset = [name for pair in re.findall(r"\$(?:(\w+)|\{(\w+)\})", path, re.ASCII) for name in pair if name and name not in os.environ]
@@ -202,6 +265,10 @@ def expand(path: str) -> str:
     return expanded
 
 
-def placed(path: str | os.PathLike[str]) -> str:
-    """``path`` as errors show it: of a relative one, with the folder from which it starts."""
+def describe_path(path: str | os.PathLike[str]) -> str:
+    """Describes a path for an error; a relative one with the working directory.
+
+    >>> describe_path("/data/cats")
+    '/data/cats'
+    """
     return str(path) if os.path.isabs(path) else f"{path} in {os.getcwd()}, from which its relative path starts"

@@ -1,7 +1,7 @@
 """The processes of a run: one, or several that share each batch, started by ``torchrun`` or ``accelerate launch``.
 
-Every process holds the whole data set and the whole state, and steps alike: what differs is the rows of a batch that it computes. The first
-process alone touches the run folder. All of it is torch.distributed through Hugging Face Accelerate.
+Every process holds the whole data set and the whole state, and makes the same steps; only the rows of a batch that it computes differ. Only
+the first process writes to the run folder. Communication is torch.distributed through Hugging Face Accelerate.
 """
 
 import io
@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zoo_core.errors import ConfigError, UsageError, ZooError
-from zoo_core.hardware.devices import device_of
+from zoo_core.hardware.devices import resolve_device
 
 __all__ = ["TRACKERS", "Processes"]
 
@@ -30,21 +30,25 @@ _T = TypeVar("_T")
 
 
 class Processes:
-    """This process among those of its run.
+    """This process and the others of its run.
 
     Args:
-        device: such as ``cuda``; the first accelerator, or the CPU, when None. Several processes choose their own among devices of that
-            kind.
+        device: name of a device, such as ``cuda``; None for the first accelerator, or the CPU. Each of several processes chooses its own
+            device of that type.
         tracker: one of :data:`TRACKERS`, or None.
-        folder: where a tracker keeps its files.
+        folder: folder of the tracker's files.
 
     Attributes:
-        index: the number of this process, from 0.
-        count: how many there are.
-        device: what this process computes on.
+        index: number of this process, from 0.
+        count: number of processes.
+        device: device of this process.
 
     Raises:
-        UsageError: there is no such device, or the tracker is not installed.
+        UsageError: if there is no such device, or the tracker is not installed.
+
+    >>> processes = Processes("cpu")
+    >>> processes.main, processes.rows(batch_size=8, parts=2)
+    (True, [slice(0, 4, None), slice(4, 8, None)])
     """
 
     def __init__(self, device: str | None = None, tracker: str | None = None, folder: Path | None = None) -> None:
@@ -53,63 +57,72 @@ class Processes:
 
         _check_tracker(tracker)
         if device is not None:
-            device_of(device)
+            resolve_device(device)
         launched = PartialState(cpu=device == "cpu").num_processes > 1
         # The precision is the recipe's alone, not that of a launcher's configuration: "no" leaves it to the loop.
         self._accelerator = Accelerator(mixed_precision="no", cpu=launched and device == "cpu", log_with=tracker, project_dir=folder)
         self.index: int = self._accelerator.process_index
         self.count: int = self._accelerator.num_processes
-        self.device: torch.device = self._accelerator.device if launched else device_of(device)
+        self.device: torch.device = self._accelerator.device if launched else resolve_device(device)
         if launched and device is not None and torch.device(device).type != self.device.type:
             raise UsageError(f"cannot use the device {device} in several processes", "leave --device out, or use cpu")
 
     @property
     def main(self) -> bool:
-        """Whether this is the process that writes."""
+        """True in the first process, which writes the files."""
         return self.index == 0
 
     def rows(self, batch_size: int, parts: int) -> list[slice]:
-        """The rows of a batch that this process computes, in ``parts`` that it computes one after the other.
+        """The rows of a batch that this process computes.
+
+        Args:
+            batch_size: number of rows of the whole batch.
+            parts: number of parts that a process computes one after the other.
 
         Raises:
-            ConfigError: the batch does not divide evenly.
+            ConfigError: if the batch does not divide evenly.
         """
         if batch_size % (self.count * parts):
-            of_each = f" in {self.count} processes" if self.count > 1 else ""
-            what = f"a batch of {batch_size} cannot be split evenly into {parts} part{'s' if parts > 1 else ''}{of_each}"
-            raise ConfigError(what, f"choose a --batch-size that is a multiple of {self.count * parts}")
+            among = f" in {self.count} processes" if self.count > 1 else ""
+            problem = f"a batch of {batch_size} cannot be split evenly into {parts} part{'s' if parts > 1 else ''}{among}"
+            raise ConfigError(problem, f"choose a --batch-size that is a multiple of {self.count * parts}")
         share = batch_size // (self.count * parts)
         first = self.index * parts * share
         return [slice(first + part * share, first + (part + 1) * share) for part in range(parts)]
 
     def wrap(self, trainer: nn.Module, *, phases: int) -> nn.Module:
-        """The trainer as DistributedDataParallel, whose weights are now those of the first process; itself where there is one process."""
+        """Wraps a trainer in DistributedDataParallel, with the weights of the first process; returns it unchanged for one process.
+
+        Args:
+            trainer: trainer.
+            phases: number of phases of a step.
+        """
         from torch.nn.parallel import DistributedDataParallel
 
         if self.count == 1:
             return trainer
         self.share_buffers(trainer)
         places = [self.device] if self.device.type != "cpu" else None
-        # Later versions call it by another name. Buffers are shared after each phase, not before each forward.
-        later = "forward_sync_buffers" in signature(DistributedDataParallel).parameters
-        options: dict[str, Any] = {"forward_sync_buffers" if later else "broadcast_buffers": False}
-        # With several phases, each leaves the other's parameters out.
+        # Later versions of torch have another name. Buffers are shared after each phase, not before each forward.
+        is_later = "forward_sync_buffers" in signature(DistributedDataParallel).parameters
+        options: dict[str, Any] = {"forward_sync_buffers" if is_later else "broadcast_buffers": False}
+        # With several phases, each phase uses only some of the parameters.
         return DistributedDataParallel(trainer, device_ids=places, find_unused_parameters=phases > 1, **options)
 
     def without_sync(self, wrapped: nn.Module) -> AbstractContextManager[None]:
-        """While inside, gradients add up in each process and are not averaged over them."""
+        """Context in which gradients add up in each process and are not averaged over the processes."""
         return cast(AbstractContextManager[None], self._accelerator.no_sync(wrapped))
 
     def share_buffers(self, trainer: nn.Module) -> None:
-        """Gives all processes the buffers of the first, such as the running statistics of batch norm."""
+        """Copies the buffers of the first process, such as the running statistics of batch norm, to all processes."""
         if self.count > 1:
-            kept = trainer.state_dict().keys()  # the others are constants
+            saved = trainer.state_dict().keys()  # other buffers are constants
             for name, buffer in trainer.named_buffers():
-                if name in kept:
+                if name in saved:
                     torch.distributed.broadcast(buffer, 0)
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean over the processes, in each of them."""
+        """Returns, in every process, the mean of tensors over the processes."""
         if self.count > 1:
             values = values.clone()
             torch.distributed.all_reduce(values)
@@ -117,7 +130,7 @@ class Processes:
         return values
 
     def largest(self, *values: int) -> list[int]:
-        """The largest over the processes, in each of them."""
+        """Returns, in every process, the maximum of each value over the processes."""
         if self.count == 1:
             return list(values)
         shared = torch.tensor(values, dtype=torch.int64, device=self.device)
@@ -125,7 +138,7 @@ class Processes:
         return cast(list[int], shared.tolist())
 
     def gather(self, thing: _T) -> list[_T]:
-        """What each process passed, in their order, in each of them."""
+        """Returns, in every process, the objects that the processes passed, in their order."""
         if self.count == 1:
             return [thing]
         things: list[Any] = [None] * self.count
@@ -133,7 +146,7 @@ class Processes:
         return things
 
     def on_main(self, work: Callable[[], _T]) -> _T:
-        """What ``work`` returns in the first process, which alone does it, or raises, in all of them: nobody waits for one that gave up."""
+        """Calls ``work`` in the first process alone; all processes return its result, or raise its error, so that none waits forever."""
         if self.count == 1:
             return work()
         from accelerate.utils import broadcast_object_list
@@ -151,14 +164,19 @@ class Processes:
 
     @staticmethod
     def leave() -> None:
-        """Ends the work of several processes together, when all of it is done: one that exits while others talk to it takes them along."""
+        """Waits for all processes at the end of their work: a process that exits earlier would stop the others."""
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.barrier()
             torch.distributed.destroy_process_group()
 
     @contextmanager
     def tracking(self, run: str, config: Mapping[str, Any]) -> Iterator[None]:
-        """While inside, the tracker's record of a run is open: a folder ``tensorboard`` in the run's, or the project ``zoo`` elsewhere."""
+        """Context in which the tracker records a run: in a folder ``tensorboard`` of the run folder, or in the project ``zoo``.
+
+        Args:
+            run: name of the run.
+            config: config of the run, for the tracker.
+        """
         plain = {key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in config.items()}
         for tracker in self._accelerator.log_with:
             project = "tensorboard" if str(tracker) == "tensorboard" else "zoo"
@@ -170,16 +188,16 @@ class Processes:
                 opened.finish()
 
     def track(self, logs: Mapping[str, float], step: int) -> None:
-        """Gives logs to the tracker."""
+        """Sends values to the tracker."""
         self._accelerator.log(dict(logs), step=step)
 
     @property
     def tracked(self) -> bool:
-        """Whether there is a tracker."""
+        """True if there is a tracker."""
         return bool(self._accelerator.log_with)
 
     def track_pictures(self, pictures: Mapping[str, bytes], step: int) -> None:
-        """Gives PNG files to the tracker, by their names there. Call it in the first process."""
+        """Sends PNG files to the tracker by their names. Call it in the first process."""
         for name, png in pictures.items() if self._accelerator.trackers else ():
             with Image.open(io.BytesIO(png)) as opened:
                 pixels = np.asarray(opened.convert("RGB"))
@@ -188,7 +206,7 @@ class Processes:
 
 
 def _track_picture(tracker: Any, name: str, pixels: NDArray[np.uint8], step: int) -> None:
-    """Logs a picture, uint8 (height, width, 3), by the call that each tracker has for it."""
+    """Logs an image, uint8 (height, width, 3), by the method that the tracker has for images."""
     if tracker.name == "tensorboard":
         tracker.log_images({name: pixels[None]}, step=step, dataformats="NHWC")
     elif tracker.name == "trackio":  # Accelerate's class has no method for images

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zoo_core.arguments import as_int
 from zoo_core.atomic import write_file
-from zoo_core.data.image_files import PictureError, quietly, read_picture
+from zoo_core.data.image_files import PictureError, read_picture, without_pillow_warnings
 from zoo_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -334,7 +334,7 @@ def open_image(path: Path, channels: int, size: tuple[int, int] | None = None) -
         UsageError: if the file cannot be read as a picture, or is too large or too thin.
     """
     try:
-        with quietly():
+        with without_pillow_warnings():
             return read_picture(path, channels, size).image
     except PictureError as error:
         raise UsageError(f"cannot read {path} as a picture: {error}", error.hint or "choose a PNG or JPEG file") from error

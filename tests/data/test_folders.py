@@ -182,7 +182,7 @@ def test_zoo_prints_the_reason_of_each_file(tmp_path: Path, zoo: Callable[..., A
     assert done.err.splitlines()[-3:] == [
         "cannot read photos/2.png: it is empty",
         "cannot read photos/3.png: it is empty",
-        "zoo: error: cannot read 2 of 3 files in photos as images: 2.png, 3.png -- remove them, or mend them",
+        "zoo: error: cannot read 2 of 3 files in photos as images: 2.png, 3.png -- remove them, or repair them",
     ]
 
 
@@ -277,7 +277,7 @@ def test_folders_below_a_class_are_of_the_class_however_deep(tmp_path: Path) -> 
 def test_what_is_no_file_is_told_and_not_waited_for(tmp_path: Path) -> None:
     save(tmp_path / "1.png")
     os.mkfifo(tmp_path / "2.png")
-    with pytest.warns(RuntimeWarning, match="1 that are no files"):
+    with pytest.warns(RuntimeWarning, match="1 that are not files"):
         assert len(read(tmp_path)) == 1
 
 

@@ -12,16 +12,16 @@ import pytest
 from PIL import Image, features
 from PIL.PngImagePlugin import PngInfo
 
-from zoo_core.data.image_files import MAX_PIXELS, PictureError, quietly, read_picture
+from zoo_core.data.image_files import MAX_PIXELS, PictureError, read_picture, without_pillow_warnings
 from zoo_core.data.loaders import folder
-from zoo_core.data.readers import fitted
+from zoo_core.data.readers import resize_and_crop
 from zoo_core.datasets import FolderConfig
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.images import open_image, read_image
 
 
 def shown(path: Path, channels: int = 3) -> Any:
-    with quietly():
+    with without_pillow_warnings():
         return np.asarray(read_picture(path, channels).image)
 
 
@@ -125,7 +125,7 @@ def test_the_largest_picture_that_is_read_has_as_many_pixels_as_the_limit(tmp_pa
     side = int(MAX_PIXELS**0.5)
     with pytest.raises(PictureError, match=r"truncated|broken"):  # its pixels, which are not there, were looked for
         read_picture(claimed(tmp_path / "x.png", side, side), 3)
-    with pytest.raises(PictureError, match="more than 67 million"), quietly():
+    with pytest.raises(PictureError, match="more than 67 million"), without_pillow_warnings():
         read_picture(claimed(tmp_path / "x.png", side, side + 1), 3)
 
 
@@ -153,7 +153,7 @@ def test_a_long_picture_is_cropped_before_it_is_resized(monkeypatch: pytest.Monk
     monkeypatch.setattr(Image.Image, "resize", lambda self, size, *rest: sizes.append(size) or resize(self, size, *rest))
     pixels = np.zeros((4, 120), dtype=np.uint8)
     pixels[:, 58:62] = 200
-    assert np.asarray(fitted(Image.fromarray(pixels), 32, "box")).min() == 200
+    assert np.asarray(resize_and_crop(Image.fromarray(pixels), 32, "box")).min() == 200
     assert sizes == [(128, 32)]
 
 
@@ -161,18 +161,18 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     import os
 
     os.mkfifo(tmp_path / "x.png")
-    with pytest.raises(UsageError, match="it is no file"):
+    with pytest.raises(UsageError, match="it is not a file"):
         open_image(tmp_path / "x.png", 3)
 
 
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from zoo_core.data.image_files import PictureError, quietly, read_picture
+from zoo_core.data.image_files import PictureError, without_pillow_warnings, read_picture
 import numpy, PIL.Image
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    with quietly():
+    with without_pillow_warnings():
         read_picture(Path(sys.argv[1]), 3)
 except PictureError as error:
     print(error)

@@ -113,14 +113,14 @@ GOOD = idx(pixels(12, 28, 28))
 
 
 BROKEN: dict[str, tuple[str, bytes, str]] = {
-    "empty": (IMAGES, b"", "no IDX file"),
-    "header cut off": (IMAGES, GOOD[:10], "no IDX file"),
+    "empty": (IMAGES, b"", "not an IDX file"),
+    "header cut off": (IMAGES, GOOD[:10], "not an IDX file"),
     "body cut off": (IMAGES, GOOD[:-1], "9423 bytes long where its header says 9424"),
     "too long": (IMAGES, GOOD + b"\0", "9425 bytes long where its header says 9424"),
-    "wrong magic": (IMAGES, b"\1" + GOOD[1:], "no IDX file"),
-    "other type": (IMAGES, GOOD[:2] + b"\x0d" + GOOD[3:], "no IDX file"),
-    "labels for images": (IMAGES, ONES, "no IDX file of bytes in 3 dimensions"),
-    "images for labels": (LABELS, GOOD, "no IDX file of bytes in 1 dimension"),
+    "wrong magic": (IMAGES, b"\1" + GOOD[1:], "not an IDX file"),
+    "other type": (IMAGES, GOOD[:2] + b"\x0d" + GOOD[3:], "not an IDX file"),
+    "labels for images": (IMAGES, ONES, "not an IDX file of bytes in 3 dimensions"),
+    "images for labels": (LABELS, GOOD, "not an IDX file of bytes in 1 dimension"),
     "wrong sides": (IMAGES, idx(pixels(12, 32, 32)), "holds 12 x 32 x 32 bytes where N x 28 x 28 are expected"),
     "no item": (IMAGES, idx(pixels(0, 28, 28)), "holds 0 x 28 x 28"),
     "huge header": (IMAGES, GOOD[:4] + b"\xff" * 12, "holds 4294967295 x"),

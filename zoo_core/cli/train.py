@@ -140,9 +140,9 @@ def _fit(recipe: Recipe, out: Path, monitor: dict[str, Any] | None, **options: A
 
 def _for_machine(recipe: Recipe, device: str | None) -> Recipe:
     """The recipe with the precision of a new run on this machine; warns of a slow one."""
-    from zoo_core.hardware.devices import device_of
+    from zoo_core.hardware.devices import resolve_device
 
-    place = device_of(device)
+    place = resolve_device(device)
     warn_if_emulated(DTYPES.get(recipe.fit.precision, "float32"), place, PRECISION_HINT)
     return with_precision(recipe, auto_precision(place))
 

@@ -1,1 +1,1 @@
-"""Data sets: picture files, folders and archives, and the order in which training sees them."""
+"""Data sets: image files, folders and archives, and the order in which training reads them."""

@@ -1,4 +1,4 @@
-"""Data sets that fit into memory, and the order in which training sees them: a function of the seed and the step, with no state to save."""
+"""Data sets in memory, and the order in which training reads them: a function of the seed and the step, without a state to save."""
 
 import hashlib
 from dataclasses import dataclass
@@ -22,9 +22,12 @@ class Batch:
     """Rows of a data set.
 
     Args:
-        x: float32 (n, *event.shape); images in [-1, 1].
+        x: samples, float32 (n, *event.shape); images in [-1, 1].
         labels: int64 (n,), or None.
-        index: int64 (n,), the rows' places in the set.
+        index: places of the rows in the data set, int64 (n,).
+
+    >>> Batch(x=torch.zeros(2, 3), labels=None, index=torch.tensor([4, 7])).x.shape
+    torch.Size([2, 3])
     """
 
     x: Tensor
@@ -37,13 +40,19 @@ class Data:
     """A data set in memory.
 
     Args:
-        x: uint8 images (N, c, h, w), or float32 samples (N, ...), which are given to the model as they are.
-        labels: int64 (N,), or None.
-        classes: the names of the labels.
-        flip: whether training mirrors images left to right at random.
+        x: uint8 images (N, c, h, w), or float32 samples (N, ...), which the model receives unchanged.
+        labels: int64 (N,), at least 0, or None.
+        classes: names of the labels.
+        flip: True if training mirrors images left to right at random.
 
     Raises:
-        ConfigError: there is no sample, or x or the labels are of another type or shape.
+        ConfigError: if there is no sample, or if x or the labels have another dtype or shape.
+
+    >>> data = Data(x=torch.tensor([[[[0, 255]]]], dtype=torch.uint8), labels=torch.tensor([0]), classes=("edge",))
+    >>> data.event.shape, data.rows(torch.tensor([0])).flatten().tolist()
+    ((1, 1, 2), [-1.0, 1.0])
+    >>> len(data.batch(seed=0, step=0, batch_size=4).x)  # epochs follow each other
+    4
     """
 
     x: Tensor
@@ -58,8 +67,8 @@ class Data:
         if not len(x):
             raise ConfigError("the data has no sample")
         if labels is not None and (labels.dtype != torch.int64 or labels.shape != x.shape[:1] or labels.min() < 0):
-            found = f"{labels.dtype} {tuple(labels.shape)} from {labels.min()} on"
-            raise ConfigError(f"labels must be int64 ({len(x)},) from 0 on, not {found}")
+            actual = f"{labels.dtype} {tuple(labels.shape)} from {labels.min()} on"
+            raise ConfigError(f"labels must be int64 ({len(x)},) from 0 on, not {actual}")
 
     def __len__(self) -> int:
         return len(self.x)
@@ -71,7 +80,7 @@ class Data:
 
     @cached_property
     def digest(self) -> str:
-        """The sha256 of all samples and labels, in hex: what a resumed run and a card compare."""
+        """The sha256 of all samples and labels, in hex; resumed runs and records compare it."""
         sha = hashlib.sha256(f"{self.x.dtype} {tuple(self.x.shape)}".encode())
         sha.update(self.x.contiguous().numpy().tobytes())
         if self.labels is not None:
@@ -84,7 +93,15 @@ class Data:
         return x.float() / 127.5 - 1 if x.dtype == torch.uint8 else x
 
     def batch(self, seed: int, step: int, batch_size: int, rows: slice = slice(None), device: torch.device | str = "cpu") -> Batch:
-        """The rows of batch ``step`` (from 0). Epochs follow each other without a gap; each has an order of its own."""
+        """Returns rows of a batch. Epochs follow each other without a gap; each has its own order.
+
+        Args:
+            seed: seed of the order and the flips.
+            step: number of the batch, from 0.
+            batch_size: number of rows of the whole batch.
+            rows: rows of the batch to return.
+            device: device of the returned tensors.
+        """
         index = self._index(seed, step, batch_size)[rows]
         x = self.rows(index)
         if self.flip:
@@ -108,11 +125,18 @@ _order = lru_cache(maxsize=2)(permutation)
 
 
 def load_data(config: DatasetConfig) -> Data:
-    """Loads a data set.
+    """Loads a data set by its config.
+
+    Args:
+        config: config of a registered data set.
 
     Raises:
-        ConfigError: it is not where the config says, or holds no samples.
-        PluginError: its loader gives no Data.
+        ConfigError: if the data is not where the config says, or holds no samples.
+        PluginError: if the loader does not return a :class:`Data`.
+
+    >>> from zoo_core.datasets import MoonsConfig
+    >>> load_data(MoonsConfig(count=10)).x.shape
+    torch.Size([10, 2])
     """
     spec = registry().spec(DatasetSpec, registry().name_of("dataset", type(config)))
     return call_plugin(resolve(spec.target), config, kind=Data)

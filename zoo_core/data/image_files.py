@@ -1,4 +1,4 @@
-"""Picture files as people have them: the formats that are read, the limits of a file, and its pixels as people see them."""
+"""Image files: the formats that are read, the limits of a file, and its pixels as image viewers show them."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -12,16 +12,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["MAX_ASPECT", "MAX_PIXELS", "Picture", "PictureError", "drawn_by_zoo", "formats", "quietly", "read_picture", "suffixes"]
+__all__ = [
+    "MAX_ASPECT",
+    "MAX_PIXELS",
+    "Picture",
+    "PictureError",
+    "drawn_by_zoo",
+    "formats",
+    "read_picture",
+    "suffixes",
+    "without_pillow_warnings",
+]
 
 MAX_PIXELS = 1 << 26
-"""Pixels of a picture at most: 8192 x 8192, which are 200 MB in colour."""
+"""The largest number of pixels of an image: 8192 x 8192, which are 200 MB in colour."""
 MAX_ASPECT = 32
-"""How many times longer than its shorter side a picture is at most."""
+"""The largest ratio of the longer side of an image to the shorter one."""
 
 _MAX_BYTES = 1 << 29
-_MAX_SCANNED = 1 << 31  # pixels times scans of a progressive JPEG, each of which goes through all pixels
-_LARGE = 1 << 24  # pixels from which pictures are decoded one at a time, so that many threads do not take gigabytes
+_MAX_SCANNED = 1 << 31  # pixels times scans of a progressive JPEG: each scan decodes all pixels
+_LARGE = 1 << 24  # larger images are decoded one at a time, so that many threads do not take gigabytes
 _ONE_LARGE = Lock()
 
 _SUFFIXES = {
@@ -37,11 +47,14 @@ _SUFFIXES = {
 
 
 class PictureError(Exception):
-    """A file cannot be read as a picture; the message says why, and does not name the file.
+    """A file cannot be read as an image. The message gives the reason and does not name the file.
 
     Args:
-        reason: what is wrong with it.
-        hint: what to do; empty where another file is all that helps.
+        reason: reason.
+        hint: next step; empty if only another file helps.
+
+    >>> PictureError("it is empty").hint
+    ''
     """
 
     def __init__(self, reason: str, hint: str = "") -> None:
@@ -50,12 +63,16 @@ class PictureError(Exception):
 
 
 class Picture(NamedTuple):
-    """A decoded picture.
+    """A decoded image.
 
     Args:
-        image: in mode L or RGB.
-        drawn: it was written by the zoo: samples, a sheet of them, or a figure.
-        animated: it has more frames; the first is read.
+        image: Pillow image of mode L or RGB.
+        drawn: True if the zoo wrote the file: samples, a grid of samples, or a figure.
+        animated: True if the file has several frames, of which the first is read.
+
+    >>> from PIL import Image
+    >>> Picture(Image.new("L", (8, 4)), drawn=False, animated=False).image.size
+    (8, 4)
     """
 
     image: "Image.Image"
@@ -65,7 +82,7 @@ class Picture(NamedTuple):
 
 @cache
 def formats() -> tuple[str, ...]:
-    """Pillow's names of the formats that are read: AVIF if Pillow was built with it, HEIF if pillow-heif is installed."""
+    """Pillow's names of the formats that are read; AVIF if Pillow was built with it, HEIF if pillow-heif is installed."""
     from PIL import features
 
     optional = {"AVIF": "avif" in features.modules and bool(features.check_module("avif")), "HEIF": _registers_heif()}
@@ -82,38 +99,39 @@ def _registers_heif() -> bool:
 
 @cache
 def suffixes() -> frozenset[str]:
-    """The suffixes of files that are read as pictures, in lower case."""
+    """The suffixes of files that are read as images, in lower case."""
     return frozenset(suffix for name in formats() for suffix in _SUFFIXES[name])
 
 
 def drawn_by_zoo(info: Mapping[Any, Any]) -> bool:
-    """True for the text chunks of a PNG that the zoo wrote: samples, sheets of samples and figures."""
+    """True if ``info``, the text chunks of a PNG, shows that the zoo wrote it: samples, grids of samples and figures."""
     software, sampler = info.get("Software"), info.get("sampler")
     return str(software).startswith("zoo-core ") or ("seed" in info and str(sampler).startswith('{"name"'))
 
 
 def read_picture(path: Path, channels: int, size: tuple[int, int] | None = None) -> Picture:
-    """Decodes a picture file in 8 bits: turned as its EXIF says, over white where it is transparent, 16-bit levels scaled down.
+    """Decodes an image file to 8 bits: rotated by its EXIF, transparent parts over white, 16-bit levels scaled down.
 
     Args:
         path: path of the file.
         channels: 1 for grey (mode L), 3 for colour (mode RGB).
-        size: the least (width, height) that is needed, by which a JPEG is decoded smaller and faster.
+        size: smallest (width, height) that is needed, so that a JPEG may be decoded smaller and faster; None for the full size.
 
     Raises:
-        PictureError: if the file is no picture, is damaged, or has more than MAX_PIXELS or a side longer than MAX_ASPECT times the other.
+        PictureError: if the file is not an image, is damaged, has more than MAX_PIXELS pixels, or a side longer than MAX_ASPECT times the
+            other.
     """
     from PIL import Image
 
     try:
         _check_file(path)
-        # The formats by name: Pillow would otherwise try all that it knows, and run Ghostscript for one of them.
+        # The formats by name: otherwise Pillow would try all its formats, and run Ghostscript for one of them.
         with Image.open(path, formats=formats()) as image:
             _check_size(*image.size)
             if image.info.get("progressive"):
                 _check_scans(path, image.width * image.height)
             if size:
-                image.draft("RGB", (max(size), max(size)))  # the EXIF may still turn it
+                image.draft("RGB", (max(size), max(size)))  # the EXIF may still rotate it
             with _ONE_LARGE if image.width * image.height > _LARGE else nullcontext():
                 image.load()
                 shown = _shown(image, "RGB" if channels == 3 else "L")
@@ -126,18 +144,18 @@ def read_picture(path: Path, channels: int, size: tuple[int, int] | None = None)
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
-    """Inside, Pillow warns of nothing: large pictures are refused here, and damaged EXIF is no news. It changes all threads' filters."""
+def without_pillow_warnings() -> Iterator[None]:
+    """Context in which Pillow does not warn: large images are refused here, and damaged EXIF is harmless. Affects all threads."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
 
 
 def _check_file(path: Path) -> None:
-    """Refuses what would block, such as a pipe, or is no picture by its size."""
+    """Refuses files that would block, such as a pipe, or whose size is not that of an image."""
     size = path.stat().st_size
     if not path.is_file():
-        raise PictureError("it is no file")
+        raise PictureError("it is not a file")
     if size == 0:
         raise PictureError("it is empty")
     if size > _MAX_BYTES:
@@ -152,19 +170,19 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _check_scans(path: Path, pixels: int) -> None:
-    # In the data of a scan, a byte 0xff never stands before 0xda.
+    # In the data of a scan, a byte 0xff never precedes 0xda.
     if path.read_bytes().count(b"\xff\xda") * pixels > _MAX_SCANNED:
         raise PictureError("it is a JPEG of too many scans, which would take minutes", "save it again")
 
 
 def _shown(image: "Image.Image", mode: str) -> "Image.Image":
-    """A loaded picture in ``mode``, as people see it."""
+    """A loaded image in ``mode``, as image viewers show it."""
     import numpy as np
     from PIL import Image, ImageOps
 
     try:
         shown = ImageOps.exif_transpose(image)
-    except Exception:  # EXIF that is damaged: other programs show such a picture as it lies
+    except Exception:  # damaged EXIF: other programs show such an image unrotated
         shown = image
     if shown.mode == "F" or (shown.mode == "I" and image.format == "TIFF"):
         raise PictureError("its levels have 32 bits, and their range is not known", "save it with 8 or 16 bits")
@@ -181,7 +199,7 @@ def _reason(error: Exception) -> tuple[str, str]:
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        return f"it is none of {', '.join(formats())}", ""
+        return f"it is not of the formats {', '.join(formats())}", ""
     if isinstance(error, Image.DecompressionBombError):
         return f"it has more than {MAX_PIXELS / 1e6:.0f} million pixels", "make it smaller"
     if isinstance(error, MemoryError):

@@ -1,4 +1,4 @@
-"""The loaders of zoo-core's own data sets; :mod:`zoo_core.datasets` has their configs."""
+"""Loaders of zoo-core's own data sets; their configs are in :mod:`zoo_core.datasets`."""
 
 import hashlib
 import os
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from zoo_core.data.dataset import Data
 from zoo_core.data.folders import Listing, list_folder
-from zoo_core.data.image_files import PictureError, formats, quietly, read_picture
-from zoo_core.data.readers import fetch_cifar10, fetch_idx, fitted, read_cifar10, read_idx
+from zoo_core.data.image_files import PictureError, formats, read_picture, without_pillow_warnings
+from zoo_core.data.readers import fetch_cifar10, fetch_idx, read_cifar10, read_idx, resize_and_crop
 from zoo_core.datasets import (
     CIFAR10Config,
     FashionMNISTConfig,
@@ -33,10 +33,11 @@ from zoo_core.rng import Stream, generator
 __all__ = ["cifar10", "fashion_mnist", "folder", "gaussian_mixture", "mnist", "moons"]
 
 Layout = tuple[str, Sequence[str]]
-"""A folder below the root, and the names of the files that it must hold."""
+"""A folder below the root, and the names of the files in it."""
 
 _CHUNK = 64  # images that a thread reads at a time
-_MOST_SHOWN, _WIDTH = 20, 120  # files that cannot be read, and characters of their names in one line
+_MAX_NAMED = 20  # files that an error names
+_MAX_NAMES_WIDTH = 120  # characters of their names in one line
 
 # The files of the two sets have the same names. The sha256 of their labels tells them apart.
 _LABELS = {
@@ -48,103 +49,117 @@ _LABELS = {
 
 
 def folder(config: FolderConfig) -> Data:
-    """Images below a folder, resized and cropped; see :class:`zoo_core.datasets.FolderConfig`.
+    """Loads the images below a folder, uint8 (N, channels, size, size), resized and cropped.
 
     Warns of files that are not read, and of images that the zoo drew, which are left out.
+
+    Args:
+        config: see :class:`zoo_core.datasets.FolderConfig`.
 
     Raises:
         ConfigError: if there is no such folder or class, or no image in it, or some files cannot be read as images.
         ResourceError: if the images do not fit into memory.
     """
-    found = list_folder(Path(expand(config.path)), config.classes)
-    if not found.pictures and not found.unreadable:
-        there = f": it holds {found.skips()}" if found.skipped else ""
-        raise ConfigError(f"no image ({', '.join(formats())}) in {found.root}{there}", "--data folder:PATH names a folder of images")
-    x, kept = _decoded(found, config)
-    labels, classes = np.array([label for _, label in found.pictures]), found.classes
+    listing = list_folder(Path(expand(config.path)), config.classes)
+    if not listing.pictures and not listing.unreadable:
+        contents = f": it holds {listing.skips()}" if listing.skipped else ""
+        raise ConfigError(f"no image ({', '.join(formats())}) in {listing.root}{contents}", "--data folder:PATH names a folder of images")
+    x, kept = _decode(listing, config)
+    labels = np.array([label for _, label in listing.pictures])
+    classes = listing.classes
     if not kept.any():
-        what = f"the zoo drew all {len(kept):,} images in {found.root}: they are samples, no data"
-        raise ConfigError(what, "choose a folder of other images")
+        problem = f"the zoo drew all {len(kept):,} images in {listing.root}: they are samples, not data"
+        raise ConfigError(problem, "choose a folder of other images")
     if not kept.all():
-        warnings.warn(f"left out in {found.root}: {(~kept).sum():,} images that the zoo drew", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"left out in {listing.root}: {(~kept).sum():,} images that the zoo drew", RuntimeWarning, stacklevel=2)
         left, labels = np.unique(labels[kept], return_inverse=True)
         x, classes = x[kept], tuple(classes[label] for label in left if classes)
     return Data(x=torch.from_numpy(x), labels=torch.from_numpy(labels) if classes else None, classes=classes, flip=config.flip)
 
 
-def _decoded(found: Listing, config: FolderConfig) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """The pictures, uint8 (N, channels, size, size), and which of them are data: not drawn by the zoo.
+def _decode(listing: Listing, config: FolderConfig) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """The images, uint8 (N, channels, size, size), and a mask (N,) of those that the zoo did not draw.
 
     Raises:
-        ConfigError: if some cannot be read; it names all, or the first of them.
+        ConfigError: if some cannot be read; it names all or the first of them.
     """
-    paths = [path for path, _ in found.pictures]
+    paths = [path for path, _ in listing.pictures]
     demand_memory(len(paths) * config.channels * config.size**2, f"{len(paths):,} images of this size", "choose a smaller data.size")
     x = np.empty((len(paths), config.channels, config.size, config.size), dtype=np.uint8)
-    kept, animated, failed = np.ones(len(paths), dtype=bool), 0, list(found.unreadable)
+    kept = np.ones(len(paths), dtype=bool)
+    failed = list(listing.unreadable)
+    animated = 0
 
     def read(start: int) -> tuple[list[tuple[Path, str]], int]:
-        failed, animated = [], 0
+        failed: list[tuple[Path, str]] = []
+        animated = 0
         for i, path in enumerate(paths[start : start + _CHUNK], start):
             try:
                 picture = read_picture(path, config.channels)
             except PictureError as error:
                 failed.append((path, f"{error}; {error.hint}" if error.hint else str(error)))
                 continue
-            pixels = np.asarray(fitted(picture.image, config.size, config.resize))
+            pixels = np.asarray(resize_and_crop(picture.image, config.size, config.resize))
             x[i] = pixels.reshape(config.size, config.size, config.channels).transpose(2, 0, 1)
-            kept[i], animated = not picture.drawn, animated + picture.animated
+            kept[i] = not picture.drawn
+            animated += picture.animated
         return failed, animated
 
-    with quietly(), ThreadPoolExecutor(_threads(paths)) as pool:
+    with without_pillow_warnings(), ThreadPoolExecutor(_threads(paths)) as pool:
         for more, count in pool.map(read, range(0, len(paths), _CHUNK)):
-            failed, animated = failed + more, animated + count
+            failed += more
+            animated += count
     if failed:
-        raise _unreadable(found.root, failed, len(paths))
+        raise _unreadable(listing.root, failed, len(paths))
     if animated:
-        warnings.warn(f"of {animated:,} animated images in {found.root}, the first frame is read", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"of {animated:,} animated images in {listing.root}, the first frame is read", RuntimeWarning, stacklevel=3)
     return x, kept
 
 
 def _unreadable(root: Path, failed: Sequence[tuple[Path, str]], count: int) -> ConfigError:
-    """The error that names files that cannot be read; of several, its notes have the reasons."""
+    """The error for files that cannot be read; for several, its notes give the reasons."""
     if len(failed) == 1:
         path, reason = failed[0]
-        return ConfigError(f"cannot read {path} as an image: {reason}", "remove it, or mend it")
-    shown = "".join(f"{path.relative_to(root)}, " for path, _ in failed[:_MOST_SHOWN])
-    names = shown[:-2] if len(shown) < _WIDTH else f"{shown[:_WIDTH].rpartition(', ')[0] or shown[:_WIDTH]}, ..."
-    error = ConfigError(f"cannot read {len(failed):,} of {count:,} files in {root} as images: {names}", "remove them, or mend them")
-    for path, reason in failed[:_MOST_SHOWN]:
+        return ConfigError(f"cannot read {path} as an image: {reason}", "remove it, or repair it")
+    shown = "".join(f"{path.relative_to(root)}, " for path, _ in failed[:_MAX_NAMED])
+    names = (
+        shown[:-2] if len(shown) < _MAX_NAMES_WIDTH else f"{shown[:_MAX_NAMES_WIDTH].rpartition(', ')[0] or shown[:_MAX_NAMES_WIDTH]}, ..."
+    )
+    error = ConfigError(f"cannot read {len(failed):,} of {count:,} files in {root} as images: {names}", "remove them, or repair them")
+    for path, reason in failed[:_MAX_NAMED]:
         error.add_note(f"cannot read {path}: {reason}")
-    if len(failed) > _MOST_SHOWN:
-        error.add_note(f"... and {len(failed) - _MOST_SHOWN:,} more")
+    if len(failed) > _MAX_NAMED:
+        error.add_note(f"... and {len(failed) - _MAX_NAMED:,} more")
     return error
 
 
 def _threads(paths: Sequence[Path]) -> int:
-    """One for files so small that threads would wait for each other's Python most of the time; a thread a processor for others."""
-    some = [path.stat().st_size for path in paths[:: max(1, len(paths) // 64)] if path.exists()]
-    return 1 if sum(some) < 4096 * len(some) or not some else min(os.cpu_count() or 1, 16)
+    """The number of threads: one per processor, or a single one for small files, where threads would mostly wait for the interpreter."""
+    sizes = [path.stat().st_size for path in paths[:: max(1, len(paths) // 64)] if path.exists()]
+    return 1 if sum(sizes) < 4096 * len(sizes) or not sizes else min(os.cpu_count() or 1, 16)
 
 
 def mnist(config: MNISTConfig) -> Data:
-    """Handwritten digits, uint8 (N, 1, 28, 28); see :class:`zoo_core.datasets.MNISTConfig`.
+    """Loads handwritten digits, uint8 (N, 1, 28, 28) unless the config resizes them.
+
+    Args:
+        config: see :class:`zoo_core.datasets.MNISTConfig`.
 
     Raises:
-        ConfigError: the files are not there, or are not what they must be.
-        HubError: they were to be downloaded and cannot be had.
+        ConfigError: if the files are missing or malformed.
+        HubError: if the config asks for a download, and it fails.
     """
     return _grey(config, "mnist", ["MNIST/raw", "mnist", ""], lambda root: fetch_idx(root, "MNIST"))
 
 
 def fashion_mnist(config: FashionMNISTConfig) -> Data:
-    """Articles of clothing, uint8 (N, 1, 28, 28); see :class:`zoo_core.datasets.FashionMNISTConfig`. Raises as :func:`mnist` does."""
+    """Loads articles of clothing by a :class:`zoo_core.datasets.FashionMNISTConfig`, uint8 (N, 1, 28, 28); raises as :func:`mnist`."""
     folders = ["FashionMNIST/raw", "fashion_mnist", "fashion-mnist", ""]
     return _grey(config, "fashion-mnist", folders, lambda root: fetch_idx(root, "FashionMNIST"))
 
 
 def cifar10(config: CIFAR10Config) -> Data:
-    """Small photographs, uint8 (N, 3, 32, 32); see :class:`zoo_core.datasets.CIFAR10Config`. Raises as :func:`mnist` does."""
+    """Loads small photographs by a :class:`zoo_core.datasets.CIFAR10Config`, uint8 (N, 3, 32, 32); raises as :func:`mnist`."""
     python = [f"data_batch_{i}" for i in range(1, 6)] if config.split == "train" else ["test_batch"]
     binary = [f"{name}.bin" for name in python]
     layouts = [("cifar-10-batches-bin", binary), ("cifar-10-batches-py", python)]
@@ -169,23 +184,23 @@ def _grey(config: MNISTConfig | FashionMNISTConfig, name: str, folders: Sequence
 
 
 def _files(config: ImageSetConfig, layouts: Sequence[Layout], fetch: Callable[[Path], None]) -> Sequence[Path]:
-    """The files of the first layout of which all are there, plain or gzipped; fetched if the config says so."""
+    """The files of the first layout whose files all exist, plain or gzipped; downloaded if they are missing and the config asks for it."""
     try:
         root = Path(expand(config.root))
     except UnsetVariable as error:
         raise UnsetVariable(error.what, "--data-root DIR is the folder with its files; -o data.download=true fetches them there") from error
-    found = [_present(root / place, names) for place, names in layouts]
-    if config.download and not any(map(all, found)):
+    paths = [_present(root / place, names) for place, names in layouts]
+    if config.download and not any(map(all, paths)):
         fetch(root)
-        found = [_present(root / place, names) for place, names in layouts]
-    best = max(range(len(layouts)), key=lambda i: (all(found[i]), any(found[i])))
-    missing = [name for name, path in zip(layouts[best][1], found[best], strict=True) if path is None]
+        paths = [_present(root / place, names) for place, names in layouts]
+    best = max(range(len(layouts)), key=lambda i: (all(paths[i]), any(paths[i])))
+    missing = [name for name, path in zip(layouts[best][1], paths[best], strict=True) if path is None]
     if missing:
-        where = f"{root / layouts[best][0]}" if any(found[best]) else f"{root} or its {layouts[0][0]}"
+        where = f"{root / layouts[best][0]}" if any(paths[best]) else f"{root} or its {layouts[0][0]}"
         where += "" if root.is_absolute() else f", a path from {os.getcwd()}"
         shown = " and ".join(missing) if len(missing) < 3 else f"{missing[0]}, ..., {missing[-1]}"
         raise ConfigError(f"no {shown} in {where}", "put them there, pass another --data-root, or add -o data.download=true")
-    return [path for path in found[best] if path is not None]
+    return [path for path in paths[best] if path is not None]
 
 
 def _present(place: Path, names: Sequence[str]) -> list[Path | None]:
@@ -193,18 +208,18 @@ def _present(place: Path, names: Sequence[str]) -> list[Path | None]:
 
 
 def _image_set(config: ImageSetConfig, x: NDArray[np.uint8], labels: NDArray[np.uint8], resize: str) -> Data:
-    """The config's classes of images uint8 (N, c, h, h) with labels uint8 (N,) below 10, in the config's size."""
+    """Selects the config's classes from images uint8 (N, c, h, h) with labels uint8 (N,) below 10, and resizes the images."""
     classes = config.classes or config.names
     number = np.full(len(config.names), -1, dtype=np.int64)
     number[[config.names.index(name) for name in classes]] = np.arange(len(classes))
     kept = number[labels] >= 0
     if not kept.any():
         raise ConfigError(f"there is no image of {', '.join(classes)}")
-    x = _sized(x[kept], config.size or x.shape[-1], resize)
+    x = _resized(x[kept], config.size or x.shape[-1], resize)
     return Data(x=torch.from_numpy(x), labels=torch.from_numpy(number[labels[kept]]), classes=classes, flip=config.flip)
 
 
-def _sized(x: NDArray[np.uint8], size: int, resize: str) -> NDArray[np.uint8]:
+def _resized(x: NDArray[np.uint8], size: int, resize: str) -> NDArray[np.uint8]:
     from PIL import Image
 
     side = x.shape[-1]
@@ -216,14 +231,17 @@ def _sized(x: NDArray[np.uint8], size: int, resize: str) -> NDArray[np.uint8]:
         return np.pad(x, ((0, 0), (0, 0), around, around))
     out = np.empty((*x.shape[:2], size, size), dtype=np.uint8)
     for image, plane in zip(x.reshape(-1, side, side), out.reshape(-1, size, size), strict=True):
-        plane[...] = np.asarray(fitted(Image.fromarray(image), size, resize))
+        plane[...] = np.asarray(resize_and_crop(Image.fromarray(image), size, resize))
     return out
 
 
 def moons(config: MoonsConfig) -> Data:
-    """Two half moons, float32 (count, 2): (cos t, sin t) and (1 - cos t, 1/2 - sin t) with t even in [0, pi], and noise.
+    """Draws two half moons, float32 (count, 2): (cos t, sin t) and (1 - cos t, 1/2 - sin t) for evenly spaced t in [0, pi], plus noise.
 
     The shape is that of scikit-learn's ``make_moons``.
+
+    Args:
+        config: see :class:`zoo_core.datasets.MoonsConfig`.
     """
     counts = (config.count // 2, config.count - config.count // 2)
     outer, inner = (np.linspace(0, np.pi, count) for count in counts)
@@ -234,9 +252,9 @@ def moons(config: MoonsConfig) -> Data:
 
 
 def gaussian_mixture(config: GaussianMixtureConfig) -> Data:
-    """Draws from a mixture of Gaussians, float32 (count, d); see :class:`zoo_core.datasets.GaussianMixtureConfig`."""
+    """Draws points, float32 (count, d), by a :class:`zoo_core.datasets.GaussianMixtureConfig`."""
     source = generator(config.seed, 0, Stream.DATA)
-    # The last component takes what rounding leaves of the unit interval.
+    # The last component gets the rest of the unit interval that rounding leaves.
     labels = np.searchsorted(np.cumsum(config.weights)[:-1], source.random(config.count), side="right")
     means = np.array(config.means)
     x = means[labels] + config.std * source.standard_normal((config.count, means.shape[1]))

@@ -1,6 +1,6 @@
-"""Readers of the files that data sets come in: IDX (MNIST) and the batches of CIFAR-10, and the way to get them; resizing of pictures.
+"""Readers and downloads of IDX files (MNIST) and of CIFAR-10's batches, and resizing of images.
 
-They run nothing that a file holds, and refuse a file that is not exactly what its format asks for.
+Readers run no code from a file, and refuse files that deviate from their format.
 """
 
 import gzip
@@ -22,30 +22,40 @@ from numpy.typing import NDArray
 from zoo_core.atomic import disk_error
 from zoo_core.errors import ConfigError, HubError, UsageError
 
-__all__ = ["fetch_cifar10", "fetch_idx", "fitted", "read_cifar10", "read_idx"]
+__all__ = ["fetch_cifar10", "fetch_idx", "read_cifar10", "read_idx", "resize_and_crop"]
 
 Pixels = NDArray[np.uint8]
 
-_LONG = 4  # sides of a picture that is resized as a whole; of a longer one, this much of the centre
+_MAX_ASPECT = 4  # longer images are cropped at the centre before they are resized
 _MAX_BYTES = 1 << 28
 _AGAIN = "remove it and get it again"
 _TIMEOUT = 30.0  # seconds without a byte
-# What a download raises; other OSErrors are of the disk.
+# Errors of a download; other OSErrors are errors of the disk.
 _NETWORK = (ConnectionError, HTTPException, RuntimeError, SSLError, TimeoutError, URLError)
 
-# The binary version: its pixels and labels are those of the Python version, which is pickles.
+# The binary version has the pixels and labels of the Python version, which consists of pickles.
 _CIFAR10 = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 _CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 
 
-def fitted(image: Any, size: int, resize: str) -> Any:
-    """A Pillow image resized by a filter until its shorter side is ``size``, then cropped at the centre to size x size."""
+def resize_and_crop(image: Any, size: int, resize: str) -> Any:
+    """Resizes an image until its shorter side is ``size``, then crops it at the centre to size x size.
+
+    Args:
+        image: Pillow image.
+        size: side of the result.
+        resize: name of a Pillow filter, in lower case.
+
+    >>> from PIL import Image
+    >>> resize_and_crop(Image.new("L", (40, 20)), 8, "box").size
+    (8, 8)
+    """
     from PIL import Image
 
     if image.size == (size, size):
         return image
-    if max(image.size) > _LONG * min(image.size):  # of which the resized picture would take memory for what is cropped away
-        image = _centre(image, *(min(side, _LONG * min(image.size)) for side in image.size))
+    if max(image.size) > _MAX_ASPECT * min(image.size):  # resizing would take memory for the parts that are cropped away
+        image = _centre(image, *(min(side, _MAX_ASPECT * min(image.size)) for side in image.size))
     scale = size / min(image.size)
     width, height = (max(round(side * scale), size) for side in image.size)
     return _centre(image.resize((width, height), Image.Resampling[resize.upper()]), size, size)
@@ -57,39 +67,52 @@ def _centre(image: Any, width: int, height: int) -> Any:
 
 
 def read_idx(path: Path, *sides: int) -> Pixels:
-    """The items of an IDX file of bytes, plain or gzipped: uint8 (N, *sides).
+    """Reads the items of an IDX file of bytes, plain or gzipped.
 
     The format: the bytes 0, 0, 8 and the number of dimensions, each dimension as a big-endian 32-bit number, then the items.
 
+    Args:
+        path: path of the file.
+        sides: dimensions of an item.
+
+    Returns:
+        Items, uint8 (N, *sides).
+
     Raises:
-        ConfigError: it cannot be read, is of another kind or shape, or is shorter or longer than it says.
+        ConfigError: if the file cannot be read, has another type or shape, or another length than its header says.
     """
     raw = _bytes(path)
     rank = 1 + len(sides)
     start = 4 + 4 * rank
     if raw[:4] != bytes([0, 0, 8, rank]) or len(raw) < start:
-        raise ConfigError(f"{path} is no IDX file of bytes in {rank} dimension{'s' * (rank > 1)}", _AGAIN)
+        raise ConfigError(f"{path} is not an IDX file of bytes in {rank} dimension{'s' * (rank > 1)}", _AGAIN)
     shape = tuple(int.from_bytes(raw[at : at + 4], "big") for at in range(4, start, 4))
     if shape[1:] != sides or shape[0] == 0:
-        found, wanted = (" x ".join(map(str, numbers)) for numbers in (shape, ("N", *sides)))
-        raise ConfigError(f"{path} holds {found} bytes where {wanted} are expected", _AGAIN)
+        actual, expected = (" x ".join(map(str, numbers)) for numbers in (shape, ("N", *sides)))
+        raise ConfigError(f"{path} holds {actual} bytes where {expected} are expected", _AGAIN)
     if len(raw) != start + prod(shape):
         raise ConfigError(f"{path} is {len(raw)} bytes long where its header says {start + prod(shape)}", _AGAIN)
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
 
 
 def read_cifar10(path: Path) -> tuple[Pixels, Pixels]:
-    """A batch of CIFAR-10: uint8 images (N, 3, 32, 32) and labels (N,). ``.bin`` is the binary version, other files the Python one.
+    """Reads a batch of CIFAR-10.
+
+    Args:
+        path: path of the file; ``.bin`` is the binary version, all others are the Python version.
+
+    Returns:
+        Images, uint8 (N, 3, 32, 32), and labels, uint8 (N,).
 
     Raises:
-        ConfigError: it cannot be read, or is no such batch.
+        ConfigError: if the file cannot be read, or is not such a batch.
     """
     raw = _bytes(path)
     try:
         labels, pixels = _binary(raw) if ".bin" in path.suffixes else _pickled(raw)
         images = np.frombuffer(pixels, np.uint8).reshape(-1, 3, 32, 32)
     except ValueError as error:
-        raise ConfigError(f"{path} is no batch of CIFAR-10: {error}", _AGAIN) from error
+        raise ConfigError(f"{path} is not a batch of CIFAR-10: {error}", _AGAIN) from error
     if len(labels) != len(images) or len(images) == 0:
         raise ConfigError(f"{path} holds {len(images)} images and {len(labels)} labels", _AGAIN)
     if max(labels) > 9:
@@ -106,8 +129,8 @@ def _binary(raw: bytes) -> tuple[bytes, bytes]:
 def _pickled(raw: bytes) -> tuple[bytes, bytes]:
     """Labels and pixels of a batch in the Python version.
 
-    It is a pickle of {"data": an array, "labels": a list of int, ...}. Its opcodes are looked at, and none of them is run: the labels are
-    the small integers that follow the text "labels", the pixels are the longest text.
+    It is a pickle of {"data": an array, "labels": a list of int, ...}. Its opcodes are parsed but never run: the labels are the small
+    integers after the text "labels", and the pixels are the longest text.
     """
     labels, pixels, latest = bytearray(), "", ""
     for opcode, argument, _ in pickletools.genops(raw):
@@ -130,19 +153,23 @@ def _bytes(path: Path) -> bytes:
 
 
 def fetch_idx(root: Path, name: str) -> None:
-    """Downloads the four files of ``MNIST`` or ``FashionMNIST`` to where torchvision keeps them, ``root/NAME/raw``.
+    """Downloads the four files of a data set to ``root/NAME/raw``, where torchvision keeps them.
+
+    Args:
+        root: folder of data sets.
+        name: ``MNIST`` or ``FashionMNIST``.
 
     Raises:
-        HubError: they cannot be had, or are not the published ones.
-        ResourceError: they cannot be written.
-        UsageError: torchvision is not installed.
+        HubError: if the download fails, or the files are not the published ones.
+        ResourceError: if the files cannot be written.
+        UsageError: if torchvision is not installed.
     """
     source = getattr(_torchvision().datasets, name)
     _fetch(root, f"{name}/raw", [([mirror + file for mirror in source.mirrors], md5) for file, md5 in source.resources])
 
 
 def fetch_cifar10(root: Path) -> None:
-    """Downloads CIFAR-10's binary version to ``root/cifar-10-batches-bin``; raises as :func:`fetch_idx` does."""
+    """Downloads the binary version of CIFAR-10 to ``root/cifar-10-batches-bin``; raises as :func:`fetch_idx`."""
     _fetch(root, "cifar-10-batches-bin", [([_CIFAR10], _CIFAR10_MD5)])
 
 
@@ -155,12 +182,12 @@ def _torchvision() -> Any:
 
 
 def _fetch(root: Path, folder: str, files: Sequence[tuple[Sequence[str], str]]) -> None:
-    """Downloads files, each from the first of its addresses that gives the bytes of its md5, and puts all of them into root/folder."""
+    """Downloads files, each from the first of its addresses whose bytes match the md5, and moves all of them into root/folder."""
     utils, timeout = _torchvision().datasets.utils, socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT)  # torchvision's downloads have none of their own
+    socket.setdefaulttimeout(_TIMEOUT)  # torchvision's downloads set none
     try:
         root.mkdir(parents=True, exist_ok=True)
-        # Not into their place at once: what is there is used, so that nothing may be there that is not whole.
+        # Not directly into their place, where only complete files may lie.
         with TemporaryDirectory(dir=root, prefix=".tmp-") as staging:
             for addresses, md5 in files:
                 _first(utils.download_url, addresses, staging, md5)

@@ -1,1 +1,1 @@
-"""Hardware: devices, number types, memory, and the record of the software and the processor."""
+"""Hardware: devices, native dtypes, memory, and the record of software and processor."""

@@ -1,4 +1,4 @@
-"""Devices of this machine, by name, and how a net computes on them."""
+"""Devices of this machine by name, and the context of inference on them."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,11 +9,15 @@ from zoo_core.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["device_of", "devices", "inference"]
+__all__ = ["devices", "inference", "resolve_device"]
 
 
 def devices() -> tuple[str, ...]:
-    """The devices that are here: ``cpu``, and ``cuda`` (``cuda:0``, ``cuda:1``, ... of several), ``mps`` or another accelerator."""
+    """The devices of this machine: ``cpu``, and ``cuda`` (with ``cuda:0``, ``cuda:1``, ... if there are several), ``mps``, or others.
+
+    >>> "cpu" in devices()
+    True
+    """
     import torch
 
     accelerator = torch.accelerator.current_accelerator(check_available=True)
@@ -23,29 +27,40 @@ def devices() -> tuple[str, ...]:
     return ("cpu", accelerator.type, *(f"{accelerator.type}:{i}" for i in range(count) if count > 1))
 
 
-def device_of(device: "torch.device | str | None") -> "torch.device":
-    """The device of that name; the first accelerator, or the CPU, for None.
+def resolve_device(device: "torch.device | str | None") -> "torch.device":
+    """Finds a device by its name.
+
+    Args:
+        device: device, or its name; None for the first accelerator, or the CPU.
 
     Raises:
-        UsageError: if it is not here, or holds no values.
+        UsageError: if this machine has no such device, or it is ``meta``, which holds no values.
+
+    >>> resolve_device("cpu")
+    device(type='cpu')
     """
     import torch
 
-    here = devices()
+    available = devices()
     if device is None:
-        return torch.device(here[min(1, len(here) - 1)])
+        return torch.device(available[min(1, len(available) - 1)])
     try:
-        found = torch.empty(0, device=device).device  # asks the device itself, which torch.device(...) does not
+        resolved = torch.empty(0, device=device).device  # asks the device itself, which torch.device(...) does not
     except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError):
-        found = torch.device("meta")
-    if found.type == "meta":
-        raise UsageError(f"there is no device {str(device)[:40]!r} here", f"use {' or '.join(here)}")
-    return found
+        resolved = torch.device("meta")
+    if resolved.type == "meta":
+        raise UsageError(f"there is no device {str(device)[:40]!r} here", f"use {' or '.join(available)}")
+    return resolved
 
 
 @contextmanager
 def inference(device: "torch.device", dtype: "torch.dtype") -> Iterator[None]:
-    """No gradients, autocast for the narrow dtypes, and full float32 where float32 is asked for."""
+    """Context without gradients: with autocast for bfloat16 and float16, and without TensorFloat-32 for float32.
+
+    Args:
+        device: device that computes.
+        dtype: dtype of the computation.
+    """
     import torch
 
     with ExitStack() as stack:
@@ -53,6 +68,6 @@ def inference(device: "torch.device", dtype: "torch.dtype") -> Iterator[None]:
         if dtype != torch.float32:
             stack.enter_context(torch.autocast(device.type, dtype))
         elif device.type == "cuda":
-            # TensorFloat-32 convolutions, torch's default, are good to 1e-3 only.
+            # TensorFloat-32 convolutions, torch's default, are accurate to 1e-3 only.
             stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
         yield

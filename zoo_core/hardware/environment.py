@@ -1,4 +1,4 @@
-"""What computed a number: the versions of what took part, and the processor; for records and cards."""
+"""Software versions and processor, which are recorded with every number and in cards."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,19 @@ __all__ = ["build", "plugin_versions", "processor", "versions"]
 
 
 def versions(packages: Sequence[str]) -> Mapping[str, str]:
-    """Python's version and those of the packages; ``not installed`` where one is not."""
+    """The versions of Python and of packages; ``not installed`` for a missing one.
+
+    >>> versions(["no-such-package"])["no-such-package"]
+    'not installed'
+    """
     return {"python": platform.python_version(), **{name: _version(name) for name in packages}}
 
 
 def plugin_versions(parts: Mapping[str, object]) -> dict[str, str]:
-    """The versions of the distributions that registered the parts, such as a model's config, which are given by their kinds."""
-    found = {claim.plugin.dist: claim.plugin.version for claim in (registry().claim_of(kind, type(each)) for kind, each in parts.items())}
-    return dict(sorted(found.items()))
+    """The versions of the plugins that registered ``parts``, which are configs or metrics by their kinds, such as ``family``."""
+    claims = [registry().claim_of(kind, type(part)) for kind, part in parts.items()]
+    releases = {claim.plugin.dist: claim.plugin.version for claim in claims}
+    return dict(sorted(releases.items()))
 
 
 def _version(name: str) -> str:
@@ -33,7 +38,7 @@ def _version(name: str) -> str:
 
 
 def processor(device: "torch.device") -> str:
-    """Such as ``AMD EPYC, 2 threads``, or the name of a GPU."""
+    """The name of the processor, such as ``AMD EPYC, 2 threads``, or of the GPU."""
     import torch
 
     if device.type == "cuda":
@@ -49,7 +54,7 @@ def _cpuinfo() -> list[str]:
 
 
 def build() -> dict[str, str]:
-    """What decides the last digits of a sum on a CPU: torch, the kind of processor, and its vector instructions."""
+    """The facts that decide the last digits of a sum on a CPU: torch, the machine type, and the vector instructions."""
     import torch
 
     return {"torch": torch.__version__, "machine": platform.machine(), "capability": torch.backends.cpu.get_cpu_capability()}

@@ -1,4 +1,4 @@
-"""Memory that is left for this process, so that a request that cannot fit is refused before the system kills the process."""
+"""Available memory of this process, so that too large requests are refused before the system kills the process."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -9,39 +9,44 @@ from zoo_core.errors import ResourceError
 __all__ = ["available_memory", "demand_memory"]
 
 _SMALL = 1 << 26
-_PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+_PROC = Path("/proc")
+_CGROUPS = Path("/sys/fs/cgroup")
 
 
 def demand_memory(needed: int, what: str, hint: str = "") -> None:
-    """Checks that there is memory for something of 64 MB or more, before it is allocated.
+    """Checks that there is memory for an allocation of 64 MB or more.
 
     Args:
-        needed: bytes that it takes.
-        what: what takes them, for the message: ``"the weights of x"``.
-        hint: what to do where there is not enough.
+        needed: number of bytes.
+        what: plural noun for the message, such as ``"the weights of x"``.
+        hint: next step if there is not enough memory.
 
     Raises:
-        ResourceError: if there is less; the message has both numbers.
+        ResourceError: if less memory is available; the message has both numbers.
+
+    >>> demand_memory(1 << 60, "the weights of x", "choose a smaller model")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    zoo_core.errors.ResourceError: the weights of x take 1,152,921,504.6 GB of memory, and ... GB are available -- choose a smaller model
     """
     if needed >= _SMALL and (available := available_memory()) < needed:
         raise ResourceError(f"{what} take {needed / 1e9:,.1f} GB of memory, and {available / 1e9:,.1f} GB are available", hint)
 
 
 def available_memory() -> int:
-    """Bytes that this process may still take without swapping: the least that the system, its control groups and its limits allow.
+    """The number of bytes that this process can still take without swapping, by the system, its control groups and its limits.
 
-    On systems that do not say what is free, such as macOS, it is the memory that they have.
+    On systems that do not report free memory, such as macOS, it is the size of the memory.
     """
-    return max(0, min([_of_system(), *_of_groups(), *_of_limits()]))
+    return max(0, min([_left_in_system(), *_left_in_groups(), *_left_in_limits()]))
 
 
-def _of_system() -> int:
+def _left_in_system() -> int:
     free = _fields(_PROC / "meminfo").get("MemAvailable")
     return free * 1024 if free is not None else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _of_groups() -> Iterator[int]:
-    """What each control group of this process has left, of version 2 and of version 1, from its own up to the root."""
+def _left_in_groups() -> Iterator[int]:
+    """Yields the bytes left in each control group of this process, of version 2 and of version 1, from its own up to the root."""
     for line in _text(_PROC / "self" / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         version2 = not controllers
@@ -52,13 +57,13 @@ def _of_groups() -> Iterator[int]:
         for group in (top / path.strip("/"), *(top / parent for parent in Path(path.strip("/")).parents), top):
             most, taken = _text(group / limit).strip(), _text(group / usage).strip()
             if most.isdigit() and taken.isdigit():
-                # Cached files count as taken, and are given up when memory is needed.
+                # Cached files count as used, but are dropped when memory is needed.
                 cached = _fields(group / "memory.stat").get("inactive_file", 0)
                 yield int(most) - max(int(taken) - cached, 0)
 
 
-def _of_limits() -> Iterator[int]:
-    """What ``ulimit -v`` leaves."""
+def _left_in_limits() -> Iterator[int]:
+    """Yields the bytes left under ``ulimit -v``, if it is set."""
     import resource
 
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
@@ -68,7 +73,7 @@ def _of_limits() -> Iterator[int]:
 
 
 def _fields(path: Path) -> Mapping[str, int]:
-    """Lines such as ``MemFree: 12 kB`` or ``inactive_file 12``."""
+    """Parses lines such as ``MemFree: 12 kB`` or ``inactive_file 12``."""
     rows = (line.replace(":", " ").split() for line in _text(path).splitlines())
     return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
 

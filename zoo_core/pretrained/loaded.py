@@ -13,7 +13,7 @@ from zoo_core.capabilities import capability_error, check_partial
 from zoo_core.cards.card import ModelCard, parse
 from zoo_core.checkpoint.config import CheckpointConfig, class_names, default_sampler
 from zoo_core.checkpoint.files import CARD, Files
-from zoo_core.hardware.devices import device_of, inference
+from zoo_core.hardware.devices import inference, resolve_device
 from zoo_core.hardware.precision import warn_if_emulated
 from zoo_core.interfaces import CAPABILITIES, Decoder, Denoiser, Event, Labelled, Sampler, Scheduler
 from zoo_core.pretrained import representation
@@ -123,7 +123,7 @@ class Loaded(metaclass=Suggesting):
             UsageError: if there is no such device here, or dtype is not valid.
         """
         if device is not None:
-            self.device = device_of(device)
+            self.device = resolve_device(device)
             self.model.to(self.device)
         if dtype is not None:
             self.dtype = dtype_of(dtype, self.device)
