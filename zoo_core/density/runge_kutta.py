@@ -36,9 +36,7 @@ def solve(
     norm: Callable[[Tensor, Tensor], Tensor],
     max_evaluations: int = MAX_EVALUATIONS,
 ) -> tuple[Tensor, Tensor]:
-    """Solves dz/dt = slope by the adaptive method of Dormand and Prince (1980), of order 5. Each row has its own steps.
-
-    The steps and the result of a row therefore do not depend on the rows beside it.
+    """Solves dz/dt = slope by the adaptive method of Dormand and Prince (1980), of order 5; rows do not depend on each other.
 
     Args:
         slope: right-hand side, see :data:`Slope`.
