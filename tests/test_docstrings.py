@@ -10,13 +10,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = [*sorted(ROOT.glob("zoo_core/**/*.py")), *sorted(ROOT.glob("plugins/*/zoo_*/**/*.py"))]
-# Packages whose classes need no example yet. To be emptied.
-PENDING = (
-    "zoo_core.cli",
-    "zoo_core.figures",
-    "zoo_core.testing",
-    "zoo_core.training",
-)
 # Modules whose docstring has one example for all of their classes.
 SHARED = ("zoo_core.errors",)
 # Public classes without an example, each with the reason.
@@ -51,10 +44,6 @@ def without_example(name: str, tree: ast.Module) -> list[str]:
     return [f"{name}.{node.name}" for node in public_classes(tree) if ">>>" not in (ast.get_docstring(node) or "")]
 
 
-def belongs_to(name: str, package: str) -> bool:
-    return f"{name}.".startswith(f"{package}.")
-
-
 TREES = {module_name(path): (path, ast.parse(path.read_text())) for path in FILES}
 WITH_EXAMPLES = [name for name, (_, tree) in TREES.items() if any(docstrings(name, tree))]
 # Light modules first: without torch they run at once.
@@ -75,12 +64,7 @@ def test_the_examples_of_a_module_run(name: str) -> None:
 
 
 def test_every_public_class_has_an_example() -> None:
-    missing = [
-        place
-        for name, (_, tree) in TREES.items()
-        for place in without_example(name, tree)
-        if place not in EXEMPT and not any(belongs_to(name, package) for package in PENDING)
-    ]
+    missing = [place for name, (_, tree) in TREES.items() for place in without_example(name, tree) if place not in EXEMPT]
     assert missing == []
 
 

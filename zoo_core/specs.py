@@ -69,15 +69,7 @@ class ModelSpec(Spec):
     ``capabilities`` is the upper bound for the family; a model may have fewer, depending on its config. ``trainer`` names the default
     TrainerSpec.
 
-    >>> spec = ModelSpec(
-    ...     name="my-vae",
-    ...     target="my_package.model:VAE",
-    ...     config="my_package.config:VAEConfig",
-    ...     trainer="my-vae",
-    ...     capabilities={"decode", "encode"},
-    ...     sampler="latent",
-    ... )
-    >>> sorted(spec.capabilities)
+    >>> sorted(ModelSpec(name="my-vae", target="my_package.model:VAE", capabilities={"decode", "encode"}).capabilities)
     ['decode', 'encode']
 
     Raises:
@@ -152,7 +144,6 @@ class TrainerSpec(Spec):
     """
 
     kind: ClassVar[str] = "trainer"
-
     target: str = ""
     config: str = ""
     paper: str = ""
@@ -167,7 +158,6 @@ class RecipeSpec(Spec):
     """
 
     kind: ClassVar[str] = "recipe"
-
     family: str = ""
     target: str = ""
 
@@ -198,7 +188,7 @@ class MetricSpec(Spec):
     ``better`` is ``lower``, ``higher``, ``near 1`` or ``near real``, as in the metric's class, so that tables mark the best value without
     importing that class.
 
-    >>> MetricSpec(name="fd", target="zoo_core.evaluation.metrics:FrechetDistance", requires="features", better="lower").better
+    >>> MetricSpec(name="fd", target="zoo_core.evaluation.feature_metrics:FrechetDistance", requires="features", better="lower").better
     'lower'
     """
 
@@ -219,7 +209,6 @@ class CommandSpec(Spec):
     """
 
     kind: ClassVar[str] = "command"
-
     target: str = ""
 
 
@@ -377,40 +366,35 @@ def family(
 ) -> tuple[Spec, ...]:
     """The usual specs of a family: its model, its trainer of the same name, its recipes and its checkpoints.
 
-    The classes lie in the modules ``model``, ``trainer``, ``config`` and ``recipes`` of the package; a family with another layout returns
-    specs of its own.
+    The package has the modules ``model``, ``trainer``, ``config`` and ``recipes``; a family with another layout returns its own specs.
 
-    >>> model, trainer, recipe = family(
-    ...     "toy", package="zoo_core", model="Toy", trainer="ToyTrainer", capabilities={"decode"}, recipes={"quick": ("QUICK", "a minute")}
-    ... )
-    >>> model.target, trainer.config, recipe.key
-    ('zoo_core.model:Toy', 'zoo_core.config:ToyTrainerConfig', 'toy/quick')
+    >>> model, trainer = family("toy", package="my_toy", model="Toy", trainer="ToyTrainer", capabilities={"decode"})
+    >>> model.target, trainer.config
+    ('my_toy.model:Toy', 'my_toy.config:ToyTrainerConfig')
 
     Args:
         name: name of the family and of its trainer.
         package: package of the plugin, already imported.
-        model: name of the model class in ``package.model``.
-        trainer: name of the trainer class in ``package.trainer``.
+        model, trainer: names of the classes in ``package.model`` and ``package.trainer``.
         capabilities: capabilities of the models.
-        config: name of the config class in ``package.config``; the model's with ``Config`` appended if empty.
-        trainer_config: name of the trainer's config class in ``package.config``; the trainer's with ``Config`` appended if empty.
-        sampler: name of the default sampler; empty if nothing is sampled.
-        paper: paper of the family, such as ``arXiv:2006.11239``.
-        summary: one line about the family.
-        training: one line about the trainer.
+        config, trainer_config: names of the classes in ``package.config``; if empty, those of model and trainer with ``Config`` appended.
+        sampler, paper: name of the default sampler, and paper of the family; both may be empty.
+        summary, training: lines about the family and about its trainer.
         recipes: for each recipe its name in ``package.recipes`` and one line about it; the first one is the default.
 
     Raises:
         PluginLoadError: if the package has a ``checkpoints.json`` that is not valid.
     """
+    config = f"{package}.config:{config or f'{model}Config'}"
+    trainer_config = f"{package}.config:{trainer_config or f'{trainer}Config'}"
     names: dict[str, Any] = {"name": name, "paper": paper}
-    configs = config or f"{model}Config", trainer_config or f"{trainer}Config"
     about: dict[str, Any] = {"trainer": name, "sampler": sampler, "capabilities": frozenset(capabilities), "summary": summary}
     specs: list[Spec] = [
-        ModelSpec(target=f"{package}.model:{model}", config=f"{package}.config:{configs[0]}", **names, **about),
-        TrainerSpec(target=f"{package}.trainer:{trainer}", config=f"{package}.config:{configs[1]}", summary=training, **names),
+        ModelSpec(target=f"{package}.model:{model}", config=config, **names, **about),
+        TrainerSpec(target=f"{package}.trainer:{trainer}", config=trainer_config, summary=training, **names),
     ]
-    for recipe, (target, line) in recipes.items():
-        specs.append(RecipeSpec(name=recipe, family=name, target=f"{package}.recipes:{target}", summary=line))
+    specs += [
+        RecipeSpec(name=key, family=name, target=f"{package}.recipes:{target}", summary=line) for key, (target, line) in recipes.items()
+    ]
     pinned = getattr(sys.modules.get(package), "__file__", None)
     return (*specs, *(checkpoints(package) if pinned and (Path(pinned).parent / "checkpoints.json").is_file() else ()))

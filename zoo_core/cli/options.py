@@ -75,7 +75,11 @@ class _PatternType(_ReferenceType):
 
 
 class OutPath(click.Path):
-    """The path of a file or folder to write; a suffix alone is refused."""
+    """The path of a file or folder to write; a suffix alone is refused.
+
+    >>> OutPath().convert("cats.png", None, None).name
+    'cats.png'
+    """
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)

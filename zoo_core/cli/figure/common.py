@@ -53,6 +53,9 @@ IMAGES, POINTS = 4, 1000  # numbers of samples, by default
 class Page:
     """The file that a figure is written to.
 
+    >>> Page(out=Path("loss.pdf"), dpi=150).out.suffix
+    '.pdf'
+
     Args:
         out: path of a .png, .pdf or .svg; NAME-KIND.png when None.
         title: title line; a description of the figure when None.
