@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zoo_core.arguments import as_int
 from zoo_core.atomic import write_file
-from zoo_core.data.image_files import PictureError, read_picture, without_pillow_warnings
+from zoo_core.data.decoding import PictureError, read_picture, without_pillow_warnings
 from zoo_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ def class_sheet(images: Tensor, names: Sequence[str]) -> Tensor:
 
 
 def open_image(path: Path, channels: int, size: tuple[int, int] | None = None) -> "Image.Image":
-    """Reads an image file in 8 bits; see :func:`zoo_core.data.image_files.read_picture`, which has the same arguments.
+    """Reads an image file in 8 bits; see :func:`zoo_core.data.decoding.read_picture`, which has the same arguments.
 
     Raises:
         UsageError: if the file cannot be read as a picture, or is too large or too thin.

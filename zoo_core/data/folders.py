@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zoo_core.data.image_files import drawn_by_zoo, suffixes
+from zoo_core.data.decoding import drawn_by_zoo, suffixes
 from zoo_core.datasets import describe_path
 from zoo_core.errors import ConfigError
 

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from zoo_core.data.dataset import Data
+from zoo_core.data.decoding import PictureError, formats, read_picture, without_pillow_warnings
 from zoo_core.data.folders import Listing, list_folder
-from zoo_core.data.image_files import PictureError, formats, read_picture, without_pillow_warnings
 from zoo_core.data.readers import fetch_cifar10, fetch_idx, read_cifar10, read_idx, resize_and_crop
 from zoo_core.datasets import (
     CIFAR10Config,

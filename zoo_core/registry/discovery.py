@@ -11,7 +11,7 @@ from importlib.metadata import Distribution, EntryPoint, distributions, entry_po
 from itertools import chain
 
 from zoo_core.errors import UnknownNameError
-from zoo_core.registry.index import Registry
+from zoo_core.registry.claims import Registry
 from zoo_core.registry.plugin import CORE, GROUP, SELECTION, Failure, Plugin, load_plugin, normalized
 
 __all__ = ["current", "discover", "installations", "registry", "using"]

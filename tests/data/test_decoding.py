@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, features
 from PIL.PngImagePlugin import PngInfo
 
-from zoo_core.data.image_files import MAX_PIXELS, PictureError, read_picture, without_pillow_warnings
+from zoo_core.data.decoding import MAX_PIXELS, PictureError, read_picture, without_pillow_warnings
 from zoo_core.data.loaders import folder
 from zoo_core.data.readers import resize_and_crop
 from zoo_core.datasets import FolderConfig
@@ -168,7 +168,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from zoo_core.data.image_files import PictureError, without_pillow_warnings, read_picture
+from zoo_core.data.decoding import PictureError, without_pillow_warnings, read_picture
 import numpy, PIL.Image
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
