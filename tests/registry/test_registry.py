@@ -106,7 +106,7 @@ def test_what_this_zoo_core_does_not_know_means_made_for_a_newer_one(case: str, 
 
 
 OLD = {
-    "from zoo_core.training.data import Data": "zoo_core.data.dataset",
+    "from zoo_core.training.datasets import folder": "zoo_core.data.loaders",
     "from zoo_core.images import save_samples": "zoo_core.figures.samples.save_samples",
     "from zoo_core.hub import Files": "zoo_core.hub.fetch",
 }

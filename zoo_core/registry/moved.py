@@ -59,7 +59,6 @@ MOVED: Mapping[str, str] = MappingProxyType(
         "soundness": "testing.plugin_checks",
         "tokens": "hub.redaction",
         "training.checkpoint": "training.snapshots",
-        "training.data": "data.dataset",
         "training.datasets": "data.loaders",
         "training.estimate": "training.cost",
         "training.folders": "data.folders",
@@ -86,8 +85,8 @@ _IMPORT = re.compile(
 def new_home(text: str) -> str:
     """Returns the new dotted name of the missing module or name in the text of an ImportError; empty if it has not moved.
 
-    >>> new_home("No module named 'zoo_core.training.data'")
-    'zoo_core.data.dataset'
+    >>> new_home("No module named 'zoo_core.training.datasets'")
+    'zoo_core.data.loaders'
     """
     match = _IMPORT.search(text)
     if match is None:
