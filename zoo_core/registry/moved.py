@@ -62,7 +62,6 @@ MOVED: Mapping[str, str] = MappingProxyType(
         "training.datasets": "data.loaders",
         "training.estimate": "training.cost",
         "training.folders": "data.folders",
-        "training.processes": "distributed",
         "training.readers": "data.readers",
         "training.run": "training.run_folder",
         "training.sheet": "training.preview",
