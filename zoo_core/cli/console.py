@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import textwrap
+from collections.abc import Sequence
 from typing import TextIO
 
 import click
@@ -23,6 +24,7 @@ __all__ = [
     "error_line",
     "human_size",
     "inert",
+    "known_tokens",
     "line_of",
     "prose",
     "redact",
@@ -54,18 +56,23 @@ def inert(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text.expandtabs(4))
 
 
-def redact(text: str) -> str:
-    """``text`` with asterisks in the place of access tokens."""
+def known_tokens() -> tuple[str, ...]:
+    """The access tokens that output must not show; reads the environment and the file of a login."""
     from zoo_core.hub.redaction import access_tokens
 
-    for token in access_tokens(least=4):
+    return access_tokens(least=4)
+
+
+def redact(text: str, tokens: Sequence[str] | None = None) -> str:
+    """``text`` with asterisks in the place of access tokens; ``tokens`` are those of :func:`known_tokens`, which are looked up if None."""
+    for token in known_tokens() if tokens is None else tokens:
         text = text.replace(token, "***")
     return _TOKEN.sub("hf_***", text)
 
 
-def line_of(text: str) -> str:
-    """``text`` in one inert line, without access tokens."""
-    return inert(" ".join(redact(text).split()))
+def line_of(text: str, tokens: Sequence[str] | None = None) -> str:
+    """``text`` in one inert line, without access tokens; see :func:`redact`."""
+    return inert(" ".join(redact(text, tokens).split()))
 
 
 def shown(text: object, limit: int) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from zoo_core.cli.console import bold, line_of, terminal_width, wrap
+from zoo_core.cli.console import bold, known_tokens, line_of, terminal_width, wrap
 
 if TYPE_CHECKING:
     from zoo_core.cards.numbers import Cell
@@ -34,7 +34,8 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, drop: Sequen
         drop: headers of columns to leave out, the first one first.
         right: headers of columns to align to the right.
     """
-    cells = [[line_of(cell) for cell in row] for row in rows]
+    tokens = known_tokens()  # once, and not for each cell
+    cells = [[line_of(cell, tokens) for cell in row] for row in rows]
     room = terminal_width()
     variants = [_without(headers, cells, drop[:count]) for count in range(len(drop) + 1)]
     for heads, kept in variants:

@@ -30,10 +30,11 @@ class _Point:
     def of(cls, point: EntryPoint) -> "_Point":
         try:
             assert point.dist
-            dist, version = point.dist.name or "?", point.dist.version or "?"
+            metadata = point.dist.metadata  # parsed at each access, as are its name and version
+            dist, version = metadata["Name"], metadata["Version"]  # None, or a KeyError, where one is missing
         except Exception:  # missing or damaged metadata, as after an interrupted pip
             dist, version = "?", "?"
-        return cls(dist, point.name, point.value, version)
+        return cls(dist or "?", point.name, point.value, version or "?")
 
 
 def _points() -> list[_Point]:

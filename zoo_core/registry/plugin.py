@@ -28,7 +28,8 @@ SELECTION = "selection"
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,94}[a-z0-9])?")
 """Names of specs."""
 
-_NEWER = re.compile(
+# Compiled when something failed, since `zoo list` counts milliseconds.
+_NEWER = (
     r"(?P<spec>\w+Spec)(?:\.__init__)?\(\) got an unexpected keyword argument '(?P<field>\w+)'"
     r"|cannot import name '(?P<name>\w+)' from 'zoo_core"
     r"|module 'zoo_core[\w.]*' has no attribute '(?P<attribute>\w+)'"
@@ -116,7 +117,7 @@ def _failure(step: str, error: BaseException, module: str) -> Failure:
     from zoo_core.registry.moved import new_home
 
     text, where = error_line(error), _where(error, module)
-    newer = _NEWER.search(text) if isinstance(error, (TypeError, ImportError, AttributeError)) else None
+    newer = re.search(_NEWER, text) if isinstance(error, (TypeError, ImportError, AttributeError)) else None
     if newer and not new_home(text) and newer["spec"] in {None, *(cls.__name__ for cls in KINDS.values())}:
         missing = newer["name"] or newer["attribute"] or newer["module"]
         if missing:

@@ -18,7 +18,7 @@ __all__ = ["REPO", "Reference", "other_meaning", "parse_reference"]
 # As on the Hub: no `--`, `..` or `.git`, which would make two repositories one folder of its cache; a revision is a safe path below `refs`.
 REPO = r"(?![^@]*(?:--|\.\.))[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?/[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?(?<!\.git)"
 _REVISION = r"(?=.{1,200}\Z)(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
-_REPO = re.compile(rf"(?P<repo>{REPO})(?:@(?P<revision>{_REVISION}))?")
+_REPO = rf"(?P<repo>{REPO})(?:@(?P<revision>{_REVISION}))?"  # compiled when it is first used
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +80,7 @@ def parse_reference(text: "str | os.PathLike[str]") -> Reference:
     is_path = text.startswith(("./", "../", "~", "/")) or text in (".", "..") or ("/" in text and os.path.isdir(text))
     if is_path and "\0" not in text:
         return Reference(kind="local", name=text)
-    if match := _REPO.fullmatch(text):
+    if match := re.fullmatch(_REPO, text):
         return Reference(kind="hub", name=match["repo"], revision=match["revision"])
     known = registry().claims(CheckpointSpec)
     if text not in known and ":" not in text and _is_checkpoint(text):
@@ -110,6 +110,6 @@ def other_meaning(text: str) -> str:
     """Returns a sentence on the other meaning of a reference that means a folder; empty if there is no other meaning."""
     if text.startswith("local:") or parse_reference(text).kind != "local":
         return ""
-    if _REPO.fullmatch(text):
+    if re.fullmatch(_REPO, text):
         return f"{text} is the folder of that name here; {text}@main is the repository on the Hub"
     return f"{text} is the folder of that name here" if NAME.fullmatch(text) else ""
