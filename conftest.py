@@ -1,4 +1,4 @@
-"""What all tests share, those of the plugins too."""
+"""Fixtures and settings of all tests, including those of the plugins."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What is read from a checkpoint is what was pinned, and nothing that it holds or is called can do harm."""
+"""Files of a checkpoint match their pins, and no content or name of a file can do harm."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What is read from outside gives a valid object or a ZooError, in bounded time and memory."""
+"""Input from outside gives a valid object or a ZooError, in bounded time and memory."""
 
 import json
 import re

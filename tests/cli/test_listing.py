@@ -1,4 +1,4 @@
-"""What is installed, as lists and pages: ``zoo list``, ``plugins``, ``show`` and ``pull``."""
+"""Lists and pages of the installed checkpoints and plugins: ``zoo list``, ``plugins``, ``show`` and ``pull``."""
 
 import json
 import re

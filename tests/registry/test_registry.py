@@ -16,7 +16,7 @@ from zoo_core.config import decode, encode
 from zoo_core.errors import NameConflictError, PluginLoadError, UnknownNameError, UsageError, ZooError
 from zoo_core.interfaces import ModelConfig
 from zoo_core.registry import Plugin, Reference, Registry, discover, parse_reference, registry, resolve, using
-from zoo_core.registry.moved import MOVED
+from zoo_core.registry.moved import MOVED, RENAMED
 from zoo_core.samplers import Ancestral, Latent
 from zoo_core.schedulers import Cosine
 from zoo_core.specs import CheckpointSpec, ModelSpec, RecipeSpec, SamplerSpec
@@ -108,7 +108,8 @@ def test_what_this_zoo_core_does_not_know_means_made_for_a_newer_one(case: str, 
 OLD = {
     "from zoo_core.training.datasets import folder": "zoo_core.data.loaders",
     "from zoo_core.images import save_samples": "zoo_core.figures.samples.save_samples",
-    "from zoo_core.hub import Files": "zoo_core.hub.fetch",
+    "from zoo_core.hub import Files": "zoo_core.checkpoint.files.Files",
+    "from zoo_core.samplers.base import Walk": "zoo_core.samplers.base.DenoiserSampler",
 }
 
 
@@ -122,10 +123,16 @@ def test_a_plugin_that_imports_a_moved_name_hears_the_new_one(source: str, tmp_p
 
 
 @pytest.mark.parametrize("target", sorted(set(MOVED.values())))
-def test_every_new_name_is_there(target: str) -> None:
-    module, _, name = target.rpartition(".") if target.endswith("save_samples") else (target, "", "")
-    assert find_spec(f"zoo_core.{module}")
-    assert not name or hasattr(import_module(f"zoo_core.{module}"), name)
+def test_every_new_module_is_there(target: str) -> None:
+    assert find_spec(f"zoo_core.{target}")
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_a_renamed_name_is_gone_and_its_new_place_has_it(old: str) -> None:
+    module, _, name = RENAMED[old].rpartition(".")
+    assert hasattr(import_module(f"zoo_core.{module}"), name)
+    home, _, before = old.rpartition(".")
+    assert not hasattr(import_module(f"zoo_core.{home}"), before)
 
 
 @pytest.mark.parametrize("old", MOVED)

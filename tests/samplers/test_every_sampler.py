@@ -1,4 +1,4 @@
-"""What every registered sampler has in common, and the one that decodes latents."""
+"""Properties of every registered sampler, and of the sampler that decodes latents."""
 
 import math
 from collections.abc import Callable

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-__all__ = ["MOVED", "new_home"]
+__all__ = ["MOVED", "RENAMED", "new_home"]
 
 MOVED: Mapping[str, str] = MappingProxyType(
     {
@@ -71,10 +71,69 @@ MOVED: Mapping[str, str] = MappingProxyType(
         "walking": "pretrained.levels",
         "weights": "checkpoint.safetensors",
         "wire": "hub.client",
-        "images.save_samples": "figures.samples.save_samples",
     }
 )
-"""The new name of each module, or of a name in a module, both without ``zoo_core.``."""
+"""The new name of each module that moved, without ``zoo_core.``."""
+
+RENAMED: Mapping[str, str] = MappingProxyType(
+    {
+        "arguments.floats": "arguments.as_floats",
+        "arguments.level": "arguments.as_levels",
+        "arguments.levels": "arguments.levels_like",
+        "arguments.whole": "arguments.as_int",
+        "arguments.within": "arguments.check_in_range",
+        "capabilities.check_abilities": "capabilities.check_capabilities",
+        "cards.describe": "cards.markdown.describe",
+        "checkpoint.build.assemble": "pretrained.assemble",
+        "checkpoint.config.Info": "loading.Info",
+        "checkpoint.config.as_scheduler": "samplers.choice.as_scheduler",
+        "checkpoint.config.checkpoints": "registry.listing.checkpoints",
+        "checkpoint.config.incapable": "capabilities.capability_error",
+        "checkpoint.config.info": "loading.info",
+        "checkpoint.config.names": "registry.listing.names",
+        "data.readers.fitted": "data.readers.resize_and_crop",
+        "density.transforms.dequantised": "density.transforms.dequantised_bound",
+        "evaluation.degradations.Harm": "evaluation.degradations.Degradation",
+        "evaluation.degradations.harms": "evaluation.degradations.degradations",
+        "evaluation.evaluate.metric": "evaluation.choice.make_metric",
+        "evaluation.feature_spaces.Space": "evaluation.feature_spaces.FeatureSpace",
+        "evaluation.feature_spaces.space": "evaluation.feature_spaces.load_feature_space",
+        "evaluation.features.Gathering": "evaluation.features.FeatureExtractor",
+        "evaluation.metrics.ClassAccuracy": "evaluation.feature_metrics.ClassAccuracy",
+        "evaluation.metrics.ClassConfidence": "evaluation.feature_metrics.ClassConfidence",
+        "evaluation.metrics.ClassSpread": "evaluation.feature_metrics.ClassSpread",
+        "evaluation.metrics.Coverage": "evaluation.feature_metrics.Coverage",
+        "evaluation.metrics.Density": "evaluation.feature_metrics.Density",
+        "evaluation.metrics.FrechetDistance": "evaluation.feature_metrics.FrechetDistance",
+        "evaluation.metrics.InceptionScore": "evaluation.feature_metrics.InceptionScore",
+        "evaluation.metrics.KernelDistance": "evaluation.feature_metrics.KernelDistance",
+        "evaluation.metrics.NearestTrain": "evaluation.feature_metrics.NearestTrain",
+        "evaluation.metrics.Precision": "evaluation.feature_metrics.Precision",
+        "evaluation.metrics.Recall": "evaluation.feature_metrics.Recall",
+        "evaluation.real_data.Real": "evaluation.real_data.RealData",
+        "evaluation.records.keep": "evaluation.records.save_records",
+        "figures.points.plot_samples": "figures.densities.plot_samples",
+        "hardware.devices.device_of": "hardware.devices.resolve_device",
+        "hardware.precision.resolved": "recipes.with_precision",
+        "hub.CARD": "checkpoint.files.CARD",
+        "hub.CONFIG": "checkpoint.files.CONFIG",
+        "hub.Files": "checkpoint.files.Files",
+        "hub.TRAINING": "checkpoint.files.TRAINING",
+        "hub.WEIGHTS": "checkpoint.files.WEIGHTS",
+        "images.save_samples": "figures.samples.save_samples",
+        "pretrained.conditions.Labels": "interfaces.LabelsLike",
+        "pretrained.conditions.guided": "pretrained.conditions.with_guidance",
+        "registry.faults.checked": "registry.faults.expect",
+        "registry.faults.culprit": "registry.faults.plugin_error_from",
+        "registry.faults.made": "registry.faults.call_plugin",
+        "samplers.base.Guide": "samplers.base.StepContext",
+        "samplers.base.Walk": "samplers.base.DenoiserSampler",
+        "samplers.masks.given": "samplers.masks.known_values",
+        "training.monitor.Watch": "training.monitor.Monitor",
+        "training.monitor.Watching": "training.monitor.MonitorConfig",
+    }
+)
+"""The new place of names that plugins may import, by their module of today, or of before if that is still there."""
 
 _IMPORT = re.compile(
     r"No module named 'zoo_core\.(?P<module>[\w.]+)'|cannot import name '(?P<name>\w+)' from 'zoo_core\.(?P<owner>[\w.]+)'"
@@ -91,5 +150,5 @@ def new_home(text: str) -> str:
     if match is None:
         return ""
     module = match["module"] or match["owner"]
-    target = MOVED.get(f"{module}.{match['name']}") or MOVED.get(module, "")
+    target = RENAMED.get(f"{module}.{match['name']}") or MOVED.get(module, "")
     return target and f"zoo_core.{target}"
