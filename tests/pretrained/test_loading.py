@@ -134,6 +134,14 @@ def test_what_a_model_cannot_do_names_the_families_that_can(flow: Pretrained, de
         assert caught.value.hint == f"families that can: {able}"
 
 
+def test_what_is_missing_is_said_in_words_that_fit(denoiser: Pretrained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(denoiser, "capabilities", frozenset())
+    with pytest.raises(CapabilityError, match=r"denoiser cannot give features: its family has no features"):
+        denoiser.require("features", "give features")
+    with pytest.raises(CapabilityError, match=r"denoiser cannot decode latents: its family cannot decode"):
+        denoiser.require("decode", "decode latents")
+
+
 def test_encode_inverts_decode_and_log_prob_is_exact(flow: Pretrained) -> None:
     x = flow.sample(5)
     torch.testing.assert_close(flow.reconstruct(x), x)

@@ -217,7 +217,7 @@ class Files:
         try:
             path = (self.folder / name).resolve(strict=True)
         except FileNotFoundError as error:
-            raise NotFoundError(f"{self.source} has no {name} for {self.reference}", self._mend()) from error
+            raise NotFoundError(f"{self.source} has no {name} for {self.reference}", self.repair_hint()) from error
         except (OSError, RuntimeError) as error:
             raise ResourceError(f"cannot read {name} of {self.reference}: {_why(error)}") from error
         if not path.is_relative_to((self.root or self.folder).resolve()):
@@ -252,9 +252,10 @@ class Files:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _tampered(self, what: str) -> IntegrityError:
-        return IntegrityError(f"{self.reference}: {what}", self._mend())
+        return IntegrityError(f"{self.reference}: {what}", self.repair_hint())
 
-    def _mend(self) -> str:
+    def repair_hint(self) -> str:
+        """The next step if a file is missing or wrong."""
         if self.hub is not None:
             return f"`zoo pull {self.reference}` fetches it again"
         if self.spec is None:

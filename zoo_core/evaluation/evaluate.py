@@ -10,11 +10,11 @@ from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.evaluation.choice import make_metric, training_data
 from zoo_core.evaluation.features import OnBatch, OnStage
-from zoo_core.evaluation.measurement import Evaluation, Record, SamplerChoice, SchedulerChoice
+from zoo_core.evaluation.measurement import Evaluation, Record
 from zoo_core.evaluation.metrics import DataMetric, Metric
 from zoo_core.evaluation.real_data import RealData
 from zoo_core.evaluation.records import check_records, save_records
-from zoo_core.interfaces import DatasetConfig
+from zoo_core.interfaces import DatasetConfig, SamplerLike, SchedulerLike
 from zoo_core.loading import load
 from zoo_core.pretrained import Pretrained
 
@@ -29,8 +29,8 @@ def evaluate(
     n: int | None = None,
     data: DatasetConfig | None = None,
     features: str | None = None,
-    samplers: Sequence[SamplerChoice] = (None,),
-    scheduler: SchedulerChoice = None,
+    samplers: Sequence[SamplerLike | None] = (None,),
+    scheduler: SchedulerLike | None = None,
     seed: int = 0,
     batch_size: int = 64,
     device: str | None = None,

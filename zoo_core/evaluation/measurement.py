@@ -21,20 +21,16 @@ from zoo_core.evaluation.features import OnBatch, OnStage
 from zoo_core.evaluation.metrics import Answers, DataMetric, Metric, call_metric
 from zoo_core.evaluation.real_data import RealData
 from zoo_core.hardware.environment import build, plugin_versions, processor, versions
-from zoo_core.interfaces import Sampler, Scheduler
+from zoo_core.interfaces import Sampler, SamplerLike, Scheduler, SchedulerLike
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import Stream, generator
 from zoo_core.samplers.choice import as_sampler, as_scheduler
 
-__all__ = ["Evaluation", "Record", "SamplerChoice", "SchedulerChoice", "count_evaluations", "random_subset"]
+__all__ = ["Evaluation", "Record", "count_evaluations", "random_subset"]
 
 PACKAGES = ("zoo-core", "torch", "numpy")
 
 Record = dict[str, Any]
-SamplerChoice = str | Mapping[str, Any] | Sampler | None
-"""A sampler, its name, or its config; None is the checkpoint's own."""
-SchedulerChoice = str | Mapping[str, Any] | Scheduler | None
-"""A scheduler, its name, or its config; None is that of the sampler."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +72,8 @@ class Evaluation:
         real: RealData,
         *,
         features: str | None = None,
-        samplers: Sequence[SamplerChoice] = (None,),
-        scheduler: SchedulerChoice = None,
+        samplers: Sequence[SamplerLike | None] = (None,),
+        scheduler: SchedulerLike | None = None,
         n: int | None = None,
         seed: int = 0,
         floors: bool = False,

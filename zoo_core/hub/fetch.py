@@ -365,7 +365,7 @@ def pull(*references: "str | os.PathLike[str]", on_file: OnFile | None = None) -
 def _verify(files: Files, on_file: OnFile | None) -> None:
     for name in (CONFIG, WEIGHTS):
         if name not in files.names:
-            raise NotFoundError(f"{files.reference} is not a checkpoint: it has no {name}", files._mend())
+            raise NotFoundError(f"{files.reference} is not a checkpoint: it has no {name}", files.repair_hint())
     for name in files.names:
         try:
             size = check_file(files, name)

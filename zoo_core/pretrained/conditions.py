@@ -37,7 +37,7 @@ def labels_of(pretrained: "Loaded", labels: LabelsLike, n: int, first: int | Non
         if first is None:
             raise UsageError(f"{pretrained.name} needs labels: it is class-conditional only", "pass labels=")
         return torch.arange(first, first + n, device=pretrained.device) % cast(Labelled, pretrained.model).num_classes
-    _require_labels(pretrained, "look at labels", "leave the labels out")
+    _require_labels(pretrained, "take labels", "leave the labels out")
     values = classes_of(labels, n, cast(Labelled, pretrained.model).num_classes, pretrained.classes)
     return torch.tensor(values, dtype=torch.int64, device=pretrained.device)
 

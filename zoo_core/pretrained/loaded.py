@@ -155,7 +155,8 @@ class Loaded(metaclass=Suggesting):
         if capability not in self.capabilities:
             check_partial(self.model, self.family)
             owner = "model" if capability in self.family.capabilities else "family"
-            raise capability_error(f"{self.name} cannot {what}: its {owner} cannot {capability}", capability)
+            lack = f"has no {capability}" if capability in ("labels", "density", "features") else f"cannot {capability}"
+            raise capability_error(f"{self.name} cannot {what}: its {owner} {lack}", capability)
 
     def _run(self, function: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
         with self._inference():
