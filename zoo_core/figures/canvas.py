@@ -65,7 +65,7 @@ def picture(pixels: "np.ndarray[Any, Any]") -> Any:
 def render(
     figure: Any, metadata: Mapping[str, str] | None = None, *, format: str = "png", dpi: float | None = None, width: float | None = None
 ) -> bytes:
-    """The bytes of a figure's file; the same figure gives the same bytes.
+    """The bytes of a figure's file; new figures of the same data give the same bytes.
 
     Args:
         figure: matplotlib figure.
