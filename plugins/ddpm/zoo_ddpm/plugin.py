@@ -20,6 +20,7 @@ def zoo_specs() -> Iterable[Spec]:
         training="L1 or squared error of the noise at random levels",
         recipes={
             "course": ("COURSE", "32x32 photographs, an hour and a half on one CPU core"),
+            "course-l1": ("COURSE_L1", "the same net with the L1 error of the noise and a constant learning rate"),
             "fashion-mnist": ("FASHION_MNIST", "Fashion-MNIST by class with classifier-free guidance, an hour and a half on one CPU core"),
             "paper": ("PAPER", "CIFAR-10 as in Ho et al. 2020, 35.7 M parameters"),
         },

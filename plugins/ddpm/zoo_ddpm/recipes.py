@@ -1,12 +1,14 @@
 """The named recipes of the ddpm family."""
 
+from dataclasses import replace
+
 from zoo_core.datasets import CIFAR10Config, FashionMNISTConfig, FolderConfig
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
 from zoo_core.samplers import Ancestral, DPMSolver2M
 from zoo_core.schedulers import Cosine, Karras, Linear
 from zoo_ddpm.config import DDPMConfig, DDPMTrainerConfig
 
-__all__ = ["COURSE", "FASHION_MNIST", "PAPER"]
+__all__ = ["COURSE", "COURSE_L1", "FASHION_MNIST", "PAPER"]
 
 COURSE = Recipe(
     model=DDPMConfig(dim=16, multipliers=(1, 2, 4, 8), scheduler=Cosine(T=50), prediction="v"),
@@ -27,7 +29,19 @@ COURSE = Recipe(
 
 It predicts v, with the squared error. With 50 cosine levels the largest sigma is 1015, where an error of predicted noise gives a thousand
 times that error in the image: ancestral sampling forgets it, DDIM and the ODE solvers do not. The optimum of the squared error is the mean
-that the score needs; that of the absolute error is a median. The course has ``-o model.prediction=eps -o trainer.loss=l1``.
+that the score needs; that of the absolute error is a median. ``COURSE_L1``
+has the noise and the absolute error.
+"""
+
+COURSE_L1 = replace(
+    COURSE,
+    model=replace(COURSE.model, prediction="eps"),
+    trainer=DDPMTrainerConfig(loss="l1"),
+    fit=replace(COURSE.fit, lr_schedule="constant", warmup=0, precision="no"),
+)
+"""Algorithm 1 of Ho et al. 2020 as course assignments have it: the absolute error of the noise, a constant learning rate, float32.
+
+Its losses compare with those of an assignment; those of ``COURSE`` do not. The net, the levels and the moving average are the same.
 """
 
 FASHION_MNIST = Recipe(

@@ -10,11 +10,33 @@ from zoo_core.training.trainer import Batch, Loss, Trainer
 from zoo_ddpm.config import DDPMTrainerConfig
 from zoo_ddpm.model import DDPM
 
-__all__ = ["DDPMTrainer"]
+__all__ = ["DDPMTrainer", "level_weights"]
+
+
+def level_weights(levels: Tensor, weight: str, prediction: str) -> Tensor:
+    """The factors of the squared errors of predictions, whose mean over t is the loss; see :class:`DDPMTrainerConfig`.
+
+    Args:
+        levels: sigma_1 < ... < sigma_T, (T,).
+        weight: ``bound`` or ``min-snr``.
+        prediction: ``eps``, ``x0`` or ``v``.
+
+    Returns:
+        (T,), in the dtype of ``levels``.
+
+    Example:
+        >>> level_weights(torch.tensor([0.5, 1.0, 2.0]), "min-snr", "x0")
+        tensor([4.0000, 1.0000, 0.2500])
+    """
+    snr = levels**-2
+    of_image = {"bound": len(levels) / 2 * torch.cat([snr[:1], snr[:-1] - snr[1:]]), "min-snr": snr.clamp(max=5.0)}[weight]
+    # x_0 - D is sigma times the error of eps, and sigma / sqrt(1 + sigma^2) times that of v.
+    squared = {"x0": torch.ones_like(levels), "eps": levels**2, "v": levels**2 / (1 + levels**2)}[prediction]
+    return of_image * squared
 
 
 class DDPMTrainer(Trainer):
-    """L_simple of Ho et al. 2020 (arXiv:2006.11239, eq. 14, Algorithm 1), with the absolute or the squared error.
+    """L_simple of Ho et al. 2020 (arXiv:2006.11239, eq. 14, Algorithm 1), with the absolute or the squared error, or other weights.
 
     Example:
         >>> from zoo_core.rng import StepRng
@@ -30,6 +52,7 @@ class DDPMTrainer(Trainer):
     def __init__(self, model: DDPM, config: DDPMTrainerConfig) -> None:
         super().__init__(model, config)
         self.error = {"l1": F.l1_loss, "mse": F.mse_loss}[config.loss]
+        self.weight = config.weight
         self.p_uncond = config.p_uncond
 
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
@@ -42,7 +65,11 @@ class DDPMTrainer(Trainer):
         noise = (sigma * scale).float()  # sqrt(1 - abar)
         out = self.model.net(signal * batch.x + noise * eps, t, self._labels(batch, rng)).float()
         target = {"eps": eps, "x0": batch.x, "v": signal * eps - noise * batch.x}[self.model.config.prediction]
-        return Loss(value=self.error(out, target))
+        if self.weight == "simple":
+            return Loss(value=self.error(out, target))
+        error = self.error(out, target, reduction="none").flatten(1).mean(1)
+        weight = level_weights(levels, self.weight, self.model.config.prediction)[t - 1]
+        return Loss(value=(weight.float() * error).mean())
 
     def compilable(self) -> tuple[nn.Module, ...]:
         return (self.model.net,)
