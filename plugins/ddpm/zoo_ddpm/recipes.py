@@ -10,8 +10,10 @@ from zoo_ddpm.config import DDPMConfig, DDPMTrainerConfig
 
 __all__ = ["COURSE", "COURSE_L1", "FASHION_MNIST", "PAPER"]
 
+_NARROW = DDPMConfig(dim=16, multipliers=(1, 2, 4, 8), scheduler=Cosine(T=50), prediction="v")
+
 COURSE = Recipe(
-    model=DDPMConfig(dim=16, multipliers=(1, 2, 4, 8), scheduler=Cosine(T=50), prediction="v"),
+    model=_NARROW,
     trainer=DDPMTrainerConfig(loss="mse"),
     fit=FitConfig(
         steps=16_000,
@@ -35,7 +37,7 @@ has the noise and the absolute error.
 
 COURSE_L1 = replace(
     COURSE,
-    model=replace(COURSE.model, prediction="eps"),
+    model=replace(_NARROW, prediction="eps"),
     trainer=DDPMTrainerConfig(loss="l1"),
     fit=replace(COURSE.fit, lr_schedule="constant", warmup=0, precision="no"),
 )
