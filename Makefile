@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 # These cost seconds to import, so that no module at all may import them at its top; pyproject.toml bans more in the light ones.
 COSTLY := ["accelerate", "cleanfid", "matplotlib", "scipy", "sklearn", "tensorboard", "timm", "torchvision"]
 
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check docs bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make demo    draws 16 cats with ddpm-afhq-cat into cats.png"
 	@echo "make test    all tests"
 	@echo "make check   ruff (lint and format) and mypy"
+	@echo "make docs    the documentation as a site in site/; a warning is an error (sets up the extra docs)"
 	@echo "make bench   the benchmarks"
 	@echo "make clean   removes caches and built packages; leaves $(VENV) and runs/ alone"
 
@@ -48,9 +49,14 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# In folders and on a server the same; no network is used. The variable silences a notice about another project.
+docs:
+	$(MAKE) setup EXTRAS=docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --clean
+
 bench: setup
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf build dist plugins/*/build plugins/*/dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist site plugins/*/build plugins/*/dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from zoo_core.config import load_json
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = sorted(path.parent for path in ROOT.glob("plugins/*/zoo_*/plugin.py"))
-DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("plugins/*/README.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("plugins/*/README.md"))]
 NAMED = [path.name for path in PACKAGES]
 
 
@@ -53,6 +54,12 @@ def test_the_page_of_the_checkpoints_tells_all_of_them_and_their_numbers() -> No
             assert f"](../model_cards/{name}/samples.png)" in page
     told = CliRunner().invoke(compare, [*names, "--markdown"], catch_exceptions=False).stdout
     assert page.endswith(told), "end the page with what `zoo compare --markdown` prints"
+
+
+def test_the_extra_plugins_brings_every_plugin_of_the_repository() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    projects = [tomllib.loads(path.read_text())["project"] for path in ROOT.glob("plugins/*/pyproject.toml")]
+    assert {name.partition(">=")[0] for name in extras["plugins"]} == {project["name"] for project in projects}
 
 
 def test_all_weights_together_are_at_most_sixty_megabytes() -> None:

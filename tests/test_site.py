@@ -1,0 +1,135 @@
+"""The documentation as a site: it builds without a warning, its links lead somewhere, and its search finds the words of the field."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(any(find_spec(name) is None for name in ("material", "mkdocstrings", "lunr")), reason="needs the extra docs"),
+]
+
+
+class Page(HTMLParser):
+    """The anchors of a page, its links, and what it loads when it is opened."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.anchors: set[str] = set()
+        self.links: list[str] = []
+        self.loads: list[str] = []
+        self.without_text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {key: value or "" for key, value in attrs}
+        self.anchors.update(values[key] for key in ("id", "name") if key in values)
+        if tag == "a" and "href" in values:
+            self.links.append(values["href"])
+        if tag in ("script", "img", "iframe") and "src" in values:
+            self.loads.append(values["src"])
+        if tag == "link" and values.get("rel") in ("stylesheet", "icon", "preconnect", "preload"):
+            self.loads.append(values["href"])
+        if tag == "img" and not values.get("alt"):
+            self.without_text.append(values.get("src", ""))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[Path, Page]:
+    return {path: Page(path.read_text()) for path in site.rglob("*.html") if path.name != "404.html"}
+
+
+def test_every_link_of_the_site_leads_to_a_page_and_a_place_on_it(site: Path, pages: dict[Path, Page]) -> None:
+    dead = []
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            known = pages[target].anchors if target in pages else None
+            if not target.is_file() or (parts.fragment and known is not None and unquote(parts.fragment) not in known):
+                dead.append(f"{path.relative_to(site)}: {link}")
+    assert dead == []
+    assert sum(len(page.links) for page in pages.values()) > 1000
+
+
+def test_the_site_loads_nothing_from_another_address(site: Path, pages: dict[Path, Page]) -> None:
+    for path, page in pages.items():
+        for address in page.loads:
+            assert not urlsplit(address).netloc, f"{path.relative_to(site)} loads {address}"
+            assert (path.parent / unquote(urlsplit(address).path)).is_file(), f"{path.relative_to(site)} lacks {address}"
+    assert not re.search(r"url\(\s*['\"]?(?:https?:)?//", "".join(path.read_text() for path in site.rglob("*.css")))
+
+
+def test_every_picture_of_the_site_has_a_text(pages: dict[Path, Page]) -> None:
+    assert {path.name: page.without_text for path, page in pages.items() if page.without_text} == {}
+
+
+@pytest.fixture(scope="module")
+def search(site: Path) -> Callable[[str], list[str]]:
+    """Addresses that hold all words of a query, best first, by the index that the site's own search reads."""
+    from lunr import lunr
+
+    documents = json.loads((site / "search/search_index.json").read_text())["docs"]
+    index = lunr(ref="location", fields=["title", "text"], documents=documents)
+    return lambda words: [match["ref"] for match in index.search(" ".join(f"+{word}" for word in words.split()))]
+
+
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ("inpainting", "samplers.html#inpainting"),
+        ("classifier-free guidance", "glossary.html#drawing"),
+        ("safetensors", "glossary.html"),
+        ("Frechet distance", "evaluation.html"),
+        ("posterior collapse", "glossary.html"),
+        ("lecture notes", "notes.html"),
+        ("dpmpp-2m", "samplers.html"),
+    ],
+)
+def test_the_search_finds(search: Callable[[str], list[str]], words: str, page: str) -> None:
+    places = search(words)
+    assert any(place.startswith(page) for place in places[:10]), places[:10]
+
+
+def test_the_search_does_not_find_words_that_the_site_does_not_have(search: Callable[[str], list[str]]) -> None:
+    assert search("photosynthesis") == []
+
+
+def test_the_page_of_a_family_has_sheet_numbers_and_equations(site: Path) -> None:
+    text = (site / "families/projection-cgan.html").read_text()
+    assert 'src="../model_cards/projection-cgan-fashion-mnist/samples.png"' in text
+    assert "<td><code>projection-cgan-fashion-mnist</code></td>" in text
+    assert 'display="block"' in text
+    assert "arithmatex" not in text
+
+
+def test_the_reference_has_the_docstrings_of_public_names(site: Path, pages: dict[Path, Page]) -> None:
+    import zoo_core
+
+    anchors = {anchor for path, page in pages.items() if path.parent.name == "api" for anchor in page.anchors}
+    for name in zoo_core.samplers.__all__:
+        assert f"zoo_core.samplers.{name}" in anchors
+    assert {"zoo_core.loading.load", "zoo_core.pretrained.Pretrained.sample", "zoo_core.errors.ZooError"} <= anchors
+    assert "&gt;&gt;&gt;" in (site / "api/samplers.html").read_text()
