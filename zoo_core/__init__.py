@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo_core import errors, images, interfaces, samplers, schedulers, specs
+    from zoo_core.checkpoint.build import model_of
     from zoo_core.hookspecs import hookimpl
     from zoo_core.hub.fetch import pull
     from zoo_core.hub.verify import verify
@@ -35,6 +36,7 @@ __all__ = [
     "info",
     "interfaces",
     "load",
+    "model_of",
     "names",
     "publish",
     "pull",
@@ -53,6 +55,7 @@ _HOMES = {
     "info": "zoo_core.loading",
     "interfaces": "",
     "load": "zoo_core.loading",
+    "model_of": "zoo_core.checkpoint.build",
     "names": "zoo_core.registry.listing",
     "publish": "zoo_core.publishing",
     "pull": "zoo_core.hub.fetch",

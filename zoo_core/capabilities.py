@@ -6,12 +6,12 @@ from difflib import get_close_matches
 from typing import Any
 
 from zoo_core.errors import CapabilityError
-from zoo_core.interfaces import CAPABILITIES
+from zoo_core.interfaces import CAPABILITIES, ModelConfig, TrainerConfig
 from zoo_core.registry import registry
 from zoo_core.registry.faults import fault
-from zoo_core.specs import ModelSpec
+from zoo_core.specs import ModelSpec, TrainerSpec
 
-__all__ = ["capability_error", "check_capabilities", "check_partial", "lacking"]
+__all__ = ["capability_error", "check_capabilities", "check_partial", "check_trainer", "lacking"]
 
 
 def _members(capability: str) -> Mapping[str, Any]:
@@ -101,6 +101,30 @@ def _demand(model: object, family: ModelSpec, capability: str) -> None:
     lacks = lacking(model, capability)
     if lacks:
         raise fault(type(model), f"{family.name} declares {capability}, but {type(model).__qualname__} {lacks}")
+
+
+def check_trainer(model: ModelConfig, trainer: TrainerConfig) -> None:
+    """Checks that a trainer fits a family, by their specs alone.
+
+    Raises:
+        CapabilityError: if the trainer requires a capability that the family lacks, or requires none and is that of other families.
+    """
+    own = registry().claim(ModelSpec, registry().name_of("family", type(model)))
+    other = registry().claim(TrainerSpec, registry().name_of("trainer", type(trainer)))
+    family, spec = own.spec, other.spec
+    if not isinstance(family, ModelSpec) or not isinstance(spec, TrainerSpec):
+        return
+    if spec.requires and spec.requires not in family.capabilities:
+        raise capability_error(f"the trainer {spec.name} cannot train {family.name}: its models cannot {spec.requires}", spec.requires)
+    if not spec.requires and family.trainer != spec.name and own.plugin.dist != other.plugin.dist:
+        raise CapabilityError(f"the trainer {spec.name} cannot train {family.name}: it is made for its own families", _fitting(family))
+
+
+def _fitting(family: ModelSpec) -> str:
+    """The hint with the trainers that fit a family."""
+    specs = [claim.spec for claims in registry().claims(TrainerSpec).values() for claim in claims]
+    names = [spec.name for spec in specs if isinstance(spec, TrainerSpec) and spec.requires in family.capabilities]
+    return f"trainers that can: {', '.join(dict.fromkeys([family.trainer, *names]))}"
 
 
 def capability_error(what: str, capability: str, hint: str = "") -> CapabilityError:

@@ -139,6 +139,9 @@ class SchedulerSpec(Spec):
 class TrainerSpec(Spec):
     """A Trainer, built as ``target(model, config)``.
 
+    With ``requires``, the name of a capability, it trains every family that has the capability. Without, it trains the families that name
+    it as their trainer, and those of its own plugin.
+
     >>> TrainerSpec(name="my-vae", target="my_package.trainer:VAETrainer", config="my_package.config:VAETrainerConfig").name
     'my-vae'
     """
@@ -147,6 +150,7 @@ class TrainerSpec(Spec):
     target: str = ""
     config: str = ""
     paper: str = ""
+    requires: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,11 +20,11 @@ from zoo_core.checkpoint.safetensors import TensorInfo
 from zoo_core.errors import IncompatibleCheckpoint, PluginLoadError, UnsafeContentError
 from zoo_core.hardware.memory import demand_memory
 from zoo_core.interfaces import ModelConfig
-from zoo_core.registry import resolve
+from zoo_core.registry import registry, resolve
 from zoo_core.registry.faults import call_plugin
 from zoo_core.specs import ModelSpec
 
-__all__ = ["build", "build_empty", "check_fit", "difference"]
+__all__ = ["build", "build_empty", "check_fit", "difference", "model_of"]
 
 # By their name in a safetensors header.
 _STORED = {
@@ -129,6 +129,24 @@ def build_empty(family: ModelSpec, config: ModelConfig) -> nn.Module:
     """
     with torch.device("meta"), _Uninitialised():
         return call_plugin(resolve(family.target), config, kind=nn.Module)
+
+
+def model_of(config: ModelConfig) -> nn.Module:
+    """Builds the model of a config of any installed family, with new weights from torch's global generator.
+
+    >>> from zoo_core.config import decode
+    >>> type(model_of(decode(ModelConfig, {"name": "realnvp"}))).__name__
+    'RealNVP'
+
+    Args:
+        config: the config; a model may hold the config of another one as a field, and build it by this function.
+
+    Raises:
+        UnknownNameError: if no installed plugin has the class of the config.
+        PluginError: if the target of the family raises, or does not return an ``nn.Module``.
+    """
+    family = registry().spec(ModelSpec, registry().name_of("family", type(config)))
+    return call_plugin(resolve(family.target), config, kind=nn.Module)
 
 
 _INITIALISERS = {function for name, function in vars(nn.init).items() if name.endswith("_") and not name.startswith("_")}

@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
+from zoo_core.capabilities import check_trainer
 from zoo_core.checkpoint.config import read_config
 from zoo_core.cli.options import data_name
 from zoo_core.config import apply_overrides, encode, load_json
@@ -62,6 +63,7 @@ def recipe_of(family: str, name: str, data: str | None, data_root: str | None, g
 
     Raises:
         UsageError, ConfigError: if it is of another family, or an option is not valid.
+        CapabilityError: if its trainer cannot train the family.
     """
     own = registry().claim(ModelSpec, family)
     plain = _preset(own, name)
@@ -82,7 +84,9 @@ def recipe_of(family: str, name: str, data: str | None, data_root: str | None, g
     if data_root is not None:
         plain["data"] = _rooted(plain.get("data"), data_root)
     _check_parts(plain, given["options"])
-    return Recipe.from_dict(apply_overrides(plain, [*overrides, *given["options"]]), prefer=own.plugin.dist)
+    recipe = Recipe.from_dict(apply_overrides(plain, [*overrides, *given["options"]]), prefer=own.plugin.dist)
+    check_trainer(recipe.model, recipe.trainer)
+    return recipe
 
 
 def _check_parts(recipe: Mapping[str, Any], options: Sequence[str]) -> None:

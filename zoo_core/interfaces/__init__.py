@@ -17,6 +17,7 @@ from zoo_core.interfaces.parts import (
     SamplerLike,
     Scheduler,
     SchedulerLike,
+    Teacher,
     TrainerConfig,
 )
 from zoo_core.interfaces.protocols import (
@@ -54,5 +55,6 @@ __all__ = [
     "SamplerLike",
     "Scheduler",
     "SchedulerLike",
+    "Teacher",
     "TrainerConfig",
 ]

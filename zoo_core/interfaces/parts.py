@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from zoo_core.config import Tagged
@@ -20,6 +21,7 @@ __all__ = [
     "SamplerLike",
     "Scheduler",
     "SchedulerLike",
+    "Teacher",
     "TrainerConfig",
 ]
 
@@ -56,6 +58,22 @@ class TrainerConfig(Tagged):
 
     __slots__ = ()
     kind: ClassVar[str] = "trainer"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Teacher:
+    """A checkpoint whose model a trainer uses without training it, as a field of a trainer's config.
+
+    >>> Teacher(reference="ddpm-afhq-cat").sha256 is None
+    True
+
+    Args:
+        reference: the checkpoint, as for :func:`zoo_core.load`.
+        sha256: digest of its weights, in hex; None for those of today, whose digest the run then records.
+    """
+
+    reference: str
+    sha256: str | None = None
 
 
 class DatasetConfig(Tagged):

@@ -5,19 +5,28 @@ Gaussian, trained in one.
 """
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo_core.data.dataset import Data
-from zoo_core.interfaces import DiscreteScheduler, Event, LogProb, Rng
+from zoo_core.interfaces import Denoiser, DiscreteScheduler, Event, LogProb, Rng
 from zoo_core.rng import Stream, generator
-from zoo_core.testing.fake_config import FakeConfig, FakeDataConfig, FakeDenoiserConfig, FakeDenoiserTrainerConfig, FakeTrainerConfig
+from zoo_core.testing.fake_config import (
+    FakeConfig,
+    FakeDataConfig,
+    FakeDenoiserConfig,
+    FakeDenoiserTrainerConfig,
+    FakeStudentConfig,
+    FakeTrainerConfig,
+)
 from zoo_core.training.adversarial import AdversarialTrainer
+from zoo_core.training.teachers import load_teacher
 from zoo_core.training.trainer import Batch, Loss, Trainer
 
-__all__ = ["Fake", "FakeDenoiser", "FakeDenoiserTrainer", "FakeTrainer", "fake_data"]
+__all__ = ["Fake", "FakeDenoiser", "FakeDenoiserTrainer", "FakeStudent", "FakeTrainer", "fake_data"]
 
 
 def _event(shape: tuple[int, ...], bounded: bool) -> Event:
@@ -153,6 +162,31 @@ class FakeDenoiserTrainer(Trainer):
         labels = batch.labels if self.labelled else None
         error = (self.model.denoise(x, sigma, labels) - batch.x) ** 2
         return Loss(value=((1 + each**2) / each**2 * error).mean().float())
+
+
+class FakeStudent(Trainer):
+    """The mean squared difference between the estimates of the model and of a teacher at the teacher's largest level.
+
+    The teacher's part fades in over the run, so that the loss depends on ``steps``.
+
+    >>> FakeStudent.uses_steps
+    True
+    """
+
+    uses_steps = True
+
+    def __init__(self, model: nn.Module, config: FakeStudentConfig) -> None:
+        super().__init__(model, config)
+        self.freeze("teacher", load_teacher(config.teacher, requires="denoise"))
+
+    def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
+        teacher, student = cast(Denoiser, self.frozen["teacher"]), cast(Denoiser, self.model)
+        sigma = torch.full((len(batch.x),), teacher.sigma_range[1], dtype=torch.float64, device=batch.x.device)
+        x = batch.x + teacher.sigma_range[1] * rng.normal(*batch.x.shape[1:])
+        with torch.no_grad():
+            taught = teacher.denoise(x, sigma)
+        share = self.step / self.steps
+        return Loss(value=(student.denoise(x, sigma) - (share * taught + (1 - share) * batch.x)).square().mean())
 
 
 def fake_data(config: FakeDataConfig) -> Data:

@@ -5,7 +5,7 @@ from math import prod
 
 from zoo_core.config import check_range
 from zoo_core.errors import ConfigError
-from zoo_core.interfaces import DatasetConfig, DiscreteScheduler, ModelConfig, TrainerConfig
+from zoo_core.interfaces import DatasetConfig, DiscreteScheduler, ModelConfig, Teacher, TrainerConfig
 from zoo_core.recipes import FitConfig, OptimizerConfig, Recipe
 from zoo_core.samplers import Ancestral, Latent
 from zoo_core.schedulers import Cosine
@@ -18,6 +18,7 @@ __all__ = [
     "FakeDataConfig",
     "FakeDenoiserConfig",
     "FakeDenoiserTrainerConfig",
+    "FakeStudentConfig",
     "FakeTrainerConfig",
 ]
 
@@ -107,6 +108,20 @@ class FakeDenoiserTrainerConfig(TrainerConfig):
     >>> FakeDenoiserTrainerConfig()
     FakeDenoiserTrainerConfig()
     """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FakeStudentConfig(TrainerConfig):
+    """The config of a trainer by which a denoiser learns from a teacher.
+
+    >>> FakeStudentConfig(teacher=Teacher(reference="ddpm-afhq-cat")).teacher.reference
+    'ddpm-afhq-cat'
+
+    Args:
+        teacher: checkpoint of a denoiser.
+    """
+
+    teacher: Teacher
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -43,6 +43,13 @@ def zoo_specs() -> Iterable[Spec]:
             config=f"{LIGHT}:FakeDenoiserTrainerConfig",
             summary="denoising at the trained levels",
         ),
+        TrainerSpec(
+            name="fake-student",
+            target=f"{HEAVY}:FakeStudent",
+            config=f"{LIGHT}:FakeStudentConfig",
+            requires="denoise",
+            summary="the estimates of a teacher",
+        ),
         DatasetSpec(name="fake-data", target=f"{HEAVY}:fake_data", config=f"{LIGHT}:FakeDataConfig", summary="class blobs, for tests"),
         RecipeSpec(name="images", family="fake", target=f"{LIGHT}:IMAGES", summary="two phases on 8x8 images; 30 steps"),
         RecipeSpec(name="tiny", family="fake", target=f"{LIGHT}:TINY", summary="the same on 2-D blobs"),

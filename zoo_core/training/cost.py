@@ -16,6 +16,7 @@ from zoo_core.recipes import Recipe, with_precision
 from zoo_core.rng import StepRng
 from zoo_core.training.compatibility import check_fits
 from zoo_core.training.loop import AUTOCAST, build, loss_of
+from zoo_core.training.teachers import without_weights
 from zoo_core.training.trainer import Batch, Trainer, only
 
 __all__ = ["Estimate", "check_data", "estimate"]
@@ -61,7 +62,7 @@ class _Unwatched(ModuleTracker):
 def estimate(recipe: Recipe) -> Estimate:
     """The cost of a step of a recipe, traced on the CPU with tensors that have shapes but no values."""
     recipe = with_precision(recipe, auto_precision("cpu"))
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with FakeTensorMode(allow_non_fake_inputs=True), without_weights():
         trainer = _built(recipe)
         batch = _batch(recipe, trainer)
         phases = trainer.phases(0)
@@ -74,7 +75,8 @@ def estimate(recipe: Recipe) -> Estimate:
                 kept = max(kept, _phase(recipe, trainer, phase, batch))
             flops += recipe.fit.accumulate * counter.get_total_flops()
     published = _count(trainer.model.parameters())
-    bytes_of_weights = 4 * (_count(trainer.parameters()) + 3 * sum(trained.values()) + (published if recipe.fit.ema else 0))
+    frozen = sum(_count(net.parameters()) for net in trainer.frozen.values())
+    bytes_of_weights = 4 * (frozen + _count(trainer.parameters()) + 3 * sum(trained.values()) + (published if recipe.fit.ema else 0))
     return Estimate(published=published, trained=trained, flops=flops, weights=bytes_of_weights, activations=kept)
 
 
@@ -84,7 +86,7 @@ def check_data(recipe: Recipe, data: Data) -> None:
     Raises:
         ConfigError: if it does not.
     """
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with FakeTensorMode(allow_non_fake_inputs=True), without_weights():
         model = _built(recipe).model
     check_fits(model, data, begun=recipe.start_from is not None)
 
@@ -107,7 +109,8 @@ def _batch(recipe: Recipe, trainer: Trainer) -> Batch:
 
 def _phase(recipe: Recipe, trainer: Trainer, phase: str, batch: Batch) -> int:
     """Runs a phase forward and backward; returns the bytes that autograd kept in between, with shared memory counted once."""
-    weights = {parameter.untyped_storage()._cdata for parameter in trainer.parameters()}
+    nets = (trainer, *trainer.frozen.values())
+    weights = {parameter.untyped_storage()._cdata for net in nets for parameter in net.parameters()}
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:

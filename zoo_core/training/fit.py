@@ -29,6 +29,7 @@ from zoo_core.training.monitor import Monitor, MonitorConfig
 from zoo_core.training.preview import pictures, save_sheet
 from zoo_core.training.run_folder import Origin, claim_run, find_run, flat
 from zoo_core.training.snapshots import Snapshot, locked, save_snapshot
+from zoo_core.training.teachers import pin_teachers
 
 __all__ = ["Report", "fit"]
 
@@ -118,6 +119,7 @@ def fit(
     loop = _prepared(recipe, device, tracker, out)
     measures = Monitor(monitor, recipe, loop.data, loop.trainer.model, loop.processes) if monitor else None
     search = {"resume": resume, "fork": fork, "auto": recipe.fit.precision == "auto", "command": command}
+    search["uses_steps"] = loop.trainer.uses_steps
     with ExitStack() as held, _explained(recipe.fit, out):
         loop.processes.on_main(lambda: held.enter_context(locked(out)))
         origin = _begin(loop, out, search)
@@ -141,6 +143,7 @@ def _prepared(recipe: Recipe, device: str | None, tracker: str | None, out: Path
     data = load_data(recipe.data)
     if len(set(processes.gather(data.digest))) > 1:
         raise ConfigError("the processes do not read the same data", "every machine needs the same files, under the same path")
+    recipe = pin_teachers(recipe)
     loop = Loop(recipe, build(recipe), data, processes)
     check_fits(loop.trainer.model, data, begun=recipe.start_from is not None)
     return loop

@@ -8,7 +8,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from zoo_core.capabilities import check_capabilities
+from zoo_core.capabilities import check_capabilities, check_trainer
+from zoo_core.checkpoint.build import model_of
 from zoo_core.data.dataset import Data
 from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, ZooError
@@ -34,12 +35,13 @@ def build(recipe: Recipe) -> Trainer:
     Raises:
         UnknownNameError: if no installed plugin has the family or the trainer.
         PluginError: if the plugin fails to build them.
-        CapabilityError: if the recipe's sampler cannot sample the family.
+        CapabilityError: if the recipe's sampler cannot sample the family, or its trainer cannot train it.
     """
     model_spec = registry().spec(ModelSpec, registry().name_of("family", type(recipe.model)))
     trainer_spec = registry().spec(TrainerSpec, registry().name_of("trainer", type(recipe.trainer)))
+    check_trainer(recipe.model, recipe.trainer)
     with isolated(recipe.fit.seed, stream=Stream.INIT):
-        model = call_plugin(resolve(model_spec.target), recipe.model, kind=nn.Module)
+        model = model_of(recipe.model)
         check_capabilities(model, model_spec, [recipe.sampler.requires] if recipe.sampler else ())
         trainer = call_plugin(resolve(trainer_spec.target), model, recipe.trainer, kind=Trainer)  # type: ignore[type-abstract]  # asked of an instance
     return trainer.to(memory_format=torch.channels_last) if recipe.fit.channels_last else trainer
@@ -154,6 +156,7 @@ class Loop:
         rng = StepRng(fit.seed, 0, fit.batch_size, device=self.device, stream=Stream.INIT)
         # With the whole batch in every process, so that the result does not depend on their number.
         with isolated(fit.seed, 1, stream=Stream.INIT, devices=[self.device]), torch.no_grad():
+            self.trainer.place(0, fit.steps)
             if not prepared:
                 self.trainer.prepare(batch, rng)
         self._ready()
@@ -187,6 +190,7 @@ class Loop:
             )
             for rows in self._rows
         ]
+        self.trainer.place(self.step, fit.steps)
         with isolated(fit.seed, self.step, self.processes.index, stream=Stream.STEP, devices=[self.device]):
             for phase in self.trainer.phases(self.step):
                 self._phase(phase, parts)

@@ -11,7 +11,7 @@ from typing import Any
 from zoo_core.atomic import write_file
 from zoo_core.cards.metrics_log import read_metrics
 from zoo_core.config import dump_json, load_json
-from zoo_core.errors import ConfigError, IncompatibleCheckpoint, IntegrityError, UsageError
+from zoo_core.errors import ConfigError, IncompatibleCheckpoint, IntegrityError, UsageError, ZooError
 from zoo_core.hardware.precision import DTYPES
 from zoo_core.recipes import Recipe
 from zoo_core.training.snapshots import Snapshot, newest
@@ -22,6 +22,7 @@ _LEFTOVER = re.compile(r"\.tmp-.+-[0-9a-f]{8}")  # from a process that was kille
 # A resumed run may change these: they do not change the weights after a step.
 _HARMLESS = re.compile(r"fit\.(save_every|keep|sample_every|log_every)|(sampler|scheduler)(\..+)?")
 _PLACE = ("data.path", "data.root", "data.download")  # the data itself is compared by its digest
+_TEACHER = re.compile(r"trainer\..+\.sha256")
 _LONGEST = 140  # longest command that an error line has room for, in characters
 
 
@@ -70,6 +71,7 @@ def find_run(
     resume: bool = True,
     fork: bool = False,
     auto: bool = False,
+    uses_steps: bool = False,
     command: str = "",
 ) -> Origin:
     """Finds a run of this recipe on this data in a folder, whose lock is held. Only leftovers of crashes are removed from the folder.
@@ -82,6 +84,7 @@ def find_run(
         resume: whether to resume a run in the folder; if False, it is refused.
         fork: whether to resume a run of another recipe or on other data.
         auto: whether the hardware chose the recipe's precision; that of a run in the folder then wins.
+        uses_steps: whether the trainer's steps depend on their number in all.
         command: command line that an error suggests with ``--fork``.
 
     Raises:
@@ -100,13 +103,17 @@ def find_run(
         _check_new(out, recipe)
         return Origin(recipe=recipe, snapshot=None, facts=facts)
     changes = _changes(before, recipe)
-    harmless = {key: each for key, each in changes.items() if _is_harmless(key, recipe)}
+    harmless = {key: each for key, each in changes.items() if _is_harmless(key, recipe, uses_steps)}
     serious = {key: each for key, each in changes.items() if key not in harmless}
     if snapshot.facts.get("data_digest") != digest:
         serious["data"] = [snapshot.facts.get("data_digest"), digest]
     if snapshot.step > recipe.fit.steps:
         what = f"the run in {out} is at step {snapshot.step:,}, past --steps {recipe.fit.steps:,}"
         raise IncompatibleCheckpoint(what, f"ask for --steps {snapshot.step} or more, or choose another --out")
+    if taught := [key for key in serious if _TEACHER.fullmatch(key) and key.replace("sha256", "reference") not in serious and not fork]:
+        before_, now = (str(digest)[:12] for digest in serious[taught[0]])
+        what = f"the teacher's weights have changed since the run in {out} began: sha256 {before_}... -> {now}..."
+        raise IntegrityError(what, "put its file back, or choose another --out")
     if serious and not fork:
         raise _refused(out, recipe, serious, command)
     facts |= {name: snapshot.facts.get(name, facts[name]) for name in ("commit", "forks")}
@@ -176,15 +183,23 @@ def _changes(recorded: Mapping[str, Any], recipe: Recipe) -> dict[str, list[Any]
     """The differences from the recorded recipe, as [before, now]; empty without one, as in checkpoints of other versions."""
     if not recorded:
         return {}
-    before = flat(recorded)
+    before = flat(_with_defaults(recorded))
     now = flat(recipe.to_dict())
     keys = [key for key in {**before, **now} if key not in _PLACE and before.get(key) != now.get(key)]
     return {key: [before.get(key), now.get(key)] for key in keys}
 
 
-def _is_harmless(key: str, recipe: Recipe) -> bool:
-    """Whether a change leaves the weights of each step the same. The number of steps matters only if the learning rate decays."""
-    return bool(_HARMLESS.fullmatch(key)) or (key == "fit.steps" and recipe.fit.lr_schedule == "constant")
+def _with_defaults(recorded: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A recorded recipe with the defaults of the fields that later versions added; as it is if it cannot be read."""
+    try:
+        return Recipe.from_dict(recorded).to_dict()
+    except ZooError:
+        return recorded
+
+
+def _is_harmless(key: str, recipe: Recipe, uses_steps: bool) -> bool:
+    """Whether a change leaves the weights of each step the same. The number of steps matters to a decaying rate and to some trainers."""
+    return bool(_HARMLESS.fullmatch(key)) or (key == "fit.steps" and recipe.fit.lr_schedule == "constant" and not uses_steps)
 
 
 def _listed(changed: Mapping[str, list[Any]], most: int | None = None) -> str:

@@ -4,7 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -60,10 +61,52 @@ class Trainer(nn.Module, ABC):
     Copies are right for the vectors of spectral norm and for constants; the running statistics of batch norm are better averaged.
     """
 
+    uses_steps: ClassVar[bool] = False
+    """Whether a step depends on ``steps``. A run of such a trainer cannot be resumed for more or fewer steps without ``--fork``."""
+
     def __init__(self, model: nn.Module, config: TrainerConfig) -> None:
         super().__init__()
         self.model = model
         self.config = config
+        self.step = 0
+        """Number of steps done, which the loop sets before each step."""
+        self._steps = 1
+        self._frozen: dict[str, nn.Module] = {}
+
+    @property
+    def steps(self) -> int:
+        """Number of steps of the whole run, which the loop sets.
+
+        Raises:
+            RuntimeError: if the class does not declare ``uses_steps = True``.
+        """
+        if not self.uses_steps:
+            raise RuntimeError(f"{type(self).__qualname__} reads steps: it must declare uses_steps = True")
+        return self._steps
+
+    def place(self, step: int, steps: int) -> None:
+        """Sets ``step`` and ``steps``; called by the loop."""
+        self.step = step
+        self._steps = steps
+
+    def freeze(self, name: str, net: nn.Module) -> None:
+        """Adds a net that is used but not trained, such as a teacher.
+
+        It moves to the trainer's device, stays in eval mode without gradients of its parameters, and is no part of ``parameters()``, the
+        moving average or the snapshots of a run.
+        """
+        self._frozen[name] = net.eval().requires_grad_(False)
+
+    @property
+    def frozen(self) -> Mapping[str, nn.Module]:
+        """The nets that :meth:`freeze` added, by name."""
+        return MappingProxyType(self._frozen)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "Trainer":
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's own: .to() and the like come here
+        for net in self._frozen.values():
+            net._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def phases(self, step: int) -> tuple[str, ...]:
         """The phases of a step (from 0), in order. ``phases(0)`` returns all of them."""

@@ -1,0 +1,86 @@
+"""Teachers: checkpoints whose models a trainer uses without training them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from zoo_core.capabilities import lacking
+from zoo_core.checkpoint.build import model_of
+from zoo_core.checkpoint.config import read_config
+from zoo_core.checkpoint.files import WEIGHTS
+from zoo_core.errors import CapabilityError, IntegrityError
+from zoo_core.hub.fetch import fetch
+from zoo_core.interfaces import Teacher
+from zoo_core.loading import load
+from zoo_core.recipes import Recipe
+
+__all__ = ["load_teacher", "pin_teachers", "teachers_of", "without_weights"]
+
+_WITHOUT_WEIGHTS: ContextVar[bool] = ContextVar("without_weights", default=False)
+
+
+def load_teacher(teacher: Teacher, requires: str = "") -> nn.Module:
+    """The model of a teacher, in eval mode and without gradients; for :meth:`zoo_core.training.trainer.Trainer.freeze`.
+
+    >>> load_teacher(Teacher(reference="realnvp-moons"), requires="decode").training
+    False
+
+    Args:
+        teacher: reference and digest of the checkpoint.
+        requires: capability that the trainer uses; empty for none.
+
+    Raises:
+        IntegrityError: if the weights are not those of ``teacher.sha256``.
+        CapabilityError: if the model lacks the capability.
+        ZooError: as :func:`zoo_core.load` does.
+    """
+    if _WITHOUT_WEIGHTS.get():
+        model = model_of(read_config(fetch(teacher.reference)).model)
+    else:
+        _digest(teacher)
+        model = load(teacher.reference).model
+    if requires and (flaw := lacking(model, requires)):
+        raise CapabilityError(f"the teacher {teacher.reference} cannot {requires}: it {flaw}", "choose a teacher that can")
+    return model
+
+
+@contextmanager
+def without_weights() -> Iterator[None]:
+    """Inside a ``with`` block, teachers are built from their configs without weights, to estimate the cost of a recipe."""
+    token = _WITHOUT_WEIGHTS.set(True)
+    try:
+        yield
+    finally:
+        _WITHOUT_WEIGHTS.reset(token)
+
+
+def _digest(teacher: Teacher) -> str:
+    """The digest of a teacher's weights, checked against the one it names."""
+    digest = fetch(teacher.reference).digest(WEIGHTS)
+    if teacher.sha256 not in (None, digest):
+        what = (
+            f"the teacher {teacher.reference} has other weights than the recipe names: sha256 {digest:.12}..., not {teacher.sha256:.12}..."
+        )
+        raise IntegrityError(what, "put its file back, or choose another --out and leave the teacher's sha256 out")
+    return digest
+
+
+def teachers_of(config: Any) -> list[tuple[str, Teacher]]:
+    """The names and values of the fields of a config that are teachers."""
+    values = [(item.name, getattr(config, item.name)) for item in fields(config)] if is_dataclass(config) else []
+    return [(name, value) for name, value in values if isinstance(value, Teacher)]
+
+
+def pin_teachers(recipe: Recipe) -> Recipe:
+    """Returns the recipe with the digests of its trainer's teachers.
+
+    Raises:
+        IntegrityError: if a teacher's weights are not those that the recipe names.
+        ZooError: if a teacher cannot be fetched.
+    """
+    pinned: dict[str, Any] = {name: replace(teacher, sha256=_digest(teacher)) for name, teacher in teachers_of(recipe.trainer)}
+    return replace(recipe, trainer=replace(recipe.trainer, **pinned)) if pinned else recipe  # type: ignore[type-var]  # a dataclass, as checked
