@@ -71,6 +71,7 @@ class FitConfig:
         optimizer: optimizer of every phase.
         optimizers: other optimizers, by the name of their phase.
         lr_schedule: ``constant``, or ``linear`` or ``cosine`` decay to 0 over ``steps``.
+        lr_cycles: number of equal parts of the run, each with the whole schedule and its warm-up.
         warmup: number of steps over which the learning rate rises linearly from 0.
         clip_norm: largest norm of a phase's gradient; None for no clipping.
         ema: moving average of the weights; None publishes the raw weights.
@@ -92,6 +93,7 @@ class FitConfig:
     optimizer: OptimizerConfig = OptimizerConfig()
     optimizers: Mapping[str, OptimizerConfig] = field(default_factory=dict, hash=False)
     lr_schedule: Literal["constant", "linear", "cosine"] = "constant"
+    lr_cycles: int = 1
     warmup: int = 0
     clip_norm: float | None = None
     ema: EMAConfig | None = EMAConfig()
@@ -107,7 +109,7 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         check_range(self, steps=(1, 10**9), batch_size=(1, 10**6), warmup=(0, 10**9), clip_norm=(1e-12, 1e12), seed=(0, 2**64 - 1))
-        check_range(self, accumulate=(1, 10**6), save_every=(1, 10**9), keep=(1, 10**6), sample_every=(0, 10**9), log_every=(1, 10**9))
+        check_range(self, lr_cycles=(1, self.steps), accumulate=(1, 10**6), save_every=(1, 10**9), keep=(1, 10**6), sample_every=(0, 10**9), log_every=(1, 10**9))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

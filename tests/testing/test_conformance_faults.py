@@ -405,6 +405,15 @@ FAULTS = [
         what="the sum",
         trainer="def forward(self, phase, batch, rng):\n    return Loss(value=super().forward(phase, batch, rng).value * len(batch.x))",
     ),
+    *(
+        Fault(
+            check="frozen_nets_are_left_alone",
+            what=what,
+            trainer=f"def __init__(self, *given):\n    super().__init__(*given)\n    self.freeze('teacher', {net})\n"
+            "def after(self, phase):\n    self.frozen['teacher'].requires_grad_(False).weight.add_(1)",
+        )
+        for what, net in (("the model itself", "self.model"), ("a net that a step changes", "nn.Linear(1, 1)"))
+    ),
     Fault(
         check="critic_judges_each_row",
         what="a column",

@@ -140,6 +140,18 @@ def test_learning_rates_warm_up_and_decay_as_named() -> None:
     assert learning_rate(replace(fit, lr_schedule="cosine", warmup=0), 1.0, 25) == pytest.approx(0.5 * (1 + math.cos(math.pi / 4)))
 
 
+def test_the_schedule_of_the_learning_rate_starts_again_in_each_cycle() -> None:
+    whole = FitConfig(steps=30, warmup=4, lr_schedule="cosine", lr_cycles=3)
+    part = replace(whole, steps=10, lr_cycles=1)
+    assert [learning_rate(whole, 1.0, step) for step in range(30)] == 3 * [learning_rate(part, 1.0, step) for step in range(10)]
+
+
+def test_cycles_of_unequal_length_begin_with_the_warm_up_and_end_near_0() -> None:
+    fit = FitConfig(steps=11, warmup=2, lr_schedule="linear", lr_cycles=2)
+    rates = [learning_rate(fit, 1.0, step) for step in range(11)]
+    assert rates == pytest.approx([1 / 2, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 1 / 2, 4 / 5, 3 / 5, 2 / 5, 1 / 5])
+
+
 def test_gradients_are_clipped_to_the_norm_of_the_recipe(tmp_path: Path) -> None:
     plain = with_fit(
         ONE_PHASE, steps=1, ema=None, optimizer=OptimizerConfig(name="sgd", lr=1.0, options={"momentum": 0.0, "nesterov": False})

@@ -59,6 +59,7 @@ _ALL: tuple[tuple[Callable[[Subject], None], set[str]], ...] = (
     (trainer_checks.check_trainer_gives_gradients, {"trainer"}),
     (trainer_checks.check_trainer_draws_from_its_rng, {"trainer"}),
     (trainer_checks.check_trainer_takes_the_mean_over_rows, {"trainer"}),
+    (trainer_checks.check_frozen_nets_are_left_alone, {"trainer"}),
     (trainer_checks.check_critic_judges_each_row, {"trainer"}),
 )
 
@@ -145,7 +146,7 @@ def checks_of(
     Args:
         what: name of a family; or a small instance of a sampler, a metric or a data set's config.
         config: config of a small model of the family; the defaults of its class when None.
-        trainer: config of the family's trainer; the defaults of its class when None.
+        trainer: config of the trainer to check, which may be another plugin's; the family's own one with its defaults when None.
         capabilities: capabilities of a model of that config; all that the family declares when None.
 
     Raises:

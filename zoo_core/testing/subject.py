@@ -53,7 +53,7 @@ class Subject:
         plugin: plugin that offers it.
         config: config of a small model.
         capabilities: capabilities of that model.
-        training: config of the family's trainer; the defaults of its class when None.
+        training: config of a trainer; that of the family's own trainer, with its defaults, when None.
     """
 
     spec: ModelSpec
@@ -76,8 +76,9 @@ class Subject:
         return torch.tensor(list(images)) % cast(Any, model).num_classes if "labels" in self.capabilities else None
 
     def trainer(self) -> Trainer:
-        """The family's own trainer around a fresh model, in train mode."""
-        spec = registry().spec(TrainerSpec, self.spec.trainer)
+        """The trainer of ``training`` around a fresh model, in train mode."""
+        name = self.spec.trainer if self.training is None else registry().name_of("trainer", type(self.training))
+        spec = registry().spec(TrainerSpec, name)
         config = resolve(spec.config)() if self.training is None else self.training
         model = self.model()
         with isolated(1, stream=Stream.INIT):

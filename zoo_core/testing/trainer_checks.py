@@ -1,6 +1,7 @@
 """The conformance checks of a family's trainer: each is a function over a :class:`~zoo_core.testing.subject.Subject`."""
 
 import math
+from copy import deepcopy
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from zoo_core.training.trainer import Batch, Trainer, is_loops_own, only
 
 __all__ = [
     "check_critic_judges_each_row",
+    "check_frozen_nets_are_left_alone",
     "check_trainer_draws_from_its_rng",
     "check_trainer_gives_gradients",
     "check_trainer_splits_parameters",
@@ -124,6 +126,27 @@ def check_trainer_takes_the_mean_over_rows(subject: Subject) -> None:
 
 def _rng() -> StepRng:
     return StepRng(0, 0, ROWS)
+
+
+def check_frozen_nets_are_left_alone(subject: Subject) -> None:
+    """Frozen nets, such as teachers, are in eval mode, get no gradient and no new values from a step, and are no part of the state."""
+    trainer = subject.trainer()
+    saved = {tensor.untyped_storage().data_ptr() for tensor in trainer.state_dict().values() if tensor.numel()}
+    batch = subject.batch(trainer.model)
+    before = {name: deepcopy(net.state_dict()) for name, net in trainer.frozen.items()}
+    for name, net in trainer.frozen.items():
+        shared = [key for key, tensor in net.state_dict().items() if tensor.untyped_storage().data_ptr() in saved]
+        assert not shared, f"{shared[0]} of the frozen {name} is a part of the trainer's state"
+    with isolated(0, stream=Stream.STEP):
+        for phase in trainer.phases(0):
+            trainer(phase, batch, _rng()).value.backward()
+            with torch.no_grad():
+                trainer.after(phase)
+    for name, net in trainer.frozen.items():
+        assert not any(module.training for module in net.modules()), f"the frozen {name} is not in eval mode"
+        assert all(parameter.grad is None for parameter in net.parameters()), f"the frozen {name} has gradients"
+        changed = [key for key, tensor in net.state_dict().items() if not same(tensor, before[name][key])]
+        assert not changed, f"a step changes {changed[0]} of the frozen {name}"
 
 
 def check_critic_judges_each_row(subject: Subject) -> None:

@@ -61,7 +61,7 @@ def loss_of(trainer: Trainer, phase: str, given: object) -> Loss:
 
 
 def learning_rate(fit: FitConfig, base: float, step: int) -> float:
-    """The learning rate of a step (from 0): warm-up, then ``fit.lr_schedule``.
+    """The learning rate of a step (from 0): warm-up and ``fit.lr_schedule``, in each of ``fit.lr_cycles`` equal parts of the run.
 
     >>> fit = FitConfig(steps=100, warmup=10, lr_schedule="linear")
     >>> learning_rate(fit, 1.0, 0), learning_rate(fit, 1.0, 50)
@@ -72,8 +72,10 @@ def learning_rate(fit: FitConfig, base: float, step: int) -> float:
         base: learning rate before warm-up and decay.
         step: number of steps done.
     """
-    warm = min(1.0, (step + 1) / fit.warmup) if fit.warmup else 1.0
-    progress = min(step / fit.steps, 1.0)
+    cycle = min(step * fit.lr_cycles // fit.steps, fit.lr_cycles - 1)
+    begin, end = (math.ceil(part * fit.steps / fit.lr_cycles) for part in (cycle, cycle + 1))
+    warm = min(1.0, (step - begin + 1) / fit.warmup) if fit.warmup else 1.0
+    progress = min((step - begin) / (end - begin), 1.0)
     decay = {"constant": 1.0, "linear": 1 - progress, "cosine": 0.5 * (1 + math.cos(math.pi * progress))}[fit.lr_schedule]
     return base * warm * decay
 

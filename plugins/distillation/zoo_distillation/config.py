@@ -11,6 +11,11 @@ from zoo_distillation.schedulers import Nested
 __all__ = ["ConsistencyConfig", "ProgressiveConfig"]
 
 
+def _check_interval(guidance: tuple[float, float] | None) -> None:
+    if guidance is not None and guidance[0] > guidance[1]:
+        raise ConfigError(f"guidance must be an interval [low, high] of scales, not {list(guidance)}")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProgressiveConfig(TrainerConfig):
     """Stages in which a student learns to take two steps of its teacher at once.
@@ -25,7 +30,8 @@ class ProgressiveConfig(TrainerConfig):
         substeps: number of steps that ``teacher`` takes for one of the first student, at least 2; the later teachers take 2.
         solver: solver of ``teacher``'s steps: ``ddim`` (Euler's method, one pass a step) as in the paper, or ``heun`` (two passes).
         scheduler: noise levels; those of n steps must be every second one of 2 n.
-        guidance: scale of classifier-free guidance of ``teacher``, which the student learns as a part of its weights; None for none.
+        guidance: interval from which the scale of classifier-free guidance of ``teacher`` is drawn for each row; the student's net takes
+            the scale as an input (Meng et al. 2023, arXiv:2210.03142), or learns a single one, such as (2, 2). None for no guidance.
 
     Raises:
         ConfigError: if a value is out of range, or first_steps / last_steps is not a power of 2.
@@ -41,10 +47,11 @@ class ProgressiveConfig(TrainerConfig):
     substeps: int = 2
     solver: Literal["ddim", "heun"] = "ddim"
     scheduler: Scheduler = Nested(sigma_max=80.0)
-    guidance: float | None = None
+    guidance: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         check_range(self, first_steps=(1, 4096), last_steps=(1, 4096), substeps=(2, 64), guidance=(-100.0, 100.0))
+        _check_interval(self.guidance)
         ratio, rest = divmod(self.first_steps, self.last_steps)
         if rest or ratio & (ratio - 1):
             raise ConfigError(f"first_steps must be last_steps times a power of 2, not {self.first_steps} for {self.last_steps}")
@@ -65,9 +72,9 @@ class ConsistencyConfig(TrainerConfig):
         levels: number of noise levels N above 0.
         scheduler: the noise levels.
         decay: decay of the moving average of the student that gives the targets; 0 takes the student itself, without its gradient.
-        huber: constant c of the pseudo-Huber distance sqrt(|a - b|^2 + c^2 d) - c sqrt(d), d the number of values of a sample (Song &
-            Dhariwal 2023, arXiv:2310.14189, eq. 4); 0 for the squared distance.
-        guidance: scale of classifier-free guidance of ``teacher``, which the student learns as a part of its weights; None for none.
+        huber: constant of the pseudo-Huber distance of samples with d values, sqrt(|a - b|^2 + huber^2 d) - huber sqrt(d) (Song & Dhariwal
+            2023, arXiv:2310.14189, section 3.3); the larger, the more it is like the squared distance.
+        guidance: as for :class:`ProgressiveConfig`.
 
     Raises:
         ConfigError: if a value is out of range, or guidance is given without a teacher.
@@ -82,9 +89,10 @@ class ConsistencyConfig(TrainerConfig):
     scheduler: Scheduler = Nested(sigma_max=80.0)
     decay: float = 0.95
     huber: float = 0.03
-    guidance: float | None = None
+    guidance: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        check_range(self, levels=(1, 4096), decay=(0.0, 1.0), huber=(0.0, 100.0), guidance=(-100.0, 100.0))
+        check_range(self, levels=(1, 4096), decay=(0.0, 1.0), huber=(1e-6, 100.0), guidance=(-100.0, 100.0))
+        _check_interval(self.guidance)
         if self.guidance is not None and self.teacher is None:
             raise ConfigError("guidance is that of a teacher: name one, or leave guidance out")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zoo_core.config import check_range
-from zoo_core.samplers import DenoiserSampler, StepContext
+from zoo_core.samplers.base import DenoiserSampler, StepContext
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,4 +1,4 @@
-"""Noise levels that nest: those of n steps are every second one of those of 2 n."""
+"""Noise levels that nest: those of n steps are among those of every multiple of n."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class Nested(Karras):
     Example:
         >>> fine = Nested().sigmas(4, 0.002, 80.0)
         >>> [round(sigma, 3) for sigma in fine]
-        [80.0, 17.528, 2.517, 0.171, 0.0]
+        [80.0, 17.528, 2.515, 0.17, 0.0]
         >>> fine[::2] == Nested().sigmas(2, 0.002, 80.0)
         True
     """

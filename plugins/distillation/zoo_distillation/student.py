@@ -1,0 +1,75 @@
+"""The base class of both trainers: a student that begins as its teacher."""
+
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from zoo_core.arguments import level_dtype
+from zoo_core.errors import ConfigError
+from zoo_core.interfaces import Denoiser, Rng, Scheduler, Teacher, TrainerConfig
+from zoo_core.training.teachers import load_teacher
+from zoo_core.training.trainer import Batch, Trainer
+from zoo_distillation.ode import Condition
+
+__all__ = ["DistillationConfig", "StudentTrainer"]
+
+
+class DistillationConfig(Protocol):
+    """The options that both trainers have."""
+
+    teacher: Teacher | None
+    scheduler: Scheduler
+    guidance: tuple[float, float] | None
+
+
+class StudentTrainer(Trainer):
+    """Base class of the trainers of denoisers that may have a teacher.
+
+    A new run begins with the teacher's weights, if the student's net has all of them; ``start_from`` begins with others.
+
+    Args:
+        model: the student, a denoiser.
+        config: config of the trainer.
+
+    Raises:
+        ConfigError: if the teacher's samples have another shape or other classes than the student's; or guidance is asked of a model
+            without classes, or drawn from an interval for a student whose net does not take the scale.
+    """
+
+    def __init__(self, model: nn.Module, config: TrainerConfig) -> None:
+        super().__init__(model, config)
+        self.student = cast(Denoiser, model)
+        self.options = cast(DistillationConfig, config)
+        self.num_classes = int(getattr(model, "num_classes", 0))
+        if self.options.teacher is not None:
+            self.freeze("teacher", load_teacher(self.options.teacher, requires="denoise"))
+            self._check(cast(Denoiser, self.frozen["teacher"]))
+
+    def _check(self, teacher: Denoiser) -> None:
+        if teacher.event.shape != self.student.event.shape:
+            shapes = f"{tuple(teacher.event.shape)} and {tuple(self.student.event.shape)}"
+            raise ConfigError(f"samples of teacher and student must have the same shape, not {shapes}")
+        if (classes := int(getattr(teacher, "num_classes", 0))) not in (0, self.num_classes):
+            raise ConfigError(f"teacher and student must have the same classes, not {classes} and {self.num_classes}")
+        guidance = self.options.guidance
+        if guidance is not None and not classes:
+            raise ConfigError("guidance needs a teacher with classes", "leave trainer.guidance out")
+        if guidance is not None and guidance[0] < guidance[1] and not hasattr(self.model, "denoise_guided"):
+            hint = "choose one scale, such as trainer.guidance=[2, 2]; for ddpm, model.guided=true"
+            raise ConfigError("the student's net does not take a guidance scale", hint)
+
+    def prepare(self, batch: Batch, rng: Rng) -> None:
+        own = self.model.state_dict()
+        taught = self.frozen["teacher"].state_dict() if "teacher" in self.frozen else {}
+        if taught and all(name in own and own[name].shape == value.shape for name, value in taught.items()):
+            self.model.load_state_dict({**own, **taught})
+
+    def levels(self, steps: int, device: torch.device) -> Tensor:
+        """The noise levels of ``steps`` steps, decreasing to 0, float64 (steps + 1,)."""
+        sigmas = self.options.scheduler.sigmas(steps, *self.student.sigma_range)
+        return torch.tensor(sigmas, dtype=level_dtype(device), device=device)
+
+    def condition(self, batch: Batch, rng: Rng) -> Condition:
+        """The classes of a batch, if the student has classes, and its guidance scales."""
+        return Condition.draw(batch.labels if self.num_classes else None, self.options.guidance, rng)
