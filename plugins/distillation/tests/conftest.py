@@ -15,7 +15,7 @@ class Exact(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mixture = GaussianMixture((0.3, 0.7), ((-2.0, 0.0), (2.0, 1.0)), (0.5, 0.5), sigma_range=(0.3, 20.0))
+        self.mixture = GaussianMixture((0.3, 0.7), ((-2.0, 0.0), (2.0, 1.0)), (0.5, 0.5), sigma_range=(0.02, 20.0))
         self.event = Event(shape=(2,))
         self.sigma_range = self.mixture.sigma_range
         self.scheduler = self.mixture.scheduler

@@ -87,7 +87,7 @@ def test_the_loss_is_the_weighted_error_against_the_target(exact_teacher: None, 
     loss = trainer("model", batch, StepRng(0, 0, 6)).value
     rng = StepRng(0, 0, 6)
     begin = 3 * rng.integers(0, 2)
-    fine = Nested().sigmas(6, 0.3, 20.0)
+    fine = Nested().sigmas(6, 0.02, 20.0)
     z = rng.normal(2)
     errors = []
     for i in range(6):
