@@ -239,6 +239,12 @@ def test_the_same_tagged_part_keeps_its_options() -> None:
     assert overridden("model.scheduler=cosine")["model"]["scheduler"] == encode(Cosine(T=50))
 
 
+def test_a_part_that_was_null_takes_its_name_and_then_its_options() -> None:
+    with fake_zoo():
+        changed = apply_overrides({"scheduler": None}, ["scheduler=karras", "scheduler.sigma_max=80"])
+    assert changed == {"scheduler": {"name": "karras", "sigma_max": 80}}
+
+
 @pytest.mark.parametrize("text", ["fit.optimizer.name=sgd", "fit.optimizer=sgd"])
 def test_another_optimizer_keeps_its_learning_rate(text: str) -> None:
     assert overridden("fit.optimizer.lr=7", text)["fit"]["optimizer"] == {"name": "sgd", "lr": 7, "weight_decay": 0.0, "options": {}}

@@ -304,6 +304,8 @@ def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
 def _put(node: dict[str, Any], keys: Sequence[str], value: object, text: str) -> None:
     for key in keys[:-1]:
         child = node[key] = {} if node.get(key) is None else node[key]
+        if isinstance(child, str) and _is_tag(child):
+            child = node[key] = {"name": child}  # a part that was null, and got its name by the override before
         if not isinstance(child, dict):
             raise ConfigError(f"-o {text!r}: {key} is not an object", "`zoo show` and `zoo train --dry-run` print all keys")
         node = child

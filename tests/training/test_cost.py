@@ -6,10 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from zoo_core.cli import main
+from zoo_core.interfaces import Rng
 from zoo_core.recipes import Recipe
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import IMAGES, FakeTrainerConfig
-from zoo_core.training.cost import estimate
+from zoo_core.testing.fake import FakeTrainer
+from zoo_core.training.cost import UnknownCost, estimate
+from zoo_core.training.trainer import Batch, Loss
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +71,20 @@ def test_an_estimate_takes_no_memory_and_leaves_the_global_rng_alone() -> None:
     huge = replace(IMAGES, trainer=FakeTrainerConfig(width=4096), fit=replace(IMAGES.fit, batch_size=1_000_000))
     assert estimate(huge).activations > 4096 * 1_000_000 * 4
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_step_that_reads_values_has_no_estimate_and_a_dry_run_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = FakeTrainer.forward
+
+    def forward(self: FakeTrainer, phase: str, batch: Batch, rng: Rng) -> Loss:
+        loss = plain(self, phase, batch, rng)
+        return Loss(value=loss.value * (1 + 0 * batch.x.mean().item()))
+
+    monkeypatch.setattr(FakeTrainer, "forward", forward)
+    with pytest.raises(UnknownCost):
+        estimate(IMAGES)
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", "fake", "--dry-run"])
+    assert "a step       of unknown cost: it depends on the values of tensors" in capsys.readouterr().err

@@ -149,9 +149,13 @@ def _for_machine(recipe: Recipe, device: str | None) -> Recipe:
 
 def _print_cost(recipe: Recipe) -> None:
     """Prints parameters, operations and memory of a step to stderr."""
-    from zoo_core.training.cost import estimate
+    from zoo_core.training.cost import UnknownCost, estimate
 
-    cost = estimate(recipe)
+    try:
+        cost = estimate(recipe)
+    except UnknownCost:
+        click.echo("a step       of unknown cost: it depends on the values of tensors, as .item() and .tolist() do", err=True)
+        return
     phases = ", ".join(f"{name} {count:,}" for name, count in cost.trained.items())
     click.echo(f"parameters   {cost.published:,} published; trained by phase: {phases}", err=True)
     click.echo(f"a step       {cost.flops / 1e9:,.1f} GFLOP, forward and backward", err=True)

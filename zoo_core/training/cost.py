@@ -1,15 +1,19 @@
 """The cost of a training step, estimated on tensors without memory."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.module_tracker import ModuleTracker
 
 from zoo_core.data.dataset import Data
+from zoo_core.errors import PluginError
 from zoo_core.hardware.precision import auto_precision
 from zoo_core.interfaces import Decoder, Denoiser
 from zoo_core.recipes import Recipe, with_precision
@@ -19,7 +23,9 @@ from zoo_core.training.loop import AUTOCAST, build, loss_of
 from zoo_core.training.teachers import without_weights
 from zoo_core.training.trainer import Batch, Trainer, only
 
-__all__ = ["Estimate", "check_data", "estimate"]
+__all__ = ["Estimate", "UnknownCost", "check_data", "estimate"]
+
+_BY_VALUE = (DataDependentOutputException, DynamicOutputShapeException)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +55,14 @@ class Estimate:
     activations: int
 
 
+class UnknownCost(Exception):
+    """The cost of a step cannot be estimated without its numbers.
+
+    >>> issubclass(UnknownCost, Exception)
+    True
+    """
+
+
 class _Unwatched(ModuleTracker):
     """A tracker without hooks: torch does not allow them when a gradient penalty is differentiated."""
 
@@ -59,10 +73,31 @@ class _Unwatched(ModuleTracker):
         pass
 
 
+@contextmanager
+def _without_values() -> Iterator[None]:
+    """Inside a ``with`` block, tensors have shapes but no values, and teachers no weights."""
+    with FakeTensorMode(allow_non_fake_inputs=True), without_weights(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Accessing the data pointer of FakeTensor")  # by copy.deepcopy of a net
+        yield
+
+
 def estimate(recipe: Recipe) -> Estimate:
-    """The cost of a step of a recipe, traced on the CPU with tensors that have shapes but no values."""
+    """The cost of a step of a recipe, traced on the CPU with tensors that have shapes but no values.
+
+    Raises:
+        UnknownCost: if the step depends on values of tensors, as ``.item()`` and ``.tolist()`` do.
+    """
+    try:
+        return _traced(recipe)
+    except (*_BY_VALUE, PluginError) as error:
+        if isinstance(error, _BY_VALUE) or isinstance(error.__cause__, _BY_VALUE):
+            raise UnknownCost("the step depends on values of tensors") from error
+        raise
+
+
+def _traced(recipe: Recipe) -> Estimate:
     recipe = with_precision(recipe, auto_precision("cpu"))
-    with FakeTensorMode(allow_non_fake_inputs=True), without_weights():
+    with _without_values():
         trainer = _built(recipe)
         batch = _batch(recipe, trainer)
         phases = trainer.phases(0)
@@ -86,7 +121,7 @@ def check_data(recipe: Recipe, data: Data) -> None:
     Raises:
         ConfigError: if it does not.
     """
-    with FakeTensorMode(allow_non_fake_inputs=True), without_weights():
+    with _without_values():
         model = _built(recipe).model
     check_fits(model, data, begun=recipe.start_from is not None)
 

@@ -5,7 +5,6 @@ from torch import Tensor, nn
 
 from zoo_core.arguments import levels_like
 from zoo_core.interfaces import DiscreteScheduler, Event, Rng
-from zoo_core.schedulers import fractional_time
 from zoo_ddpm.config import DDPMConfig
 from zoo_ddpm.unet import UNet
 
@@ -55,8 +54,14 @@ class DDPM(nn.Module):
         return rng.normal(*self.event.shape) * (1 + sigma**2) ** 0.5
 
     def time(self, sigma: Tensor) -> Tensor:
-        """The times t in [1, T], float32 (n,), of noise levels ``sigma`` float64 (n,)."""
-        return torch.tensor([fractional_time(self.levels, value) for value in sigma.tolist()], dtype=torch.float32, device=sigma.device)
+        """The times t in [1, T], float32 (n,), of noise levels ``sigma`` float64 (n,), as :func:`zoo_core.schedulers.fractional_time`."""
+        levels = torch.tensor(self.levels, dtype=sigma.dtype, device=sigma.device)
+        if len(levels) == 1:
+            return torch.ones_like(sigma, dtype=torch.float32)
+        sigma = sigma.clamp(*self.sigma_range)
+        above = torch.searchsorted(levels, sigma).clamp(1, len(levels) - 1)
+        low, high = levels[above - 1], levels[above]
+        return (above + torch.log(sigma / low) / torch.log(high / low)).float()
 
     def denoise(self, x: Tensor, sigma: Tensor | float, labels: Tensor | None = None) -> Tensor:
         sigma = levels_like(sigma, x)

@@ -16,6 +16,7 @@ from zoo_core.samplers import Ancestral
 from zoo_core.schedulers import Karras
 from zoo_core.testing import assert_resumes, fake_zoo, interrupt, write_checkpoint
 from zoo_core.testing.fake_config import FakeDataConfig
+from zoo_core.training.cost import estimate
 from zoo_core.training.fit import fit
 from zoo_core.training.trainer import Batch
 from zoo_ddpm.config import DDPMConfig
@@ -181,3 +182,11 @@ def test_a_longer_run_of_other_stages_is_refused(tmp_path: Path) -> None:
         interrupt(recipe, tmp_path / "run", after=5)
         with pytest.raises(IncompatibleCheckpoint, match="holds a run of 12 steps"):
             fit(Recipe.from_dict({**recipe.to_dict(), "fit": {**recipe.to_dict()["fit"], "steps": 24}}), tmp_path / "run")
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_cost_of_a_step_is_known_without_the_teachers_weights(tmp_path: Path) -> None:
+    with fake_zoo("zoo-ddpm", "zoo-distillation"):
+        cost = estimate(recipe_of(teacher_in(tmp_path / "teacher")))
+    assert cost.flops > 0
+    assert cost.weights > 6 * 4 * cost.published  # with gradients, moments, the average, the teacher, and the stage's teacher

@@ -16,7 +16,7 @@ from zoo_core.rng import ImageRng, StepRng
 from zoo_core.training.trainer import Batch
 from zoo_ncsn_langevin.config import NCSNConfig
 from zoo_ncsn_langevin.embedding import sinusoids
-from zoo_ncsn_langevin.model import NCSN, nearest_level, scalings
+from zoo_ncsn_langevin.model import NCSN, nearest_levels, scalings
 from zoo_ncsn_langevin.recipes import GAUSSIAN_MIXTURE, MNIST, PAPER_V1, PAPER_V2
 from zoo_ncsn_langevin.refinenet import average, convolve_and_halve, instance_norm_plus
 from zoo_ncsn_langevin.trainer import NCSNTrainer
@@ -110,8 +110,9 @@ def test_sigmas_beyond_the_range_are_finite(form: str) -> None:
 
 def test_the_nearest_level_is_nearest_in_log_sigma() -> None:
     own = (0.02, 0.1, 0.3, 2.0)
-    for sigma in (1e-3, 0.02, 0.0447, 0.0448, 0.17, 0.18, 0.77, 0.78, 2.0, 9.0):
-        assert nearest_level(own, sigma) == min(range(4), key=lambda i: abs(math.log(own[i] / sigma)))
+    sigmas = (1e-3, 0.02, 0.0447, 0.0448, 0.17, 0.18, 0.77, 0.78, 2.0, 9.0)
+    nearest = [min(range(4), key=lambda i: abs(math.log(own[i] / sigma))) for sigma in sigmas]
+    assert nearest_levels(own, torch.tensor(sigmas, dtype=torch.float64)).tolist() == nearest
 
 
 @pytest.mark.parametrize("recipe", [PAPER_V1, PAPER_V2], ids=["v1", "v2"])

@@ -1,8 +1,6 @@
 """Noise-conditional score networks (Song & Ermon 2019, arXiv:1907.05600) in the coordinate x_sigma = x_0 + sigma * eps."""
 
-from bisect import bisect_left
 from collections.abc import Sequence
-from math import log, sqrt
 from typing import Literal
 
 import torch
@@ -14,7 +12,7 @@ from zoo_ncsn_langevin.config import NCSNConfig
 from zoo_ncsn_langevin.mlp import MLP
 from zoo_ncsn_langevin.refinenet import RefineNet
 
-__all__ = ["NCSN", "nearest_level", "scalings"]
+__all__ = ["NCSN", "nearest_levels", "scalings"]
 
 
 def scalings(form: Literal["score", "scaled", "edm"], sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -34,13 +32,10 @@ def scalings(form: Literal["score", "scaled", "edm"], sigma: Tensor, sigma_data:
             return sigma_data**2 / total, sigma * sigma_data / total.sqrt(), total.rsqrt()
 
 
-def nearest_level(levels: Sequence[float], sigma: float) -> int:
-    """The index of the level nearest to ``sigma`` in the logarithm; ``levels`` must increase."""
-    above = bisect_left(levels, sigma)
-    if above in (0, len(levels)):
-        return min(above, len(levels) - 1)
-    low, high = levels[above - 1], levels[above]
-    return above if log(sigma) > log(sqrt(low) * sqrt(high)) else above - 1
+def nearest_levels(levels: Sequence[float], sigma: Tensor) -> Tensor:
+    """The indices, int64 (n,), of the levels nearest to ``sigma`` (n,) in the logarithm; ``levels`` must increase."""
+    logs = torch.tensor(levels, dtype=sigma.dtype, device=sigma.device).log()
+    return torch.searchsorted((logs[1:] + logs[:-1]) / 2, sigma.log())
 
 
 class NCSN(nn.Module):
@@ -115,4 +110,4 @@ class NCSN(nn.Module):
             return sigma.log().to(dtype)
         if self.config.form == "scaled":
             return torch.zeros_like(sigma, dtype=torch.int64)
-        return torch.tensor([nearest_level(self.levels, value) for value in sigma.tolist()], device=sigma.device)
+        return nearest_levels(self.levels, sigma)
