@@ -109,7 +109,15 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         check_range(self, steps=(1, 10**9), batch_size=(1, 10**6), warmup=(0, 10**9), clip_norm=(1e-12, 1e12), seed=(0, 2**64 - 1))
-        check_range(self, lr_cycles=(1, self.steps), accumulate=(1, 10**6), save_every=(1, 10**9), keep=(1, 10**6), sample_every=(0, 10**9), log_every=(1, 10**9))
+        check_range(
+            self,
+            lr_cycles=(1, self.steps),
+            accumulate=(1, 10**6),
+            save_every=(1, 10**9),
+            keep=(1, 10**6),
+            sample_every=(0, 10**9),
+            log_every=(1, 10**9),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,8 +10,8 @@ from zoo_core.cli import main
 from zoo_core.interfaces import Rng
 from zoo_core.recipes import Recipe
 from zoo_core.testing import fake_zoo
-from zoo_core.testing.fake_config import IMAGES, FakeTrainerConfig
 from zoo_core.testing.fake import FakeTrainer
+from zoo_core.testing.fake_config import IMAGES, FakeTrainerConfig
 from zoo_core.training.cost import UnknownCost, estimate
 from zoo_core.training.trainer import Batch, Loss
 

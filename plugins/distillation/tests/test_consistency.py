@@ -142,7 +142,8 @@ def test_levels_nest_in_those_of_every_multiple(steps: int, factor: int) -> None
     fine = Nested(sigma_max=80.0).sigmas(factor * steps, 0.01, 1000.0)
     assert fine[::factor] == Nested(sigma_max=80.0).sigmas(steps, 0.01, 1000.0)
     assert list(fine) == sorted(set(fine), reverse=True)
-    assert fine[0] == 80.0 and fine[-1] == 0.0 and fine[-2] > 0.01
+    assert (fine[0], fine[-1]) == (80.0, 0.0)
+    assert fine[-2] > 0.01
 
 
 def test_a_resumed_run_ends_as_a_whole_one(tmp_path: Path) -> None:

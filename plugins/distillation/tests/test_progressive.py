@@ -53,7 +53,8 @@ def test_one_step_of_the_optimal_student_is_two_ddim_steps_of_its_teacher(steps:
 
 
 def test_the_target_is_the_published_one() -> None:
-    # Algorithm 2 in the paper's own coordinates, z_t = alpha_t x + sigma_t eps with alpha_t^2 + sigma_t^2 = 1, for levels sigma_t / alpha_t.
+    # Algorithm 2 in the paper's own coordinates, z_t = alpha_t x + sigma_t eps with alpha_t^2 + sigma_t^2 = 1; our level is
+    # sigma_t / alpha_t.
     generator = torch.Generator().manual_seed(0)
     z_t = torch.randn(5, 3, dtype=torch.float64, generator=generator)
     x_t, x_mid = torch.randn(2, 5, 3, dtype=torch.float64, generator=generator)
@@ -81,7 +82,9 @@ def trainer_of(model: torch.nn.Module, **options: object) -> ProgressiveTrainer:
 
 
 @pytest.mark.parametrize(("solver", "step"), [("ddim", ddim_step), ("heun", heun_step)])
-def test_the_loss_is_the_weighted_error_against_the_target(exact_teacher: None, exact: Any, mapped: Any, solver: str, step: Callable[..., Tensor]) -> None:
+def test_the_loss_is_the_weighted_error_against_the_target(
+    exact_teacher: None, exact: Any, mapped: Any, solver: str, step: Callable[..., Tensor]
+) -> None:
     trainer = trainer_of(mapped(lambda x, sigma: 0 * x), first_steps=2, last_steps=1, substeps=3, solver=solver)
     trainer.place(0, 10)
     batch = Batch(x=exact.draw(6), labels=None, index=torch.arange(6))

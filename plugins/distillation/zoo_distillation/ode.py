@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from itertools import pairwise
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +71,7 @@ def walk(denoise: Estimate, x: Tensor, levels: Sequence[Tensor], step: Step) -> 
         levels: decreasing noise levels, float64 (n,) each.
         step: :func:`ddim_step` or :func:`heun_step`.
     """
-    for sigma, below in zip(levels[:-1], levels[1:], strict=True):
+    for sigma, below in pairwise(levels):
         x = step(denoise, x, sigma, below)
     return x
 
@@ -113,5 +114,5 @@ def guided_estimate(model: nn.Module, condition: Condition) -> Estimate:
 def estimate(model: nn.Module, condition: Condition) -> Estimate:
     """D of a student: of the guidance scale too, if its net takes one (Meng et al. 2023, arXiv:2210.03142); one pass."""
     if condition.scale is not None and hasattr(model, "denoise_guided"):
-        return lambda x, sigma: model.denoise_guided(x, sigma, condition.labels, condition.scale)
+        return lambda x, sigma: cast(Any, model).denoise_guided(x, sigma, condition.labels, condition.scale)
     return lambda x, sigma: cast(Denoiser, model).denoise(x, sigma, condition.labels)

@@ -63,7 +63,9 @@ class ProgressiveTrainer(StudentTrainer):
         bounds = self.student.sigma_range
         scheduler = self.config.scheduler
         if scheduler.sigmas(substeps * count, *bounds)[::substeps] != scheduler.sigmas(count, *bounds):
-            what = f"the levels of {count} steps must be levels of {substeps * count} steps, and those of {type(scheduler).__name__} are not"
+            what = (
+                f"the levels of {count} steps must be levels of {substeps * count} steps, and those of {type(scheduler).__name__} are not"
+            )
             raise ConfigError(what, "choose trainer.scheduler=nested")
 
     def train(self, mode: bool = True) -> "ProgressiveTrainer":

@@ -56,7 +56,7 @@ class StudentTrainer(Trainer):
         if guidance is not None and not classes:
             raise ConfigError("guidance needs a teacher with classes", "leave trainer.guidance out")
         if guidance is not None and guidance[0] < guidance[1] and not hasattr(self.model, "denoise_guided"):
-            hint = "choose one scale, such as trainer.guidance=[2, 2]; for ddpm, model.guided=true"
+            hint = "choose one scale, such as trainer.guidance=[2, 2]"
             raise ConfigError("the student's net does not take a guidance scale", hint)
 
     def prepare(self, batch: Batch, rng: Rng) -> None:
