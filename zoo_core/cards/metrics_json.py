@@ -16,19 +16,19 @@ __all__ = [
     "METRICS",
     "by_sampler",
     "comparable_groups",
+    "drawing_of",
     "is_number",
     "is_of_samples",
     "metric_records",
     "model_index",
     "sample_count",
-    "sampler_and_scheduler",
     "seconds_per_sample",
     "subrecord",
 ]
 
 METRICS = "metrics.json"
 # Fields that the front matter repeats; the others would not fit there.
-_ARGS = ("stderr", "unit", "kind", "space", "method", "options", "n", "sampler", "scheduler", "nfe", "seed")
+_ARGS = ("stderr", "unit", "kind", "space", "method", "options", "n", "sampler", "scheduler", "guidance", "nfe", "seed")
 
 
 def metric_records(metrics: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -105,26 +105,27 @@ def model_index(
     return [{"name": name, "results": [*results.values()]}]
 
 
-def sampler_and_scheduler(record: Mapping[str, Any]) -> tuple[Any, Any]:
-    """The sampler and the scheduler of a record, in their present notation.
+def drawing_of(record: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Sampler, scheduler and guidance scale of a record, in their present notation.
 
-    No scheduler means the model's own noise levels.
+    No scheduler means the model's own noise levels, and no scale means no guidance.
     """
     from zoo_core.samplers.choice import with_current_defaults
 
-    return with_current_defaults(record.get("sampler")), with_current_defaults(record.get("scheduler"), "scheduler")
+    sampler = with_current_defaults(record.get("sampler"))
+    return sampler, with_current_defaults(record.get("scheduler"), "scheduler"), record.get("guidance")
 
 
 def by_sampler(records: Sequence[Mapping[str, Any]], sampler: object, scheduler: object = None) -> list[Mapping[str, Any]]:
-    """The records by one sampler and scheduler, or by all if there are none, and the records that need no samples.
+    """The records by one sampler and scheduler without guidance, or by all if there are none, and the records that need no samples.
 
     Args:
         records: records of a metrics.json.
         sampler: a sampler, as in a config.json.
         scheduler: a scheduler; None for the model's own noise levels.
     """
-    wanted = sampler_and_scheduler({"sampler": sampler, "scheduler": scheduler})
-    own = [record for record in records if is_of_samples(record) and sampler_and_scheduler(record) == wanted]
+    wanted = drawing_of({"sampler": sampler, "scheduler": scheduler})
+    own = [record for record in records if is_of_samples(record) and drawing_of(record) == wanted]
     return [record for record in records if not own or record in own or not is_of_samples(record)]
 
 

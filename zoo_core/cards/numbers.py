@@ -217,9 +217,10 @@ def processors_sentence(group: Sequence[Record], style: Style) -> str:
 
 
 def sampler_of(record: Record) -> str:
-    """The sampler of a record, and the scheduler if it is not the model's own: ``heun: steps=5 on karras: rho=7.0``."""
+    """The sampler of a record, with scheduler and guidance if there are any: ``heun: steps=5 on karras: rho=7.0, guidance 2``."""
     parts = (describe(subrecord(record, key)) for key in ("sampler", "scheduler"))
-    return " on ".join(filter(None, parts))
+    scale = record.get("guidance")
+    return " on ".join(filter(None, parts)) + (f", guidance {scale:g}" if is_number(scale) else "")
 
 
 def metric_name(record: Record) -> str:

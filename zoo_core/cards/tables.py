@@ -8,11 +8,11 @@ from typing import Any
 
 from zoo_core.cards.metrics_json import (
     comparable_groups,
+    drawing_of,
     is_number,
     is_of_samples,
     metric_records,
     sample_count,
-    sampler_and_scheduler,
     seconds_per_sample,
     subrecord,
 )
@@ -112,7 +112,7 @@ def _table(group: Sequence[Record], style: Style) -> Table:
     floors = _floors(group)
     rows: dict[str, list[Record]] = {}
     for record in _in_order(group):
-        rows.setdefault(json.dumps([*sampler_and_scheduler(record), record.get("nfe")], sort_keys=True), []).append(record)
+        rows.setdefault(json.dumps([*drawing_of(record), record.get("nfe")], sort_keys=True), []).append(record)
     drawn = [(*_sampler_cells(row, style), *(_cell(row, metric, style, floors) for metric in metrics)) for row in rows.values()]
     real = [(label, "", "", *cells) for label, cells in _real_rows(group, metrics, floors, style)]
     remark = " The last rows compare halves of the real ones: as they are, and with one of them harmed." if real else ""
@@ -137,10 +137,10 @@ def _in_order(group: Sequence[Record]) -> list[Record]:
 
 
 def _without_steps(record: Record) -> tuple[Any, str]:
-    """The name of a sampler, and its options and scheduler as JSON without the number of steps."""
-    sampler, scheduler = sampler_and_scheduler(record)
+    """The name of a sampler, and its options, scheduler and guidance as JSON without the number of steps."""
+    sampler, scheduler, guidance = drawing_of(record)
     options = {key: value for key, value in sampler.items() if key != "steps"}
-    return sampler.get("name"), json.dumps([options, scheduler], sort_keys=True)
+    return sampler.get("name"), json.dumps([options, scheduler, guidance], sort_keys=True)
 
 
 # Several checkpoints: a row for each

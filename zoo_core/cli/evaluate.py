@@ -1,5 +1,6 @@
 """``zoo evaluate``."""
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ __all__ = ["evaluate"]
 @option("sampler", help="A sampler with its own defaults.  [default: the checkpoint's]")
 @option("scheduler")
 @option("steps", type=str, metavar="N,...", help="Steps of the sampler; of several, each is measured.")
+@click.option("--guidance", metavar="SCALE,...", help="Classifier-free guidance; of several scales, each is measured.")
 @option("options", help="An option of the sampler, or scheduler.KEY, data.KEY, METRIC.KEY; repeatable.")
 @option("seed")
 @option("batch_size", type=click.IntRange(1))
@@ -36,7 +38,7 @@ __all__ = ["evaluate"]
 @click.option("--floors", is_flag=True, help="Also compare halves of the real samples: as they are, and degraded.")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A metrics.json to add the records to.")
-def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out: Path | None, **given: Any) -> None:
+def evaluate(reference: str, metrics: str, steps: str | None, guidance: str | None, as_json: bool, out: Path | None, **given: Any) -> None:
     """Measure the checkpoint REFERENCE: its samples against real ones, or its answers about real ones.
 
     The real samples are the training data, or those of --data. Under torchrun, the processes share the work, and the numbers stay
@@ -48,6 +50,7 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
       zoo evaluate ddpm-afhq-cat --features timm:resnet18 -n 1000
       zoo evaluate local:runs/digits --sampler ddim --steps 5,10,20,50
       zoo evaluate ddpm-afhq-cat --sampler heun --scheduler karras --steps 5
+      zoo evaluate local:runs/clothes --metrics fd,class-accuracy --guidance 1,2,4
       zoo evaluate local:runs/digits --floors --out metrics.json
       zoo evaluate classifier-mnist --metrics accuracy -o data.split=test
       zoo evaluate ddpm-afhq-cat --metrics bpd -o bpd.method=bound -n 100
@@ -57,6 +60,7 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
     schedule = scheduler_option(given["scheduler"], given["options"])
     own = [text for text in given["options"] if not text.startswith(("data.", OF_SCHEDULER))]
     of_metrics, options = _split(own)
+    scales = _scales(guidance)
     records: list[dict[str, Any]] = []
     try:
         with Progress("evaluate") as progress:
@@ -73,6 +77,7 @@ def evaluate(reference: str, metrics: str, steps: str | None, as_json: bool, out
                 features=given["features"],
                 samplers=_samplers(given["sampler"], steps, options),
                 scheduler=schedule,
+                guidance=scales,
                 seed=given["seed"],
                 batch_size=given["batch_size"],
                 device=given["device"],
@@ -116,6 +121,23 @@ def _samplers(name: str | None, steps: str | None, options: list[str]) -> list[d
     return [apply_overrides({"name": name} if name else {}, [*number, *options]) or None for number in numbers]
 
 
+def _scales(text: str | None) -> list[float | None]:
+    """The scales of ``--guidance``; None alone for no guidance.
+
+    Raises:
+        UsageError: if it is not a list of finite numbers.
+    """
+    if text is None:
+        return [None]
+    try:
+        scales = [float(part) for part in text.split(",")]
+    except ValueError:
+        scales = [math.nan]
+    if not all(map(math.isfinite, scales)):
+        raise UsageError(f"--guidance {text!r} is not a list of numbers", "write it as --guidance 2 or --guidance 1,2,4")
+    return list(dict.fromkeys(scales))
+
+
 def _show(records: list[dict[str, Any]]) -> None:
     rows = []
     for record in records:
@@ -125,9 +147,10 @@ def _show(records: list[dict[str, Any]]) -> None:
         counts = " / ".join(f"{record['n'][kind]:,}" if kind in record["n"] else "-" for kind in ("drawn", "real"))
         features = record.get("features", {}).get("name", "")
         nfe = str(record.get("nfe", ""))
+        scale = f"{record['guidance']:g}" if "guidance" in record else ""
         value = relation(record, PLAIN) + number(record["value"], record["stderr"])
-        rows.append([record["metric"], value, nature(record, PLAIN), counts, features, nfe, ", ".join(halves)])
-    heads = ["METRIC", "VALUE", "UNIT", "DRAWN / REAL", "FEATURES", "NFE", "REAL HALVES"]
+        rows.append([record["metric"], value, nature(record, PLAIN), counts, features, nfe, scale, ", ".join(halves)])
+    heads = ["METRIC", "VALUE", "UNIT", "DRAWN / REAL", "FEATURES", "NFE", "GUIDANCE", "REAL HALVES"]
     filled = [column for column in range(len(heads)) if any(row[column] for row in rows)]
     shown = [[row[column] for column in filled] for row in rows]
     table([heads[column] for column in filled], shown, drop=("FEATURES", "NFE", "DRAWN / REAL"), right=("NFE",))

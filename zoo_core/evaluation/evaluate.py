@@ -31,6 +31,7 @@ def evaluate(
     features: str | None = None,
     samplers: Sequence[SamplerLike | None] = (None,),
     scheduler: SchedulerLike | None = None,
+    guidance: Sequence[float | None] = (None,),
     seed: int = 0,
     batch_size: int = 64,
     device: str | None = None,
@@ -51,6 +52,7 @@ def evaluate(
         features: name of a feature space, see :func:`~zoo_core.evaluation.feature_spaces.load_feature_space`; None for that of the data.
         samplers: samplers to measure one after the other, as :meth:`Pretrained.sample` takes them; None is the checkpoint's own.
         scheduler: scheduler of the noise levels, for all samplers; None is what :meth:`Pretrained.scheduler_of` returns.
+        guidance: scales of classifier-free guidance to measure one after the other; None is no guidance.
         seed: seed of the samples.
         batch_size: samples per batch; changes speed and memory only.
         device: name of a device, such as ``cuda``; None for the first accelerator, or the CPU.
@@ -68,7 +70,7 @@ def evaluate(
         ZooError: if a metric fails; raised after the records of the others of the same samples.
     """
     of_samples, of_data = _make_metrics(metrics, options)
-    drawing: dict[str, Any] = {"features": features, "samplers": samplers, "scheduler": scheduler, "floors": floors}
+    drawing: dict[str, Any] = {"features": features, "samplers": samplers, "scheduler": scheduler, "guidance": guidance, "floors": floors}
     _check_drawing(of_samples, of_data, drawing)
     processes = Processes(device)
     if out is not None:
@@ -96,9 +98,10 @@ def _make_metrics(names: Sequence[str], options: Mapping[str, Mapping[str, Any]]
 
 def _check_drawing(of_samples: Mapping[str, Metric], of_data: Mapping[str, DataMetric], drawing: Mapping[str, Any]) -> None:
     """Raises UsageError if options of drawing are given, and nothing is drawn."""
-    given = any(choice is not None for choice in [*drawing["samplers"], drawing["features"], drawing["scheduler"]]) or drawing["floors"]
+    choices = [*drawing["samplers"], *drawing["guidance"], drawing["features"], drawing["scheduler"]]
+    given = any(choice is not None for choice in choices) or drawing["floors"]
     if given and not of_samples:
-        useless = "sampler, scheduler, features, floors and options that are no metric's"
+        useless = "sampler, scheduler, guidance, features, floors and options that are no metric's"
         raise UsageError(f"{useless} mean nothing to {', '.join(of_data)}, which draws no samples", "leave them out")
 
 

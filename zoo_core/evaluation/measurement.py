@@ -2,13 +2,14 @@
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from itertools import product
 from math import sqrt
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from zoo_core.cards.metrics_json import METRICS, metric_records, sample_count, sampler_and_scheduler
+from zoo_core.cards.metrics_json import METRICS, drawing_of, metric_records, sample_count
 from zoo_core.checkpoint.files import WEIGHTS
 from zoo_core.config import encode
 from zoo_core.data.dataset import Data
@@ -74,35 +75,40 @@ class Evaluation:
         features: str | None = None,
         samplers: Sequence[SamplerLike | None] = (None,),
         scheduler: SchedulerLike | None = None,
+        guidance: Sequence[float | None] = (None,),
         n: int | None = None,
         seed: int = 0,
         floors: bool = False,
     ) -> Iterator[Record]:
-        """Draws samples by each sampler in turn, compares them with ``real``, and yields their records; see :func:`evaluate`."""
+        """Draws samples by each sampler and guidance scale, compares them with ``real``, and yields their records; see :func:`evaluate`."""
         space = load_feature_space(features or default_feature_space(real.config, self.model.event.shape), self.processes.device)
         classes = cast(int, getattr(self.model.model, "num_classes", 0)) if "labels" in self.model.capabilities else 0
         passes: dict[str, Any] = {"batch_size": self.batch_size, "on_batch": self.on_batch, "on_stage": self.on_stage}
         comparison = Comparison(metrics, real, space, self.processes, classes=classes, **passes)
         bounds = comparison.bounds if floors else {}
-        for sampler in [self.model.sampler if choice is None else as_sampler(choice, self.model.sampler) for choice in samplers]:
+        chosen = [self.model.sampler if choice is None else as_sampler(choice, self.model.sampler) for choice in samplers]
+        for sampler, scale in product(chosen, guidance):
             levels = self.model.scheduler_of(sampler) if scheduler is None else as_scheduler(scheduler)
-            drawing: dict[str, Any] = {"sampler": sampler, "scheduler": levels, "batch_size": self.batch_size, "seed": seed}
+            way: dict[str, Any] = {"sampler": sampler, "scheduler": levels, "guidance": scale}
 
-            def draw(first: int, n: int, labels: Tensor | None, drawing: Mapping[str, Any] = drawing) -> Tensor:
-                return self.model.sample(n, first=first, labels=labels, **drawing)
+            def draw(first: int, n: int, labels: Tensor | None, way: Mapping[str, Any] = way) -> Tensor:
+                return self.model.sample(n, first=first, labels=labels, batch_size=self.batch_size, seed=seed, **way)
 
             results = comparison.measure(draw, n)
-            facts = self._drawing_facts(space, sampler, levels, seed)
+            facts = self._drawing_facts(space, seed=seed, **way)
             for name in results.estimates:
                 yield {**self._sample_record(comparison, results, name, facts), **bounds.get(name, {})}
             for error in results.errors.values():
                 raise error
 
-    def _drawing_facts(self, space: FeatureSpace, sampler: Sampler, scheduler: Scheduler | None, seed: int) -> Record:
+    def _drawing_facts(
+        self, space: FeatureSpace, *, sampler: Sampler, scheduler: Scheduler | None, guidance: float | None, seed: int
+    ) -> Record:
         features = {"name": space.name, "digest": space.digest, "resize": space.resize(self.model.event.shape)}
-        levels = {} if scheduler is None else {"scheduler": encode(scheduler)}
-        nfe = count_evaluations(self.model, sampler, scheduler)
-        return {"features": features, "sampler": encode(sampler), **levels, "nfe": nfe, "seed": seed}
+        options = {"scheduler": scheduler and encode(scheduler), "guidance": guidance}
+        given = {name: value for name, value in options.items() if value is not None}
+        nfe = count_evaluations(self.model, sampler, scheduler, guidance)
+        return {"features": features, "sampler": encode(sampler), **given, "nfe": nfe, "seed": seed}
 
     def _sample_record(self, comparison: Comparison, results: Results, name: str, facts: Record) -> Record:
         metric, drawn = comparison.metrics[name], results.drawn
@@ -209,7 +215,7 @@ def random_subset(count: int, n: int) -> Tensor:
 
 def _measurement(record: Mapping[str, Any]) -> list[Any]:
     """The fields that are equal in two records which differ in the number of samples and the seed alone."""
-    return [record["metric"], *(record.get(key) for key in ("options", "features")), *sampler_and_scheduler(record)]
+    return [record["metric"], *(record.get(key) for key in ("options", "features")), *drawing_of(record)]
 
 
 def _options(metric: Metric | DataMetric) -> Record:
@@ -218,13 +224,16 @@ def _options(metric: Metric | DataMetric) -> Record:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def count_evaluations(model: Pretrained, sampler: Sampler, scheduler: Scheduler | None = None, *, limit: int | None = None) -> int:
+def count_evaluations(
+    model: Pretrained, sampler: Sampler, scheduler: Scheduler | None = None, guidance: float | None = None, *, limit: int | None = None
+) -> int:
     """Counts how often a sampler calls the network per sample (NFE), by drawing one sample.
 
     Args:
         model: checkpoint.
         sampler: sampler.
         scheduler: scheduler of its noise levels; None for the default.
+        guidance: scale of classifier-free guidance, which takes two evaluations a pass; None for none.
         limit: number of calls at which the sampler is stopped; None for no limit.
 
     Raises:
@@ -243,7 +252,7 @@ def count_evaluations(model: Pretrained, sampler: Sampler, scheduler: Scheduler 
 
     net.__dict__[name] = counting
     try:
-        model.sample(1, sampler=sampler, scheduler=scheduler, labels=0 if "labels" in model.capabilities else None)
+        model.sample(1, sampler=sampler, scheduler=scheduler, guidance=guidance, labels=0 if "labels" in model.capabilities else None)
     finally:
         del net.__dict__[name]
     return calls

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.atomic import check_folder, write_file
-from zoo_core.cards.metrics_json import metric_records, sampler_and_scheduler
+from zoo_core.cards.metrics_json import drawing_of, metric_records
 from zoo_core.config import dump_json, load_json
 from zoo_core.evaluation.reference_statistics import REFERENCE, read_references, with_reference
 from zoo_core.evaluation.statistics import Moments
@@ -64,4 +64,4 @@ def save_records(path: Path, records: Sequence[Mapping[str, Any]], moments: Mapp
 
 
 def _key(record: Mapping[str, Any]) -> str:
-    return json.dumps([*sampler_and_scheduler(record), *(record.get(name) for name in _KEY)], sort_keys=True)
+    return json.dumps([*drawing_of(record), *(record.get(name) for name in _KEY)], sort_keys=True)

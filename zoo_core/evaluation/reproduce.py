@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any, Literal
 
 from zoo_core.cards.markdown import describe
-from zoo_core.cards.metrics_json import METRICS, metric_records
+from zoo_core.cards.metrics_json import METRICS, is_number, metric_records
 from zoo_core.checkpoint.files import WEIGHTS
 from zoo_core.config import decode, encode
 from zoo_core.distributed import Processes
@@ -130,7 +130,7 @@ def _samples_key(record: Mapping[str, Any]) -> str:
     """A key that is equal for records of the same samples, which are drawn once for all their metrics."""
     n = record.get("n")
     drawn = isinstance(n, Mapping) and "drawn" in n
-    source = ("features", "sampler", "scheduler", "seed") if drawn else ("metric", "options")
+    source = ("features", "sampler", "scheduler", "guidance", "seed") if drawn else ("metric", "options")
     names = (*source, "data", "dataset", "split")
     return json.dumps([*map(record.get, names), n.get("drawn") if drawn else n], sort_keys=True)  # type: ignore[union-attr]  # drawn says so
 
@@ -169,7 +169,7 @@ class _Reproducer:
         classes = getattr(model.model, "num_classes", 0) if "labels" in model.capabilities else 0
         drawing: dict[str, Any] = {key: _object(record[key]) for key in ("sampler", "scheduler") if key in record}
         started = time.perf_counter()
-        model.sample(few, labels=0 if classes else None, **drawing)
+        model.sample(few, labels=0 if classes else None, guidance=_guidance(record), **drawing)
         return (time.perf_counter() - started) / few
 
     def _configs(self, plain: Mapping[str, Any]) -> list[DatasetConfig]:
@@ -180,11 +180,12 @@ class _Reproducer:
 
     def _check_evaluations(self, record: Mapping[str, Any]) -> None:
         """Raises ConfigError if a sampler takes more evaluations than its record says, before many samples are drawn."""
-        key = json.dumps([record["sampler"], record.get("scheduler"), record["nfe"]], sort_keys=True)
+        key = json.dumps([*map(record.get, ("sampler", "scheduler", "guidance")), record["nfe"]], sort_keys=True)
         if key in self._affordable:
             return
         scheduler = as_scheduler(_object(record["scheduler"])) if "scheduler" in record else None
-        count_evaluations(self.evaluation.model, as_sampler(_object(record["sampler"])), scheduler, limit=record["nfe"])
+        sampler = as_sampler(_object(record["sampler"]))
+        count_evaluations(self.evaluation.model, sampler, scheduler, _guidance(record), limit=record["nfe"])
         self._affordable.add(key)
 
     def reproduce(self, records: Sequence[Mapping[str, Any]]) -> list[Rerun]:
@@ -221,6 +222,7 @@ class _Reproducer:
                 features=_checked_space(first["features"]),
                 samplers=[_object(first["sampler"])],
                 scheduler=_object(first["scheduler"]) if "scheduler" in first else None,
+                guidance=[_guidance(first)],
                 n=self.allowed.count(first["n"]["drawn"]),
                 seed=first["seed"],
                 floors=not missing and any("floor" in record or "harms" in record for record in records),
@@ -275,6 +277,14 @@ def _object(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise TypeError(f"{str(value)[:40]} is no object")
     return value
+
+
+def _guidance(record: Mapping[str, Any]) -> float | None:
+    """The guidance scale of a record; None if it has none."""
+    scale = record.get("guidance")
+    if scale is not None and not is_number(scale):
+        raise TypeError(f"guidance {str(scale)[:40]} is no number")
+    return scale
 
 
 def _needs_data(metric: Metric | DataMetric, record: Mapping[str, Any], real: RealData) -> bool:

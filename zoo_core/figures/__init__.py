@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from zoo_core.figures.canvas import render
     from zoo_core.figures.densities import Density, check_density, density, draw_density, plot_density, plot_samples
     from zoo_core.figures.dynamics import annealed, clouds, langevin
+    from zoo_core.figures.guidance import TradeOff, plot_trade_offs, trade_offs
     from zoo_core.figures.inpainting import inpainted
     from zoo_core.figures.latents import interpolated, latent_grid, plot_paths, reconstructed
     from zoo_core.figures.levels import denoiser, images_of, level_at, trained_levels, visible
@@ -34,6 +35,11 @@ _HOMES = {
         "annealed",
         "clouds",
         "langevin",
+    ),
+    "guidance": (
+        "TradeOff",
+        "plot_trade_offs",
+        "trade_offs",
     ),
     "inpainting": ("inpainted",),
     "latents": (
@@ -90,6 +96,7 @@ __all__ = [
     "Panel",
     "Path",
     "Point",
+    "TradeOff",
     "annealed",
     "check_density",
     "clouds",
@@ -118,6 +125,7 @@ __all__ = [
     "plot_paths",
     "plot_quality",
     "plot_samples",
+    "plot_trade_offs",
     "plot_ways",
     "reconstructed",
     "render",
@@ -125,6 +133,7 @@ __all__ = [
     "scatter",
     "score_field",
     "score_fields",
+    "trade_offs",
     "trained_levels",
     "visible",
     "ways",

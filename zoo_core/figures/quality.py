@@ -126,6 +126,8 @@ def _names(group: Sequence[Record]) -> list[str]:
     known = [[known_as(part) for part in (subrecord(record, "sampler"), subrecord(record, "scheduler")) if part] for record in group]
     names = [" on ".join(name for name, _ in parts if name) for parts in known]
     options = [[f"{key} {_plain(value)}" for _, changed in parts for key, value in changed.items()] for parts in known]
+    for own, record in zip(options, group, strict=True):
+        own += [f"guidance {record['guidance']:g}"] if is_number(record.get("guidance")) else []
     unique = []
     for name, own in zip(names, options, strict=True):
         others = [other for called, other in zip(names, options, strict=True) if called == name]

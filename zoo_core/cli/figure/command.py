@@ -12,7 +12,7 @@ from zoo_core.cli.figure.common import LEVELS, MOST, Page, check_number, is_plan
 from zoo_core.cli.figure.latents import draw_interpolation, draw_latent_grid, draw_nearest, draw_reconstruct
 from zoo_core.cli.figure.levels import draw_forward, draw_inpaint, draw_langevin, draw_reverse
 from zoo_core.cli.figure.plane import draw_density, draw_samples, draw_score_field
-from zoo_core.cli.figure.records import draw_loss, draw_metrics, draw_quality, drawable_records
+from zoo_core.cli.figure.records import draw_guidance, draw_loss, draw_metrics, draw_quality, drawable_records
 from zoo_core.cli.options import REFERENCE, OutPath, option
 from zoo_core.errors import CapabilityError, UnknownNameError, UsageError, ZooError
 from zoo_core.hub.fetch import fetch
@@ -64,6 +64,7 @@ _KINDS: Mapping[str, _Kind] = {
     "loss": _Kind(draw_loss, _PLOT),
     "metrics": _Kind(draw_metrics, {"metrics": (), **_PLOT}),
     "quality": _Kind(draw_quality, {"metrics": (), **_PLOT}),
+    "guidance": _Kind(draw_guidance, {"metrics": (), **_PLOT}),
     "nearest": _Kind(draw_nearest, {"n": 8, "seed": 0, **_REAL, "features": None}, "decode denoise", "images"),
     "density": _Kind(draw_density, {**_REAL, **_PLOT}, "density denoise", "points"),
     "samples": _Kind(
@@ -115,7 +116,7 @@ _KINDS: Mapping[str, _Kind] = {
     "metrics",
     multiple=True,
     metavar="NAME",
-    help="quality, metrics: a metric to draw; repeatable.  [default: fd; metrics: all]",
+    help="quality, guidance, metrics: a metric to draw; repeatable.  [default: fd; guidance, metrics: all]",
 )
 @option(
     "data",
@@ -143,6 +144,7 @@ def figure(target: str, kind: str | None, out: Path | None, title: str | None, *
     loss         the loss over the steps of training, of a checkpoint or a RUN
     metrics      fd and others that --eval-every measured, over training steps
     quality      the numbers of metrics.json over evaluations of the net and time
+    guidance     the numbers of metrics.json over the scale of guidance
     nearest      samples, each beside its five nearest training images
     density      of points: the learned density under the data
     samples      of points: data, samples and learned density side by side

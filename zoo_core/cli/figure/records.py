@@ -17,19 +17,26 @@ from zoo_core.hub.fetch import fetch
 from zoo_core.registry import registry
 from zoo_core.specs import MetricSpec
 
-__all__ = ["draw_loss", "draw_metrics", "draw_quality", "drawable_records"]
+__all__ = ["draw_guidance", "draw_loss", "draw_metrics", "draw_quality", "drawable_records"]
 
 _STEPS = "metrics.jsonl"
 
 
 def drawable_records(target: str) -> list[str]:
-    """The figures of records that a run or a checkpoint has: of ``loss``, ``metrics`` and ``quality``, those with numbers to draw."""
+    """Those of the figures ``loss``, ``metrics``, ``quality`` and ``guidance`` for which a run or a checkpoint has numbers."""
     try:
         _, _, logged = _curve(target)
     except UsageError:  # a folder without a run
         logged = {}
     _, records = _records(target)
-    enough = {"loss": bool(_losses(logged)), "metrics": bool(_measured(logged)), "quality": len(_costs(records)) > 1}
+    from zoo_core.figures.guidance import trade_offs
+
+    enough = {
+        "loss": bool(_losses(logged)),
+        "metrics": bool(_measured(logged)),
+        "quality": len(_costs(records)) > 1,
+        "guidance": bool(trade_offs(records)),
+    }
     return [kind for kind, drawable in enough.items() if drawable]
 
 
@@ -153,6 +160,27 @@ def draw_quality(target: str, page: Page, *, metrics: Sequence[str]) -> None:
     line = title_line(name, "quality against cost")
     page.plot(plot_quality(drawn, page.titled(line)), facts, line)
     page.say("; ".join(f"{panel.metric} of {', '.join(panel.curves)}" for panel in drawn))
+
+
+def draw_guidance(target: str, page: Page, *, metrics: Sequence[str]) -> None:
+    """Metrics of a checkpoint's samples over the scale of classifier-free guidance.
+
+    Raises:
+        UsageError: if none was measured at two or more scales.
+    """
+    from zoo_core.figures.guidance import plot_trade_offs, trade_offs
+
+    name, records = _records(target)
+    page = page.named(name, "guidance")
+    made = trade_offs(records, metrics)
+    if not made:
+        folder = Path(target.removeprefix("local:")).expanduser()
+        reference = f"local:{target}" if folder.is_dir() and not target.startswith("local:") else target
+        hint = f"`zoo evaluate {reference} --metrics fd,class-accuracy --guidance 1,2,4 --out FOLDER/{METRICS}` makes them"
+        raise UsageError(f"{target} has no numbers at two or more guidance scales", hint)
+    line = title_line(name, "guidance")
+    page.plot(plot_trade_offs(made, page.titled(line)), _facts(target, metrics=", ".join(each.metric for each in made)), line)
+    page.say("; ".join(f"{each.metric} at scale {', '.join(f'{scale:g}' for scale in each.scales)}" for each in made))
 
 
 def _costs(records: Sequence[Mapping[str, Any]], metrics: Sequence[str] = ()) -> set[float]:
