@@ -38,6 +38,7 @@ LAYERS = [
     "figures",
     "training",
     "publishing",
+    "ui",
     "testing",
     "cli",
 ]

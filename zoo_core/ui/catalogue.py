@@ -15,7 +15,7 @@ from zoo_core.errors import UnknownNameError, UsageError, ZooError
 from zoo_core.hub.fetch import fetch
 from zoo_core.registry import registry
 from zoo_core.registry.listing import checkpoints
-from zoo_core.specs import CheckpointSpec
+from zoo_core.specs import CheckpointSpec, ModelSpec
 
 __all__ = ["Catalogue", "Description"]
 
@@ -83,6 +83,17 @@ class Catalogue:
         if not isinstance(reference, str) or reference not in self.references:
             raise UnknownNameError.of("checkpoint of this page", str(reference)[:80], self.references)
         return reference
+
+    @property
+    def first(self) -> str:
+        """The first checkpoint that draws samples, or else the first one: where the page opens."""
+        for reference in self.references:
+            claim = registry().claim_or_none(CheckpointSpec, reference.rpartition(":")[2])
+            spec = claim.spec if claim else None
+            family = registry().claim_or_none(ModelSpec, spec.family) if isinstance(spec, CheckpointSpec) else None
+            if family is None or not isinstance(family.spec, ModelSpec) or family.spec.sampler:
+                return reference
+        return self.references[0]
 
     def summary(self, reference: str) -> str:
         """The sentence that describes an installed checkpoint; empty for others."""
