@@ -18,7 +18,7 @@ COSTLY := ["accelerate", "cleanfid", "matplotlib", "scipy", "sklearn", "tensorbo
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make setup   a virtual environment in $(VENV) with zoo-core and every plugin, editable; EXTRAS=eval adds clean-fid and scipy"
+	@echo "make setup   a virtual environment in $(VENV) with zoo-core and every plugin, editable; EXTRAS=eval adds clean-fid and scipy, EXTRAS=ui the page"
 	@echo "make demo    draws 16 cats with ddpm-afhq-cat into cats.png"
 	@echo "make test    all tests"
 	@echo "make check   ruff (lint and format) and mypy"

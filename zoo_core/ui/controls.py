@@ -1,7 +1,6 @@
 """Widgets of the page: the settings of a drawing, and a drawing with its downloads."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from zoo_core.errors import Interrupted, UsageError, ZooError
@@ -66,9 +65,6 @@ class Controls:
         noun: label of the number of samples.
     """
 
-    NAMES = ("sampler", "scheduler", "steps")
-    MORE = ("n", "seed", "labels", "guidance")
-
     def __init__(self, side: str = "", n: int | None = 16, noun: str = "Number of samples", *, walk: bool = True) -> None:
         gr = gradio()
         self.widgets: dict[str, Any] = {}
@@ -128,7 +124,13 @@ class Output:
         gr = gradio()
         self.label = label
         self.picture = gr.Image(
-            label=label, type="filepath", format="png", interactive=False, buttons=["fullscreen"], alt_text=f"{label}: nothing drawn yet"
+            label=label,
+            show_label=False,
+            type="filepath",
+            format="png",
+            interactive=False,
+            buttons=["fullscreen"],
+            alt_text=f"{label}: nothing drawn yet",
         )
         self.note = gr.Markdown("", elem_classes="note")
         with gr.Row():
@@ -143,15 +145,11 @@ class Output:
         """New states of the widgets."""
         gr = gradio()
         return [
-            gr.update(value=_path(shown.png), alt_text=f"{shown.note}. {shown.title}"),
+            gr.update(value=str(shown.png), alt_text=f"{shown.note}. {shown.title}"),
             f"**{_plain(shown.title)}**  \n{_plain(shown.note)}",
-            gr.update(value=_path(shown.png), interactive=True),
-            gr.update(value=_path(shown.npz), interactive=True),
+            gr.update(value=str(shown.png), interactive=True),
+            gr.update(value=str(shown.npz), interactive=True),
         ]
-
-
-def _path(path: Path) -> str:
-    return str(path)
 
 
 def _plain(text: str) -> str:

@@ -95,7 +95,12 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """A choice, resolved for a model: sampler, noise levels, and the class of each sample."""
+    """A choice, resolved for a model: sampler, noise levels, and the class of each sample.
+
+    >>> from zoo_core.samplers import Latent
+    >>> Prepared(sampler=Latent(), scheduler=None, labels=None, turns=(), names=()).walk
+    'latent'
+    """
 
     sampler: Sampler
     scheduler: Scheduler | None

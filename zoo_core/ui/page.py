@@ -1,5 +1,6 @@
 """The page: tabs that describe a checkpoint, draw from it, show its process, fill in pictures, and compare."""
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
@@ -21,8 +22,10 @@ _CSS = """
 .facts th { width: 7.5em; text-align: left; vertical-align: top; font-weight: 600; padding: 0.25em 0.75em 0.25em 0; }
 .facts td { padding: 0.25em 0; overflow-wrap: anywhere; }
 .facts pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.85em; }
+.pictures > div, .pictures .prose { display: flex; flex-wrap: wrap; gap: 1.5em; }
+.pictures figure { margin: 0; flex: 1 1 280px; max-width: 560px; }
+.pictures img { width: 100%; height: auto; background: white; }
 .scroll { overflow-x: auto; }
-.pixels img { image-rendering: pixelated; }
 :focus-visible { outline: 3px solid #2563eb !important; outline-offset: 2px; }
 """
 _Update = Callable[[Abilities], list[Any]]
@@ -48,7 +51,7 @@ class _Page:
             start = gr.Button(text, variant="primary", elem_id=f"{name}-start")
             stop = gr.Button("Stop", elem_id=f"{name}-stop")
 
-        def run(*values: Any, request: gr.Request, progress: Any = gr.Progress()) -> Any:  # type: ignore[name-defined]  # noqa: B008
+        def run(request: gr.Request, progress: Any = gr.Progress(), *values: Any) -> Any:  # type: ignore[name-defined]  # noqa: B008
             return polite(lambda: work(reporters(progress, request), *values))
 
         def give_up(request: gr.Request) -> None:  # type: ignore[name-defined]
@@ -209,12 +212,16 @@ def _compare(page: _Page) -> None:
     with gr.Row():
         with gr.Column(min_width=280):
             left = page.follow(Controls("Left", n=None))
-            left_output = Output("Left side")
         with gr.Column(min_width=280):
             other = gr.Dropdown(label="Right checkpoint", choices=["the same", *names], value="the same")
             right = Controls("Right", n=None)
-            right_output = Output("Right side")
+    place = gr.Column()
     note = gr.Markdown("", elem_classes="note")
+    with gr.Row():
+        with gr.Column(min_width=280):
+            left_output = Output("Left side")
+        with gr.Column(min_width=280):
+            right_output = Output("Right side")
 
     def changed(reference: str, second: str) -> list[Any]:
         return right.updates(polite(lambda: page.studio.abilities(reference if second == "the same" else second)))
@@ -232,16 +239,17 @@ def _compare(page: _Page) -> None:
         return [*left_output.show(pair.left), *right_output.show(pair.right), pair.note]
 
     inputs = [page.chosen, other, *shared.inputs, *left.inputs, *right.inputs]
-    page.button("Compare", work, inputs, [*left_output.outputs, *right_output.outputs, note], "compare")
+    with place:
+        page.button("Compare", work, inputs, [*left_output.outputs, *right_output.outputs, note], "compare")
 
 
 def _about(page: _Page, blocks: Any) -> None:
     gr = gradio()
     facts = gr.HTML(elem_classes="facts")
-    gallery = gr.Gallery(label="Pictures of the card", columns=2, object_fit="contain", visible=False)
-    curve = gr.Image(label="Training loss", type="filepath", interactive=False, visible=False, alt_text="Training loss by step")
     with gr.Accordion("Numbers", open=True):
         numbers = gr.Markdown(elem_classes="scroll")
+    with gr.Accordion("Pictures and the training loss", open=True):
+        pictures = gr.HTML(elem_classes="pictures")
     with gr.Accordion("Card", open=False):
         card = gr.Markdown(elem_classes="scroll")
     with gr.Accordion("Licence", open=False):
@@ -249,19 +257,30 @@ def _about(page: _Page, blocks: Any) -> None:
 
     def changed(reference: str) -> list[Any]:
         about = polite(lambda: page.studio.catalogue.describe(reference))
-        pictures, loss = polite(lambda: page.studio.pictures_of(about))
         return [
             _table(about),
-            gr.update(value=[(str(path), name) for path, name in pictures], visible=bool(pictures)),
-            gr.update(value=str(loss) if loss else None, visible=loss is not None),
             about.numbers or "No numbers are recorded.",
+            _pictures(about),
             about.card or "There is no card.",
             f"<pre>{escape(about.licence)}</pre>",
         ]
 
-    outputs = [facts, gallery, curve, numbers, card, licence]
+    outputs = [facts, numbers, pictures, card, licence]
     for event in (blocks.load, page.chosen.change):
         event(changed, page.chosen, outputs, api_visibility="private", show_progress="hidden")
+
+
+def _pictures(about: Description) -> str:
+    named = [(f"{name.removesuffix('.png')} of {about.title}", content) for name, content in about.pictures]
+    if about.curve is not None:
+        named.append((f"training loss of {about.title} by step", about.curve))
+    shown = [_figure(name, content) for name, content in named]
+    return "".join(shown) or "<p>There are no pictures.</p>"
+
+
+def _figure(name: str, content: bytes) -> str:
+    source = "data:image/png;base64," + b64encode(content).decode()
+    return f'<figure><img src="{source}" alt="{escape(name)}"><figcaption>{escape(name)}</figcaption></figure>'
 
 
 def _table(about: Description) -> str:

@@ -1,6 +1,5 @@
 """The work behind the page: requests in a line, models in memory, and files to download."""
 
-import hashlib
 import shutil
 import tempfile
 import threading
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from zoo_core.atomic import write_file
 from zoo_core.errors import UsageError
-from zoo_core.ui.catalogue import Catalogue, Description
+from zoo_core.ui.catalogue import Catalogue
 from zoo_core.ui.drawing import Choice, Drawing, Report, draw
 from zoo_core.ui.limits import LIMITS, Limits
 from zoo_core.ui.line import Line
@@ -158,19 +157,6 @@ class Studio:
             return inpaint(model, choice, _pixels(picture, shape), _known(painted, shape), step, self.limits)
 
         return self._run(choice, owner, on_wait, report, work)
-
-    def pictures_of(self, about: Description) -> tuple[list[tuple[Path, str]], Path | None]:
-        """Writes the pictures of a description; returns their paths with their names, and the path of its training curve, if any."""
-        digest = hashlib.sha256(about.reference.encode()).hexdigest()[:16]
-        folder = self.folder / "cards" / digest
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = [(folder / f"{i}.png", name.removesuffix(".png")) for i, (name, _) in enumerate(about.pictures)]
-        for (path, _), (_, content) in zip(paths, about.pictures, strict=True):
-            write_file(path, content)
-        if about.curve is None:
-            return paths, None
-        write_file(folder / "curve.png", about.curve)
-        return paths, folder / "curve.png"
 
     def picture(self, reference: str, seed: int, number: int) -> "Image.Image":
         """Image ``number`` of a seed, enlarged by whole pixels, as a ground to paint on.
