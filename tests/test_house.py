@@ -26,6 +26,7 @@ LAYERS = [
     "rng",
     "data",
     "images",
+    "models",
     "samplers",
     "density",
     "cards",

@@ -33,6 +33,7 @@ HEAVY_MODULES = (
     "zoo_core.figures.process",
     "zoo_core.figures.scores",
     "zoo_core.images",
+    "zoo_core.models.denoising",
     "zoo_core.pretrained",
     "zoo_core.rng",
     "zoo_core.testing.capability_checks",
