@@ -38,6 +38,7 @@ _BUILT_IN = {
     "publish": ("zoo_core.cli.publish:publish", "Upload a checkpoint to the Hugging Face Hub, in one commit."),
     "pin": ("zoo_core.cli.pin:pin", "Render a plugin's model cards, and pin its checkpoints' files."),
     "plugins": ("zoo_core.cli.plugins:plugins", "List the installed plugins, and check them."),
+    "new-plugin": ("zoo_core.cli.new_plugin:new_plugin", "Write a plugin of your own that works at once."),
 }
 
 _COMPLETE = "_ZOO_COMPLETE"
