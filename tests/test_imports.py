@@ -44,6 +44,7 @@ HEAVY_MODULES = (
     "zoo_core.testing.metric_checks",
     "zoo_core.testing.parts",
     "zoo_core.testing.sampler_checks",
+    "zoo_core.testing.scheduler_checks",
     "zoo_core.testing.subject",
     "zoo_core.testing.trainer_checks",
     "zoo_core.testing.training",
