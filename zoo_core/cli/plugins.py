@@ -43,8 +43,8 @@ def plugins(names: tuple[str, ...], check: bool, as_json: bool) -> None:
         chosen = [*own, *_chosen([name for name in names if name not in folders])] if names else registry().plugins
         checked = {plugin.module: findings(plugin) for plugin in chosen} if check else {}
         guilty = [plugin for plugin in chosen if plugin.failure or any(checked.get(plugin.module, {}).values())]
-        chosen = [*guilty, *(plugin for plugin in chosen if plugin not in guilty)]
-        _print(chosen, checked, check=check, as_json=as_json)
+        ordered = chosen if as_json else [*guilty, *(plugin for plugin in chosen if plugin not in guilty)]
+        _print(ordered, checked, check=check, as_json=as_json)
     if check and guilty:
         broken = sum(bool(plugin.failure) + sum(map(bool, checked[plugin.module].values())) for plugin in guilty)
         editable = all(plugin in own or is_editable(plugin.dist) for plugin in guilty)
