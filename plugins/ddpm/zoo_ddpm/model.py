@@ -56,6 +56,8 @@ class DDPM(nn.Module):
 
     def time(self, sigma: Tensor) -> Tensor:
         """The times t in [1, T], float32 (n,), of noise levels ``sigma`` float64 (n,)."""
+        if torch.compiler.is_exporting():
+            return _exported_time(torch.tensor(self.levels, dtype=torch.float64), sigma)
         return torch.tensor([fractional_time(self.levels, value) for value in sigma.tolist()], dtype=torch.float32, device=sigma.device)
 
     def denoise(self, x: Tensor, sigma: Tensor | float, labels: Tensor | None = None) -> Tensor:
@@ -71,3 +73,10 @@ class DDPM(nn.Module):
             case "v":
                 scale = (1 + sigma_**2).rsqrt()
                 return (scale**2).to(x.dtype) * x - (sigma_ * scale).to(x.dtype) * out
+
+
+def _exported_time(levels: Tensor, sigma: Tensor) -> Tensor:
+    """:func:`zoo_core.schedulers.fractional_time` of every row in tensor operations, which an exported graph can hold."""
+    above = (levels < sigma[:, None]).sum(1).clamp(1, len(levels) - 1)
+    low, high = levels[above - 1], levels[above]
+    return (above + (sigma / low).log() / (high / low).log()).clamp(1, len(levels)).float()

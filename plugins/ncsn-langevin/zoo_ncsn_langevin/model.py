@@ -115,4 +115,7 @@ class NCSN(nn.Module):
             return sigma.log().to(dtype)
         if self.config.form == "scaled":
             return torch.zeros_like(sigma, dtype=torch.int64)
+        if torch.compiler.is_exporting():  # nearest_level in tensor operations, which an exported graph can hold
+            levels = torch.tensor(self.levels, dtype=torch.float64)
+            return ((levels[:-1].sqrt() * levels[1:].sqrt()) < sigma[:, None]).sum(1)
         return torch.tensor([nearest_level(self.levels, value) for value in sigma.tolist()], device=sigma.device)
