@@ -14,15 +14,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 # These cost seconds to import, so that no module at all may import them at its top; pyproject.toml bans more in the light ones.
 COSTLY := ["accelerate", "cleanfid", "matplotlib", "scipy", "sklearn", "tensorboard", "timm", "torchvision"]
 
-.PHONY: help setup demo test check docs bench clean
+.PHONY: help setup demo test check docs release bench clean
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make setup   a virtual environment in $(VENV) with zoo-core and every plugin, editable; EXTRAS=eval adds clean-fid and scipy"
+	@echo "make setup   a virtual environment in $(VENV) with zoo-core and every plugin, editable; EXTRAS=eval adds clean-fid and scipy, EXTRAS=ui the page"
 	@echo "make demo    draws 16 cats with ddpm-afhq-cat into cats.png"
 	@echo "make test    all tests"
 	@echo "make check   ruff (lint and format) and mypy"
 	@echo "make docs    the documentation as a site in site/; a warning is an error (sets up the extra docs)"
+	@echo "make release source distributions and wheels in dist/, checked, installed and used in an environment of their own (extra release)"
 	@echo "make bench   the benchmarks"
 	@echo "make clean   removes caches and built packages; leaves $(VENV) and runs/ alone"
 
@@ -53,6 +54,12 @@ check: setup
 docs:
 	$(MAKE) setup EXTRAS=docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --clean
+
+# ARGS=--shared uses the third-party packages of $(VENV) instead of fetching torch and the others once more.
+release:
+	$(MAKE) setup EXTRAS=release
+	rm -rf dist
+	$(BIN)/python -m tools.release $(ARGS)
 
 bench: setup
 	$(BIN)/python -m benchmarks

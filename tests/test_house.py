@@ -26,6 +26,7 @@ LAYERS = [
     "rng",
     "data",
     "images",
+    "models",
     "samplers",
     "density",
     "cards",
@@ -38,6 +39,7 @@ LAYERS = [
     "figures",
     "training",
     "publishing",
+    "ui",
     "testing",
     "cli",
 ]

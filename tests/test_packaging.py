@@ -3,10 +3,14 @@
 import os
 import subprocess
 import sys
+import tarfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
+from tools.release import faults_of_sdist, faults_of_wheel
 
 ROOT = Path(__file__).parents[1]
 NO_NETWORK = """
@@ -77,13 +81,31 @@ def zoo(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-c", "from zoo_core.cli import main; main()", *arguments)
 
 
+def without(dist: Path, folder: Path, name: str) -> Path:
+    """A copy of the wheel of zoo-ddpm without one of its files."""
+    [wheel] = dist.glob("zoo_ddpm-*.whl")
+    copy = folder / wheel.name
+    with zipfile.ZipFile(wheel) as whole, zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as archive:
+        for member in whole.namelist():
+            if member != name:
+                archive.writestr(member, whole.read(member))
+    return copy
+
+
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with zoo-core and zoo-ddpm, installed from wheels that were built through source distributions."""
-    folder = tmp_path_factory.mktemp("wheels")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the source distributions of zoo-core and zoo-ddpm, and the wheels that were built from these."""
+    folder = tmp_path_factory.mktemp("dist")
     for project in (ROOT, ROOT / "plugins" / "ddpm"):
-        run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist", project, cwd=folder)
-    built = sorted((folder / "dist").glob("*.whl"))
+        run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, project, cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheels(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with zoo-core and zoo-ddpm, installed from their wheels."""
+    folder = tmp_path_factory.mktemp("wheels")
+    built = sorted(dist.glob("*.whl"))
     assert [wheel.name.split("-")[0] for wheel in built] == ["zoo_core", "zoo_ddpm"]
     pip_install(*built, into=folder / "site")
     return folder / "site"
@@ -108,6 +130,54 @@ def test_the_wheel_carries_every_pinned_file(wheels: Path) -> None:
         path.name for path in card.iterdir()
     }
     assert not any(path.is_symlink() for path in (card, *card.iterdir()))
+
+
+@pytest.mark.slow
+def test_a_release_finds_no_fault_in_what_was_built(dist: Path) -> None:
+    assert {path.name: faults_of_wheel(path) for path in dist.glob("*.whl")} == {
+        "zoo_core-0.1.0-py3-none-any.whl": [],
+        "zoo_ddpm-0.1.0-py3-none-any.whl": [],
+    }
+    assert [faults_of_sdist(path) for path in dist.glob("*.tar.gz")] == [[], []]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("zoo_ddpm/py.typed", "lacks zoo_ddpm/py.typed"),
+        ("zoo_ddpm-0.1.0.dist-info/licenses/LICENSE", "lacks zoo_ddpm-0.1.0.dist-info/licenses/LICENSE"),
+        ("zoo_ddpm/model_cards/ddpm-afhq-cat/README.md", "lacks zoo_ddpm/model_cards/ddpm-afhq-cat/README.md"),
+        ("zoo_ddpm/model_cards/ddpm-afhq-cat/model.safetensors", "lacks zoo_ddpm/model_cards/ddpm-afhq-cat/model.safetensors"),
+    ],
+)
+def test_a_release_names_the_file_that_a_wheel_lacks(dist: Path, tmp_path: Path, name: str, fault: str) -> None:
+    assert fault in faults_of_wheel(without(dist, tmp_path, name))
+
+
+@pytest.mark.slow
+def test_a_release_sees_other_weights_and_files_of_a_working_tree(dist: Path, tmp_path: Path) -> None:
+    weights = "zoo_ddpm/model_cards/ddpm-afhq-cat/model.safetensors"
+    changed = without(dist, tmp_path, weights)
+    with zipfile.ZipFile(changed, "a") as archive:
+        archive.writestr(weights, b"others")
+        archive.writestr("zoo_ddpm/__pycache__/model.cpython-311.pyc", b"")
+        archive.writestr("tests/test_ddpm.py", b"")
+    assert set(faults_of_wheel(changed)) == {
+        f"{weights} differs from its pin",
+        "holds zoo_ddpm/__pycache__/model.cpython-311.pyc",
+        "holds tests/test_ddpm.py",
+    }
+
+
+def test_a_release_sees_links_and_missing_tests_in_a_source_distribution(tmp_path: Path) -> None:
+    path = tmp_path / "zoo_dots-0.1.0.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        link = tarfile.TarInfo("zoo_dots-0.1.0/weights")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    faults = faults_of_sdist(path)
+    assert {"lacks its tests", "lacks LICENSE", "holds zoo_dots-0.1.0/weights"} <= set(faults)
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,7 +26,7 @@ from zoo_core.registry import Registry, registry, using
 from zoo_core.rng import StepRng
 from zoo_core.samplers import Heun, Latent
 from zoo_core.specs import DatasetSpec, ModelSpec, RecipeSpec, TrainerSpec
-from zoo_core.testing import checks_of, environment, installed, write_checkpoint, write_plugin
+from zoo_core.testing import checks_of, environment, installed, start_loop, write_checkpoint, write_plugin
 from zoo_core.testing.exact import mixture
 from zoo_core.training.fit import fit
 
@@ -78,11 +77,6 @@ def test_every_python_block_of_the_pages_is_a_file() -> None:
     for page in ("plugins.md", "parts.md"):
         named = [name for name in files(page) if name.endswith(".py")]
         assert len(named) == (DOCS / page).read_text().count("```python\n") > 5
-
-
-def test_the_entry_point_of_the_page_is_the_one_that_is_tested() -> None:
-    [text] = re.findall(r"```toml\n(\[build-system\].*?)```", (DOCS / "plugins.md").read_text(), re.DOTALL)
-    assert tomllib.loads(text)["project"]["entry-points"]["zoo"] == {"pixels": "zoo_pixels.plugin"}
 
 
 # A family
@@ -174,6 +168,29 @@ def changed(found: Registry, spec: Any) -> Iterator[Registry]:
         yield registry
 
 
+@pytest.fixture
+def diffusion(tmp_path: Path) -> Iterator[Registry]:
+    folder = write(tmp_path / "plugin", "plugins.md", "zoo-my-diffusion")
+    with installed(folder, names=["zoo-my-diffusion"]) as found:
+        assert not found.failures
+        yield found
+
+
+def test_the_velocity_net_of_the_page_conforms_and_learns(diffusion: Registry) -> None:
+    spec = registry().spec(ModelSpec, "my-diffusion")
+    config = import_module("zoo_my_diffusion.config").MyDiffusionConfig(num_classes=2, width=32)
+    with changed(diffusion, replace(spec, target="zoo_my_diffusion.flow:RectifiedFlow")):
+        for check in checks_of("my-diffusion", config=config):
+            check()
+        recipe = replace(import_module("zoo_my_diffusion.recipes").MOONS, model=config)
+        loop = start_loop(replace(recipe, fit=replace(recipe.fit, steps=150)))
+        losses = []
+        for _ in range(150):
+            loop.advance()
+            losses.append(loop.logs()["loss.model"])
+        assert sum(losses[-20:]) < 0.8 * sum(losses[:20])
+
+
 # Parts
 
 
@@ -226,6 +243,14 @@ def test_the_data_set_of_the_page_lies_on_its_rings(extras: Registry) -> None:
 def test_the_command_line_lists_the_parts_and_measures_by_them(tmp_path: Path) -> None:
     folder = write(tmp_path / "plugin", "parts.md", "zoo-extras")
     env = {**environment(folder), "ZOO_PLUGINS": "zoo-extras"}
-    for kind, name in (("samplers", "dpm-2"), ("metrics", "energy"), ("datasets", "rings")):
+    for kind, name in (("samplers", "dpm-2"), ("schedulers", "even-time"), ("metrics", "energy"), ("datasets", "rings")):
         done = subprocess.run([sys.executable, "-m", "zoo_core.cli", "list", kind], env=env, capture_output=True, text=True, check=True)
         assert name in done.stdout
+
+
+def test_the_command_of_the_page_prints_the_levels_of_a_checkpoint(tmp_path: Path) -> None:
+    folder = write(tmp_path / "plugin", "parts.md", "zoo-extras")
+    env = {**environment(folder), "ZOO_PLUGINS": "zoo-extras,zoo-ncsn-langevin"}
+    words = [sys.executable, "-m", "zoo_core.cli", "levels", "ncsn-gaussian-mixture", "--steps", "3"]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+    assert [float(line) for line in done.stdout.split()] == pytest.approx([200, 3.162, 0.05, 0], rel=1e-3)

@@ -1,5 +1,6 @@
 """Checks of arguments: integers, samples, labels, noise levels and dtypes."""
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence, Set
 from operator import index
@@ -14,9 +15,21 @@ if TYPE_CHECKING:
 
     from zoo_core.interfaces import Event
 
-__all__ = ["as_floats", "as_int", "as_levels", "check_in_range", "class_of", "classes_of", "dtype_of", "level_dtype", "levels_like"]
+__all__ = [
+    "as_floats",
+    "as_int",
+    "as_levels",
+    "check_in_range",
+    "class_of",
+    "classes_in",
+    "classes_of",
+    "dtype_of",
+    "level_dtype",
+    "levels_like",
+]
 
 _SINGLE = {"mps"}  # devices without float64
+_MOST_CLASSES = 100_000  # in a range of classes
 
 
 def as_int(name: str, value: object, low: int = 0, high: int = 2**64 - 1) -> int:
@@ -128,6 +141,32 @@ def class_of(label: str, names: Sequence[str]) -> int:
     if not names:
         raise UsageError(f"labels: no class is called {label[:40]!r}", "these classes have no names: pass their numbers")
     raise UsageError(f"labels: no class is called {label[:40]!r}", UnknownNameError.of("class", label, names).hint)
+
+
+def classes_in(text: str, names: Sequence[str] = ()) -> list[int]:
+    """Returns the classes that a user wrote: numbers, ranges and names, separated by commas.
+
+    >>> classes_in("0-2,7"), classes_in("cat, 0", ["dog", "cat"])
+    ([0, 1, 2, 7], [1, 0])
+
+    Args:
+        text: such as ``3``, ``0,1,2``, ``0-4,7`` or ``Bag,Coat``.
+        names: names of the classes; may be empty.
+
+    Raises:
+        UsageError: if a part of the text is none of these.
+    """
+    classes: list[int] = []
+    for part in (each.strip() for each in text.split(",")):
+        ends = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part, re.ASCII)
+        if ends is None and part and names:
+            classes.append(class_of(part, names))
+            continue
+        first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (0, -1)
+        if last < first or last - first >= _MOST_CLASSES:
+            raise UsageError(f"labels {text[:40]!r} are not a list of classes", "write it as 3, as 0,1,2 or as 0-9")
+        classes += range(first, last + 1)
+    return classes
 
 
 def as_levels(sigma: object, n: int) -> "Tensor":

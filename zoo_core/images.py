@@ -29,6 +29,7 @@ __all__ = [
     "grid",
     "is_image",
     "labelled_grid",
+    "npz",
     "open_image",
     "png",
     "read_image",
@@ -304,17 +305,26 @@ def save_folder(path: "str | os.PathLike[str]", images: Tensor, metadata: Mappin
     return paths
 
 
-def save_npz(path: "str | os.PathLike[str]", samples: Tensor, metadata: Mapping[str, str] | None = None, **arrays: Tensor) -> None:
-    """Writes samples (n, ...) without loss, as the array ``samples`` of an .npz file, together with further arrays and ``metadata``.
+def npz(samples: Tensor, metadata: Mapping[str, str] | None = None, **arrays: Tensor) -> bytes:
+    """Encodes samples (n, ...) without loss as an .npz file: the array ``samples``, further arrays and ``metadata``.
 
-    Raises:
-        ResourceError: if the file cannot be written.
+    >>> npz(torch.zeros(2, 2))[:2]
+    b'PK'
     """
     file = io.BytesIO()
     named: dict[str, Any] = {key: np.array(value) for key, value in (metadata or {}).items()}
     named |= {name: array.numpy() for name, array in {**arrays, "samples": samples}.items()}
     np.savez_compressed(file, **named)
-    write_file(Path(path), file.getvalue())
+    return file.getvalue()
+
+
+def save_npz(path: "str | os.PathLike[str]", samples: Tensor, metadata: Mapping[str, str] | None = None, **arrays: Tensor) -> None:
+    """Writes samples (n, ...) as an .npz file; see :func:`npz`.
+
+    Raises:
+        ResourceError: if the file cannot be written.
+    """
+    write_file(Path(path), npz(samples, metadata, **arrays))
 
 
 def class_sheet(images: Tensor, names: Sequence[str]) -> Tensor:

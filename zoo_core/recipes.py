@@ -8,7 +8,7 @@ from zoo_core.config import check_range, decode, encode
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import DatasetConfig, ModelConfig, Sampler, Scheduler, TrainerConfig
 
-__all__ = ["EMAConfig", "FitConfig", "OptimizerConfig", "Recipe", "check_length", "with_precision"]
+__all__ = ["EMAConfig", "FitConfig", "ModelLossConfig", "OptimizerConfig", "Recipe", "check_length", "with_precision"]
 
 _MOST_STEPS = 10_000
 _LENGTHS = (("steps", 1), ("steps_per_level", 1), ("corrections", 0))
@@ -121,6 +121,16 @@ class FitConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ModelLossConfig(TrainerConfig):
+    """The trainer of a model that computes its own loss, by its method ``loss(batch, rng)``. It has no options.
+
+    >>> from zoo_core.config import encode
+    >>> encode(ModelLossConfig())
+    {'name': 'model-loss'}
+    """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
     """All settings of a training run. The model's tag is the family.
 
@@ -131,7 +141,7 @@ class Recipe:
 
     Args:
         model: config of the model.
-        trainer: config of the trainer.
+        trainer: config of the trainer; by default that of models that compute their own loss.
         fit: options of the training loop.
         data: config of the data set.
         sampler: default sampler of the checkpoint; None for that of the family.
@@ -143,7 +153,7 @@ class Recipe:
     """
 
     model: ModelConfig
-    trainer: TrainerConfig
+    trainer: TrainerConfig = ModelLossConfig()
     fit: FitConfig = FitConfig()
     data: DatasetConfig | None = None
     sampler: Sampler | None = None

@@ -222,7 +222,7 @@ def test_a_loaded_model_shows_what_it_is(flow: Pretrained, denoiser: Pretrained)
     ):
         assert part in shown
     assert "\n" not in shown
-    assert "<td>Bag, Coat, Ankle boot</td>" in flow._repr_html_()
+    assert ">Bag, Coat, Ankle boot</td>" in flow._repr_html_()
     assert "sampler='ancestral: steps=10, eta=1.0" in repr(denoiser)
 
 

@@ -210,7 +210,7 @@ UNSOUND = {
         "def forward(",
         "def backward(",
         "zoo_faulty_model:DotTrainer",
-        "it lacks forward, which Trainer asks for",
+        "lacks forward, which its base class asks for",
     ),
     "a recipe that is none": (
         "zoo_faulty_config:TINY",

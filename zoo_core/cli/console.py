@@ -22,7 +22,6 @@ __all__ = [
     "dim",
     "echo_json",
     "error_line",
-    "human_size",
     "inert",
     "known_tokens",
     "line_of",
@@ -170,20 +169,6 @@ def dim(text: str) -> str:
 def echo_json(data: object) -> None:
     """Prints data as JSON to stdout, where nothing else may be printed."""
     click.echo(json.dumps(data, indent=2))
-
-
-def human_size(size: int) -> str:
-    """A number of bytes in a unit that fits.
-
-    >>> human_size(9_300_000)
-    '9.3 MB'
-    """
-    number = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000 or unit == "GB":
-            break
-        number /= 1000
-    return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
 
 
 def report_failures(plugins: Registry | None = None) -> None:

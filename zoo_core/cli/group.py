@@ -33,10 +33,13 @@ _BUILT_IN = {
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Measure samples against real ones."),
     "compare": ("zoo_core.cli.compare:compare", "Compare the metrics of checkpoints side by side."),
     "figure": ("zoo_core.cli.figure:figure", "Plot a checkpoint's sampling process, latents, density, metrics or loss."),
+    "ui": ("zoo_core.cli.ui:ui", "Serve a web page to browse, draw and compare."),
     "train": ("zoo_core.cli.train:train", "Train a model, or resume a run."),
     "publish": ("zoo_core.cli.publish:publish", "Upload a checkpoint to the Hugging Face Hub, in one commit."),
+    "export": ("zoo_core.cli.export:export", "Write a checkpoint's net or decoder as ONNX or torch.export."),
     "pin": ("zoo_core.cli.pin:pin", "Render a plugin's model cards, and pin its checkpoints' files."),
     "plugins": ("zoo_core.cli.plugins:plugins", "List the installed plugins, and check them."),
+    "new-plugin": ("zoo_core.cli.new_plugin:new_plugin", "Write a plugin of your own that works at once."),
 }
 
 _COMPLETE = "_ZOO_COMPLETE"

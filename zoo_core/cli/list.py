@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.cli.console import echo_json, human_size, report_failures, say
+from zoo_core.cli.console import echo_json, report_failures, say
 from zoo_core.cli.hints import no_match
 from zoo_core.cli.tables import table
 from zoo_core.errors import UsageError
+from zoo_core.hardware.memory import human_size
 from zoo_core.registry import Claim, Reference, registry
 from zoo_core.registry.listing import LISTED, matches
 from zoo_core.specs import CheckpointSpec, ModelSpec

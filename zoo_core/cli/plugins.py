@@ -1,7 +1,9 @@
 """``zoo plugins``."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -9,31 +11,51 @@ import click
 from zoo_core.cli.console import bold, echo_json, error_line, inert, prose, report_conflicts, say
 from zoo_core.cli.tables import table
 from zoo_core.errors import PluginError, UnknownNameError
-from zoo_core.registry import Plugin, installations, registry
+from zoo_core.registry import Plugin, Registry, installations, registry, using
 from zoo_core.registry.faults import is_editable
+from zoo_core.registry.in_place import plugins_in
+from zoo_core.registry.plugin import normalized
 from zoo_core.testing.plugin_checks import findings
 
 __all__ = ["plugins"]
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME|PATH/]...")
 @click.option("--check", is_flag=True, help="Import every target of the plugins, build their models, and report faults.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plugins(names: tuple[str, ...], check: bool, as_json: bool) -> None:
     """List the installed plugins, what they offer, and what is broken: all of them, or each NAME, a package or an entry point.
 
-    With --check, faults are listed below the table, and make the exit code 9.
+    A PATH with a slash, or a dot, is the folder of a plugin that need not be installed. Broken plugins come first. With --check, faults
+    are listed below the table, and make the exit code 9.
 
     \b
     Examples:
       zoo plugins
       zoo plugins --check
       zoo plugins --check zoo-ddpm
+      zoo plugins --check ./my-plugin
       ZOO_PLUGINS=zoo-ddpm zoo plugins
     """
-    chosen = _chosen(names)
-    checked = {plugin.module: findings(plugin) for plugin in chosen} if check else {}
+    folders = [name for name in names if "/" in name or name in (".", "..")]
+    with _in_place([Path(folder) for folder in folders]) as own:
+        chosen = [*own, *_chosen([name for name in names if name not in folders])] if names else registry().plugins
+        checked = {plugin.module: findings(plugin) for plugin in chosen} if check else {}
+        guilty = [plugin for plugin in chosen if plugin.failure or any(checked.get(plugin.module, {}).values())]
+        ordered = chosen if as_json else [*guilty, *(plugin for plugin in chosen if plugin not in guilty)]
+        _print(ordered, checked, check=check, as_json=as_json)
+    if check and guilty:
+        broken = sum(bool(plugin.failure) + sum(map(bool, checked[plugin.module].values())) for plugin in guilty)
+        editable = all(plugin in own or is_editable(plugin.dist) for plugin in guilty)
+        hint = (
+            "mend them; ZOO_STRICT=1 shows the traceback of an import" if editable else "upgrade or uninstall the package that is at fault"
+        )
+        raise PluginError(f"{broken} broken in {', '.join(plugin.dist for plugin in guilty)}", hint)
+
+
+def _print(chosen: Sequence[Plugin], checked: Mapping[str, Mapping[str, str]], *, check: bool, as_json: bool) -> None:
+    """Prints the plugins, as JSON or as a table with their faults below it."""
     if as_json:
         echo_json([_record(plugin, checked.get(plugin.module)) for plugin in chosen])
     else:
@@ -43,16 +65,20 @@ def plugins(names: tuple[str, ...], check: bool, as_json: bool) -> None:
         _print_faults(checked, chosen)
         _warn_of_hidden(chosen)
         report_conflicts(registry())
-    guilty = [plugin for plugin in chosen if plugin.failure or any(checked.get(plugin.module, {}).values())]
-    if check and guilty:
-        broken = sum(bool(plugin.failure) + sum(map(bool, checked[plugin.module].values())) for plugin in guilty)
-        own = all(is_editable(plugin.dist) for plugin in guilty)
-        hint = "mend them; ZOO_STRICT=1 shows the traceback of an import" if own else "upgrade or uninstall the package that is at fault"
-        raise PluginError(f"{broken} broken in {', '.join(plugin.dist for plugin in guilty)}", hint)
+
+
+@contextmanager
+def _in_place(folders: Sequence[Path]) -> Iterator[list[Plugin]]:
+    """Inside a ``with`` block, the plugins of ``folders`` are registered, in place of installed ones of the same distributions."""
+    own = [plugin for folder in folders for plugin in plugins_in(folder)]
+    dists = {normalized(plugin.dist) for plugin in own}
+    others = [plugin for plugin in registry().plugins if normalized(plugin.dist) not in dists]
+    with using(Registry((*others, *own))):
+        yield own
 
 
 def _chosen(names: Sequence[str]) -> Sequence[Plugin]:
-    """The plugins of these distributions or entry points; all plugins if ``names`` is empty.
+    """The plugins of these distributions or entry points.
 
     Raises:
         UnknownNameError: if one of them is not installed.
@@ -64,7 +90,7 @@ def _chosen(names: Sequence[str]) -> Sequence[Plugin]:
         if not own:
             raise UnknownNameError.of("plugin", name, {plugin.dist for plugin in every}, "`zoo plugins` lists those that are installed")
         chosen += own
-    return list(dict.fromkeys(chosen)) if names else every
+    return list(dict.fromkeys(chosen))
 
 
 def _counts(plugin: Plugin, checked: Mapping[str, Mapping[str, str]]) -> list[str]:

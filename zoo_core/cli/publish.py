@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from zoo_core.checkpoint.files import CARD
-from zoo_core.cli.console import echo_json, human_size, inert, say
+from zoo_core.cli.console import echo_json, inert, say
 from zoo_core.cli.options import REFERENCE
+from zoo_core.hardware.memory import human_size
 from zoo_core.publishing import Published
 from zoo_core.publishing import publish as publish_checkpoint
 from zoo_core.publishing.options import command_line

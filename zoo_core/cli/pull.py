@@ -6,8 +6,9 @@ import click
 
 from zoo_core.checkpoint.config import plugin_hint
 from zoo_core.checkpoint.files import CONFIG, Files
-from zoo_core.cli.console import error_line, human_size, inert, say
+from zoo_core.cli.console import error_line, inert, say
 from zoo_core.cli.options import REFERENCE
+from zoo_core.hardware.memory import human_size
 from zoo_core.hub.fetch import pull as pull_files
 from zoo_core.registry import registry
 from zoo_core.specs import ModelSpec

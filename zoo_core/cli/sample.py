@@ -1,29 +1,27 @@
 """``zoo sample``."""
 
-import json
 import math
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core import __version__
-from zoo_core.arguments import class_of
+from zoo_core.arguments import classes_in
 from zoo_core.checkpoint.config import CheckpointConfig, class_names, default_sampler, family_of, read_config
-from zoo_core.checkpoint.files import TRAINING, WEIGHTS, Files
+from zoo_core.checkpoint.files import TRAINING, Files
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, OutPath, option, refuse_name, scheduler_option, writable
 from zoo_core.cli.progress import Progress, loading
 from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import UsageError
+from zoo_core.figures.origin import origin_of
 from zoo_core.figures.titles import title_line, walk_text
 from zoo_core.hub.fetch import fetch
-from zoo_core.interfaces import Labelled, OnStep, Sampler, Scheduler
+from zoo_core.interfaces import OnStep, Sampler, Scheduler
 from zoo_core.samplers.choice import as_sampler
 
 if TYPE_CHECKING:
@@ -127,13 +125,15 @@ def sample(
     config = read_config(files)
     chosen = _sampler(config, sampler, steps, [text for text in options if not text.strip().startswith(OF_SCHEDULER)])
     schedule = scheduler_option(scheduler, options)
-    classes = _classes(labels, class_names(files)) if labels is not None else None
+    classes = classes_in(labels, class_names(files)) if labels is not None else None
     path = _checked(out or Path(f"{files.name}.png"))
     with loading("sample"):
         from zoo_core.pretrained import assemble
 
         model = assemble(files, config, device=choose_device(device), dtype=dtype)
-    turns = _turns(model, classes)
+    from zoo_core.pretrained.conditions import class_turns
+
+    turns = class_turns(model, classes)
     _check_shape(model, path)
     drawing = _Drawing(
         n=n or _number(model, turns), classes=turns, sampler=chosen, scheduler=schedule or model.scheduler_of(chosen), **settings
@@ -151,36 +151,6 @@ def _sampler(config: CheckpointConfig, name: str | None, steps: int | None, opti
     base = {"name": name} if name else encode(default_sampler(config, family_of(config)))
     values = apply_overrides(base, ([f"steps={steps}"] if steps else []) + list(options))
     return as_sampler(values)
-
-
-def _classes(text: str, names: Sequence[str]) -> list[int]:
-    """The classes of a list: ``3``, ``0,1,2``, ``0-4,7``, where 0-4 is 0, 1, 2, 3, 4, or ``Bag,Coat``, by their ``names``."""
-    classes: list[int] = []
-    for part in (each.strip() for each in text.split(",")):
-        ends = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part, re.ASCII)
-        if ends is None and part and names:
-            classes.append(class_of(part, names))
-            continue
-        first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (0, -1)
-        if last < first:
-            hint = "write it as --labels 3, --labels 0,1,2 or --labels 0-9"
-            raise UsageError(f"--labels {text[:40]!r} is not a list of classes", hint)
-        classes += range(first, last + 1)
-    return classes
-
-
-def _turns(model: "Pretrained", classes: list[int] | None) -> list[int]:
-    """The classes that take turns: those asked for, or all of a model that is class-conditional only; else none.
-
-    Raises:
-        UsageError: if the model does not have one of them, even if n is too small for its turn to come.
-    """
-    if classes is None:
-        return list(range(cast(Labelled, model.model).num_classes)) if getattr(model.model, "needs_labels", False) else []
-    count = cast(Labelled, model.model).num_classes if "labels" in model.capabilities else None
-    if classes and count is not None and max(classes) >= count:
-        raise UsageError(f"--labels must be in 0 ... {count - 1}, not {max(classes)}")
-    return classes
 
 
 def _number(model: "Pretrained", turns: Sequence[int]) -> int:
@@ -253,7 +223,18 @@ def _write(path: Path, samples: "Tensor", drawing: _Drawing, model: "Pretrained"
     from zoo_core import images
     from zoo_core.figures.samples import save_samples
 
-    record = _record(model, drawing)
+    record = origin_of(
+        model,
+        sampler=drawing.sampler,
+        scheduler=drawing.scheduler,
+        images=f"0-{drawing.n - 1}",
+        seed=drawing.seed,
+        labels=drawing.labels,
+        guidance=drawing.guidance,
+        batch_size=drawing.batch_size,
+        dtype=str(model.dtype).removeprefix("torch."),
+        device=model.device.type,
+    )
     labels = drawing.labels
     columns = images.class_columns(len(drawing.classes), len(samples))
     names = _names(model.files, drawing.classes)
@@ -266,25 +247,6 @@ def _write(path: Path, samples: "Tensor", drawing: _Drawing, model: "Pretrained"
     if not samples.isfinite().all():
         say("zoo: warning: some of the samples are not finite")
     writers.get(path.suffix.lower(), lambda: images.save_folder(path, samples, record))()
-
-
-def _record(model: "Pretrained", drawing: _Drawing) -> dict[str, str]:
-    """The origin of the samples, as the strings that a PNG carries."""
-    facts = {
-        "Software": f"zoo-core {__version__}",
-        "reference": str(model.files.reference),
-        "weights": f"sha256:{model.files.digest(WEIGHTS)}",
-        "sampler": encode(drawing.sampler),
-        "scheduler": encode(drawing.scheduler) if drawing.scheduler else None,
-        "images": f"0-{drawing.n - 1}",
-        "seed": drawing.seed,
-        "labels": drawing.labels,
-        "guidance": drawing.guidance,
-        "batch_size": drawing.batch_size,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "device": model.device.type,
-    }
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items() if value is not None}
 
 
 def _names(files: Files, classes: Sequence[int]) -> list[str]:

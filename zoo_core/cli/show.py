@@ -1,19 +1,20 @@
 """``zoo show``."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from zoo_core.cards.markdown import describe
+from zoo_core.cards.facts import fact_rows
 from zoo_core.cards.metrics_json import by_sampler, metric_records
 from zoo_core.cards.numbers import PLAIN, lines
 from zoo_core.cards.tables import tables
-from zoo_core.cli.console import bold, dim, echo_json, human_size, inert, line_of, prose, terminal_width, wrap
+from zoo_core.cli.console import bold, dim, echo_json, inert, line_of, prose, terminal_width, wrap
 from zoo_core.cli.options import REFERENCE
 from zoo_core.cli.tables import board, table
 from zoo_core.errors import ConfigError, UsageError
+from zoo_core.hardware.memory import human_size
 
 __all__ = ["show"]
 
@@ -63,7 +64,7 @@ def _page(reference: str, facts: Mapping[str, Any]) -> None:
     if facts["summary"]:
         prose(facts["summary"])
     click.echo()
-    pairs = [(label, line_of(text)) for label, text in _facts(facts) if text]
+    pairs = [(label, line_of(text)) for label, text in fact_rows(facts) if text]
     wide = max(len(label) for label, _ in pairs) + 2
     for label, text in pairs:
         click.echo("\n".join(wrap(text, first=label.ljust(wide), hanging=" " * wide)))
@@ -80,52 +81,6 @@ def _page(reference: str, facts: Mapping[str, Any]) -> None:
     click.echo()
     for line in wrap("More: --card (the model card), --numbers (of all samplers), --files (with sha256), --json (everything)."):
         click.echo(dim(line))
-
-
-def _facts(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    training = facts["training"]
-    files = facts["files"]
-    yield "family", " ".join(filter(None, [facts["family"], facts["paper"]]))
-    yield "family can", " ".join(facts["capabilities"])
-    yield "parameters", f"{facts['parameters']:,}"
-    yield "files", f"{len(files)}, {human_size(sum(pin['size'] for pin in files.values()))}"
-    yield "license", facts["license"] or "not stated"
-    yield "datasets", " ".join(facts["datasets"]) or "not stated"
-    yield "from", facts["source"]
-    yield "hub", "{repo} at {commit}".format(**facts["hub"]) if facts["hub"] else "not published"
-    yield "model", _described(facts["config"].get("model"))
-    walk = " on ".join(filter(None, (_described(facts[key]) for key in ("sampler", "scheduler"))))
-    yield "sampler", walk or "none: it draws no samples"
-    yield "trained", _trained(training)
-    yield "by", str(training.get("command", ""))
-    yield "versions", _versions(training)
-
-
-def _described(part: Any) -> str:
-    """A part of a config in one line, with its own parts in brackets."""
-    if not isinstance(part, Mapping):
-        return ""
-    inner = [f"{key} {_described(value)}" for key, value in part.items() if isinstance(value, Mapping)]
-    return describe(part) + "".join(f" ({text})" for text in inner)
-
-
-def _trained(training: Mapping[str, Any]) -> str:
-    """Steps, hours and processor of training.json, whose values may be of any type."""
-    steps = training.get("steps")
-    hours = training.get("hours")
-    words = [
-        f"{steps:,} steps" if isinstance(steps, int) else "",
-        f"{hours:,} hours" if isinstance(hours, int | float) else "",
-        str(training.get("processor") or ""),
-    ]
-    return ", ".join(filter(None, words))
-
-
-def _versions(training: Mapping[str, Any]) -> str:
-    versions = training.get("versions")
-    commit = training.get("commit")
-    words = [f"{name} {version}" for name, version in versions.items()] if isinstance(versions, Mapping) else []
-    return ", ".join([*words, *([f"commit {commit}"] if commit else [])])
 
 
 def _card(text: str) -> None:

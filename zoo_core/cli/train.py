@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.cli.console import human_size, inert, say
+from zoo_core.cli.console import inert, say
 from zoo_core.cli.options import REFERENCE, option
 from zoo_core.cli.progress import Progress, duration, rate
 from zoo_core.cli.recipes import bare_name, first_preset, model_of, recipe_of
 from zoo_core.config import dump_json, encode
 from zoo_core.datasets import UnsetVariable
 from zoo_core.errors import Interrupted
+from zoo_core.hardware.memory import human_size
 from zoo_core.hardware.precision import DTYPES, PRECISION_HINT, auto_precision, warn_if_emulated
 from zoo_core.recipes import Recipe, with_precision
 

@@ -11,7 +11,7 @@ from zoo_core.errors import UsageError
 from zoo_core.figures.canvas import canvas, colour_bar, name_axes, span, square, to_title
 from zoo_core.figures.levels import denoiser, level_at, trained_levels, visible
 from zoo_core.figures.scores import Path, draw_paths
-from zoo_core.interfaces import OnStep, Sampler
+from zoo_core.interfaces import LabelsLike, OnStep, Sampler, Scheduler
 from zoo_core.pretrained import Pretrained
 
 __all__ = ["forward", "plot_ways", "reverse", "ways"]
@@ -44,7 +44,11 @@ def reverse(
     *,
     seed: int = 0,
     sampler: Sampler | None = None,
+    scheduler: Scheduler | None = None,
     x0: Tensor | None = None,
+    labels: LabelsLike = None,
+    guidance: float | None = None,
+    on_step: OnStep | None = None,
 ) -> tuple[Tensor, Tensor, list[float]]:
     """Images 0 ... n - 1 of a seed while they are sampled.
 
@@ -54,8 +58,12 @@ def reverse(
         percents: percentages of the levels T; for each, the step with the nearest noise level is shown.
         seed: seed of the noise.
         sampler: sampler; the checkpoint's own when None.
+        scheduler: noise levels; those of ``pretrained.scheduler_of(sampler)`` when None.
         x0: images (n, c, h, w) to start from, under the noise of the largest of ``percents`` (the last column of :func:`forward`); noise
             alone when None.
+        labels: classes, as ``Pretrained.sample`` takes them.
+        guidance: guidance scale; None without guidance.
+        on_step: function called after every step.
 
     Returns:
         The states, scaled for display, and the model's guesses of x_0, each (n, len(percents), c, h, w); and the noise levels of the steps
@@ -70,27 +78,29 @@ def reverse(
     wanted = [level_at(levels, percent)[1] for percent in percents]
     seen = list[tuple[float, Tensor, Tensor]]()
 
-    def on_step(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
+    def keep(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
         seen.append((sigma, visible(x, sigma).float().cpu(), x0.float().cpu()))
+        if on_step:
+            on_step(step, sigma, x, x0)
 
-    _walk(pretrained, n, max(wanted), x0, seed, chosen, on_step)
+    drawing: dict[str, Any] = {"seed": seed, "sampler": chosen, "scheduler": scheduler, "labels": labels, "guidance": guidance}
+    start = {} if x0 is None else _noisy(pretrained, x0, max(wanted), seed)
+    count = n if x0 is None else len(x0)
+    pretrained.sample(count, **start, **drawing, batch_size=count, on_step=keep)
     sigmas = [sigma for sigma, _, _ in seen]
-    steps = [_nearest(sigmas, sigma) for sigma in wanted]
+    steps = [_step_near(sigmas, sigma) for sigma in wanted]
     states, guesses = zip(*(seen[step][1:] for step in steps), strict=True)
     return torch.stack(states, dim=1), torch.stack(guesses, dim=1), [sigmas[step] for step in steps]
 
 
-def _walk(pretrained: Pretrained, n: int, top: float, x0: Tensor | None, seed: int, sampler: Sampler, on_step: OnStep) -> None:
-    if x0 is None:
-        pretrained.sample(n, seed=seed, sampler=sampler, batch_size=n, on_step=on_step)
-        return
+def _noisy(pretrained: Pretrained, x0: Tensor, top: float, seed: int) -> dict[str, Any]:
+    """The arguments of ``Pretrained.sample`` that begin at ``x0`` under noise of level ``top``."""
     if top == 0:
         raise UsageError("the way back begins at the largest of the percentages, and that is 0", "name one above 0, such as --at 50,25,0")
-    x = pretrained.add_noise(x0, top, seed=seed)
-    pretrained.sample(x=x, sigma=top, seed=seed, sampler=sampler, batch_size=len(x), on_step=on_step)
+    return {"x": pretrained.add_noise(x0, top, seed=seed), "sigma": top}
 
 
-def _nearest(sigmas: Sequence[float], sigma: float) -> int:
+def _step_near(sigmas: Sequence[float], sigma: float) -> int:
     if sigma == 0:
         return len(sigmas) - 1
     return min(range(len(sigmas) - 1), key=lambda i: abs(math.log(sigmas[i] / sigma)))

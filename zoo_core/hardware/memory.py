@@ -6,7 +6,7 @@ from pathlib import Path
 
 from zoo_core.errors import ResourceError
 
-__all__ = ["available_memory", "demand_memory"]
+__all__ = ["available_memory", "demand_memory", "human_size"]
 
 _SMALL = 1 << 26
 _PROC = Path("/proc")
@@ -83,3 +83,17 @@ def _text(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ""
+
+
+def human_size(size: int) -> str:
+    """A number of bytes in a unit that fits.
+
+    >>> human_size(9_300_000)
+    '9.3 MB'
+    """
+    number = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            break
+        number /= 1000
+    return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"

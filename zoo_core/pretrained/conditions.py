@@ -1,5 +1,6 @@
 """Conditions of sampling: class labels, by number or name, and the guidance scale."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from zoo_core.arguments import classes_of
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from zoo_core.pretrained.loaded import Loaded
 
-__all__ = ["labels_of", "with_guidance"]
+__all__ = ["class_turns", "labels_of", "with_guidance"]
 
 
 def labels_of(pretrained: "Loaded", labels: LabelsLike, n: int, first: int | None = None) -> "Tensor | None":
@@ -40,6 +41,20 @@ def labels_of(pretrained: "Loaded", labels: LabelsLike, n: int, first: int | Non
     _require_labels(pretrained, "take labels", "leave the labels out")
     values = classes_of(labels, n, cast(Labelled, pretrained.model).num_classes, pretrained.classes)
     return torch.tensor(values, dtype=torch.int64, device=pretrained.device)
+
+
+def class_turns(pretrained: "Loaded", classes: Sequence[int] | None) -> list[int]:
+    """Returns the classes that take turns: those given, or all of a model that is class-conditional only; otherwise none.
+
+    Raises:
+        UsageError: if the model does not have one of them, even if so few samples are drawn that its turn does not come.
+    """
+    if classes is None:
+        return list(range(cast(Labelled, pretrained.model).num_classes)) if getattr(pretrained.model, "needs_labels", False) else []
+    count = cast(Labelled, pretrained.model).num_classes if "labels" in pretrained.capabilities else None
+    if classes and count is not None and max(classes) >= count:
+        raise UsageError(f"labels must be in 0 ... {count - 1}, not {max(classes)}")
+    return list(classes)
 
 
 def with_guidance(pretrained: "Loaded", scale: float, labels: "Tensor | None") -> Guided:

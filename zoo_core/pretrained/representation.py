@@ -1,9 +1,11 @@
 """Text and HTML representations of a loaded model, for terminals and notebooks."""
 
+from base64 import b64encode
 from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from zoo_core.cards.card import ModelCard
 from zoo_core.cards.markdown import describe
 from zoo_core.config import encode
 from zoo_core.errors import ZooError
@@ -11,7 +13,11 @@ from zoo_core.errors import ZooError
 if TYPE_CHECKING:
     from zoo_core.pretrained.loaded import Loaded
 
-__all__ = ["facts", "html", "text"]
+__all__ = ["SHEET", "facts", "html", "text"]
+
+SHEET = "samples.png"
+_LARGEST_SHEET = 1 << 20  # bytes: a notebook keeps it in its file
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def facts(pretrained: "Loaded") -> Mapping[str, str]:
@@ -49,8 +55,44 @@ def text(pretrained: "Loaded") -> str:
 
 
 def html(pretrained: "Loaded") -> str:
-    """Returns a small HTML table."""
+    """Returns a short card for notebooks: title, summary, a table of facts, and the sheet of samples that the checkpoint carries."""
     rows = "".join(
-        f"<tr><th style='text-align:left'>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in facts(pretrained).items()
+        f"<tr><th style='text-align:left'>{escape(key)}</th><td style='text-align:left'>{escape(value)}</td></tr>"
+        for key, value in {**facts(pretrained), **_stated(pretrained)}.items()
     )
-    return f"<table>{rows}</table>"
+    return f"<div>{_heading(pretrained)}<table>{rows}</table>{_sheet(pretrained)}</div>"
+
+
+def _card(pretrained: "Loaded") -> ModelCard | None:
+    try:
+        return pretrained.card
+    except ZooError:  # a model can be used without its card
+        return None
+
+
+def _heading(pretrained: "Loaded") -> str:
+    card = _card(pretrained)
+    title = (card.title if card else "") or pretrained.name
+    summary = card.summary if card else ""
+    return f"<p><strong>{escape(title)}</strong></p>" + (f"<p>{escape(summary)}</p>" if summary else "")
+
+
+def _stated(pretrained: "Loaded") -> Mapping[str, str]:
+    card = _card(pretrained)
+    values = {"license": card.license, "datasets": ", ".join(card.datasets)} if card else {}
+    return {key: value for key, value in values.items() if value}
+
+
+def _sheet(pretrained: "Loaded") -> str:
+    """The stored samples as a picture inside the page. Nothing is drawn here, since a cell should show its value at once."""
+    files = pretrained.files
+    if SHEET not in files.names or files.size(SHEET) > _LARGEST_SHEET:
+        return ""
+    try:
+        data = files.read(SHEET)
+    except ZooError:
+        return ""
+    if not data.startswith(_PNG):
+        return ""
+    source = f"data:image/png;base64,{b64encode(data).decode()}"
+    return f"<img src='{source}' alt='Samples of {escape(pretrained.name)}' style='max-width:32em;width:100%;image-rendering:pixelated'>"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from zoo_core.hookspecs import hookimpl
-from zoo_core.specs import DatasetSpec, MetricSpec, SamplerSpec, SchedulerSpec, Spec
+from zoo_core.specs import DatasetSpec, MetricSpec, SamplerSpec, SchedulerSpec, Spec, TrainerSpec
 
 __all__ = ["zoo_specs"]
 
@@ -89,6 +89,14 @@ _SCHEDULERS = [
 ]
 
 
+_TRAINER = TrainerSpec(
+    name="model-loss",
+    target="zoo_core.training.model_loss:ModelLossTrainer",
+    config="zoo_core.recipes:ModelLossConfig",
+    summary="the loss that the model itself computes: loss(batch, rng)",
+)
+
+
 @hookimpl
 def zoo_specs() -> Iterable[Spec]:
     return [
@@ -96,4 +104,5 @@ def zoo_specs() -> Iterable[Spec]:
         *_SCHEDULERS,
         *_DATASETS,
         *_METRICS,
+        _TRAINER,
     ]

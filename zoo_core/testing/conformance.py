@@ -8,8 +8,9 @@
     def test_heun_conforms(check):
         check()
 
-A family is passed by its name; a sampler, a metric or the config of a data set as an instance. The checks are the functions of
-:mod:`zoo_core.testing.checks`, ``capability_checks``, ``trainer_checks``, ``sampler_checks``, ``metric_checks`` and ``parts``. Use a small
+A family is passed by its name; a sampler, a scheduler, a metric or the config of a data set as an instance. The checks are the functions of
+:mod:`zoo_core.testing.checks`, ``capability_checks``, ``trainer_checks``, ``sampler_checks``, ``scheduler_checks``,
+``metric_checks`` and ``parts``. Use a small
 config: they build a family about forty times, and load a data set four times.
 """
 
@@ -20,17 +21,27 @@ from typing import TYPE_CHECKING, Any, cast
 
 from zoo_core.errors import UnknownNameError, UsageError
 from zoo_core.evaluation.metrics import DataMetric, Metric
-from zoo_core.interfaces import DatasetConfig, ModelConfig, Sampler, TrainerConfig
+from zoo_core.interfaces import DatasetConfig, ModelConfig, Sampler, Scheduler, TrainerConfig
 from zoo_core.registry import registry, resolve
 from zoo_core.specs import ModelSpec
-from zoo_core.testing import capability_checks, checks, metric_checks, parts, sampler_checks, trainer_checks
+from zoo_core.testing import capability_checks, checks, metric_checks, parts, sampler_checks, scheduler_checks, trainer_checks
 from zoo_core.testing.parts import Part, part
 from zoo_core.testing.subject import Subject
 
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["CHECKS", "DATA_CHECKS", "DATA_METRIC_CHECKS", "METRIC_CHECKS", "SAMPLER_CHECKS", "Check", "checks_of", "parametrize_checks"]
+__all__ = [
+    "CHECKS",
+    "DATA_CHECKS",
+    "DATA_METRIC_CHECKS",
+    "METRIC_CHECKS",
+    "SAMPLER_CHECKS",
+    "SCHEDULER_CHECKS",
+    "Check",
+    "checks_of",
+    "parametrize_checks",
+]
 
 _ALL: tuple[tuple[Callable[[Subject], None], set[str]], ...] = (
     (checks.check_plugin_is_light, set()),
@@ -86,6 +97,16 @@ SAMPLER_CHECKS = (
 )
 """The checks of samplers."""
 
+SCHEDULER_CHECKS = (
+    *_OPTIONS,
+    scheduler_checks.check_levels_are_plain_floats,
+    scheduler_checks.check_levels_end_at_zero,
+    scheduler_checks.check_levels_decrease_within_their_bounds,
+    scheduler_checks.check_there_are_as_many_levels_as_steps,
+    scheduler_checks.check_levels_are_the_same_every_time,
+)
+"""The checks of schedulers."""
+
 DATA_CHECKS = (*_OPTIONS, parts.check_samples_are_well_formed, parts.check_labels_fit_their_classes, parts.check_it_is_the_same_every_time)
 """The checks of data sets."""
 
@@ -107,8 +128,8 @@ DATA_METRIC_CHECKS = (
 )
 """The checks of metrics of data."""
 
-Checked = str | Sampler | Metric | DataMetric | DatasetConfig
-"""A subject of checks: the name of a family, or an instance of a sampler, a metric or a data set's config."""
+Checked = str | Sampler | Scheduler | Metric | DataMetric | DatasetConfig
+"""A subject of checks: the name of a family, or an instance of a sampler, a scheduler, a metric or a data set's config."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,10 +162,10 @@ def checks_of(
     trainer: TrainerConfig | None = None,
     capabilities: Iterable[str] | None = None,
 ) -> tuple[Check, ...]:
-    """The checks that apply to a family, sampler, metric or data set of an installed plugin.
+    """The checks that apply to a family, sampler, scheduler, metric or data set of an installed plugin.
 
     Args:
-        what: name of a family; or a small instance of a sampler, a metric or a data set's config.
+        what: name of a family; or a small instance of a sampler, a scheduler, a metric or a data set's config.
         config: config of a small model of the family; the defaults of its class when None.
         trainer: config of the trainer to check, which may be another plugin's; the family's own one with its defaults when None.
         capabilities: capabilities of a model of that config; all that the family declares when None.
@@ -170,11 +191,12 @@ def checks_of(
     return tuple(Check(name=name, body=body, subject=subject) for name, (body, needs) in CHECKS.items() if needs <= has)
 
 
-def _checks_of_part(value: Sampler | Metric | DataMetric | DatasetConfig) -> tuple[Check, ...]:
-    bodies_of = {Sampler: SAMPLER_CHECKS, Metric: METRIC_CHECKS, DataMetric: DATA_METRIC_CHECKS, DatasetConfig: DATA_CHECKS}
+def _checks_of_part(value: Sampler | Scheduler | Metric | DataMetric | DatasetConfig) -> tuple[Check, ...]:
+    bodies_of = {Sampler: SAMPLER_CHECKS, Scheduler: SCHEDULER_CHECKS, Metric: METRIC_CHECKS}
+    bodies_of |= {DataMetric: DATA_METRIC_CHECKS, DatasetConfig: DATA_CHECKS}
     bodies = next((own for base, own in bodies_of.items() if isinstance(value, base)), None)
     if bodies is None:
-        hint = "name a family, or pass a sampler, a metric or a data set's config"
+        hint = "name a family, or pass a sampler, a scheduler, a metric or a data set's config"
         raise UsageError(f"there are no checks of {type(value).__name__}", hint)
     subject = part(value)
     light = Check(name="plugin_is_light", body=checks.check_plugin_is_light, subject=subject)

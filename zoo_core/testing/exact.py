@@ -130,13 +130,13 @@ def mixture() -> GaussianMixture:
 
 
 def names() -> tuple[list[str], list[str]]:
-    """The registered samplers of denoisers, and the registered schedulers."""
+    """The samplers of denoisers and the schedulers of zoo-core; a plugin's may be meant for models of a kind, as `consistency` is."""
     samplers = [spec.name for spec in _specs(SamplerSpec) if spec.requires == "denoise"]
     return sorted(samplers), sorted(spec.name for spec in _specs(SchedulerSpec))
 
 
 def _specs(kind: Any) -> list[Any]:
-    return [claims[0].spec for claims in registry().claims(kind).values()]
+    return [claim.spec for claims in registry().claims(kind).values() for claim in claims if claim.plugin.dist == "zoo-core"]
 
 
 def passes(sampler: Sampler) -> int:

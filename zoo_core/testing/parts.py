@@ -1,4 +1,4 @@
-"""The subject of conformance checks of samplers, metrics and data sets, and the checks of data sets and of all options.
+"""The subject of conformance checks of samplers, schedulers, metrics and data sets, and the checks of data sets and of all options.
 
 The checks of samplers and of metrics are in :mod:`zoo_core.testing.sampler_checks` and :mod:`zoo_core.testing.metric_checks`.
 """
@@ -15,7 +15,7 @@ from zoo_core.data.dataset import Data
 from zoo_core.errors import UsageError
 from zoo_core.evaluation.metrics import DataMetric, Metric
 from zoo_core.images import is_image
-from zoo_core.interfaces import DatasetConfig, Sampler
+from zoo_core.interfaces import DatasetConfig, Sampler, Scheduler
 from zoo_core.registry import Plugin, registry, resolve
 from zoo_core.rng import Stream, isolated
 from zoo_core.specs import DatasetSpec, Spec
@@ -36,21 +36,21 @@ __all__ = [
 
 SHAPE = (1, 4, 4)  # of stand-ins
 CLASSES = 3
-_BASES: Mapping[str, type] = {"sampler": Sampler, "dataset": DatasetConfig}
+_BASES: Mapping[str, type] = {"sampler": Sampler, "scheduler": Scheduler, "dataset": DatasetConfig}
 
 R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """An instance of a sampler, a metric or a data set's config, with its spec and plugin.
+    """An instance of a sampler, a scheduler, a metric or a data set's config, with its spec and plugin.
 
     >>> from zoo_core.samplers import Heun
     >>> part(Heun(steps=4)).spec.name
     'heun'
 
     Args:
-        value: sampler, metric or config.
+        value: sampler, scheduler, metric or config.
         spec: spec under which it is registered.
         plugin: plugin that offers it.
     """
@@ -60,7 +60,7 @@ class Part:
     plugin: Plugin
 
 
-def part(value: Sampler | Metric | DataMetric | DatasetConfig) -> Part:
+def part(value: Sampler | Scheduler | Metric | DataMetric | DatasetConfig) -> Part:
     """The subject of the checks of an instance.
 
     Raises:

@@ -13,6 +13,7 @@ from zoo_core.errors import PluginError, ZooError
 from zoo_core.interfaces import CAPABILITIES, Sampler, Scheduler
 from zoo_core.recipes import Recipe
 from zoo_core.registry import Plugin, registry, resolve
+from zoo_core.registry.faults import fault
 from zoo_core.registry.isolation import error_line
 from zoo_core.specs import CheckpointSpec, CommandSpec, MetricSpec, ModelSpec, RecipeSpec, SamplerSpec, SchedulerSpec, Spec, TrainerSpec
 
@@ -31,8 +32,8 @@ def findings(plugin: Plugin) -> dict[str, str]:
         own = {target or label: _fault(_check_target, spec, item, target) for item, target in targets.items()}
         if not any(own.values()):  # the names would show the same fault once more
             own[label] = _fault(_check_names, spec, plugin)
-        for name, fault in own.items():
-            faults[name] = faults.get(name) or fault
+        for name, text in own.items():
+            faults[name] = faults.get(name) or text
     return faults
 
 
@@ -69,7 +70,8 @@ def _check_target(spec: Spec, item: str, target: str) -> None:
     elif bases := _bases(spec):
         names = " or ".join(base.__name__ for base in bases)
         _must(isinstance(value, type) and issubclass(value, bases), f"it is {_shown(value)}, not a class derived from {names}")
-        _must(not isabstract(value), f"it lacks {', '.join(sorted(getattr(value, '__abstractmethods__', ())))}, which {names} asks for")
+        if isabstract(value):
+            raise fault(value, f"{value.__qualname__} lacks {', '.join(sorted(value.__abstractmethods__))}, which its base class asks for")
         if issubclass(value, Tagged):
             _check_config(spec.kind, target, value)
         elif isinstance(spec, MetricSpec):

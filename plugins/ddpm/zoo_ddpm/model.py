@@ -59,7 +59,7 @@ class DDPM(nn.Module):
         if len(levels) == 1:
             return torch.ones_like(sigma, dtype=torch.float32)
         sigma = sigma.clamp(*self.sigma_range)
-        above = torch.searchsorted(levels, sigma).clamp(1, len(levels) - 1)
+        above = (levels < sigma[:, None]).sum(1).clamp(1, len(levels) - 1)  # torch.searchsorted has no equivalent in ONNX
         low, high = levels[above - 1], levels[above]
         return (above + torch.log(sigma / low) / torch.log(high / low)).float()
 

@@ -80,6 +80,10 @@ def walk(denoise: Estimate, x: Tensor, levels: Sequence[Tensor], step: Step) -> 
 class Condition:
     """The classes and guidance scales of a batch.
 
+    >>> from zoo_core.rng import StepRng
+    >>> Condition.draw(torch.tensor([3, 7]), (2.0, 2.0), StepRng(0, 0, 2)).scale
+    tensor([2., 2.])
+
     Args:
         labels: int64 (n,); None for a model without classes.
         scale: guidance scales (n,); None for no guidance.

@@ -16,7 +16,13 @@ __all__ = ["DistillationConfig", "StudentTrainer"]
 
 
 class DistillationConfig(Protocol):
-    """The options that both trainers have."""
+    """The options that both trainers have.
+
+    >>> from zoo_distillation.config import ConsistencyConfig
+    >>> options: DistillationConfig = ConsistencyConfig()
+    >>> options.teacher is None
+    True
+    """
 
     teacher: Teacher | None
     scheduler: Scheduler
@@ -27,6 +33,14 @@ class StudentTrainer(Trainer):
     """Base class of the trainers of denoisers that may have a teacher.
 
     A new run begins with the teacher's weights, if the student's net has all of them; ``start_from`` begins with others.
+
+    >>> from zoo_core.testing.fake import FakeDenoiser
+    >>> from zoo_core.testing.fake_config import FakeDenoiserConfig
+    >>> from zoo_distillation.config import ConsistencyConfig
+    >>> from zoo_distillation.consistency import ConsistencyTrainer
+    >>> trainer: StudentTrainer = ConsistencyTrainer(FakeDenoiser(FakeDenoiserConfig()), ConsistencyConfig())
+    >>> trainer.levels(4, torch.device("cpu")).shape
+    torch.Size([5])
 
     Args:
         model: the student, a denoiser.

@@ -35,7 +35,7 @@ def scalings(form: Literal["score", "scaled", "edm"], sigma: Tensor, sigma_data:
 def nearest_levels(levels: Sequence[float], sigma: Tensor) -> Tensor:
     """The indices, int64 (n,), of the levels nearest to ``sigma`` (n,) in the logarithm; ``levels`` must increase."""
     logs = torch.tensor(levels, dtype=sigma.dtype, device=sigma.device).log()
-    return torch.searchsorted((logs[1:] + logs[:-1]) / 2, sigma.log())
+    return ((logs[1:] + logs[:-1]) / 2 < sigma.log()[:, None]).sum(1)  # torch.searchsorted has no equivalent in ONNX
 
 
 class NCSN(nn.Module):

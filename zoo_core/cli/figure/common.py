@@ -1,15 +1,12 @@
 """Parts of every figure: the checkpoint, the file to write, the options of a sampler, the record of its origin."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo_core import __version__
 from zoo_core.checkpoint.config import read_config
-from zoo_core.checkpoint.files import WEIGHTS
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.options import writable
 from zoo_core.cli.progress import loading
@@ -39,7 +36,6 @@ __all__ = [
     "percents_of",
     "pictures",
     "plain",
-    "record_of",
     "sampler_of",
     "with_steps",
 ]
@@ -223,24 +219,6 @@ def pictures(model: "Pretrained", images: Sequence[Path]) -> "Tensor":
 
     shape = images_of(model)
     return torch.stack([read_image(image, shape) for image in images])
-
-
-def record_of(model: "Pretrained", **facts: object) -> dict[str, str]:
-    """The origin of a figure, as metadata of its file: a sampler and its scheduler are JSON, None is left out."""
-    from zoo_core.interfaces import Sampler, Scheduler
-
-    if isinstance(sampler := facts.get("sampler"), Sampler) and facts.get("scheduler") is None:
-        facts["scheduler"] = model.scheduler_of(sampler)
-    return {
-        "Software": f"zoo-core {__version__}",
-        "reference": str(model.files.reference),
-        "weights": f"sha256:{model.files.digest(WEIGHTS)}",
-        **{
-            key: json.dumps(encode(value)) if isinstance(value, Sampler | Scheduler) else str(value)
-            for key, value in facts.items()
-            if value is not None
-        },
-    }
 
 
 def plain(model: "Pretrained", sampler: "Sampler | None" = None, *facts: str, scheduler: "Scheduler | None" = None, seed: int) -> str:

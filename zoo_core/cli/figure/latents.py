@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, cast
 
 from zoo_core.capabilities import capability_error
 from zoo_core.cli.console import say
-from zoo_core.cli.figure.common import POINTS, Page, is_plane, opened, pictures, plain, record_of, sampler_of, with_steps
+from zoo_core.cli.figure.common import POINTS, Page, is_plane, opened, pictures, plain, sampler_of, with_steps
 from zoo_core.cli.options import data_option
 from zoo_core.config import encode
 from zoo_core.datasets import ImageSetConfig
 from zoo_core.errors import ConfigError, UsageError
+from zoo_core.figures.origin import origin_of
 from zoo_core.figures.titles import number, title_line, walk_text
 from zoo_core.interfaces import Labelled
 from zoo_core.samplers.choice import as_sampler
@@ -49,7 +50,7 @@ def draw_reconstruct(target: str, page: Page, *, images: Sequence[Path], n: int,
     cells = figures.reconstructed(model, x)
     error = math.sqrt(((cells[0] - cells[1]) ** 2).mean().item())
     line = title_line(model.name, "decode(encode(x))", name, f"root mean square error {error:.3f}")
-    page.sheet(cells, record_of(model, data=digest), line, rows=["image", "reconstruction"])
+    page.sheet(cells, origin_of(model, data=digest), line, rows=["image", "reconstruction"])
     page.say(f"{len(x)} images above their reconstructions, with a root mean square error of {error:.3f}")
 
 
@@ -85,7 +86,7 @@ def draw_interpolation(
     chosen = (sampler_of(model, sampler, with_steps(steps, options), "ddim") or as_sampler("ddim")) if noise else None
     ends, rows = _ends(model, images, n)
     cells = figures.interpolated(model, ends, points, seed=seed, sampler=chosen)
-    facts = record_of(model, seed=seed, points=points, sampler=chosen)
+    facts = origin_of(model, seed=seed, points=points, sampler=chosen)
     walk = walk_text(chosen, model.scheduler_of(chosen)) if chosen else ""
     ends_of = "starting noises" if noise else "latents"
     line = title_line(model.name, walk, "" if images else f"seed {seed}", f"between {ends_of}")
@@ -122,7 +123,7 @@ def draw_latent_grid(target: str, page: Page, *, n: int) -> None:
     apart = math.ceil(n / 10)  # columns are narrow: of many, some have their number
     columns = [text if i % apart == 0 else "" for i, text in enumerate(numbers)]
     line = title_line(model.name, "z\u2081 to the right, z\u2082 upwards", "quantiles of N(0, 1)")
-    page.sheet(cells, record_of(model, side=n), line, rows=numbers[::-1], columns=columns)
+    page.sheet(cells, origin_of(model, side=n), line, rows=numbers[::-1], columns=columns)
     page.say(f"z_1 from left to right, z_2 from bottom to top, at the quantiles 1/{2 * n} ... {2 * n - 1}/{2 * n}")
 
 
@@ -142,7 +143,7 @@ def draw_nearest(target: str, page: Page, *, n: int, seed: int, data: str | None
     with Progress("nearest: training images", len(train)) as progress:
         cells, distances = figures.nearest(model, train, judge, n, seed=seed, k=len(_PLACES), on_batch=progress.add)
     below = [["", *(f"{distance:.2f}" for distance in row)] for row in distances.tolist()]
-    facts = record_of(
+    facts = origin_of(
         model, seed=seed, sampler=model.sampler, data=f"sha256:{train.digest}", features=f"{judge.name} sha256:{judge.digest}"
     )
     columns = ["sample", *_PLACES[: distances.shape[1]]]

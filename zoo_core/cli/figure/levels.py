@@ -16,13 +16,13 @@ from zoo_core.cli.figure.common import (
     percents_of,
     pictures,
     plain,
-    record_of,
     sampler_of,
     with_steps,
 )
 from zoo_core.cli.options import OF_SCHEDULER, scheduler_option
 from zoo_core.cli.sample import progress
 from zoo_core.errors import UsageError
+from zoo_core.figures.origin import origin_of
 from zoo_core.figures.titles import sigma_text, title_line
 
 __all__ = ["draw_forward", "draw_inpaint", "draw_langevin", "draw_reverse"]
@@ -44,7 +44,7 @@ def draw_forward(target: str, page: Page, *, at: str, images: Sequence[Path], n:
         check_number(n, MOST)
     x0 = pictures(model, images) if images else model.sample(n or (POINTS if points else IMAGES), seed=seed)
     states = figures.forward(model, x0, percents, seed=seed)
-    facts = record_of(model, seed=seed, at=at, sampler=None if images else model.sampler)
+    facts = origin_of(model, seed=seed, at=at, sampler=None if images else model.sampler)
     line = title_line(model.name, "forward process", f"seed {seed}")
     if points:
         names = [" · ".join(text.split("\n")) for text in columns]
@@ -77,7 +77,7 @@ def draw_reverse(
     figures.denoiser(model, points=True)
     chosen = sampler_of(model, sampler, with_steps(steps, options)) or model.sampler
     line = plain(model, chosen, seed=seed)
-    facts = record_of(model, seed=seed, sampler=chosen)
+    facts = origin_of(model, seed=seed, sampler=chosen)
     if is_plane(model):
         if images:
             figures.images_of(model)
@@ -119,7 +119,7 @@ def draw_langevin(
         check_number(n, MOST)
     states, shown = figures.langevin(model, n or (POINTS if points else IMAGES), wanted, seed=seed, sampler=chosen)
     titles = [f"step {step:,}\n" + (sigma_text(sigma) if sigma else "the end") for step, sigma in shown]
-    facts = record_of(model, seed=seed, sampler=chosen, steps=",".join(str(step) for step, _ in shown))
+    facts = origin_of(model, seed=seed, sampler=chosen, steps=",".join(str(step) for step, _ in shown))
     line = plain(model, chosen, seed=seed)
     if points:
         page.plot(figures.clouds(states, [title.replace("\n", ", ") for title in titles], page.titled(line)), facts, line)
@@ -172,7 +172,7 @@ def draw_inpaint(
         cells = figures.inpainted(
             model, x, known, n, seed=seed, sampler=chosen, scheduler=levels, times=times, first=first, on_step=on_step
         )
-    facts = record_of(model, seed=seed, sampler=chosen, scheduler=levels, times=times, mask=mask)
+    facts = origin_of(model, seed=seed, sampler=chosen, scheduler=levels, times=times, mask=mask)
     columns = ["image", "known", *(f"completion {i + 1}" for i in range(n))]
     line = plain(model, chosen, f"known: {mask}", f"each level {times} times" if times > 1 else "", scheduler=levels, seed=seed)
     page.sheet(cells, facts, line, columns=columns)

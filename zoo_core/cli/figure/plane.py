@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from zoo_core.cli.figure.common import POINTS, Page, is_plane, opened, percents_of, plain, record_of, sampler_of, with_steps
+from zoo_core.cli.figure.common import POINTS, Page, is_plane, opened, percents_of, plain, sampler_of, with_steps
 from zoo_core.cli.options import data_option
 from zoo_core.errors import CapabilityError, UsageError
+from zoo_core.figures.origin import origin_of
 from zoo_core.figures.titles import title_line
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def draw_score_field(
     sigmas = [max(figures.level_at(levels, percent)[1], levels[0]) for percent in percents]
     fields = [figures.score_field(model, sigma, points) for sigma in sigmas]
     ways = figures.paths(model, n, fields[0], seed=seed, sampler=chosen)
-    facts = record_of(model, seed=seed, sampler=chosen, sigma=",".join(f"{sigma:g}" for sigma in sigmas))
+    facts = origin_of(model, seed=seed, sampler=chosen, sigma=",".join(f"{sigma:g}" for sigma in sigmas))
     line = plain(model, chosen, seed=seed)
     page.plot(figures.score_fields(fields, ways, points, page.titled(line)), facts, line)
     shown = ", ".join(f"{sigma:.3g}" for sigma in sigmas)
@@ -49,7 +50,7 @@ def draw_density(target: str, page: Page, *, data: str | None, data_root: str | 
     figures.check_density(model)
     points, every, digest = _data(model, data, data_root, POINTS)
     density = _density(model, every)
-    facts = record_of(model, data=f"sha256:{digest}", caption=density.caption)
+    facts = origin_of(model, data=f"sha256:{digest}", caption=density.caption)
     line = title_line(model.name, density.caption)
     page.plot(figures.plot_density(density, points, page.titled(line)), facts, line)
     page.say(f"{density.caption}; the part that is shown has a mass of {density.mass:.3f}")
@@ -82,7 +83,7 @@ def draw_samples(
     points, every, digest = _data(model, data, data_root, n)
     drawn = model.sample(n, seed=seed, sampler=chosen, batch_size=n)
     density = _density(model, every) if _has_density(model) else None
-    facts = record_of(model, seed=seed, sampler=chosen, data=f"sha256:{digest}")
+    facts = origin_of(model, seed=seed, sampler=chosen, data=f"sha256:{digest}")
     line = plain(model, chosen, seed=seed)
     page.plot(figures.plot_samples(points, drawn, density, page.titled(line)), facts, line)
     page.say(f"{len(points):,} points of the data, {n:,} samples" + (", the learned density" if density else ""))

@@ -6,14 +6,11 @@ defaults: a field that a later zoo-core adds never breaks an older plugin.
 
 import json
 import os
-import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, cast
-
-from zoo_core.errors import PluginLoadError
 
 __all__ = [
     "KINDS",
@@ -29,8 +26,6 @@ __all__ = [
     "SchedulerSpec",
     "Spec",
     "TrainerSpec",
-    "checkpoints",
-    "family",
 ]
 
 
@@ -316,89 +311,3 @@ KINDS: Mapping[str, type[Spec]] = MappingProxyType(
         for cls in (ModelSpec, TrainerSpec, SamplerSpec, SchedulerSpec, RecipeSpec, DatasetSpec, MetricSpec, CheckpointSpec, CommandSpec)
     }
 )
-
-
-def checkpoints(package: str) -> tuple[CheckpointSpec, ...]:
-    """Returns the checkpoints pinned in ``checkpoints.json`` of an imported package; their files lie in its ``model_cards/NAME``.
-
-    Args:
-        package: name of the plugin's own package.
-
-    Raises:
-        PluginLoadError: if the package is not imported, or the file is missing or not valid.
-    """
-    module = sys.modules.get(package)
-    if module is None or not module.__file__:
-        raise PluginLoadError(f"checkpoints({package!r}): that package is not imported", "pass the name of the plugin's own package")
-    root = Path(module.__file__).parent
-    path = root / "checkpoints.json"
-    try:
-        pins = json.loads(path.read_bytes())
-        return tuple(_checkpoint(name, root / "model_cards" / name, entry) for name, entry in pins.items())
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise PluginLoadError(f"{path} is not a valid list of pins: {error!r}", "write it with `zoo pin`") from error
-
-
-def _checkpoint(name: str, folder: Path, entry: Mapping[str, Any]) -> CheckpointSpec:
-    hub = entry.get("hub")
-    return CheckpointSpec(
-        name=name,
-        family=entry["family"],
-        summary=entry.get("summary", ""),
-        folder=folder,
-        files={path: Pin(sha256=pin["sha256"], size=pin["size"]) for path, pin in entry["files"].items()},
-        hub=Hub(**hub) if hub else None,
-        license=entry.get("license", ""),
-        dataset=entry.get("dataset", ""),
-    )
-
-
-def family(
-    name: str,
-    *,
-    package: str,
-    model: str,
-    trainer: str,
-    capabilities: Iterable[str],
-    config: str = "",
-    trainer_config: str = "",
-    sampler: str = "",
-    paper: str = "",
-    summary: str = "",
-    training: str = "",
-    recipes: Mapping[str, tuple[str, str]] = MappingProxyType({}),
-) -> tuple[Spec, ...]:
-    """The usual specs of a family: its model, its trainer of the same name, its recipes and its checkpoints.
-
-    The package has the modules ``model``, ``trainer``, ``config`` and ``recipes``; a family with another layout returns its own specs.
-
-    >>> model, trainer = family("toy", package="my_toy", model="Toy", trainer="ToyTrainer", capabilities={"decode"})
-    >>> model.target, trainer.config
-    ('my_toy.model:Toy', 'my_toy.config:ToyTrainerConfig')
-
-    Args:
-        name: name of the family and of its trainer.
-        package: package of the plugin, already imported.
-        model, trainer: names of the classes in ``package.model`` and ``package.trainer``.
-        capabilities: capabilities of the models.
-        config, trainer_config: names of the classes in ``package.config``; if empty, those of model and trainer with ``Config`` appended.
-        sampler, paper: name of the default sampler, and paper of the family; both may be empty.
-        summary, training: lines about the family and about its trainer.
-        recipes: for each recipe its name in ``package.recipes`` and one line about it; the first one is the default.
-
-    Raises:
-        PluginLoadError: if the package has a ``checkpoints.json`` that is not valid.
-    """
-    config = f"{package}.config:{config or f'{model}Config'}"
-    trainer_config = f"{package}.config:{trainer_config or f'{trainer}Config'}"
-    names: dict[str, Any] = {"name": name, "paper": paper}
-    about: dict[str, Any] = {"trainer": name, "sampler": sampler, "capabilities": frozenset(capabilities), "summary": summary}
-    specs: list[Spec] = [
-        ModelSpec(target=f"{package}.model:{model}", config=config, **names, **about),
-        TrainerSpec(target=f"{package}.trainer:{trainer}", config=trainer_config, summary=training, **names),
-    ]
-    specs += [
-        RecipeSpec(name=key, family=name, target=f"{package}.recipes:{target}", summary=line) for key, (target, line) in recipes.items()
-    ]
-    pinned = getattr(sys.modules.get(package), "__file__", None)
-    return (*specs, *(checkpoints(package) if pinned and (Path(pinned).parent / "checkpoints.json").is_file() else ()))
