@@ -238,6 +238,10 @@ class Labelled(Protocol):
     A model that is class-conditional only, and so does not accept ``labels=None``, has the attribute ``needs_labels = True``. Then image i
     has class i modulo ``num_classes`` by default.
 
+    A denoiser whose net takes the scale of classifier-free guidance as an input (Meng et al. 2023, arXiv:2210.03142) has the attribute
+    ``guidance_embeds = True``, and its ``denoise`` a further keyword ``guidance``, a scale or a tensor (n,) of them. It is guided in one
+    forward pass a step.
+
     >>> from zoo_core.testing.fake import Fake
     >>> from zoo_core.testing.fake_config import FakeConfig
     >>> isinstance(Fake(FakeConfig(classes=10)), Labelled)

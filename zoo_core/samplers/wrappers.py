@@ -1,7 +1,7 @@
 """Denoisers that wrap a denoiser: guidance and inpainting for every sampler."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from zoo_core.errors import UsageError
 from zoo_core.interfaces import Denoiser, Rng
@@ -41,7 +41,8 @@ class Guided(DenoiserWrapper):
     """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598).
 
     D(x, sigma, y) = D(x, sigma) + scale * (D(x, sigma, y) - D(x, sigma)): scale 0 ignores the label, 1 is the plain conditional model. (The
-    paper's w is scale - 1.) Two forward passes a step.
+    paper's w is scale - 1.) Two forward passes a step, but one where the net takes the scale as an input; see
+    :class:`~zoo_core.interfaces.Labelled`.
 
     >>> from zoo_core.testing.fake import FakeDenoiser
     >>> from zoo_core.testing.fake_config import FakeDenoiserConfig
@@ -60,6 +61,9 @@ class Guided(DenoiserWrapper):
     def denoise(self, x: "Tensor", sigma: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
         if labels is None:
             raise UsageError("guidance needs labels", "pass labels=, or --labels on the command line")
+        if getattr(self.model, "guidance_embeds", False):
+            estimate: Tensor = cast(Any, self.model).denoise(x, sigma, labels, guidance=self.scale)
+            return estimate
         unconditional = self.model.denoise(x, sigma)
         return unconditional + self.scale * (self.model.denoise(x, sigma, labels) - unconditional)
 

@@ -30,9 +30,12 @@ class DDPMConfig(ModelConfig):
             arXiv:2202.00512, section 4). An error of v has about the same effect on x_0 at every level; an error of eps is multiplied by
             sigma.
         num_classes: number of classes; 0 for a model without labels.
+        guidance_embeds: the net takes the scale of classifier-free guidance as an input, so that guidance costs one pass a step (Meng et
+            al. 2023, arXiv:2210.03142); for students that are trained with guided teachers.
 
     Raises:
-        ConfigError: if a value is out of range, or image_size, dim and heads do not divide as they must.
+        ConfigError: if a value is out of range, guidance_embeds is set without classes, or image_size, dim and heads do not divide as
+            they must.
 
     Example:
         >>> DDPMConfig(image_size=16, multipliers=(1, 2), linear_attention=(8,)).prediction
@@ -52,6 +55,7 @@ class DDPMConfig(ModelConfig):
     scheduler: DiscreteScheduler = Cosine(T=50)
     prediction: Literal["eps", "x0", "v"] = "eps"
     num_classes: int = 0
+    guidance_embeds: bool = False
 
     def __post_init__(self) -> None:
         check_range(self, image_size=(1, 4096), channels=(1, 64), dim=(2, 4096), multipliers=(1, 64), blocks=(1, 32), heads=(1, 256))
@@ -62,6 +66,8 @@ class DDPMConfig(ModelConfig):
             raise ConfigError(f"image_size must be a multiple of {2 ** (len(self.multipliers) - 1)} for {len(self.multipliers)} levels")
         if self.dim % self.heads:
             raise ConfigError(f"heads must divide dim, but {self.heads} does not divide {self.dim}")
+        if self.guidance_embeds and not self.num_classes:
+            raise ConfigError("guidance_embeds needs classes", "set num_classes, or leave guidance_embeds out")
         if self.dim % 2:
             raise ConfigError("dim must be even: one half of the time embedding is sines, the other cosines")
 

@@ -49,6 +49,10 @@ class DDPM(nn.Module):
     def num_classes(self) -> int:
         return self.config.num_classes
 
+    @property
+    def guidance_embeds(self) -> bool:
+        return self.config.guidance_embeds
+
     def start(self, rng: Rng, sigma: float) -> Tensor:
         # x_T is standard normal in the paper, so x_sigma = sqrt(1 + sigma^2) x_T, not sigma x_T.
         return rng.normal(*self.event.shape) * (1 + sigma**2) ** 0.5
@@ -63,11 +67,12 @@ class DDPM(nn.Module):
         low, high = levels[above - 1], levels[above]
         return (above + torch.log(sigma / low) / torch.log(high / low)).float()
 
-    def denoise(self, x: Tensor, sigma: Tensor | float, labels: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor | float, labels: Tensor | None = None, *, guidance: Tensor | float | None = None) -> Tensor:
         sigma = levels_like(sigma, x)
+        scale = None if guidance is None else levels_like(guidance, x)
         sigma_ = sigma.view(-1, 1, 1, 1)
         x_t = x * (1 + sigma_**2).rsqrt().to(x.dtype)
-        out = self.net(x_t.to(self.net.conv_in.weight.dtype), self.time(sigma), labels).to(x.dtype)
+        out = self.net(x_t.to(self.net.conv_in.weight.dtype), self.time(sigma), labels, scale).to(x.dtype)
         match self.config.prediction:
             case "eps":
                 return x - sigma_.to(x.dtype) * out

@@ -1,6 +1,7 @@
 """The U-Net of Ho et al. 2020 (arXiv:2006.11239, appendix B), with optional linear attention and resampling without convolutions."""
 
 import math
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 from zoo_ddpm.config import DDPMConfig
 
 __all__ = ["UNet", "timestep_embedding"]
+
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 def timestep_embedding(t: Tensor, dim: int) -> Tensor:
@@ -51,7 +55,7 @@ class Pointwise(nn.Conv2d):
         return out.view(n, -1, height, side)
 
 
-def zero_parameters(layer: nn.Conv2d) -> nn.Conv2d:
+def zero_parameters(layer: Layer) -> Layer:
     """Sets the parameters to zero: a residual branch that ends in this layer begins as the identity. Returns the layer."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
@@ -151,7 +155,8 @@ class Upsample(nn.Module):
 
 
 class UNet(nn.Module):
-    """A net of noisy images (n, channels, side, side), times t (n,) and labels (n,), with outputs of the images' shape.
+    """A net of noisy images (n, channels, side, side), times t (n,) and labels (n,), with outputs of the images' shape;
+    and guidance scales (n,), if the config says so.
 
     Example:
         >>> net = UNet(DDPMConfig(image_size=8, dim=8, multipliers=(1, 2), linear_attention=()))
@@ -167,6 +172,8 @@ class UNet(nn.Module):
         self.embed = nn.Sequential(nn.Linear(config.dim, 4 * config.dim), nn.SiLU(), nn.Linear(4 * config.dim, 4 * config.dim))
         # The last row is "no label".
         self.labels = nn.Embedding(config.num_classes + 1, 4 * config.dim) if config.num_classes else None
+        # Zero at first: a student with a scale begins as its teacher without one.
+        self.guidance = zero_parameters(nn.Linear(config.dim, 4 * config.dim, bias=False)) if config.guidance_embeds else None
         self.conv_in = nn.Conv2d(config.channels, config.dim, 3, padding=1)
 
         width = config.dim
@@ -193,8 +200,11 @@ class UNet(nn.Module):
         self.norm_out = Norm(width)
         self.conv_out = zero_parameters(nn.Conv2d(width, config.channels, 3, padding=1))
 
-    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None, guidance: Tensor | None = None) -> Tensor:
         embedding = self.embed(timestep_embedding(t, self.dim).to(x.dtype))
+        if self.guidance is not None:
+            scale = torch.ones_like(t) if guidance is None else guidance.to(t)
+            embedding = embedding + self.guidance(timestep_embedding(1000 * (scale - 1), self.dim).to(x.dtype))
         if self.labels is not None:
             null = self.labels.num_embeddings - 1
             embedding = embedding + self.labels(torch.full_like(t, null, dtype=torch.int64) if labels is None else labels)

@@ -117,6 +117,6 @@ def guided_estimate(model: nn.Module, condition: Condition) -> Estimate:
 
 def estimate(model: nn.Module, condition: Condition) -> Estimate:
     """D of a student: of the guidance scale too, if its net takes one (Meng et al. 2023, arXiv:2210.03142); one pass."""
-    if condition.scale is not None and hasattr(model, "denoise_guided"):
-        return lambda x, sigma: cast(Any, model).denoise_guided(x, sigma, condition.labels, condition.scale)
+    if condition.scale is not None and getattr(model, "guidance_embeds", False):
+        return lambda x, sigma: cast(Any, model).denoise(x, sigma, condition.labels, guidance=condition.scale)
     return lambda x, sigma: cast(Denoiser, model).denoise(x, sigma, condition.labels)

@@ -69,7 +69,7 @@ class StudentTrainer(Trainer):
         guidance = self.options.guidance
         if guidance is not None and not classes:
             raise ConfigError("guidance needs a teacher with classes", "leave trainer.guidance out")
-        if guidance is not None and guidance[0] < guidance[1] and not hasattr(self.model, "denoise_guided"):
+        if guidance is not None and guidance[0] < guidance[1] and not getattr(self.model, "guidance_embeds", False):
             hint = "choose one scale, such as trainer.guidance=[2, 2]"
             raise ConfigError("the student's net does not take a guidance scale", hint)
 
