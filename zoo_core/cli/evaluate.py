@@ -60,7 +60,6 @@ def evaluate(reference: str, metrics: str, steps: str | None, guidance: str | No
     schedule = scheduler_option(given["scheduler"], given["options"])
     own = [text for text in given["options"] if not text.startswith(("data.", OF_SCHEDULER))]
     of_metrics, options = _split(own)
-    scales = _scales(guidance)
     records: list[dict[str, Any]] = []
     try:
         with Progress("evaluate") as progress:
@@ -77,7 +76,7 @@ def evaluate(reference: str, metrics: str, steps: str | None, guidance: str | No
                 features=given["features"],
                 samplers=_samplers(given["sampler"], steps, options),
                 scheduler=schedule,
-                guidance=scales,
+                guidance=_scales(guidance),
                 seed=given["seed"],
                 batch_size=given["batch_size"],
                 device=given["device"],

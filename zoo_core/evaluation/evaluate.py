@@ -80,8 +80,7 @@ def evaluate(
     real = RealData(data, model.event.shape) if data else training_data(model)
     evaluation = Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch, on_stage=on_stage)
     drawn = evaluation.of_samples(of_samples, real, n=n, seed=seed, **drawing) if of_samples else ()
-    records = chain(evaluation.of_data(of_data, real, n=n), drawn)
-    return _collect(records, real, processes, out, on_record)
+    return _collect(chain(evaluation.of_data(of_data, real, n=n), drawn), real, processes, out, on_record)
 
 
 def _make_metrics(names: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Metric], dict[str, DataMetric]]:

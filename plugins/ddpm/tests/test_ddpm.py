@@ -141,7 +141,7 @@ def test_a_perfect_prediction_denoises_to_the_image(prediction: str) -> None:
     class Oracle(nn.Module):
         conv_in = net.net.conv_in
 
-        def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None, guidance: Tensor | None) -> Tensor:
             torch.testing.assert_close(x_t, abar.sqrt() * x0 + (1 - abar).sqrt() * eps)
             return targets[prediction]
 
