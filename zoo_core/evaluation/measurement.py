@@ -26,7 +26,7 @@ from zoo_core.pretrained import Pretrained
 from zoo_core.rng import Stream, generator
 from zoo_core.samplers.choice import as_sampler, as_scheduler
 
-__all__ = ["Evaluation", "Record", "count_evaluations", "random_subset"]
+__all__ = ["Evaluation", "Record", "count_evaluations", "drawing_facts", "model_facts", "random_subset"]
 
 PACKAGES = ("zoo-core", "torch", "numpy")
 
@@ -100,9 +100,7 @@ class Evaluation:
 
     def _drawing_facts(self, space: FeatureSpace, sampler: Sampler, scheduler: Scheduler | None, seed: int) -> Record:
         features = {"name": space.name, "digest": space.digest, "resize": space.resize(self.model.event.shape)}
-        levels = {} if scheduler is None else {"scheduler": encode(scheduler)}
-        nfe = count_evaluations(self.model, sampler, scheduler)
-        return {"features": features, "sampler": encode(sampler), **levels, "nfe": nfe, "seed": seed}
+        return {"features": features, **drawing_facts(self.model, sampler, scheduler, seed)}
 
     def _sample_record(self, comparison: Comparison, results: Results, name: str, facts: Record) -> Record:
         metric, drawn = comparison.metrics[name], results.drawn
@@ -169,10 +167,26 @@ class Evaluation:
         return {name: call_metric(metric, computed, self.model, x, labels, first) for name, metric in metrics.items()}
 
     def _facts(self, metric: Metric | DataMetric) -> Record:
-        plugins = plugin_versions({"family": self.model.config, "metric": metric})
-        place = {"build": build(), "processor": processor(self.processes.device)}
-        how = {"batch_size": self.batch_size, "processes": self.processes.count}
-        return {"weights": self.model.files.digest(WEIGHTS), "versions": {**versions(PACKAGES), **plugins}, **place, **how}
+        return {**model_facts(self.model, metric=metric), "batch_size": self.batch_size, "processes": self.processes.count}
+
+
+def drawing_facts(model: Pretrained, sampler: Sampler, scheduler: Scheduler | None, seed: int) -> Record:
+    """The fields of a record that say how samples were drawn."""
+    levels = {} if scheduler is None else {"scheduler": encode(scheduler)}
+    nfe = count_evaluations(model, sampler, scheduler)
+    return {"sampler": encode(sampler), **levels, "nfe": nfe, "seed": seed}
+
+
+def model_facts(model: Pretrained, **parts: object) -> Record:
+    """The fields of a record about the weights, and about the software and the processor that ran them.
+
+    Args:
+        model: checkpoint.
+        parts: configs and metrics by their kinds, whose plugins' versions count beside that of the family.
+    """
+    plugins = plugin_versions({"family": model.config, **parts})
+    place = {"build": build(), "processor": processor(model.device)}
+    return {"weights": model.files.digest(WEIGHTS), "versions": {**versions(PACKAGES), **plugins}, **place}
 
 
 def _check_labels(metric: DataMetric, name: str, real: RealData, model: Pretrained) -> None:
