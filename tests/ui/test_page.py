@@ -1,6 +1,5 @@
 """The page in a real browser, and its server under load and under attack."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,6 @@ pytest.importorskip("gradio", reason="the page needs the extra [ui]")
 # Warnings of Gradio and of the libraries under it are not ours to mend.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 REFERENCES = ("ncsn-gaussian-mixture", "ncsn-mnist", "vae-mnist-2d", "classifier-mnist")
 
 
@@ -97,17 +95,6 @@ def test_other_checkpoints_and_large_numbers_are_refused(studio: Studio, address
 
 def test_the_page_listens_on_this_machine_alone(address: str) -> None:
     assert urlsplit(address).hostname == "127.0.0.1"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs a Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ __all__ = [
 
 METRICS = "metrics.json"
 # Fields that the front matter repeats; the others would not fit there.
-_ARGS = ("stderr", "unit", "kind", "space", "method", "options", "n", "sampler", "scheduler", "guidance", "nfe", "seed")
+_ARGS = ("stderr", "interval", "unit", "kind", "space", "method", "options", "n", "sampler", "scheduler", "guidance", "nfe", "seed")
 
 
 def metric_records(metrics: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -28,6 +28,7 @@ __all__ = [
     "metric_name",
     "nature",
     "number_cell",
+    "people_clause",
     "processors_sentence",
     "relation",
     "rounded",
@@ -180,8 +181,19 @@ def caption(group: Sequence[Record], style: Style = MARKDOWN) -> str:
         f"{samples.capitalize() if drawn is None else f'{drawn:,} {samples}'} of seed {style.word(str(first.get('seed', 0)))}",
         f" against {f'{real:,} of ' if real else ''}{data_name(first, style)}",
         features_clause(space, group, style) if isinstance(space, str) else "",
+        people_clause(group),
     ]
     return "".join(parts)
+
+
+def people_clause(group: Sequence[Record]) -> str:
+    """The people who judged the samples of comparable records, with a comma before them; empty if there were none."""
+    people = [subrecord(record, "people") for record in group if record.get("metric") == group[0].get("metric")]
+    raters = [each["raters"] for each in people if type(each.get("raters")) is int]
+    answers = [each["answers"] for each in people if type(each.get("answers")) is int]
+    if not raters or not answers:
+        return ""
+    return f", judged by {'one person' if max(raters) == 1 else f'{max(raters):,} people'} in {sum(answers):,} answers"
 
 
 def first_count(group: Sequence[Record]) -> int | None:

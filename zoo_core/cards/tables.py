@@ -29,6 +29,7 @@ from zoo_core.cards.numbers import (
     lines,
     metric_name,
     number_cell,
+    people_clause,
     processors_sentence,
     rounded,
     sampler_of,
@@ -208,7 +209,8 @@ def _board_caption(group: Sequence[Record], style: Style) -> str:
     space = subrecord(group[0], "features").get("name")
     real = first_count(group)
     against = f"{unit_of(group).capitalize()}s against {f'{real:,} of ' if real else ''}{data_name(group[0], style)}"
-    return against + (features_clause(space, group, style) if isinstance(space, str) else "")
+    judged = ", judged by people" if people_clause(group) else ""
+    return against + (features_clause(space, group, style) if isinstance(space, str) else "") + judged
 
 
 def _column(record: Record, style: Style) -> str:

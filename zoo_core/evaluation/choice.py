@@ -7,6 +7,7 @@ from zoo_core.checkpoint.files import TRAINING, Files
 from zoo_core.config import apply_overrides, decode
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.evaluation.feature_spaces import IDENTITY
+from zoo_core.evaluation.human import HUMAN
 from zoo_core.evaluation.metrics import DataMetric, Metric
 from zoo_core.evaluation.real_data import RealData
 from zoo_core.evaluation.reference_statistics import REFERENCE, moments_of
@@ -23,12 +24,15 @@ def make_metric(name: str, options: Mapping[str, Any] | None = None) -> Metric |
     """Makes a metric by its registered name; options that are not given have their defaults.
 
     Raises:
+        UsageError: if people measure it.
         UnknownNameError: if no installed plugin has a metric of that name.
         ConfigError: if the metric has no such option, or refuses its value.
 
     >>> make_metric("kid", {"degree": 2})
     KernelDistance(degree=2)
     """
+    if name in HUMAN:
+        raise UsageError(f"{name} is measured by people", "`zoo study` writes the page for them, and `zoo tally` counts their answers")
     made: Metric | DataMetric = decode(resolve(registry().spec(MetricSpec, name).target), options or {}, name)
     return made
 

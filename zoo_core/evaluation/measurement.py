@@ -27,7 +27,7 @@ from zoo_core.pretrained import Pretrained
 from zoo_core.rng import Stream, generator
 from zoo_core.samplers.choice import as_sampler, as_scheduler
 
-__all__ = ["Evaluation", "Record", "count_evaluations", "random_subset"]
+__all__ = ["Evaluation", "Record", "count_evaluations", "drawing_facts", "model_facts", "random_subset"]
 
 PACKAGES = ("zoo-core", "torch", "numpy")
 
@@ -95,20 +95,12 @@ class Evaluation:
                 return self.model.sample(n, first=first, labels=labels, batch_size=self.batch_size, seed=seed, **way)
 
             results = comparison.measure(draw, n)
-            facts = self._drawing_facts(space, seed=seed, **way)
+            resized = {"name": space.name, "digest": space.digest, "resize": space.resize(self.model.event.shape)}
+            facts = {"features": resized, **drawing_facts(self.model, seed=seed, **way)}
             for name in results.estimates:
                 yield {**self._sample_record(comparison, results, name, facts), **bounds.get(name, {})}
             for error in results.errors.values():
                 raise error
-
-    def _drawing_facts(
-        self, space: FeatureSpace, *, sampler: Sampler, scheduler: Scheduler | None, guidance: float | None, seed: int
-    ) -> Record:
-        features = {"name": space.name, "digest": space.digest, "resize": space.resize(self.model.event.shape)}
-        options = {"scheduler": scheduler and encode(scheduler), "guidance": guidance}
-        given = {name: value for name, value in options.items() if value is not None}
-        nfe = count_evaluations(self.model, sampler, scheduler, guidance)
-        return {"features": features, "sampler": encode(sampler), **given, "nfe": nfe, "seed": seed}
 
     def _sample_record(self, comparison: Comparison, results: Results, name: str, facts: Record) -> Record:
         metric, drawn = comparison.metrics[name], results.drawn
@@ -175,10 +167,27 @@ class Evaluation:
         return {name: call_metric(metric, computed, self.model, x, labels, first) for name, metric in metrics.items()}
 
     def _facts(self, metric: Metric | DataMetric) -> Record:
-        plugins = plugin_versions({"family": self.model.config, "metric": metric})
-        place = {"build": build(), "processor": processor(self.processes.device)}
-        how = {"batch_size": self.batch_size, "processes": self.processes.count}
-        return {"weights": self.model.files.digest(WEIGHTS), "versions": {**versions(PACKAGES), **plugins}, **place, **how}
+        return {**model_facts(self.model, metric=metric), "batch_size": self.batch_size, "processes": self.processes.count}
+
+
+def drawing_facts(model: Pretrained, sampler: Sampler, scheduler: Scheduler | None, seed: int, guidance: float | None = None) -> Record:
+    """The fields of a record that say how samples were drawn."""
+    options = {"scheduler": scheduler and encode(scheduler), "guidance": guidance}
+    given = {name: value for name, value in options.items() if value is not None}
+    nfe = count_evaluations(model, sampler, scheduler, guidance)
+    return {"sampler": encode(sampler), **given, "nfe": nfe, "seed": seed}
+
+
+def model_facts(model: Pretrained, **parts: object) -> Record:
+    """The fields of a record about the weights, and about the software and the processor that ran them.
+
+    Args:
+        model: checkpoint.
+        parts: configs and metrics by their kinds, whose plugins' versions count beside that of the family.
+    """
+    plugins = plugin_versions({"family": model.config, **parts})
+    place = {"build": build(), "processor": processor(model.device)}
+    return {"weights": model.files.digest(WEIGHTS), "versions": {**versions(PACKAGES), **plugins}, **place}
 
 
 def _check_labels(metric: DataMetric, name: str, real: RealData, model: Pretrained) -> None:

@@ -16,6 +16,7 @@ from zoo_core.errors import ConfigError, NotFoundError, UnknownNameError, UsageE
 from zoo_core.evaluation.choice import make_metric
 from zoo_core.evaluation.feature_spaces import load_feature_space
 from zoo_core.evaluation.features import OnBatch, OnStage
+from zoo_core.evaluation.human import HUMAN
 from zoo_core.evaluation.limits import Allowed
 from zoo_core.evaluation.measurement import Evaluation, count_evaluations
 from zoo_core.evaluation.metrics import DataMetric, Metric
@@ -117,7 +118,11 @@ def rerun(
     allowed = Allowed(pinned=METRICS in (model.files.pins or {}), root=data_root, data=data)
     evaluation = Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch, on_stage=on_stage)
     again = _Reproducer(evaluation, allowed)
-    records = sorted(metric_records(model.files.json(METRICS)), key=_samples_key)
+    every = metric_records(model.files.json(METRICS))
+    for record in every:
+        if record["metric"] in HUMAN:
+            yield Rerun(record=record, state="absent", why="people measured it; `zoo tally` counts their answers again")
+    records = sorted((record for record in every if record["metric"] not in HUMAN), key=_samples_key)
     groups = [list(group) for _, group in groupby(records, key=_samples_key)]
     for group in groups:
         if plan := again.plan(group):
