@@ -17,7 +17,7 @@ from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, ZooError
 from zoo_core.evaluation.choice import default_feature_space
 from zoo_core.evaluation.compare import Comparison, Results
-from zoo_core.evaluation.feature_spaces import FeatureSpace, load_feature_space
+from zoo_core.evaluation.feature_spaces import load_feature_space
 from zoo_core.evaluation.features import OnBatch, OnStage
 from zoo_core.evaluation.metrics import Answers, DataMetric, Metric, call_metric
 from zoo_core.evaluation.real_data import RealData
