@@ -189,8 +189,8 @@ class _Reproducer:
         if key in self._affordable:
             return
         scheduler = as_scheduler(_object(record["scheduler"])) if "scheduler" in record else None
-        sampler = as_sampler(_object(record["sampler"]))
-        count_evaluations(self.evaluation.model, sampler, scheduler, _guidance(record), limit=record["nfe"])
+        way = (as_sampler(_object(record["sampler"])), scheduler, _guidance(record))
+        count_evaluations(self.evaluation.model, *way, limit=record["nfe"])
         self._affordable.add(key)
 
     def reproduce(self, records: Sequence[Mapping[str, Any]]) -> list[Rerun]:
@@ -286,8 +286,7 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 def _guidance(record: Mapping[str, Any]) -> float | None:
     """The guidance scale of a record; None if it has none."""
-    scale = record.get("guidance")
-    if scale is not None and not is_number(scale):
+    if (scale := record.get("guidance")) is not None and not is_number(scale):
         raise TypeError(f"guidance {str(scale)[:40]} is no number")
     return scale
 
