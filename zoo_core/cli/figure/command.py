@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from zoo_core.checkpoint.config import read_config
+from zoo_core.cli.completers import names_of
 from zoo_core.cli.figure.common import LEVELS, MOST, Page, check_number, is_plane
 from zoo_core.cli.figure.latents import draw_interpolation, draw_latent_grid, draw_nearest, draw_reconstruct
 from zoo_core.cli.figure.levels import draw_forward, draw_inpaint, draw_langevin, draw_reverse
@@ -119,6 +120,7 @@ _KINDS: Mapping[str, _Kind] = {
     "metrics",
     multiple=True,
     metavar="NAME",
+    shell_complete=names_of("metrics"),
     help="quality, metrics: a metric to draw; repeatable.  [default: fd; metrics: all]",
 )
 @option(
