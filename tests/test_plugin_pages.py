@@ -254,3 +254,13 @@ def test_the_command_of_the_page_prints_the_levels_of_a_checkpoint(tmp_path: Pat
     words = [sys.executable, "-m", "zoo_core.cli", "levels", "ncsn-gaussian-mixture", "--steps", "3"]
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
     assert [float(line) for line in done.stdout.split()] == pytest.approx([200, 3.162, 0.05, 0], rel=1e-3)
+
+
+def test_the_figure_of_the_page_is_drawn(tmp_path: Path) -> None:
+    folder = write(tmp_path / "plugin", "parts.md", "zoo-extras")
+    env = {**environment(folder), "ZOO_PLUGINS": "zoo-extras,zoo-ncsn-langevin"}
+    words = [sys.executable, "-m", "zoo_core.cli", "figure", "ncsn-gaussian-mixture", "spread", "-n", "20", "--out", "spread.svg"]
+    subprocess.run(words, env=env, capture_output=True, text=True, check=True, cwd=tmp_path)
+    text = (tmp_path / "spread.svg").read_text()
+    assert "ncsn-gaussian-mixture · spread · seed 0" in text
+    assert '"n": "20"' in text.replace("&quot;", '"')

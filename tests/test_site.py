@@ -9,6 +9,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -18,6 +19,34 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(any(find_spec(name) is None for name in ("material", "mkdocstrings", "lunr")), reason="needs the extra docs"),
 ]
+
+
+# Contrast ratios (WCAG 2) of text with its background, over paragraphs, links, headings and code.
+CONTRASTS = """() => {
+  const numbers = colour => {
+    const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true })
+    canvas.fillStyle = colour
+    canvas.fillRect(0, 0, 1, 1)
+    return [...canvas.getImageData(0, 0, 1, 1).data]
+  }
+  const linear = value => value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4
+  const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
+  const behind = element => {
+    for (; element; element = element.parentElement) {
+      const colour = getComputedStyle(element).backgroundColor
+      if (!/rgba\\(.*, 0(\\.\\d+)?\\)|transparent/.test(colour)) return numbers(colour)
+    }
+    return [255, 255, 255]
+  }
+  const texts = [...document.querySelectorAll(".md-content :is(p, a:not(.headerlink), h1, h2, code)")]
+  return texts.filter(each => each.offsetParent).map(each => {
+    const back = behind(each)
+    const [r, g, b, a] = numbers(getComputedStyle(each).color)
+    const front = [r, g, b].map((value, i) => value * a / 255 + back[i] * (1 - a / 255))
+    const [low, high] = [luminance(front), luminance(back)].sort((x, y) => x - y)
+    return (high + 0.05) / (low + 0.05)
+  })
+}"""
 
 
 class Page(HTMLParser):
@@ -115,6 +144,40 @@ def test_the_search_finds(search: Callable[[str], list[str]], words: str, page: 
 
 def test_the_search_does_not_find_words_that_the_site_does_not_have(search: Callable[[str], list[str]]) -> None:
     assert search("photosynthesis") == []
+
+
+@pytest.mark.filterwarnings("ignore:.*:ResourceWarning")  # of the browser's pipes
+def test_the_search_works_in_a_browser_when_the_site_is_opened_from_a_folder(site: Path, browser: Any) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    tab = context.new_page()
+    outside: list[str] = []
+    tab.on("request", lambda request: outside.append(request.url))
+    for start, words, best in (
+        ("index.html", "classifier-free guidance", "samplers.html#classifier-free-guidance"),
+        ("families/ddpm.html", "inpainting", "samplers.html#inpainting"),
+        ("model_cards/vae-mnist/index.html", "safetensors", "evaluation.html#records"),
+    ):
+        tab.goto((site / start).as_uri())
+        tab.get_by_placeholder("Search").press_sequentially(words)
+        link = tab.locator(".md-search-result__item").first.locator(".md-search-result__link").nth(1)
+        link.wait_for(state="attached", timeout=20_000)
+        assert (
+            re.sub(r"\?.*(?=#)", "", link.get_attribute("href")) == (site / best.partition("#")[0]).as_uri() + "#" + best.partition("#")[2]
+        )
+    context.close()
+    assert [url for url in outside if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+@pytest.mark.filterwarnings("ignore:.*:ResourceWarning")
+def test_no_page_is_wider_than_a_phone_or_in_faint_colours(site: Path, browser: Any) -> None:
+    for scheme in ("light", "dark"):
+        context = browser.new_context(viewport={"width": 400, "height": 800}, color_scheme=scheme, offline=True)
+        tab = context.new_page()
+        for page in ("index", "samplers", "checkpoints", "families/ddpm", "api/samplers", "model_cards/ddpm-afhq-cat/index"):
+            tab.goto((site / f"{page}.html").as_uri())
+            assert tab.evaluate("document.documentElement.scrollWidth") <= 400, page
+            assert min(tab.evaluate(CONTRASTS)) >= 4.5, page
+        context.close()
 
 
 def test_the_page_of_a_family_has_sheet_numbers_and_equations(site: Path) -> None:

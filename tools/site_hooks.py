@@ -51,6 +51,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     """Adds the checkpoints of a family, and rewrites links between files of the repository as links between pages of the site."""
     markdown = MARKER.sub(lambda match: "\n".join(checkpoints_of(match[1])), markdown)
     outside = page.file.generated_by is not None
+    page.meta.pop("tags", None)  # those of cards are for the Hub, and the search would put them above every title
     source = page.file.src_uri if outside else f"docs/{page.file.src_uri}"
     return LINK.sub(lambda match: moved(match["path"], source) + (match["anchor"] or ""), markdown)
 

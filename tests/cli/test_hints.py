@@ -2,8 +2,6 @@
 
 import errno
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from zoo_core.datasets import FolderConfig, UnsetVariable
 from zoo_core.errors import ResourceError, UnknownNameError
 from zoo_core.registry import resolve
 from zoo_core.samplers import Ancestral, Latent
-from zoo_core.testing import environment, installed, write_checkpoint_plugin, write_fake_plugin
+from zoo_core.testing import installed, write_checkpoint_plugin, write_fake_plugin
 from zoo_core.testing.fake import Fake, FakeDenoiser
 from zoo_core.testing.fake_config import FakeConfig, FakeDenoiserConfig
 
@@ -107,7 +105,7 @@ def test_a_file_that_is_there_is_replaced_with_a_word(zoo: Zoo, fakes: Path) -> 
 def test_commands_of_other_programs_lead_to_the_zoos(zoo: Zoo, fakes: Path) -> None:
     done = zoo("generate", "fake-images")
     assert (done.code, done.err) == (2, "zoo: error: unknown command 'generate' -- zoo sample NAME draws samples\n")
-    assert "zoo list --remote --search TEXT" in zoo("search", "cat").err
+    assert "zoo list --remote --search TEXT" in zoo("find", "cat").err
     for wrong, hint in COMMANDS.items():
         assert wrong not in _BUILT_IN
         assert any(f"zoo {name}" in hint for name in (*_BUILT_IN, "--version", "--help")), hint
@@ -118,7 +116,7 @@ def test_options_of_other_programs_lead_to_the_zoos(zoo: Zoo, fakes: Path) -> No
     assert zoo("sample", "fake-images", "--num_images", "3").err.endswith(" -- write -n N\n")
     assert zoo("sample", "fake-images", "--sed", "3").err.endswith(" -- did you mean --seed?\n")
     assert zoo("pull", "fake-images", "--num-inference-steps", "3").err.endswith(" -- see `zoo pull --help`\n")
-    assert "_ZOO_COMPLETE=bash_source zoo" in zoo("--install-completion").err
+    assert "zoo completion --install" in zoo("--install-completion").err
     names = {name for target, _ in _BUILT_IN.values() for parameter in resolve(target).params for name in parameter.opts}
     for wrong, (wanted, hint) in OPTIONS.items():
         assert f"--{wrong}" not in {name for parameter in sample.params for name in parameter.opts}
@@ -236,30 +234,3 @@ def figures_of(target: str, zoo: Zoo) -> list[str]:
     """The kinds of figures that the error for a missing KIND offers."""
     error: str = zoo("figure", target).err
     return error.strip().rpartition(": ")[2].split(", ")
-
-
-# Completion
-
-
-@pytest.mark.parametrize(
-    ("words", "place", "expected"),
-    [
-        ("zoo sh", 1, "show"),
-        ("zoo show fake-p", 2, "fake-points"),
-        ("zoo sample fake-images --ste", 3, "--steps"),
-        ("zoo figure fake-images rev", 3, "reverse"),
-        ("zoo list samp", 2, "samplers"),
-    ],
-)
-def test_the_shell_completes_commands_checkpoints_options_and_kinds(words: str, place: int, expected: str, fakes: Path) -> None:
-    env = {**environment(fakes), "COMP_WORDS": words, "COMP_CWORD": str(place), "_ZOO_COMPLETE": "bash_complete"}
-    done = subprocess.run([sys.executable, "-m", "zoo_core.cli"], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [f"plain,{expected}"]
-    assert done.stderr == ""
-
-
-def test_the_script_for_a_shell_is_printed(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("_ZOO_COMPLETE", "zsh_source")
-    done = zoo()
-    assert done.code == 0
-    assert "_ZOO_COMPLETE=zsh_complete" in done.out

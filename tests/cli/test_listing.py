@@ -139,3 +139,31 @@ def test_pull_verifies_and_prints_the_folder(zoo: Zoo, fakes: Path) -> None:
     assert code == 0
     assert [Path(line).name for line in out.splitlines()] == ["fake-images", "fake-points"]
     assert err.count("match their pins; from zoo-blobs 1.0") == 2
+
+
+# Search
+
+
+def found(zoo: Zoo, *words: str) -> list[tuple[str, str]]:
+    """Kind and name of what ``zoo search`` finds, in its order."""
+    return [(each["kind"], each["key"]) for each in json.loads(zoo("search", "--json", *words).out)]
+
+
+def test_the_search_finds_every_kind_by_name_summary_paper_and_other_libraries_names(zoo: Zoo, fakes: Path) -> None:
+    assert ("checkpoint", "fake-points") in found(zoo, "fake-p")
+    assert ("family", "fake-denoiser") in found(zoo, "FAKE", "denoise")
+    assert found(zoo, "multistep", "order 2") == [("sampler", "dpmpp-2m")]
+    assert found(zoo, "2010.02502") == [("sampler", "ddim")]
+    assert ("sampler", "ancestral") in found(zoo, "eulerancestral")
+    assert found(zoo, "karras")[0] == ("scheduler", "karras")  # its name, before the papers of others
+    assert zoo("search", "2010.02502").out.split()[:5] == ["KIND", "NAME", "SUMMARY", "sampler", "ddim"]
+
+
+def test_a_word_that_nothing_has_is_answered_with_the_nearest_name_or_the_hub(zoo: Zoo, fakes: Path, one_error_line: ErrorLine) -> None:
+    near = zoo("search", "fake-pionts")
+    assert (near.code, one_error_line(near)) == (
+        9,
+        "zoo: error: nothing that is installed has fake-pionts -- did you mean fake-points?\n",
+    )
+    assert "zoo list --remote --search xyzzy asks the Hub" in one_error_line(zoo("search", "xyzzy"))
+    assert zoo("search", "ddim", "xyzzy").code == 9

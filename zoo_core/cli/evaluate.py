@@ -22,7 +22,7 @@ __all__ = ["evaluate"]
 
 @click.command()
 @click.argument("reference", type=REFERENCE)
-@click.option("--metrics", default="fd", show_default=True, metavar="NAME,...", help="Metrics to measure; see `zoo list metrics`.")
+@option("metrics")
 @option("n", type=click.IntRange(2), help="Number of samples to draw.  [default: as many as there are real ones]")
 @option("data")
 @option("data_root")

@@ -13,6 +13,7 @@ from click.shell_completion import shell_complete
 
 from zoo_core import __version__
 from zoo_core.atomic import next_step
+from zoo_core.cli.completion import VARIABLE
 from zoo_core.cli.console import MAX_LINE, error_line, inert, redact, say, shown
 from zoo_core.cli.hints import COMMANDS, argument_hint, option_hint
 from zoo_core.errors import Interrupted, PluginLoadError, ResourceError, UsageError, ZooError
@@ -26,6 +27,7 @@ __all__ = ["main", "zoo"]
 # The target of each command, and its line in `zoo --help`.
 _BUILT_IN = {
     "list": ("zoo_core.cli.list:list_", "List the installed checkpoints, families, samplers, ..."),
+    "search": ("zoo_core.cli.search:search_", "Search the names and descriptions of all that is installed."),
     "show": ("zoo_core.cli.show:show", "Show a checkpoint: model, data, licence, numbers, card."),
     "pull": ("zoo_core.cli.pull:pull", "Fetch checkpoints and verify every file."),
     "verify": ("zoo_core.cli.verify:verify", "Check installed files against their recorded sha256."),
@@ -42,9 +44,8 @@ _BUILT_IN = {
     "pin": ("zoo_core.cli.pin:pin", "Render a plugin's model cards, and pin its checkpoints' files."),
     "plugins": ("zoo_core.cli.plugins:plugins", "List the installed plugins, and check them."),
     "new-plugin": ("zoo_core.cli.new_plugin:new_plugin", "Write a plugin of your own that works at once."),
+    "completion": ("zoo_core.cli.completion:completion", "Make the shell complete commands and names by TAB."),
 }
-
-_COMPLETE = "_ZOO_COMPLETE"
 
 EXAMPLES = """\b
 Examples:
@@ -205,10 +206,12 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         if isinstance(stream, TextIOWrapper):  # so that a terminal that is not UTF-8 shows escapes instead of failing
             stream.reconfigure(errors="backslashreplace")
     try:
-        instruction = os.environ.get(_COMPLETE)  # bash_source, zsh_complete, ...: from a shell's completion
-        code = shell_complete(zoo, {}, "zoo", _COMPLETE, instruction) if instruction else _run(args)
+        instruction = os.environ.get(VARIABLE)  # bash_source, zsh_complete, ...: from a shell's completion
+        code = shell_complete(zoo, {}, "zoo", VARIABLE, instruction) if instruction else _run(args)
     except BaseException as error:
         code, line = _outcome(error)
+        if (os.environ.get(VARIABLE) or "").endswith("_complete"):  # lines would stand in the middle of what the user types
+            sys.exit(code)
         if isinstance(error, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if debug and not isinstance(error, click.exceptions.Exit):

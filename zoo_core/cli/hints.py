@@ -16,7 +16,7 @@ _HUB = "zoo list --remote --search TEXT"
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(("generate", "draw", "infer", "inference", "predict", "run", "inpaint"), "zoo sample NAME draws samples"),
-        **dict.fromkeys(("search", "find"), f"`zoo list` shows the installed ones, `{_HUB}` searches the Hub"),
+        **dict.fromkeys(("find", "grep", "apropos"), f"`zoo search WORD` searches what is installed, `{_HUB}` the Hub"),
         **dict.fromkeys(("ls", "models", "checkpoints"), f"`zoo list` shows the installed ones, `{_HUB}` those on the Hub"),
         **dict.fromkeys(("samplers", "schedulers", "datasets", "metrics", "recipes", "families"), "zoo list KIND"),
         **dict.fromkeys(("download", "fetch", "get"), "zoo pull NAME fetches a checkpoint"),
@@ -34,7 +34,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 )
 """The hint for each command of another program."""
 
-_COMPLETION = 'eval "$(_ZOO_COMPLETE=bash_source zoo)" switches it on; zsh_source and fish_source are for these shells'
+_COMPLETION = "zoo completion --install switches it on"
 
 OPTIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {

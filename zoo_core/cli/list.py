@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from zoo_core.cli.completers import names_of
 from zoo_core.cli.console import echo_json, report_failures, say
 from zoo_core.cli.hints import no_match
 from zoo_core.cli.tables import table
@@ -19,7 +21,7 @@ from zoo_core.specs import CheckpointSpec, ModelSpec
 if TYPE_CHECKING:
     from zoo_core.hub.search import SearchResult
 
-__all__ = ["list_"]
+__all__ = ["list_", "record"]
 
 
 def _size(spec: Any) -> str:
@@ -48,13 +50,15 @@ _LIMIT = 50
 _EMPTY = "none installed -- they come with plugins; `zoo plugins` shows those that are there"
 
 
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes a kind, or names of the kind before it."""
+    words = ctx.params.get("words") or ()
+    kind = words[0] if words and words[0] in LISTED else "checkpoints"
+    return names_of(kind, also=() if words else LISTED)(ctx, param, incomplete)
+
+
 @click.command("list")
-@click.argument(
-    "words",
-    nargs=-1,
-    metavar="[KIND] [PATTERN]...",
-    shell_complete=lambda ctx, param, text: [] if ctx.params.get("words") else [kind for kind in LISTED if kind.startswith(text)],
-)
+@click.argument("words", nargs=-1, metavar="[KIND] [PATTERN]...", shell_complete=_complete)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--remote", is_flag=True, help="List checkpoints on the Hugging Face Hub instead.")
 @click.option("--search", metavar="TEXT", default="", help="With --remote: a part of their names.")
@@ -76,6 +80,7 @@ def list_(words: tuple[str, ...], as_json: bool, remote: bool, search: str, auth
       zoo list families
       zoo list samplers --json
       zoo list --remote --search cat
+      zoo search digits
     """
     kind, patterns = (words[0], words[1:]) if words[:1] and words[0] in LISTED else ("checkpoints", words)
     if remote and patterns:
@@ -91,7 +96,7 @@ def list_(words: tuple[str, ...], as_json: bool, remote: bool, search: str, auth
     meant = [registry().claim_or_none(LISTED[kind], name) for name in claims]
     listed = [claim for own in claims.values() for claim in own]
     if as_json:
-        echo_json([_record(claim, claim not in meant) for claim in listed])
+        echo_json([record(claim, claim not in meant) for claim in listed])
     elif listed:
         _print_table(kind, listed, meant)
     elif patterns:
@@ -142,7 +147,8 @@ def _name(claim: Claim, conflict: bool) -> str:
     return f"{claim.name} !" if conflict else claim.spec.key
 
 
-def _record(claim: Claim, conflict: bool) -> dict[str, Any]:
+def record(claim: Claim, conflict: bool) -> dict[str, Any]:
+    """The claim as plain values, as --json prints them."""
     plain = {item.name: _plain(getattr(claim.spec, item.name)) for item in fields(claim.spec)}
     return {"key": claim.spec.key, **plain, "dist": claim.plugin.dist, "version": claim.plugin.version, "conflict": conflict}
 

@@ -11,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from zoo_core.atomic import check_folder
+from zoo_core.cli.completers import SHELL_COMPLETE, names_of
 from zoo_core.cli.console import inert, say
 from zoo_core.config import apply_overrides, decode
 from zoo_core.errors import ConfigError, UsageError
@@ -18,7 +19,7 @@ from zoo_core.hub.fetch import fetch
 from zoo_core.interfaces import DatasetConfig, Scheduler
 from zoo_core.registry import other_meaning, parse_reference, registry
 from zoo_core.samplers.choice import as_scheduler
-from zoo_core.specs import CheckpointSpec, DatasetSpec
+from zoo_core.specs import DatasetSpec
 
 __all__ = [
     "OF_SCHEDULER",
@@ -55,8 +56,7 @@ class _ReferenceType(click.ParamType[str]):
         return str(reference)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        names = [name for name in registry().claims(CheckpointSpec) if name.startswith(incomplete)]
-        return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="dir")]
+        return names_of("checkpoints")(ctx, param, incomplete) or [CompletionItem(incomplete, type="dir")]
 
 
 def _holds_model(folder: str) -> bool:
@@ -106,6 +106,10 @@ _OPTIONS: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = MappingProxy
             ("--features",),
             {"metavar": "NAME", "help": "A checkpoint with features, inception, or timm:NAME.  [default: by the data]"},
         ),
+        "metrics": (
+            ("--metrics",),
+            {"metavar": "NAME,...", "default": "fd", "show_default": True, "help": "Metrics to measure; see `zoo list metrics`."},
+        ),
         "n": (("-n", "--number", "n"), {"metavar": "N"}),
         "options": (
             ("-o", "--option", "options"),
@@ -122,7 +126,7 @@ _OPTIONS: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = MappingProxy
 def option(name: str, **changes: Any) -> Callable[[F], F]:
     """A decorator: the option ``name`` that several commands share, with attributes of ``click.option`` changed for one of them."""
     declarations, attributes = _OPTIONS[name]
-    return click.option(*declarations, **{**attributes, **changes})
+    return click.option(*declarations, **{"shell_complete": SHELL_COMPLETE.get(name), **attributes, **changes})
 
 
 def writable(path: Path) -> Path:

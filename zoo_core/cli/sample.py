@@ -13,6 +13,7 @@ import click
 from zoo_core.arguments import classes_in
 from zoo_core.checkpoint.config import CheckpointConfig, class_names, default_sampler, family_of, read_config
 from zoo_core.checkpoint.files import TRAINING, Files
+from zoo_core.cli.completers import complete_classes
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, OutPath, option, refuse_name, scheduler_option, writable
 from zoo_core.cli.progress import Progress, loading
@@ -80,7 +81,12 @@ class _Drawing:
 @click.argument("reference", type=REFERENCE)
 @option("n", type=click.IntRange(1, _MOST), help="Number of samples.  [default: 16 images, or 1000 points]")
 @option("seed", help="Image i of a seed is always the same.")
-@click.option("--labels", metavar="CLASS,...", help="A class by number or name, or several such as 0,1,2, 0-9 or Bag,Coat, which repeat.")
+@click.option(
+    "--labels",
+    metavar="CLASS,...",
+    shell_complete=complete_classes,
+    help="A class by number or name, or several such as 0,1,2, 0-9 or Bag,Coat, which repeat.",
+)
 @click.option("--guidance", type=float, metavar="SCALE", help="Classifier-free guidance; 1 has no effect. Needs --labels.")
 @option("sampler")
 @option("scheduler", help="See `zoo list schedulers`.  [default: the checkpoint's, or the trained levels]")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo_core.cli.completers import complete_recipes, names_of
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.options import REFERENCE, option
 from zoo_core.cli.progress import Progress, duration, rate
@@ -43,9 +44,15 @@ Examples:
 
 
 @click.command("train", epilog=EXAMPLES, short_help="Train a family, or go on with a run.")
-@click.argument("family")
-@click.option("--recipe", "recipe_name", metavar="[DIST:]NAME|FILE", help="A preset of the family (default: its first), or a file.")
-@click.option("--data", metavar="[DIST:]NAME[:PATH]", help="The data set, such as folder:PATH, mnist or moons.")
+@click.argument("family", shell_complete=names_of("families"))
+@click.option(
+    "--recipe",
+    "recipe_name",
+    metavar="[DIST:]NAME|FILE",
+    shell_complete=complete_recipes,
+    help="A preset of the family (default: its first), or a file.",
+)
+@option("data", metavar="[DIST:]NAME[:PATH]", help="The data set, such as folder:PATH, mnist or moons.")
 @option("data_root", help="Folder that holds the files of mnist, cifar10, ... (data.root).  [default: $ZOO_DATA]")
 @click.option("--steps", type=int, help="Training steps (fit.steps).")
 @click.option("--batch-size", type=int, help="Samples in a batch (fit.batch_size).")
@@ -67,7 +74,7 @@ Examples:
 @option("device", help="cpu, cuda, mps.  [default: the first accelerator, or the CPU]")
 @click.option("--tracker", type=click.Choice(["tensorboard", "wandb", "trackio"]), help="Also send the metrics there.")
 @click.option("--eval-every", type=click.IntRange(1), metavar="N", help="Measure samples every N steps, into the log of the losses.")
-@click.option("--metrics", default="fd", show_default=True, metavar="NAME,...", help="Metrics that --eval-every measures.")
+@option("metrics", help="Metrics that --eval-every measures.")
 @click.option("--eval-n", type=click.IntRange(2), default=1000, show_default=True, metavar="N", help="Number of samples to measure.")
 @option("features", help="The feature space, as for `zoo evaluate`.  [default: by the data]")
 @click.option("--dry-run", is_flag=True, help="Print the recipe, the cost of a step and whether the data fits; train nothing.")

@@ -14,7 +14,20 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-__all__ = ["FORMATS", "canvas", "colour_bar", "name_axes", "picture", "render", "span", "square", "squares", "text", "to_title"]
+__all__ = [
+    "FORMATS",
+    "canvas",
+    "colour_bar",
+    "figure_class",
+    "name_axes",
+    "picture",
+    "render",
+    "span",
+    "square",
+    "squares",
+    "text",
+    "to_title",
+]
 
 FORMATS = ("png", "pdf", "svg")
 DPI = 120
@@ -44,12 +57,21 @@ def canvas(width: float, height: float, rows: int = 1, columns: int = 1, share: 
     return figure, axes
 
 
-def _blank(width: float, height: float, **options: Any) -> Any:
+def figure_class() -> type[Any]:
+    """The class of figures of matplotlib.
+
+    Raises:
+        UsageError: if matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise UsageError("plots need matplotlib, which is not installed", "pip install 'zoo-core[plot]'") from error
-    return Figure(figsize=(width, height), dpi=DPI, **options)
+    return Figure
+
+
+def _blank(width: float, height: float, **options: Any) -> Any:
+    return figure_class()(figsize=(width, height), dpi=DPI, **options)
 
 
 def picture(pixels: "np.ndarray[Any, Any]") -> Any:

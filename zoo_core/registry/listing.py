@@ -1,4 +1,4 @@
-"""Names of the installed parts by kind, with filters."""
+"""Names of the installed parts by kind, with filters, and a search of their descriptions."""
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -6,9 +6,23 @@ from types import MappingProxyType
 
 from zoo_core.errors import UnknownNameError, UsageError
 from zoo_core.registry.discovery import registry
-from zoo_core.specs import CheckpointSpec, DatasetSpec, MetricSpec, ModelSpec, RecipeSpec, SamplerSpec, SchedulerSpec, Spec, TrainerSpec
+from zoo_core.registry.plugin import Claim
+from zoo_core.specs import (
+    CheckpointSpec,
+    CommandSpec,
+    DatasetSpec,
+    FigureSpec,
+    MetricSpec,
+    ModelSpec,
+    RecipeSpec,
+    SamplerSpec,
+    SchedulerSpec,
+    Spec,
+    TrainerSpec,
+)
+from zoo_core.suggestions import ALIASES
 
-__all__ = ["LISTED", "checkpoints", "matches", "names"]
+__all__ = ["LISTED", "checkpoints", "matches", "names", "search"]
 
 LISTED: Mapping[str, type[Spec]] = MappingProxyType(
     {
@@ -75,6 +89,28 @@ def checkpoints(filter: str | Sequence[str] = "", *, family: str = "") -> tuple[
         return references
     registry().claim(ModelSpec, family)
     return tuple(name for name in references if registry().spec(CheckpointSpec, name).family == family)
+
+
+def search(words: Sequence[str]) -> tuple[Claim, ...]:
+    """Returns the installed parts of every kind whose description has all words; those with the words in their names come first.
+
+    >>> [claim.spec.name for claim in search(["deterministic"])]
+    ['ddim']
+
+    Args:
+        words: parts of the name, of the summary, or of the paper, data set, licence, family or capabilities, in upper or lower case.
+    """
+    wanted = [word.lower() for word in words]
+    claims = [claim for kind in (*LISTED.values(), FigureSpec, CommandSpec) for own in registry().claims(kind).values() for claim in own]
+    having = [claim for claim in claims if all(word in _description(claim.spec) for word in wanted)]
+    return tuple(sorted(having, key=lambda claim: sum(word not in claim.spec.key.lower() for word in wanted)))
+
+
+def _description(spec: Spec) -> str:
+    """The words of a part, in lower case, with its names in other libraries."""
+    about = (str(getattr(spec, key, "")) for key in ("summary", "paper", "family", "dataset", "license", "requires"))
+    other_names = (alias for alias, name in ALIASES.items() if name == spec.name)
+    return " ".join((spec.kind, spec.key, *about, *sorted(getattr(spec, "capabilities", ())), *other_names)).lower()
 
 
 def _check_filter(filter: object) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "CheckpointSpec",
     "CommandSpec",
     "DatasetSpec",
+    "FigureSpec",
     "Hub",
     "MetricSpec",
     "ModelSpec",
@@ -212,6 +213,24 @@ class CommandSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FigureSpec(Spec):
+    """A kind of ``zoo figure``: ``target(model, *, n, seed)`` draws a loaded checkpoint and returns a matplotlib Figure.
+
+    ``requires`` is a capability that the checkpoint must have, or several with spaces between, of which one suffices. ``n`` is the
+    default number of samples or paths.
+
+    >>> FigureSpec(name="paths", target="my_package.figures:paths", requires="denoise", n=100).kind
+    'figure'
+    """
+
+    kind: ClassVar[str] = "figure"
+
+    target: str = ""
+    requires: str = ""
+    n: int = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pin:
     """The required digest and size of a file.
 
@@ -308,6 +327,9 @@ def _pin(name: str, pin: object) -> Pin:
 KINDS: Mapping[str, type[Spec]] = MappingProxyType(
     {
         cls.kind: cls
-        for cls in (ModelSpec, TrainerSpec, SamplerSpec, SchedulerSpec, RecipeSpec, DatasetSpec, MetricSpec, CheckpointSpec, CommandSpec)
+        for cls in (
+            *(ModelSpec, TrainerSpec, SamplerSpec, SchedulerSpec, RecipeSpec),
+            *(DatasetSpec, MetricSpec, CheckpointSpec, CommandSpec, FigureSpec),
+        )
     }
 )

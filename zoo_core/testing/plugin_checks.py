@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from inspect import isabstract
+from inspect import isabstract, signature
 from typing import Any, cast
 
 import click
@@ -15,7 +15,18 @@ from zoo_core.recipes import Recipe
 from zoo_core.registry import Plugin, registry, resolve
 from zoo_core.registry.faults import fault
 from zoo_core.registry.isolation import error_line
-from zoo_core.specs import CheckpointSpec, CommandSpec, MetricSpec, ModelSpec, RecipeSpec, SamplerSpec, SchedulerSpec, Spec, TrainerSpec
+from zoo_core.specs import (
+    CheckpointSpec,
+    CommandSpec,
+    FigureSpec,
+    MetricSpec,
+    ModelSpec,
+    RecipeSpec,
+    SamplerSpec,
+    SchedulerSpec,
+    Spec,
+    TrainerSpec,
+)
 
 __all__ = ["findings"]
 
@@ -78,6 +89,21 @@ def _check_target(spec: Spec, item: str, target: str) -> None:
             _check_dataclass(value)
     else:
         _must(callable(value), f"it is {_shown(value)}, which cannot be called")
+        if isinstance(spec, FigureSpec):
+            _check_figure(value)
+
+
+def _check_figure(function: Callable[..., object]) -> None:
+    """Checks that a function can be called as that of a figure is.
+
+    Raises:
+        PluginError: if it cannot.
+    """
+    try:
+        signature(function).bind(object(), n=1, seed=0)
+    except TypeError as error:
+        name = getattr(function, "__name__", "it")
+        raise fault(function, f"a figure is called as {name}(model, *, n, seed), and {name} refuses that: {error}") from error
 
 
 def _bases(spec: Spec) -> tuple[type, ...]:
@@ -141,6 +167,8 @@ def _check_names(spec: Spec, plugin: Plugin) -> None:
         _check_defaults(Sampler, spec, plugin)
     elif isinstance(spec, SchedulerSpec):
         _check_defaults(Scheduler, spec, plugin)
+    elif isinstance(spec, FigureSpec):
+        _check_capabilities(spec.requires.split())
     elif isinstance(spec, MetricSpec):
         _check_capabilities(spec.requires.split())
         own = getattr(resolve(spec.target), "better", "")

@@ -2,20 +2,25 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from zoo_core.checkpoint.config import read_config
+from zoo_core.cli.completers import names_of
 from zoo_core.cli.figure.common import LEVELS, MOST, Page, check_number, is_plane
 from zoo_core.cli.figure.latents import draw_interpolation, draw_latent_grid, draw_nearest, draw_reconstruct
 from zoo_core.cli.figure.levels import draw_forward, draw_inpaint, draw_langevin, draw_reverse
 from zoo_core.cli.figure.plane import draw_density, draw_samples, draw_score_field
+from zoo_core.cli.figure.plugin import draw_plugin_figure, plugin_figures
 from zoo_core.cli.figure.records import draw_guidance, draw_loss, draw_metrics, draw_quality, drawable_records
 from zoo_core.cli.options import REFERENCE, OutPath, option
 from zoo_core.errors import CapabilityError, UnknownNameError, UsageError, ZooError
 from zoo_core.hub.fetch import fetch
+from zoo_core.registry import registry
+from zoo_core.specs import FigureSpec
 
 __all__ = ["figure"]
 
@@ -76,7 +81,7 @@ _KINDS: Mapping[str, _Kind] = {
 @click.command()
 @click.argument("target", type=REFERENCE, metavar="REFERENCE|RUN")
 @click.argument(
-    "kind", required=False, metavar="KIND", shell_complete=lambda ctx, param, text: [kind for kind in _KINDS if kind.startswith(text)]
+    "kind", required=False, metavar="KIND", shell_complete=lambda ctx, param, text: [kind for kind in _names() if kind.startswith(text)]
 )
 @click.option("--at", metavar="P,...", help="Percentages of the noise levels T.  [default: 0,10,25,50,75,100; score-field: the smallest]")
 @click.option(
@@ -116,6 +121,7 @@ _KINDS: Mapping[str, _Kind] = {
     "metrics",
     multiple=True,
     metavar="NAME",
+    shell_complete=names_of("metrics"),
     help="quality, guidance, metrics: a metric to draw; repeatable.  [default: fd; guidance, metrics: all]",
 )
 @option(
@@ -149,6 +155,8 @@ def figure(target: str, kind: str | None, out: Path | None, title: str | None, *
     density      of points: the learned density under the data
     samples      of points: data, samples and learned density side by side
 
+    Plugins may add others: `zoo figure REFERENCE` names all of a checkpoint.
+
     \b
     Examples:
       zoo figure ddpm-afhq-cat forward --image cat.jpg --out forward.png
@@ -166,9 +174,9 @@ def figure(target: str, kind: str | None, out: Path | None, title: str | None, *
     """
     if kind is None:
         raise UsageError("Missing argument 'KIND'", _listed(target) or "see `zoo figure --help`")
-    if kind not in _KINDS:
+    chosen = _KINDS.get(kind) or _of_plugin(kind)
+    if chosen is None:
         raise _unknown(target, kind)
-    chosen = _KINDS[kind]
     asked = {name: value for name, value in given.items() if value not in (None, ())}
     for name in asked:
         if name not in chosen.takes:
@@ -184,9 +192,21 @@ def figure(target: str, kind: str | None, out: Path | None, title: str | None, *
         raise CapabilityError(error.what, _listed(target) or error.hint) from error
 
 
+def _names() -> list[str]:
+    """The names of all figures, those of plugins last."""
+    return [*_KINDS, *plugin_figures(_KINDS)]
+
+
+def _of_plugin(kind: str) -> _Kind | None:
+    """The figure ``kind`` of a plugin; None if no plugin offers it."""
+    if not registry().offers(FigureSpec, kind):
+        return None
+    return _Kind(partial(draw_plugin_figure, kind), {"n": None, "seed": 0, **_PLOT}, most=100_000)
+
+
 def _unknown(target: str, kind: str) -> UnknownNameError:
     """The error for an unknown kind: with the nearest ones, and with those of this checkpoint."""
-    error = UnknownNameError.of("figure", kind, _KINDS)
+    error = UnknownNameError.of("figure", kind, _names())
     every = _listed(target)
     near = f"{error.hint}; " if error.hint.startswith("did you mean") else ""
     return UnknownNameError(error.what, f"{near}{every}") if every else error
@@ -216,7 +236,8 @@ def _drawable(target: str) -> list[str]:
     samples["all"] = any(samples.values())
     able = model.capabilities
     drawn = [name for name, each in _KINDS.items() if able.intersection(each.needs.split()) and samples[each.of]]
-    return [name for name in _KINDS if name in drawn or name in recorded]
+    added = [name for name, spec in plugin_figures(_KINDS).items() if not spec.requires or able.intersection(spec.requires.split())]
+    return [*(name for name in _KINDS if name in drawn or name in recorded), *added]
 
 
 def _flag(name: str) -> str:
