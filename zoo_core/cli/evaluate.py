@@ -50,7 +50,7 @@ def evaluate(reference: str, metrics: str, steps: str | None, guidance: str | No
       zoo evaluate ddpm-afhq-cat --features timm:resnet18 -n 1000
       zoo evaluate local:runs/digits --sampler ddim --steps 5,10,20,50
       zoo evaluate ddpm-afhq-cat --sampler heun --scheduler karras --steps 5
-      zoo evaluate local:runs/clothes --metrics fd,class-accuracy --guidance 1,2,4
+      zoo evaluate local:runs/clothes --metrics fd,recall --guidance 1,2,4
       zoo evaluate local:runs/digits --floors --out metrics.json
       zoo evaluate classifier-mnist --metrics accuracy -o data.split=test
       zoo evaluate ddpm-afhq-cat --metrics bpd -o bpd.method=bound -n 100
