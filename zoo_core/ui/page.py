@@ -44,11 +44,14 @@ class _Page:
         return controls
 
     def button(self, text: str, work: Callable[..., Any], inputs: list[Any], outputs: list[Any], name: str) -> None:
-        """A button that starts ``work(progress and owner, *values)``, and one that stops it."""
+        """A button that starts ``work(progress and owner, *values)``, and one that stops it.
+
+        It can be pressed once the settings are those of the checkpoint; until then, Gradio sends empty numbers as 0.
+        """
         gr = gradio()
         studio = self.studio
         with gr.Row():
-            start = gr.Button(text, variant="primary", elem_id=f"{name}-start")
+            start = gr.Button(text, variant="primary", interactive=False, elem_id=f"{name}-start")
             stop = gr.Button("Stop", elem_id=f"{name}-stop")
 
         def run(request: gr.Request, progress: Any = gr.Progress(), *values: Any) -> Any:  # type: ignore[name-defined]  # noqa: B008
@@ -57,6 +60,7 @@ class _Page:
         def give_up(request: gr.Request) -> None:  # type: ignore[name-defined]
             studio.stop(request.session_hash or "")
 
+        self.dependent.append(([start], lambda able: [gr.update(interactive=True)]))
         start.click(run, inputs, outputs, api_name=name, api_visibility="undocumented", concurrency_limit=None)
         stop.click(give_up, None, None, queue=False, api_visibility="private")
 
