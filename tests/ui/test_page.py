@@ -46,7 +46,7 @@ def client_of(address: str) -> Any:
 
 
 def draw(client: Any, seed: int) -> Any:
-    own = "the checkpoint's own"
+    own = "default"
     return client.predict("vae-mnist-2d", 1, seed, own, own, None, "", None, api_name="/draw")
 
 
@@ -103,7 +103,7 @@ def test_other_files_cannot_be_read(studio: Studio, address: str, tmp_path: Path
 
 def test_other_checkpoints_and_large_numbers_are_refused(studio: Studio, address: str) -> None:
     client = client_of(address)
-    own = "the checkpoint's own"
+    own = "default"
     for reference, n in (("local:/etc", 1), ("vae-mnist-2d", 10**6)):
         with pytest.raises(Exception, match=r"local:/etc|number of samples"):
             client.predict(reference, n, 0, own, own, None, "", None, api_name="/draw")
@@ -181,7 +181,7 @@ def test_a_mask_is_painted_by_hand_and_filled_in(tab: Any) -> None:
     tab.mouse.down()
     tab.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.6, steps=8)
     tab.mouse.up()
-    tab.get_by_label("Number of completions").fill("1")
+    tab.get_by_label("Completions", exact=True).fill("1")
     choose(tab, "Sampler", "ddim")
     tab.get_by_label("Steps").filter(visible=True).fill("4")
     tab.get_by_role("button", name="Fill in").click()
