@@ -34,6 +34,7 @@ HEAVY_MODULES = (
     "zoo_core.figures.scores",
     "zoo_core.images",
     "zoo_core.models.denoising",
+    "zoo_core.models.unet",
     "zoo_core.pretrained",
     "zoo_core.rng",
     "zoo_core.testing.capability_checks",

@@ -11,7 +11,18 @@ from torch import Tensor
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.interfaces import Sampler
 from zoo_core.rng import ImageRng
-from zoo_core.samplers import Ancestral, DPMSolver2M, Heun, Langevin, Latent, PredictorCorrector
+from zoo_core.samplers import (
+    Ancestral,
+    DPMSolver2M,
+    Heun,
+    Inpainted,
+    Langevin,
+    Latent,
+    LinearMultistep,
+    PredictorCorrector,
+    SDEDPMSolver2M,
+    UniPC,
+)
 from zoo_core.samplers.choice import as_sampler
 from zoo_core.schedulers import Geometric, Karras
 from zoo_core.testing.exact import GaussianMixture, mixture, names, passes
@@ -70,8 +81,26 @@ def test_every_sampler_clips_where_it_says_so_and_has_labels_and_a_float32_state
     assert (free[1::2].mean() - free[::2].mean()).item() == pytest.approx(3, abs=1)
 
 
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_dynamic_thresholding_keeps_the_range_and_the_known_part(name: str) -> None:
+    model = FakeDenoiser(FakeDenoiserConfig(shape=(1, 4, 4), bounded=True)).requires_grad_(False)
+    model.mean.copy_(torch.linspace(-2, 3, 16).view(1, 4, 4))
+    x = model.start(ImageRng(0, range(8)), model.sigma_range[1])
+    clamped, scaled = (few(name, clip=clip)(model, ImageRng(0, range(8)), x=x) for clip in (True, 0.9))
+    assert scaled.abs().max() <= 1
+    assert (clamped == 1).sum() > 2 * (scaled == 1).sum() > 0  # a clamp burns out what a division keeps apart
+    known = torch.full((8, 1, 4, 4), 0.7)
+    mask = torch.zeros(1, 4, 4)
+    mask[0, :2] = 1
+    filled = few(name, clip=0.9)(Inpainted(model, known, mask), ImageRng(0, range(8)), x=x)
+    assert torch.equal(filled[:, :, :2], known[:, :, :2])
+
+
 PASSES = {
     "dpmpp-2m": "N",
+    "dpmpp-2m-sde": "N",
+    "lms": "N",
+    "unipc": "N",
     "ancestral": "N",
     "ddim": "N",
     "euler": "N",
@@ -104,15 +133,16 @@ class Counted(ImageRng):
         return super().normal(*shape)
 
 
+@pytest.mark.parametrize("sampler", [Ancestral, SDEDPMSolver2M])
 @pytest.mark.parametrize(("eta", "draws"), [(0.0, 1), (1.0, 7)])
-def test_noise_is_drawn_once_at_the_start_and_once_between_levels(eta: float, draws: int) -> None:
+def test_noise_is_drawn_once_at_the_start_and_once_between_levels(sampler: Any, eta: float, draws: int) -> None:
     """What is drawn for an image is part of its seed's meaning: a draw that is not used would change nothing now and everything later."""
     rng = Counted(0, range(4))
-    Ancestral(steps=7, eta=eta)(mixture(), rng)
+    sampler(steps=7, eta=eta)(mixture(), rng)
     assert rng.draws == draws
 
 
-@pytest.mark.parametrize("name", ["ddim", "dpmpp-2m", "euler", "heun"])
+@pytest.mark.parametrize("name", ["ddim", "dpmpp-2m", "euler", "heun", "lms", "unipc"])
 def test_what_solves_the_ode_draws_nothing_after_the_start(name: str) -> None:
     rng = Counted(0, range(4))
     few(name)(mixture(), rng)
@@ -141,6 +171,11 @@ def test_churn_stays_within_its_bounds_and_within_the_models_levels() -> None:
         (lambda: Heun(churn_min=2.0, churn_max=1.0), "churn_max"),
         (lambda: Heun(churn_noise=math.nan), "churn_noise"),
         (lambda: DPMSolver2M(steps=0), "steps"),
+        (lambda: SDEDPMSolver2M(eta=1.5), "eta"),
+        (lambda: LinearMultistep(order=5), "order"),
+        (lambda: UniPC(clip=1.5), "clip"),
+        (lambda: Ancestral(clip=0.0), "clip"),
+        (lambda: Langevin(clip=0.9, masked_score=True), "clip"),
         (lambda: Langevin(steps_per_level=0), "steps_per_level"),
         (lambda: Langevin(step=0.0), "step"),
         (lambda: Langevin(step=4.0), "step"),

@@ -99,7 +99,7 @@ def test_answers_become_numbers_of_the_checkpoint(checkpoint: str) -> None:
     answers = tuple(Answer(picture=i, answer=picture.kind, shown=500.0, ms=700.0) for i, picture in enumerate(key.pictures))
     Path("answers.json").write_text(dump_json(encode(Session(study=key.study, session="a", answers=answers))))
     output = run("tally", "study-key.json", "answers.json", "--out", "wildcat/metrics.json")
-    assert output.count("10 of 10") == 4
+    assert output.count("10/10") == 4
     assert "human-d-prime" in output
     records = json.loads(Path("wildcat/metrics.json").read_text())["metrics"]
     assert records[0]["value"] == 1.0

@@ -51,9 +51,10 @@ def _show(records: list[dict[str, Any]]) -> None:
         exposure = f"{record['options']['exposure']:,} ms" if record["options"] else "no limit"
         value = number(record["value"], record["stderr"])
         interval = " to ".join(f"{end:.2f}" for end in record["interval"])
-        right = [f"{people['right'][kind][0]:,} of {people['right'][kind][1]:,}" for kind in ("real", "drawn")]
-        rows.append([record["metric"], value, interval, exposure, str(people["raters"]), *right])
-    heads = ["METRIC", "VALUE", "95 %", "EXPOSURE", "PEOPLE", "RIGHT: REAL", "DRAWN"]
-    table(heads, rows, drop=("PEOPLE", "EXPOSURE"), right=("PEOPLE",))
+        right = [f"{people['right'][kind][0]:,}/{people['right'][kind][1]:,}" for kind in ("real", "drawn")]
+        rows.append([record["metric"], value, interval, exposure, *right])
+    table(["METRIC", "VALUE", "95 %", "EXPOSURE", "RIGHT: REAL", "DRAWN"], rows, drop=("EXPOSURE",))
+    raters = max(record["people"]["raters"] for record in records)
+    say(f"zoo: answers of {raters:,} people" if raters > 1 else "zoo: answers of one person")
     if left_out := sum(record["people"]["left_out"] for record in records) // 2:
         say(f"zoo: {left_out} answers are left out: their pictures stood for too long, on a slow page or a hidden one")

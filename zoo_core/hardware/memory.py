@@ -1,12 +1,16 @@
 """Available memory of this process, so that too large requests are refused before the system kills the process."""
 
+import ctypes
+import gc
 import os
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from zoo_core.errors import ResourceError
 
-__all__ = ["available_memory", "demand_memory", "human_size"]
+__all__ = ["available_memory", "demand_memory", "human_size", "release_memory"]
 
 _SMALL = 1 << 26
 _PROC = Path("/proc")
@@ -83,6 +87,15 @@ def _text(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ""
+
+
+def release_memory() -> None:
+    """Gives memory that is free, but kept for later by Python's collector, torch or the C library, back to the system."""
+    gc.collect()
+    if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with suppress(AttributeError, OSError):  # macOS and musl have no malloc_trim
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def human_size(size: int) -> str:

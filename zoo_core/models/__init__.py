@@ -1,1 +1,1 @@
-"""Base classes of models, for authors of plugins: the light config in ``models.config``, the net in ``models.denoising``."""
+"""Base classes of models, for authors of plugins: light configs in ``models.config``, nets in ``models.denoising`` and ``models.unet``."""

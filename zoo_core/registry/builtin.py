@@ -9,6 +9,7 @@ __all__ = ["zoo_specs"]
 
 DDPM, DDIM, IDDPM, EDM = "arXiv:2006.11239", "arXiv:2010.02502", "arXiv:2102.09672", "arXiv:2206.00364"
 NCSN, SDE, DPM = "arXiv:1907.05600", "arXiv:2011.13456", "arXiv:2211.01095"
+DEIS, UNIPC = "arXiv:2204.13902", "arXiv:2302.04867"
 
 
 def _dataset(name: str, loader: str, config: str, summary: str, license: str = "") -> DatasetSpec:
@@ -69,10 +70,13 @@ _SAMPLERS = [
     _sampler("ancestral", "Ancestral", DDPM, "DDPM's own sampler; fresh noise at every step"),
     _sampler("ddim", "Ancestral", DDIM, "deterministic: the same noise gives the same image", eta=0.0),
     _sampler("dpmpp-2m", "DPMSolver2M", DPM, "DPM-Solver++(2M): a multistep method of order 2; good from 10 steps on"),
+    _sampler("dpmpp-2m-sde", "SDEDPMSolver2M", DPM, "SDE-DPM-Solver++(2M): dpmpp-2m with fresh noise at every step"),
     _sampler("euler", "Ancestral", EDM, "Euler's method on the probability-flow ODE", eta=0.0, clip=False),
     _sampler("heun", "Heun", EDM, "Heun's method, of order 2, with churn by option; two passes a step"),
     _sampler("langevin", "Langevin", NCSN, "annealed Langevin dynamics; several passes at each level"),
+    _sampler("lms", "LinearMultistep", DEIS, "linear multistep method, of order 4: rho-AB-DEIS"),
     _sampler("predictor-corrector", "PredictorCorrector", SDE, "ancestral steps with Langevin corrections between them"),
+    _sampler("unipc", "UniPC", UNIPC, "UniPC-2: dpmpp-2m and a corrector without further passes, of order 3"),
     SamplerSpec(name="latent", target="zoo_core.samplers:Latent", requires="decode", summary="decodes a draw from the prior; one pass"),
 ]
 

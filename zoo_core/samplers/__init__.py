@@ -9,7 +9,8 @@ from zoo_core.samplers.ancestral import Ancestral
 from zoo_core.samplers.base import resampled
 from zoo_core.samplers.langevin import Langevin, PredictorCorrector
 from zoo_core.samplers.latent import Latent
-from zoo_core.samplers.ode import DPMSolver2M, Heun
+from zoo_core.samplers.multistep import LinearMultistep, UniPC
+from zoo_core.samplers.ode import DPMSolver2M, Heun, SDEDPMSolver2M
 from zoo_core.samplers.wrappers import DenoiserWrapper, Guided, Inpainted, Masked
 
 __all__ = [
@@ -21,8 +22,11 @@ __all__ = [
     "Inpainted",
     "Langevin",
     "Latent",
+    "LinearMultistep",
     "Masked",
     "PredictorCorrector",
+    "SDEDPMSolver2M",
+    "UniPC",
     "resampled",
 ]
 

@@ -7,7 +7,7 @@ from math import sqrt
 from typing import TYPE_CHECKING, Literal
 
 from zoo_core.config import check_range
-from zoo_core.samplers.base import DenoiserSampler, StepContext
+from zoo_core.samplers.base import DenoiserSampler, StepContext, check_clip
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,11 +55,12 @@ class Ancestral(DenoiserSampler):
 
     steps: int = 50
     eta: float = 1.0
-    clip: bool = True
+    clip: bool | float = True
     variance: Literal["small", "large"] = "small"
 
     def __post_init__(self) -> None:
         check_range(self, steps=(1, 100_000), eta=(0.0, 1.0))
+        check_clip(self.clip)
 
     def walk(self, x: "Tensor", sigmas: Sequence[float], context: StepContext) -> "Tensor":
         for i, (sigma, sigma_next) in enumerate(pairwise(sigmas)):

@@ -11,11 +11,35 @@ from zoo_core.arguments import levels_like
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import Denoiser, OnStep, Rng, Sampler, Scheduler
 from zoo_core.registry.faults import check_samples
+from zoo_core.samplers.wrappers import Inpainted
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["DenoiserSampler", "StepContext", "resampled"]
+__all__ = ["DenoiserSampler", "StepContext", "check_clip", "resampled"]
+
+
+def check_clip(clip: bool | float) -> None:
+    """Checks the option ``clip`` of a sampler.
+
+    Raises:
+        ConfigError: if it is a number outside (0, 1).
+    """
+    if not isinstance(clip, bool) and not 0 < clip < 1:
+        raise ConfigError(f"clip must be true, false, or a share in (0, 1) such as 0.995, not {clip:g}")
+
+
+def _thresholded(x0: "Tensor", share: float, low: float, high: float) -> "Tensor":
+    """Dynamic thresholding (Saharia et al. 2022, arXiv:2205.11487, section 2.3), for values in [low, high]."""
+    centre = (high + low) / 2
+    half = (high - low) / 2
+    values = (x0 - centre) / half
+    ordered = values.abs().flatten(1).sort(dim=1).values
+    place = share * (ordered.shape[1] - 1)
+    first = int(place)
+    s = ordered[:, first].lerp(ordered[:, min(first + 1, ordered.shape[1] - 1)], place - first).clamp(min=1.0)
+    s = s.view(-1, *[1] * (x0.ndim - 1))
+    return values.clamp(-s, s) / s * half + centre
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +59,7 @@ class StepContext:
         model: the denoiser.
         rng: random numbers, one row for each sample.
         labels: int64 (n,), or None.
-        clip: whether to clamp estimates of the clean sample to the range of the event, if it has one.
+        clip: option of :class:`DenoiserSampler`.
         on_step: callback that sees every step.
         count: total number of steps.
         first: number of the first step of this walk.
@@ -44,16 +68,21 @@ class StepContext:
     model: Denoiser
     rng: Rng
     labels: "Tensor | None"
-    clip: bool
+    clip: bool | float
     on_step: OnStep | None
     count: int
     first: int = 0
 
     def denoised(self, x: "Tensor", sigma: float) -> "Tensor":
-        """The estimate x0_hat = D(x, sigma), of the shape of ``x``; clamped to the range of the event if ``clip`` is set."""
+        """The estimate x0_hat = D(x, sigma), of the shape of ``x``; brought into the range of the event as ``clip`` says."""
         x0 = self.model.denoise(x, levels_like(sigma, x), self.labels)
         check_samples(self.model.denoise, x0, x.shape)
-        return x0.clamp(*self.model.event.range) if self.clip and self.model.event.range else x0
+        if not self.clip or not self.model.event.range:
+            return x0
+        if self.clip is True:
+            return x0.clamp(*self.model.event.range)
+        x0 = _thresholded(x0, self.clip, *self.model.event.range)
+        return self.model.restore(x0) if isinstance(self.model, Inpainted) else x0
 
     def noise(self, x: "Tensor") -> "Tensor":
         """Fresh standard normal noise z, of the shape and dtype of ``x``. The Rng owns it: do not change it in place."""
@@ -68,6 +97,11 @@ class StepContext:
 class DenoiserSampler(Sampler):
     """Base class of the samplers of denoisers. Each has the fields ``steps`` and ``clip``, and implements :meth:`walk`.
 
+    ``clip`` is what happens to estimates of the clean sample where the model's event has a range. False leaves them. True clamps them. A
+    share in (0, 1) is dynamic thresholding (Saharia et al. 2022, arXiv:2205.11487, section 2.3): with s the quantile of that share of the
+    absolute values of a sample, for a range of [-1, 1], a sample with s > 1 is clamped to [-s, s] and divided by s. It keeps contrast
+    within the range under strong guidance.
+
     Where the given ``sigmas`` rise, as those of :func:`resampled` do, fresh noise is added: x + sqrt(sigma'^2 - sigma^2) z. ``on_step``
     does not see the level at which the path turns.
 
@@ -80,7 +114,7 @@ class DenoiserSampler(Sampler):
     requires: ClassVar[str] = "denoise"
     can_rise: ClassVar[bool] = True
     steps: int
-    clip: bool
+    clip: bool | float
 
     @abstractmethod
     def walk(self, x: "Tensor", sigmas: Sequence[float], context: StepContext) -> "Tensor":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from zoo_core.config import check_range
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.interfaces import Denoiser
-from zoo_core.samplers.base import DenoiserSampler, StepContext
+from zoo_core.samplers.base import DenoiserSampler, StepContext, check_clip
 from zoo_core.samplers.wrappers import Inpainted, Masked
 
 if TYPE_CHECKING:
@@ -62,11 +62,14 @@ class Langevin(DenoiserSampler):
     steps_per_level: int = 5
     step: float = 0.5
     denoise: bool = True
-    clip: bool = True
+    clip: bool | float = True
     masked_score: bool = False
 
     def __post_init__(self) -> None:
         check_range(self, steps=(1, 100_000), steps_per_level=(1, 100_000), step=(1e-9, 3.99))
+        check_clip(self.clip)
+        if self.masked_score and not isinstance(self.clip, bool):
+            raise ConfigError("clip must be true or false with masked_score, whose estimates leave the range on purpose")
 
     def walk(self, x: "Tensor", sigmas: Sequence[float], context: StepContext) -> "Tensor":
         if self.masked_score:
@@ -89,7 +92,7 @@ class Langevin(DenoiserSampler):
         if not self.step < limit:
             message = f"step must be below {limit:.3g} for the masked score to be stable at sigma {sigma:g}, not {self.step:g}"
             raise ConfigError(message, "take a smaller step, or leave masked_score out")
-        return Masked(model.model, model.known, model.mask, clip=self.clip)
+        return Masked(model.model, model.known, model.mask, clip=bool(self.clip))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,10 +136,11 @@ class PredictorCorrector(DenoiserSampler):
     corrections: int = 1
     snr: float = 0.16
     predictor: Literal["ancestral", "reverse-diffusion"] = "ancestral"
-    clip: bool = True
+    clip: bool | float = True
 
     def __post_init__(self) -> None:
         check_range(self, steps=(1, 100_000), corrections=(0, 1000), snr=(1e-6, 0.99))
+        check_clip(self.clip)
 
     def walk(self, x: "Tensor", sigmas: Sequence[float], context: StepContext) -> "Tensor":
         for i, (sigma, sigma_next) in enumerate(pairwise(sigmas)):

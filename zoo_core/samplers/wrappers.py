@@ -92,7 +92,11 @@ class Inpainted(DenoiserWrapper):
         self.mask = mask
 
     def denoise(self, x: "Tensor", sigma: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
-        return self.model.denoise(x, sigma, labels).lerp(self.known.to(x), self.mask.to(x))
+        return self.restore(self.model.denoise(x, sigma, labels))
+
+    def restore(self, x0: "Tensor") -> "Tensor":
+        """Puts the known part into an estimate of the clean sample, (n, *event.shape)."""
+        return x0.lerp(self.known.to(x0), self.mask.to(x0))
 
 
 class Masked(DenoiserWrapper):

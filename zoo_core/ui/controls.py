@@ -9,7 +9,7 @@ from zoo_core.ui.studio import Shown
 
 __all__ = ["OWN", "Controls", "Output", "gradio", "polite", "reporters"]
 
-OWN = "the checkpoint's own"
+OWN = "default"
 """The choice of a sampler or scheduler that leaves it to the checkpoint."""
 
 
@@ -105,7 +105,7 @@ class Controls:
             "n": {},
             "seed": {},
             "sampler": {"choices": [OWN, *able.samplers], "value": OWN, "info": able.default, "visible": able.draws},
-            "scheduler": {"choices": [OWN, *able.schedulers], "value": OWN, "visible": able.denoises},
+            "scheduler": {"choices": [OWN, *able.schedulers], "value": OWN, "visible": able.denoises, "info": "Noise levels"},
             "steps": {"value": None, "visible": able.denoises, "info": "Empty: the sampler's own"},
             "labels": {"value": "", "visible": able.classes > 0, "info": f"Such as 3 or 0-4, or names, in turns: {classes}"},
             "guidance": {"value": None, "visible": able.guided, "info": "1 has no effect; needs classes"},
@@ -134,8 +134,8 @@ class Output:
         )
         self.note = gr.Markdown("", elem_classes="note")
         with gr.Row():
-            self.png = gr.DownloadButton(f"PNG of {label.lower()}", interactive=False, min_width=140)
-            self.npz = gr.DownloadButton(f"npz of {label.lower()}", interactive=False, min_width=140)
+            self.png = gr.DownloadButton(f"PNG of {label.lower()}", interactive=False, size="md", min_width=120)
+            self.npz = gr.DownloadButton(f"npz of {label.lower()}", interactive=False, size="md", min_width=120)
 
     @property
     def outputs(self) -> list[Any]:

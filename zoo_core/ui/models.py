@@ -1,6 +1,5 @@
 """Loaded models of the page: a few in memory, and the choices that each of them allows."""
 
-import gc
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from zoo_core.errors import ZooError
 from zoo_core.figures.titles import walk_text
+from zoo_core.hardware.memory import release_memory
 from zoo_core.registry import registry
 from zoo_core.specs import SamplerSpec, SchedulerSpec
 
@@ -56,11 +56,7 @@ class Models:
         """Removes all models but the ``keep`` last used ones, and gives freed memory back to the system."""
         with self._lock:
             self._keep(keep)
-        gc.collect()
-        import torch
-
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release_memory()
 
     def _keep(self, count: int) -> None:
         while len(self._models) > count:

@@ -10,24 +10,12 @@ from zoo_core.errors import ResourceError
 from zoo_core.ui.catalogue import Description
 from zoo_core.ui.controls import Controls, Output, gradio, polite, reporters
 from zoo_core.ui.drawing import Choice
+from zoo_core.ui.look import CSS, theme
 from zoo_core.ui.models import Abilities
 from zoo_core.ui.studio import Studio
 
 __all__ = ["build", "serve"]
 
-_FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"]
-_MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
-_CSS = """
-.facts table { width: 100%; border-collapse: collapse; table-layout: fixed; }
-.facts th { width: 7.5em; text-align: left; vertical-align: top; font-weight: 600; padding: 0.25em 0.75em 0.25em 0; }
-.facts td { padding: 0.25em 0; overflow-wrap: anywhere; }
-.facts pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.85em; }
-.pictures > div, .pictures .prose { display: flex; flex-wrap: wrap; gap: 1.5em; }
-.pictures figure { margin: 0; flex: 1 1 280px; max-width: 560px; }
-.pictures img { width: 100%; height: auto; background: white; }
-.scroll { overflow-x: auto; }
-:focus-visible { outline: 3px solid #2563eb !important; outline-offset: 2px; }
-"""
 _Update = Callable[[Abilities], list[Any]]
 
 
@@ -44,12 +32,15 @@ class _Page:
         return controls
 
     def button(self, text: str, work: Callable[..., Any], inputs: list[Any], outputs: list[Any], name: str) -> None:
-        """A button that starts ``work(progress and owner, *values)``, and one that stops it."""
+        """A button that starts ``work(progress and owner, *values)``, and one that stops it.
+
+        It can be pressed once the settings are those of the checkpoint; until then, Gradio sends empty numbers as 0.
+        """
         gr = gradio()
         studio = self.studio
         with gr.Row():
-            start = gr.Button(text, variant="primary", elem_id=f"{name}-start")
-            stop = gr.Button("Stop", elem_id=f"{name}-stop")
+            start = gr.Button(text, variant="primary", interactive=False, min_width=100, elem_id=f"{name}-start")
+            stop = gr.Button("Stop", min_width=100, elem_id=f"{name}-stop")
 
         def run(request: gr.Request, progress: Any = gr.Progress(), *values: Any) -> Any:  # type: ignore[name-defined]  # noqa: B008
             return polite(lambda: work(reporters(progress, request), *values))
@@ -57,6 +48,7 @@ class _Page:
         def give_up(request: gr.Request) -> None:  # type: ignore[name-defined]
             studio.stop(request.session_hash or "")
 
+        self.dependent.append(([start], lambda able: [gr.update(interactive=True)]))
         start.click(run, inputs, outputs, api_name=name, api_visibility="undocumented", concurrency_limit=None)
         stop.click(give_up, None, None, queue=False, api_visibility="private")
 
@@ -85,7 +77,7 @@ def build(studio: Studio) -> Any:
                 _inpaint(page)
             with gr.Tab("Compare"):
                 _compare(page)
-            with gr.Tab("About the checkpoint"):
+            with gr.Tab("About"):
                 _about(page, blocks)
         _follow(page, blocks)
         blocks.unload(_gone(studio))
@@ -158,7 +150,7 @@ def _inpaint(page: _Page) -> None:
             gr.Markdown("Take a sample or upload a picture, paint over the part to replace, and fill it in.")
             with gr.Row():
                 number = gr.Number(label="Sample number", value=0, precision=0, minimum=0, min_width=120)
-                take = gr.Button("Take this sample", elem_id="take")
+                take = gr.Button("Take this sample", size="md", min_width=120, elem_id="take")
             editor = gr.ImageEditor(
                 label="Picture to paint on",
                 type="pil",
@@ -170,7 +162,7 @@ def _inpaint(page: _Page) -> None:
                 canvas_size=(384, 384),
                 elem_id="editor",
             )
-            controls = page.follow(Controls(n=4, noun="Number of completions"))
+            controls = page.follow(Controls(n=4, noun="Completions"))
             place = gr.Column()
         with gr.Column(min_width=280, scale=2):
             output = Output("Completions")
@@ -303,7 +295,6 @@ def serve(studio: Studio, host: str = "127.0.0.1", port: int | None = None) -> I
     """
     import os
 
-    gr = gradio()
     os.environ["GRADIO_TEMP_DIR"] = str(studio.folder / "page")  # what the page copies goes with the studio's folder
     blocks = build(studio)
     try:
@@ -322,8 +313,8 @@ def serve(studio: Studio, host: str = "127.0.0.1", port: int | None = None) -> I
             inbrowser=False,
             max_threads=3 * studio.limits.requests,
             max_file_size=studio.limits.upload,
-            theme=gr.themes.Default(font=_FONTS, font_mono=_MONO),
-            css=_CSS,
+            theme=theme(),
+            css=CSS,
         )
     except OSError as error:
         raise ResourceError(f"the page cannot listen at {host}:{port or 7860}: {error}", "choose another --port") from None

@@ -4,7 +4,8 @@ import shutil
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from zoo_core.errors import UsageError
 from zoo_core.ui.catalogue import Catalogue
 from zoo_core.ui.drawing import Choice, Drawing, Report, draw
 from zoo_core.ui.limits import LIMITS, Limits
-from zoo_core.ui.line import Line
+from zoo_core.ui.line import Line, Place
 from zoo_core.ui.models import Abilities, Models, abilities
 from zoo_core.ui.process import inpaint, interpolate, reverse
 
@@ -168,7 +169,7 @@ class Studio:
         from zoo_core.figures import images_of
         from zoo_core.images import to_pil
 
-        with self.line.place():
+        with self._turn():
             model = self._models.get(self.catalogue.check(reference))
             _, _, width = images_of(model)
             number = as_int("the number of the image", number, 0, 10**6)
@@ -192,7 +193,7 @@ class Studio:
         """
         if (left.seed, left.n) != (right.seed, right.n):
             raise UsageError("the two sides must have one seed and one number of samples", "choose them once for both")
-        with self.line.place(owner, on_wait) as place:
+        with self._turn(owner, on_wait) as place:
 
             def step(first: int) -> Report:
                 def counted(done: int, total: int) -> None:
@@ -214,18 +215,24 @@ class Studio:
 
     def _run(self, choice: Choice, owner: str, on_wait: OnWait, report: Report, work: Work) -> Shown:
         reference = self.catalogue.check(choice.reference)
+        with self._turn(owner, on_wait) as place:
+
+            def step(done: int, total: int) -> None:
+                place.check()
+                report(done, total)
+
+            drawing = work(self._models.get(reference), step)
+        return self._keep(drawing)
+
+    @contextmanager
+    def _turn(self, owner: str = "", on_wait: OnWait = lambda ahead: None) -> Iterator[Place]:
+        """A place in the line. If nobody waits behind it, memory is given back at its end."""
         try:
             with self.line.place(owner, on_wait) as place:
-
-                def step(done: int, total: int) -> None:
-                    place.check()
-                    report(done, total)
-
-                drawing = work(self._models.get(reference), step)
+                yield place
         finally:
             if not len(self.line):
                 self._models.release()
-        return self._keep(drawing)
 
     def _keep(self, drawing: Drawing) -> Shown:
         """Writes the files of a drawing, and removes those of the oldest one if there are too many."""

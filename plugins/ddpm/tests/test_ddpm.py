@@ -12,6 +12,7 @@ import zoo_core
 from zoo_core.config import decode, encode
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import ModelConfig
+from zoo_core.models.unet import Pointwise, timestep_embedding
 from zoo_core.rng import ImageRng, StepRng
 from zoo_core.samplers import Ancestral, Guided
 from zoo_core.schedulers import Cosine, Linear
@@ -21,7 +22,6 @@ from zoo_ddpm.config import DDPMConfig, DDPMTrainerConfig
 from zoo_ddpm.model import DDPM
 from zoo_ddpm.recipes import COURSE, PAPER
 from zoo_ddpm.trainer import DDPMTrainer
-from zoo_ddpm.unet import Pointwise, timestep_embedding
 
 TINY = DDPMConfig(image_size=8, dim=8, multipliers=(1, 2), linear_attention=(8,), attention=(4,), heads=2)
 

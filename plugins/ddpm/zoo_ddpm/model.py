@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from zoo_core.arguments import levels_like
 from zoo_core.interfaces import DiscreteScheduler, Event, Rng
+from zoo_core.models.unet import UNet
 from zoo_ddpm.config import DDPMConfig
-from zoo_ddpm.unet import UNet
 
 __all__ = ["DDPM"]
 

@@ -5,15 +5,14 @@ from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
-from zoo_ddpm.config import DDPMConfig
+from zoo_core.models.config import UNetConfig
 
-__all__ = ["UNet", "timestep_embedding"]
+__all__ = ["Pointwise", "UNet", "timestep_embedding"]
 
 
-Layer = TypeVar("Layer", bound=nn.Module)
+_Layer = TypeVar("_Layer", bound=nn.Module)
 
 
 def timestep_embedding(t: Tensor, dim: int) -> Tensor:
@@ -24,7 +23,7 @@ def timestep_embedding(t: Tensor, dim: int) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
-class Norm(nn.GroupNorm):
+class _Norm(nn.GroupNorm):
     """GroupNorm with at most 32 groups of at least 4 channels; its sums are in float32 for inputs of every dtype."""
 
     def __init__(self, channels: int) -> None:
@@ -40,7 +39,11 @@ class Norm(nn.GroupNorm):
 
 
 class Pointwise(nn.Conv2d):
-    """A 1x1 convolution. With few channels on the CPU it is a matrix product, which takes half the time of oneDNN's kernels."""
+    """A 1x1 convolution. With few channels on the CPU it is a matrix product, which takes half the time of oneDNN's kernels.
+
+    >>> Pointwise(3, 5)(torch.zeros(2, 3, 8, 8)).shape
+    torch.Size([2, 5, 8, 8])
+    """
 
     def __init__(self, width_in: int, width: int) -> None:
         super().__init__(width_in, width, 1)
@@ -55,24 +58,24 @@ class Pointwise(nn.Conv2d):
         return out.view(n, -1, height, side)
 
 
-def zero_parameters(layer: Layer) -> Layer:
+def _zero_parameters(layer: _Layer) -> _Layer:
     """Sets the parameters to zero: a residual branch that ends in this layer begins as the identity. Returns the layer."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
 
 
-class ResBlock(nn.Module):
+class _ResBlock(nn.Module):
     """Two 3x3 convolutions with an embedding added between them, plus a shortcut."""
 
     def __init__(self, width_in: int, width: int, embedding: int, dropout: float) -> None:
         super().__init__()
-        self.norm1 = Norm(width_in)
+        self.norm1 = _Norm(width_in)
         self.conv1 = nn.Conv2d(width_in, width, 3, padding=1)
         self.embed = nn.Linear(embedding, width)
-        self.norm2 = Norm(width)
+        self.norm2 = _Norm(width)
         self.dropout = nn.Dropout(dropout)
-        self.conv2 = zero_parameters(nn.Conv2d(width, width, 3, padding=1))
+        self.conv2 = _zero_parameters(nn.Conv2d(width, width, 3, padding=1))
         self.shortcut = Pointwise(width_in, width) if width_in != width else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
@@ -87,50 +90,51 @@ class _SelfAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm = Norm(width)
+        self.norm = _Norm(width)
         self.qkv = Pointwise(width, 3 * width)
-        self.project = zero_parameters(Pointwise(width, width))
+        self.project = _zero_parameters(Pointwise(width, width))
 
 
-class Attention(_SelfAttention):
+class _Attention(_SelfAttention):
     """Softmax attention among all pixels, in O(pixels^2) time."""
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = rearrange(self.qkv(self.norm(x)), "n (three head c) h w -> three n head (h w) c", three=3, head=self.heads)
+        q, k, v = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1)).permute(1, 0, 2, 4, 3)  # (n, head, pixels, c) each
         out = F.scaled_dot_product_attention(q, k, v)
-        y: Tensor = x + self.project(rearrange(out, "n head (h w) c -> n (head c) h w", h=x.shape[2]))
+        y: Tensor = x + self.project(out.transpose(2, 3).reshape(x.shape))
         return y
 
 
-class LinearAttention(_SelfAttention):
+class _LinearAttention(_SelfAttention):
     """Attention with separate softmaxes of queries and keys, in O(pixels) time (Shen et al. 2018, arXiv:1812.01243, section 3.2)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = rearrange(self.qkv(self.norm(x)), "n (three head c) h w -> three (n head) c (h w)", three=3, head=self.heads)
+        parts = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1)).transpose(0, 1)
+        q, k, v = parts.flatten(1, 2)  # (n head, c, pixels) each
         context = k.softmax(dim=2) @ v.transpose(1, 2)
         out = context.transpose(1, 2) @ q.softmax(dim=1)
-        y: Tensor = x + self.project(rearrange(out, "(n head) c (h w) -> n (head c) h w", head=self.heads, h=x.shape[2]))
+        y: Tensor = x + self.project(out.reshape(x.shape))
         return y
 
 
-class Stage(nn.Module):
+class _Stage(nn.Module):
     """A residual block, and the attention of its level if there is one."""
 
-    def __init__(self, width_in: int, width: int, size: int, config: DDPMConfig) -> None:
+    def __init__(self, width_in: int, width: int, size: int, config: UNetConfig) -> None:
         super().__init__()
-        self.block = ResBlock(width_in, width, 4 * config.dim, config.dropout)
+        self.block = _ResBlock(width_in, width, 4 * config.dim, config.dropout)
         self.attention: nn.Module = nn.Identity()
         if size in config.attention:
-            self.attention = Attention(width, config.heads)
+            self.attention = _Attention(width, config.heads)
         elif size in config.linear_attention:
-            self.attention = LinearAttention(width, config.heads)
+            self.attention = _LinearAttention(width, config.heads)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         out: Tensor = self.attention(self.block(x, embedding))
         return out
 
 
-class Downsample(nn.Module):
+class _Downsample(nn.Module):
     """Halves the side, by a strided convolution or by averaging."""
 
     def __init__(self, width: int, conv: bool) -> None:
@@ -142,7 +146,7 @@ class Downsample(nn.Module):
         return out
 
 
-class Upsample(nn.Module):
+class _Upsample(nn.Module):
     """Doubles the side by repetition; a convolution may follow."""
 
     def __init__(self, width: int, conv: bool) -> None:
@@ -155,16 +159,17 @@ class Upsample(nn.Module):
 
 
 class UNet(nn.Module):
-    """A net of noisy images (n, channels, side, side), times t (n,) and labels (n,), with outputs of the images' shape;
-    and guidance scales (n,), if the config says so.
+    """A net of noisy images (n, channels, side, side), with outputs of their shape; of times t, labels and guidance scales, each (n,).
+
+    A time is any number; its sinusoids have wavelengths from 2 pi to 20,000 pi.
 
     Example:
-        >>> net = UNet(DDPMConfig(image_size=8, dim=8, multipliers=(1, 2), linear_attention=()))
+        >>> net = UNet(UNetConfig(image_size=8, dim=8, multipliers=(1, 2), linear_attention=()))
         >>> net(torch.zeros(2, 3, 8, 8), torch.tensor([1.0, 2.5])).shape
         torch.Size([2, 3, 8, 8])
     """
 
-    def __init__(self, config: DDPMConfig) -> None:
+    def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         widths = [config.dim * multiplier for multiplier in config.multipliers]
         sizes = [config.image_size >> level for level in range(len(widths))]
@@ -173,7 +178,7 @@ class UNet(nn.Module):
         # The last row is "no label".
         self.labels = nn.Embedding(config.num_classes + 1, 4 * config.dim) if config.num_classes else None
         # Zero at first: a student with a scale begins as its teacher without one.
-        self.guidance = zero_parameters(nn.Linear(config.dim, 4 * config.dim, bias=False)) if config.guidance_embeds else None
+        self.guidance = _zero_parameters(nn.Linear(config.dim, 4 * config.dim, bias=False)) if config.guidance_embeds else None
         self.conv_in = nn.Conv2d(config.channels, config.dim, 3, padding=1)
 
         width = config.dim
@@ -181,24 +186,24 @@ class UNet(nn.Module):
         self.down = nn.ModuleList()
         for level, (size, wider) in enumerate(zip(sizes, widths, strict=True)):
             for _ in range(config.blocks):
-                self.down.append(Stage(width, width := wider, size, config))
+                self.down.append(_Stage(width, width := wider, size, config))
                 skips.append(width)
             if level < len(widths) - 1:
-                self.down.append(Downsample(width, config.resample_conv))
+                self.down.append(_Downsample(width, config.resample_conv))
                 skips.append(width)
 
-        self.middle = nn.ModuleList([ResBlock(width, width, 4 * config.dim, config.dropout) for _ in range(2)])
-        self.middle_attention = Attention(width, config.heads)
+        self.middle = nn.ModuleList([_ResBlock(width, width, 4 * config.dim, config.dropout) for _ in range(2)])
+        self.middle_attention = _Attention(width, config.heads)
 
         self.up = nn.ModuleList()
         for level, (size, narrower) in reversed(list(enumerate(zip(sizes, widths, strict=True)))):
             for _ in range(config.blocks + 1):
-                self.up.append(Stage(width + skips.pop(), width := narrower, size, config))
+                self.up.append(_Stage(width + skips.pop(), width := narrower, size, config))
             if level > 0:
-                self.up.append(Upsample(width, config.resample_conv))
+                self.up.append(_Upsample(width, config.resample_conv))
 
-        self.norm_out = Norm(width)
-        self.conv_out = zero_parameters(nn.Conv2d(width, config.channels, 3, padding=1))
+        self.norm_out = _Norm(width)
+        self.conv_out = _zero_parameters(nn.Conv2d(width, config.channels, 3, padding=1))
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None, guidance: Tensor | None = None) -> Tensor:
         embedding = self.embed(timestep_embedding(t, self.dim).to(x.dtype))
@@ -216,6 +221,6 @@ class UNet(nn.Module):
         first, second = self.middle
         h = second(self.middle_attention(first(h, embedding)), embedding)
         for stage in self.up:
-            h = stage(h) if isinstance(stage, Upsample) else stage(torch.cat([h, skips.pop()], dim=1), embedding)
+            h = stage(h) if isinstance(stage, _Upsample) else stage(torch.cat([h, skips.pop()], dim=1), embedding)
         out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
         return out
