@@ -86,6 +86,8 @@ class FitConfig:
         keep: number of newest checkpoints to keep.
         sample_every: number of steps between sample sheets; 0 for none.
         log_every: number of steps between lines of metrics.jsonl.
+        export_dtype: dtype of the floating-point tensors of the exported weights; they are float32 again when they are loaded. It
+            may change when a finished run is resumed, which exports it anew.
     """
 
     steps: int = 10_000
@@ -106,6 +108,7 @@ class FitConfig:
     keep: int = 2
     sample_every: int = 1000
     log_every: int = 10
+    export_dtype: Literal["float32", "float16", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         check_range(self, steps=(1, 10**9), batch_size=(1, 10**6), warmup=(0, 10**9), clip_norm=(1e-12, 1e12), seed=(0, 2**64 - 1))

@@ -6,12 +6,13 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from zoo_core import __version__, cards
 from zoo_core.atomic import write_file
@@ -19,7 +20,7 @@ from zoo_core.cards.metrics_log import curve, read_metrics
 from zoo_core.checkpoint.config import FORMAT, CheckpointConfig
 from zoo_core.config import dump_json, encode, load_json
 from zoo_core.data.dataset import Data
-from zoo_core.errors import ZooError
+from zoo_core.errors import ConfigError, ZooError
 from zoo_core.evaluation.golden import write_golden
 from zoo_core.hardware.environment import plugin_versions, processor, versions
 from zoo_core.interfaces import Classify, Decoder, Denoiser
@@ -47,10 +48,14 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
 
     Raises:
         ResourceError: if the folder cannot be written to.
+        ConfigError: if a weight is too large for ``fit.export_dtype``.
     """
     folder = out / "export"
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: value.detach().to("cpu").clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
+    state = _stored(model, getattr(torch, recipe.fit.export_dtype))
+    if recipe.fit.export_dtype != "float32":  # the sheet is drawn by the weights as they are stored
+        model = deepcopy(model)
+        model.load_state_dict(state)
     config = encode(
         CheckpointConfig(
             format=FORMAT,
@@ -85,6 +90,17 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
         save_sheet(folder / "samples.png", model, recipe.sampler, device, recipe.scheduler, facts)
         write_golden(folder)
     return folder
+
+
+def _stored(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Copies of a model's tensors on the CPU, those of floating-point numbers in ``dtype``."""
+    state = {}
+    for name, value in model.state_dict().items():
+        cast = value.detach().to("cpu", dtype if value.is_floating_point() else value.dtype)
+        if cast.is_floating_point() and not bool(cast.isfinite().all()) and bool(value.isfinite().all()):
+            raise ConfigError(f"fit.export_dtype: {name} has numbers too large for {str(dtype)[6:]}", "choose bfloat16 or float32")
+        state[name] = cast.clone(memory_format=torch.contiguous_format)
+    return state
 
 
 def _parts(recipe: Recipe) -> dict[str, object]:
