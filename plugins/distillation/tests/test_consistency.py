@@ -12,7 +12,7 @@ from zoo_core.errors import ConfigError
 from zoo_core.interfaces import Teacher
 from zoo_core.recipes import FitConfig, Recipe
 from zoo_core.rng import ImageRng, StepRng
-from zoo_core.samplers import Heun
+from zoo_core.samplers import DPMSolver2M, Heun
 from zoo_core.testing import assert_resumes, fake_zoo
 from zoo_core.testing.fake_config import FakeDataConfig
 from zoo_core.training.trainer import Batch
@@ -40,18 +40,18 @@ def trainer_of(model: nn.Module, *, taught: bool, **options: Any) -> Consistency
     return ConsistencyTrainer(model, ConsistencyConfig(teacher=teacher, scheduler=Nested(), **options))
 
 
-def train(exact: Any, *, taught: bool, steps: int) -> NCSN:
+def train(exact: Any, *, taught: bool, steps: int, rows: int = 512, **options: Any) -> NCSN:
     """A small net after ``steps`` steps of Adam on samples of the mixture."""
     torch.manual_seed(0)
     model = NCSN(POINTS)
-    trainer = trainer_of(model, taught=taught, huber=0.3)
+    trainer = trainer_of(model, taught=taught, huber=0.3, **options)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     data = exact.draw(20_000).float()
     for step in range(steps):
         trainer.place(step, steps)
-        index = torch.randint(len(data), (512,), generator=torch.Generator().manual_seed(step))
-        loss = trainer("model", Batch(x=data[index], labels=None, index=index), StepRng(0, step, 512)).value
+        index = torch.randint(len(data), (rows,), generator=torch.Generator().manual_seed(step))
+        loss = trainer("model", Batch(x=data[index], labels=None, index=index), StepRng(0, step, rows)).value
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -105,6 +105,29 @@ def test_the_loss_is_that_of_the_paper(exact_teacher: None, exact: Any, mapped: 
         end = 0.25 * near if below > 0 else near
         errors.append(math.sqrt((0.5 * x - end).square().sum().item() + 2) - math.sqrt(2))
     assert loss.item() == pytest.approx(sum(errors) / 8)
+
+
+def test_on_the_path_of_a_sampler_every_level_learns_its_end(exact_teacher: None, exact: Any, mapped: Any) -> None:
+    trainer = trainer_of(mapped(lambda x, sigma: 0.5 * x), taught=True, levels=3, huber=1.0, sampler=DPMSolver2M(clip=False))
+    batch = Batch(x=exact.draw(4), labels=None, index=torch.arange(4))
+    loss = trainer("model", batch, StepRng(0, 0, 4)).value
+    states: list[Tensor] = []
+    DPMSolver2M(clip=False)(
+        exact,
+        StepRng(0, 0, 4),
+        sigmas=Nested().sigmas(3, *BOUNDS),
+        x=exact.start(StepRng(0, 0, 4), BOUNDS[1]),
+        on_step=lambda step, sigma, x, x0: states.append(x),
+    )
+    *begun, end = states
+    errors = [((0.5 * x - end).square().sum(1) + 2).sqrt() - math.sqrt(2) for x in begun]
+    assert loss.item() == pytest.approx(torch.cat(errors).mean().item(), rel=1e-5)
+
+
+def test_a_model_of_path_ends_maps_noise_to_the_end_of_the_odes_path(exact_teacher: None, exact: Any) -> None:
+    model = train(exact, taught=True, steps=300, levels=8, sampler=DPMSolver2M(clip=False), rows=128)
+    x = exact.start(ImageRng(0, range(2000)), BOUNDS[1])
+    assert (drawn(model, x, 1) - end_points(exact, x)).norm(dim=1).median() < 0.15
 
 
 def test_a_large_huber_constant_gives_the_squared_distance() -> None:
@@ -165,6 +188,7 @@ def test_a_resumed_run_ends_as_a_whole_one(tmp_path: Path) -> None:
     [
         ({"guidance": (1.0, 2.0)}, "guidance is that of a teacher"),
         ({"teacher": Teacher(reference="x"), "guidance": (3.0, 2.0)}, r"must be an interval \[low, high\]"),
+        ({"sampler": DPMSolver2M()}, "trainer.sampler is that of a teacher"),
         ({"huber": 0.0}, "huber"),
         ({"levels": 0}, "levels"),
     ],

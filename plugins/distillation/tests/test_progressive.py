@@ -1,6 +1,7 @@
 """Theorems about progressive distillation."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from zoo_core.errors import ConfigError, IncompatibleCheckpoint, IntegrityError
 from zoo_core.interfaces import Teacher
 from zoo_core.recipes import FitConfig, Recipe
 from zoo_core.rng import ImageRng, StepRng
-from zoo_core.samplers import Ancestral
+from zoo_core.samplers import Ancestral, DPMSolver2M
 from zoo_core.schedulers import Karras
 from zoo_core.testing import assert_resumes, fake_zoo, interrupt, write_checkpoint
 from zoo_core.testing.fake_config import FakeDataConfig
@@ -193,3 +194,31 @@ def test_the_cost_of_a_step_is_known_without_the_teachers_weights(tmp_path: Path
         cost = estimate(recipe_of(teacher_in(tmp_path / "teacher")))
     assert cost.flops > 0
     assert cost.weights > 6 * 4 * cost.published  # with gradients, moments, the average, the teacher, and the stage's teacher
+
+
+@pytest.mark.parametrize(("stage", "count", "substeps"), [(0, 2, 3), (1, 1, 2)])
+def test_on_the_path_of_a_sampler_all_steps_are_learnt_from_its_states(
+    exact_teacher: None, exact: Any, mapped: Any, stage: int, count: int, substeps: int
+) -> None:
+    """The first stage learns from the sampler's states at every third level, the second from the first student's own two steps."""
+    trainer = trainer_of(mapped(lambda x, sigma: 0.1 * x), first_steps=2, last_steps=1, substeps=3, sampler=DPMSolver2M(clip=False))
+    trainer.place(5 * stage, 10)
+    loss = trainer("model", Batch(x=exact.draw(4), labels=None, index=torch.arange(4)), StepRng(0, 0, 4)).value
+    sigmas = Nested().sigmas(substeps * count, 0.02, 20.0)
+    start = exact.start(StepRng(0, 0, 4), 20.0)
+    states: list[Tensor] = []
+    if stage == 0:
+        keep = lambda step, sigma, x, x0: states.append(x)  # noqa: E731
+        DPMSolver2M(clip=False)(exact, StepRng(0, 0, 4), sigmas=sigmas, x=start, on_step=keep)
+    else:
+        states.append(start)
+        for sigma, below in pairwise(sigmas):
+            states.append(0.1 * states[-1] + below / sigma * (states[-1] - 0.1 * states[-1]))
+    errors = []
+    for k in range(count):
+        x, end = states[substeps * k], states[substeps * (k + 1)]
+        sigma, below = sigmas[substeps * k], sigmas[substeps * (k + 1)]
+        taught = (end - below / sigma * x) / (1 - below / sigma)
+        errors += (max(sigma**-2, 1) * (0.1 * x - taught).square().mean(1)).tolist()
+    assert len(errors) == 4 * count
+    assert loss.item() == pytest.approx(sum(errors) / len(errors), rel=1e-5)

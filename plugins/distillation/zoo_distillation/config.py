@@ -5,7 +5,7 @@ from typing import Literal
 
 from zoo_core.config import check_range
 from zoo_core.errors import ConfigError
-from zoo_core.interfaces import Scheduler, Teacher, TrainerConfig
+from zoo_core.interfaces import Sampler, Scheduler, Teacher, TrainerConfig
 from zoo_distillation.schedulers import Nested
 
 __all__ = ["ConsistencyConfig", "ProgressiveConfig"]
@@ -29,6 +29,9 @@ class ProgressiveConfig(TrainerConfig):
         last_steps: number of sampling steps of the last student: first_steps over a power of 2.
         substeps: number of steps that ``teacher`` takes for one of the first student, at least 2; the later teachers take 2.
         solver: solver of ``teacher``'s steps: ``ddim`` (Euler's method, one pass a step) as in the paper, or ``heun`` (two passes).
+        sampler: deterministic sampler of ``teacher``, such as ``dpmpp-2m``, in the place of ``solver``. Then the student learns all of its
+            steps along the path of each row from pure noise, as it walks it when it samples, and not single steps from noised data; the
+            number of steps is first_steps times substeps. None for the paper's way.
         scheduler: noise levels; those of n steps must be every second one of 2 n.
         guidance: interval from which the scale of classifier-free guidance of ``teacher`` is drawn for each row; the student's net takes
             the scale as an input (Meng et al. 2023, arXiv:2210.03142), or learns a single one, such as (2, 2). None for no guidance.
@@ -46,6 +49,7 @@ class ProgressiveConfig(TrainerConfig):
     last_steps: int = 4
     substeps: int = 2
     solver: Literal["ddim", "heun"] = "ddim"
+    sampler: Sampler | None = None
     scheduler: Scheduler = Nested(sigma_max=80.0)
     guidance: tuple[float, float] | None = None
 
@@ -70,6 +74,8 @@ class ConsistencyConfig(TrainerConfig):
     Args:
         teacher: checkpoint of a denoiser, for consistency distillation; None for consistency training without a teacher.
         levels: number of noise levels N above 0.
+        sampler: deterministic sampler of ``teacher``, such as ``dpmpp-2m``. Then the student learns at all N levels of the path of each row
+            from pure noise the end of that path itself, and not its own average at the next level. None for the paper's way.
         scheduler: the noise levels.
         decay: decay of the moving average of the student that gives the targets; 0 takes the student itself, without its gradient.
         huber: constant of the pseudo-Huber distance of samples with d values, sqrt(|a - b|^2 + huber^2 d) - huber sqrt(d) (Song & Dhariwal
@@ -77,7 +83,7 @@ class ConsistencyConfig(TrainerConfig):
         guidance: as for :class:`ProgressiveConfig`.
 
     Raises:
-        ConfigError: if a value is out of range, or guidance is given without a teacher.
+        ConfigError: if a value is out of range, or guidance or a sampler is given without a teacher.
 
     Example:
         >>> ConsistencyConfig(levels=32).teacher is None
@@ -86,6 +92,7 @@ class ConsistencyConfig(TrainerConfig):
 
     teacher: Teacher | None = None
     levels: int = 18
+    sampler: Sampler | None = None
     scheduler: Scheduler = Nested(sigma_max=80.0)
     decay: float = 0.95
     huber: float = 0.03
@@ -96,3 +103,5 @@ class ConsistencyConfig(TrainerConfig):
         _check_interval(self.guidance)
         if self.guidance is not None and self.teacher is None:
             raise ConfigError("guidance is that of a teacher: name one, or leave guidance out")
+        if self.sampler is not None and self.teacher is None:
+            raise ConfigError("trainer.sampler is that of a teacher: name one, or leave it out")

@@ -5,10 +5,10 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from zoo_core.interfaces import Rng
+from zoo_core.interfaces import Rng, Sampler
 from zoo_core.training.trainer import Batch, Loss
 from zoo_distillation.config import ConsistencyConfig
-from zoo_distillation.ode import broadcast, estimate, guided_estimate, heun_step
+from zoo_distillation.ode import Condition, broadcast, estimate, guided_estimate, heun_step
 from zoo_distillation.student import StudentTrainer
 
 __all__ = ["ConsistencyTrainer", "distance"]
@@ -41,7 +41,8 @@ class ConsistencyTrainer(StudentTrainer):
         loss = d(D(x, sigma), x')                if sigma' = 0
 
     D- is a moving average of D. x' is a Heun step of the teacher from x, or x_0 + sigma' z without a teacher. At the lowest level the
-    target is the end of the path itself, in the place of the paper's boundary condition.
+    target is the end of the path itself, in the place of the paper's boundary condition. With ``sampler`` it is that end at every level, as
+    in Luhman & Luhman 2021 (arXiv:2101.02388), where the student has one level.
 
     Example:
         >>> from zoo_core.rng import StepRng
@@ -65,11 +66,13 @@ class ConsistencyTrainer(StudentTrainer):
             self.average.load_state_dict(self.model.state_dict())
 
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
+        condition = self.condition(batch, rng)
+        levels = self.levels(self.config.levels, batch.x.device)
+        if self.config.sampler is not None:
+            return self._ends(self.config.sampler, levels, condition, rng)
         x0 = batch.x
-        levels = self.levels(self.config.levels, x0.device)
         i = rng.integers(0, self.config.levels)
         sigma, below = levels[i], levels[i + 1]
-        condition = self.condition(batch, rng)
         z = rng.normal(*x0.shape[1:])
         x = x0 + broadcast(sigma, x0) * z
         with torch.no_grad():
@@ -80,6 +83,16 @@ class ConsistencyTrainer(StudentTrainer):
             positive = torch.where(below > 0, below, sigma)  # a level at which the model is defined
             taught = torch.where(broadcast(below, x0) > 0, estimate(self.average, condition)(near, positive), near)
         return Loss(value=distance(estimate(self.model, condition)(x, sigma), taught, self.config.huber).mean())
+
+    def _ends(self, sampler: Sampler, levels: Tensor, condition: Condition, rng: Rng) -> Loss:
+        """The distance from the ends of the teacher's paths, at every level of each path."""
+        teacher = self.frozen["teacher"]
+        with torch.no_grad():
+            *states, end = self.path(teacher, guided_estimate(teacher, condition), sampler, levels, rng)
+        count = len(states)
+        sigma = levels[:-1].repeat_interleave(len(end))
+        estimated = estimate(self.model, condition.repeat(count))(torch.cat(states), sigma)
+        return Loss(value=distance(estimated, torch.cat([end] * count), self.config.huber).mean())
 
     def after(self, phase: str) -> None:
         for mean, value in zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True):

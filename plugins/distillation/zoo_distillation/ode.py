@@ -100,6 +100,11 @@ class Condition:
         low, high = guidance
         return cls(labels=labels, scale=low + (high - low) * rng.uniform())
 
+    def repeat(self, times: int) -> "Condition":
+        """The condition of ``times`` copies of the batch, one after the other."""
+        labels, scale = (None if values is None else values.repeat(times) for values in (self.labels, self.scale))
+        return Condition(labels=labels, scale=scale)
+
 
 def guided_estimate(model: nn.Module, condition: Condition) -> Estimate:
     """D of a teacher: with classifier-free guidance, in two passes, if the condition has a scale (Ho & Salimans 2022, arXiv:2207.12598)."""

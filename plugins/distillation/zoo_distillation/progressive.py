@@ -1,15 +1,17 @@
 """Progressive distillation (Salimans & Ho 2022, arXiv:2202.00512)."""
 
 from copy import deepcopy
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from zoo_core.errors import ConfigError
-from zoo_core.interfaces import Rng
+from zoo_core.interfaces import Rng, Sampler
+from zoo_core.samplers import Ancestral
 from zoo_core.training.trainer import Batch, Loss
 from zoo_distillation.config import ProgressiveConfig
-from zoo_distillation.ode import broadcast, ddim_step, estimate, guided_estimate, heun_step, walk
+from zoo_distillation.ode import Condition, broadcast, ddim_step, estimate, guided_estimate, heun_step, walk
 from zoo_distillation.student import StudentTrainer
 
 __all__ = ["ProgressiveTrainer", "target"]
@@ -34,6 +36,17 @@ def target(x: Tensor, end: Tensor, sigma: Tensor, below: Tensor) -> Tensor:
     """
     share = broadcast(below / sigma, x)
     return (end - share * x) / (1 - share)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Steps:
+    """Steps that a student is to take: from ``x`` (n, ...) at ``sigma`` (n,) to ``end`` at ``below``, under a condition of n rows."""
+
+    x: Tensor
+    end: Tensor
+    sigma: Tensor
+    below: Tensor
+    condition: Condition
 
 
 class ProgressiveTrainer(StudentTrainer):
@@ -84,20 +97,46 @@ class ProgressiveTrainer(StudentTrainer):
             self.previous.load_state_dict(self.model.state_dict())
 
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
+        condition = self.condition(batch, rng)
+        sampler = self.config.sampler
+        with torch.no_grad():
+            steps = self._noised(batch.x, condition, rng) if sampler is None else self._path(sampler, condition, rng, batch.x.device)
+            taught = target(steps.x, steps.end, steps.sigma, steps.below)
+        error = (estimate(self.model, steps.condition)(steps.x, steps.sigma) - taught).square().flatten(1).mean(1)
+        return Loss(value=((steps.sigma**-2).clamp(min=1.0).to(error) * error).mean())
+
+    def _noised(self, x0: Tensor, condition: Condition, rng: Rng) -> Steps:
+        """A random step of each row, which begins at noised data."""
         stage = self.stage(self.step)
         substeps = self.config.substeps if stage == 0 else 2
         count = self.config.stages[stage]
-        fine = self.levels(substeps * count, batch.x.device)
+        fine = self.levels(substeps * count, x0.device)
         begin = substeps * rng.integers(0, count)
-        path = [fine[begin + i] for i in range(substeps + 1)]
-        condition = self.condition(batch, rng)
-        x = batch.x + broadcast(path[0], batch.x) * rng.normal(*batch.x.shape[1:])
-        with torch.no_grad():
-            if stage == 0:
-                step = {"ddim": ddim_step, "heun": heun_step}[self.config.solver]
-                end = walk(guided_estimate(self.frozen["teacher"], condition), x, path, step)
-            else:
-                end = walk(estimate(self.previous, condition), x, path, ddim_step)
-            taught = target(x, end, path[0], path[-1])
-        error = (estimate(self.model, condition)(x, path[0]) - taught).square().flatten(1).mean(1)
-        return Loss(value=((path[0] ** -2).clamp(min=1.0).to(error) * error).mean())
+        levels = [fine[begin + i] for i in range(substeps + 1)]
+        x = x0 + broadcast(levels[0], x0) * rng.normal(*x0.shape[1:])
+        if stage == 0:
+            step = {"ddim": ddim_step, "heun": heun_step}[self.config.solver]
+            end = walk(guided_estimate(self.frozen["teacher"], condition), x, levels, step)
+        else:
+            end = walk(estimate(self.previous, condition), x, levels, ddim_step)
+        return Steps(x=x, end=end, sigma=levels[0], below=levels[-1], condition=condition)
+
+    def _path(self, sampler: Sampler, condition: Condition, rng: Rng, device: torch.device) -> Steps:
+        """All steps of the student along the path of each row from pure noise."""
+        stage = self.stage(self.step)
+        count = self.config.stages[stage]
+        substeps = self.config.substeps if stage == 0 else 2
+        levels = self.levels(substeps * count, device)
+        if stage == 0:
+            states = self.path(self.frozen["teacher"], guided_estimate(self.frozen["teacher"], condition), sampler, levels, rng)
+        else:
+            states = self.path(self.previous, estimate(self.previous, condition), Ancestral(eta=0.0, clip=False), levels, rng)
+        kept = states[::substeps]
+        rows = len(kept[0])
+        return Steps(
+            x=torch.cat(kept[:-1]),
+            end=torch.cat(kept[1:]),
+            sigma=levels[:-1:substeps].repeat_interleave(rows),
+            below=levels[substeps::substeps].repeat_interleave(rows),
+            condition=condition.repeat(count),
+        )

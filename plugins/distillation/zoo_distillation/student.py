@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 from zoo_core.arguments import level_dtype
 from zoo_core.errors import ConfigError
-from zoo_core.interfaces import Denoiser, Rng, Scheduler, Teacher, TrainerConfig
+from zoo_core.interfaces import Denoiser, Rng, Sampler, Scheduler, Teacher, TrainerConfig
+from zoo_core.samplers.wrappers import DenoiserWrapper
 from zoo_core.training.teachers import load_teacher
 from zoo_core.training.trainer import Batch, Trainer
-from zoo_distillation.ode import Condition
+from zoo_distillation.ode import Condition, Estimate
 
 __all__ = ["DistillationConfig", "StudentTrainer"]
 
@@ -25,8 +26,20 @@ class DistillationConfig(Protocol):
     """
 
     teacher: Teacher | None
+    sampler: Sampler | None
     scheduler: Scheduler
     guidance: tuple[float, float] | None
+
+
+class _Conditioned(DenoiserWrapper):
+    """A denoiser with the classes and guidance scales of a batch, for a sampler."""
+
+    def __init__(self, model: nn.Module, estimate: Estimate) -> None:
+        super().__init__(cast(Denoiser, model))
+        self.estimate = estimate
+
+    def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.estimate(x, sigma)
 
 
 class StudentTrainer(Trainer):
@@ -87,3 +100,20 @@ class StudentTrainer(Trainer):
     def condition(self, batch: Batch, rng: Rng) -> Condition:
         """The classes of a batch, if the student has classes, and its guidance scales."""
         return Condition.draw(batch.labels if self.num_classes else None, self.options.guidance, rng)
+
+    def path(self, model: nn.Module, estimate: Estimate, sampler: Sampler, levels: Tensor, rng: Rng) -> list[Tensor]:
+        """The states (n, ...) at each of ``levels`` of a sampler that begins at pure noise.
+
+        Args:
+            model: denoiser.
+            estimate: its estimate under the condition of the batch.
+            sampler: deterministic sampler.
+            levels: decreasing noise levels to 0, (steps + 1,).
+            rng: random numbers of the noise, a row for each row of the batch.
+        """
+        states: list[Tensor] = []
+        walker = _Conditioned(model, estimate)
+        sigmas = tuple(levels.tolist())
+        start = walker.start(rng, sigmas[0])
+        sampler(walker, rng, sigmas=sigmas, x=start, on_step=lambda step, sigma, x, x0: states.append(x))
+        return states
