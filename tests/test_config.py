@@ -245,6 +245,14 @@ def test_a_part_that_was_null_takes_its_name_and_then_its_options() -> None:
     assert changed == {"scheduler": {"name": "karras", "sigma_max": 80}}
 
 
+def test_a_name_alone_is_a_tagged_part_with_its_defaults() -> None:
+    with fake_zoo():
+        assert decode(Scheduler, "karras") == Karras()
+        assert decode(FakeDenoiserConfig, {"name": "fake-denoiser", "scheduler": "cosine"}).scheduler == Cosine()
+        with pytest.raises(ConfigError, match="did you mean karras"):
+            decode(Scheduler, "karas")
+
+
 @pytest.mark.parametrize("text", ["fit.optimizer.name=sgd", "fit.optimizer=sgd"])
 def test_another_optimizer_keeps_its_learning_rate(text: str) -> None:
     assert overridden("fit.optimizer.lr=7", text)["fit"]["optimizer"] == {"name": "sgd", "lr": 7, "weight_decay": 0.0, "options": {}}

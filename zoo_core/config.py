@@ -2,8 +2,8 @@
 
 :func:`decode` rejects unknown keys, missing keys, wrong types (``"128"`` or ``true`` for an int), NaN and infinities, and names the field
 by its path. A field annotated with a :class:`Tagged` class is a tagged union: ``{"name": "cosine", "T": 50}``, where the name is looked up
-in the registry and never imported. Each dataclass checks its ranges in ``__post_init__`` with :func:`check_range`, so that a wrong config
-is rejected before anything is built from it.
+in the registry and never imported; ``"cosine"`` is the part with its defaults. Each dataclass checks its ranges in ``__post_init__`` with
+:func:`check_range`, so that a wrong config is rejected before anything is built from it.
 
 >>> from zoo_core.interfaces import Scheduler
 >>> from zoo_core.schedulers import Cosine
@@ -172,6 +172,8 @@ def _tuple(items: Sequence[Any], data: object, where: str, prefer: str) -> objec
 def _tagged(hint: type[Tagged], data: object, where: str, prefer: str) -> object:
     from zoo_core.registry import registry, resolve
 
+    if isinstance(data, str):
+        data = {"name": data}
     if not isinstance(data, Mapping) or type(data.get("name")) is not str:
         raise _wrong(where, f'an object with the "name" of a {hint.kind}', data)
     try:

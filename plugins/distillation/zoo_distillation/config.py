@@ -76,6 +76,7 @@ class ConsistencyConfig(TrainerConfig):
         levels: number of noise levels N above 0.
         sampler: deterministic sampler of ``teacher``, such as ``dpmpp-2m``. Then the student learns at all N levels of the path of each row
             from pure noise the end of that path itself, and not its own average at the next level. None for the paper's way.
+        substeps: number of steps of ``sampler`` between two of the N levels.
         scheduler: the noise levels.
         decay: decay of the moving average of the student that gives the targets; 0 takes the student itself, without its gradient.
         huber: constant of the pseudo-Huber distance of samples with d values, sqrt(|a - b|^2 + huber^2 d) - huber sqrt(d) (Song & Dhariwal
@@ -93,15 +94,18 @@ class ConsistencyConfig(TrainerConfig):
     teacher: Teacher | None = None
     levels: int = 18
     sampler: Sampler | None = None
+    substeps: int = 1
     scheduler: Scheduler = Nested(sigma_max=80.0)
     decay: float = 0.95
     huber: float = 0.03
     guidance: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        check_range(self, levels=(1, 4096), decay=(0.0, 1.0), huber=(1e-6, 100.0), guidance=(-100.0, 100.0))
+        check_range(self, levels=(1, 4096), substeps=(1, 64), decay=(0.0, 1.0), huber=(1e-6, 100.0), guidance=(-100.0, 100.0))
         _check_interval(self.guidance)
         if self.guidance is not None and self.teacher is None:
             raise ConfigError("guidance is that of a teacher: name one, or leave guidance out")
         if self.sampler is not None and self.teacher is None:
             raise ConfigError("trainer.sampler is that of a teacher: name one, or leave it out")
+        if self.substeps > 1 and self.sampler is None:
+            raise ConfigError("trainer.substeps are those of trainer.sampler: choose one, or leave substeps out")

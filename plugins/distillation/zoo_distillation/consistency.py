@@ -67,10 +67,10 @@ class ConsistencyTrainer(StudentTrainer):
 
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
         condition = self.condition(batch, rng)
-        levels = self.levels(self.config.levels, batch.x.device)
         if self.config.sampler is not None:
-            return self._ends(self.config.sampler, levels, condition, rng)
+            return self._ends(self.config.sampler, condition, rng, batch.x.device)
         x0 = batch.x
+        levels = self.levels(self.config.levels, x0.device)
         i = rng.integers(0, self.config.levels)
         sigma, below = levels[i], levels[i + 1]
         z = rng.normal(*x0.shape[1:])
@@ -84,14 +84,15 @@ class ConsistencyTrainer(StudentTrainer):
             taught = torch.where(broadcast(below, x0) > 0, estimate(self.average, condition)(near, positive), near)
         return Loss(value=distance(estimate(self.model, condition)(x, sigma), taught, self.config.huber).mean())
 
-    def _ends(self, sampler: Sampler, levels: Tensor, condition: Condition, rng: Rng) -> Loss:
-        """The distance from the ends of the teacher's paths, at every level of each path."""
+    def _ends(self, sampler: Sampler, condition: Condition, rng: Rng, device: torch.device) -> Loss:
+        """The distance from the ends of the teacher's paths, at every level of the student on each path."""
+        count, substeps = self.config.levels, self.config.substeps
+        levels = self.levels(count * substeps, device)
         teacher = self.frozen["teacher"]
         with torch.no_grad():
             *states, end = self.path(teacher, guided_estimate(teacher, condition), sampler, levels, rng)
-        count = len(states)
-        sigma = levels[:-1].repeat_interleave(len(end))
-        estimated = estimate(self.model, condition.repeat(count))(torch.cat(states), sigma)
+        sigma = levels[:-1:substeps].repeat_interleave(len(end))
+        estimated = estimate(self.model, condition.repeat(count))(torch.cat(states[::substeps]), sigma)
         return Loss(value=distance(estimated, torch.cat([end] * count), self.config.huber).mean())
 
     def after(self, phase: str) -> None:
