@@ -72,9 +72,8 @@ def evaluate(
         ZooError: if a metric fails; raised after the records of the others of the same samples.
     """
     of_samples, of_data = _make_metrics(_listed(metrics), options)
-    drawing: dict[str, Any] = {"samplers": _listed(samplers), "scheduler": scheduler, "guidance": _listed(guidance)}
-    drawing |= {"features": features, "floors": floors}
-    _check_drawing(of_samples, of_data, drawing)
+    chosen = {"samplers": _listed(samplers), "scheduler": scheduler, "guidance": _listed(guidance), "features": features, "floors": floors}
+    drawing = _check_drawing(of_samples, of_data, chosen)
     processes = Processes(str(reference.device) if isinstance(reference, Pretrained) and device is None else device)
     if out is not None:
         processes.on_main(lambda: check_records(out))
@@ -103,13 +102,14 @@ def _make_metrics(names: Sequence[str], options: Mapping[str, Mapping[str, Any]]
     return of_samples, of_data
 
 
-def _check_drawing(of_samples: Mapping[str, Metric], of_data: Mapping[str, DataMetric], drawing: Mapping[str, Any]) -> None:
-    """Raises UsageError if options of drawing are given, and nothing is drawn."""
+def _check_drawing(of_samples: Mapping[str, Metric], of_data: Mapping[str, DataMetric], drawing: dict[str, Any]) -> dict[str, Any]:
+    """Returns the options of drawing; raises UsageError if some are given, and nothing is drawn."""
     choices = [*drawing["samplers"], *drawing["guidance"], drawing["features"], drawing["scheduler"]]
     given = any(choice is not None for choice in choices) or drawing["floors"]
     if given and not of_samples:
         useless = "sampler, scheduler, guidance, features, floors and options that are no metric's"
         raise UsageError(f"{useless} mean nothing to {', '.join(of_data)}, which draws no samples", "leave them out")
+    return drawing
 
 
 def _check_capabilities(of_data: Mapping[str, DataMetric], model: Pretrained) -> None:
