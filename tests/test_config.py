@@ -253,6 +253,15 @@ def test_a_name_alone_is_a_tagged_part_with_its_defaults() -> None:
             decode(Scheduler, "karas")
 
 
+def test_an_option_of_a_part_of_another_part_starts_from_its_default() -> None:
+    other = {"model": {"name": "fake"}}
+    expected = {"name": "fake-denoiser", "scheduler": {"name": "cosine", "T": 9, "s": 0.008}}
+    assert apply_overrides(other, ["model=fake-denoiser", "model.scheduler.T=9"])["model"] == expected
+    changed = apply_overrides(other, ["model=fake-denoiser", "model.scheduler=linear", "model.scheduler.T=9"])
+    assert changed["model"] == {"name": "fake-denoiser", "scheduler": {"name": "linear", "T": 9}}
+    assert apply_overrides(other, ["model=fake-denoiser", "model.mean=2"])["model"] == {"name": "fake-denoiser", "mean": 2}
+
+
 @pytest.mark.parametrize("text", ["fit.optimizer.name=sgd", "fit.optimizer=sgd"])
 def test_another_optimizer_keeps_its_learning_rate(text: str) -> None:
     assert overridden("fit.optimizer.lr=7", text)["fit"]["optimizer"] == {"name": "sgd", "lr": 7, "weight_decay": 0.0, "options": {}}

@@ -22,9 +22,11 @@ BLOCK = re.compile(r"^```python\n(?P<python>.*?)^```$|^    (?P<command>zoo [^\n]
 RUNNABLE = [
     "README.md",
     "docs/density.md",
+    "docs/evaluation.md",
     "docs/figures.md",
     "docs/notes.md",
     "docs/samplers.md",
+    "docs/training.md",
     *(str(path.relative_to(ROOT)) for path in ROOT.glob("plugins/*/README.md")),
 ]
 # Pages whose blocks run elsewhere: the tour above, lines of sources below, and files of plugins in tests/test_plugin_pages.py.
@@ -45,6 +47,7 @@ QUICK = {
     "steps=50, steps_per_level=10)": "steps=2, steps_per_level=2)",
     '"steps": 20, "steps_per_level": 50,': '"steps": 2, "steps_per_level": 2,',
     "cats.inpaint(images, mask, seed=0)": "cats.inpaint(images, mask, seed=0, steps=2)",
+    "steps=200": "steps=2",
     'method="bound")': 'method="bound", k=1)',
 }
 

@@ -194,3 +194,23 @@ def test_a_plugin_from_a_folder_outside_the_repository_is_listed_and_used(tmp_pa
     assert "halving" in run(*zoo("list", "schedulers"), cwd=tmp_path, env=env)
     run(*zoo("sample", "ddpm-afhq-cat", "-n", "1", "--steps", "4", "--scheduler", "halving", "--out", "cat.png"), cwd=tmp_path, env=env)
     assert (tmp_path / "cat.png").exists()
+
+
+def test_the_pinned_versions_fit_each_other() -> None:
+    from importlib.metadata import distributions
+
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    lines = [line.partition("#")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines()]
+    pins = {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines if line)}
+    unfit = []
+    for distribution in distributions():
+        name = canonicalize_name(distribution.name)
+        for requirement in map(Requirement, distribution.requires or () if pins.get(name) == distribution.version else ()):
+            pin = pins.get(canonicalize_name(requirement.name))
+            applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            if applies and pin and not requirement.specifier.contains(pin, prereleases=True):
+                unfit.append(f"{name} needs {requirement}, and {pin} is pinned")
+    assert len(pins) > 20
+    assert unfit == []

@@ -305,19 +305,35 @@ def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
 
 def _put(node: dict[str, Any], keys: Sequence[str], value: object, text: str) -> None:
     for key in keys[:-1]:
-        child = node[key] = {} if node.get(key) is None else node[key]
+        child = node[key] = _default_part(node, key) if node.get(key) is None else node[key]
         if isinstance(child, str) and _is_tag(child):
             child = node[key] = {"name": child}  # a part that was null, and got its name by the override before
         if not isinstance(child, dict):
             raise ConfigError(f"-o {text!r}: {key} is not an object", "`zoo show` and `zoo train --dry-run` print all keys")
         node = child
     last = keys[-1]
-    named = node.get(last)
+    named = node[last] if last in node else _default_part(node, last)
+    if last not in node and named and isinstance(value, str):
+        node[last] = named
     if isinstance(named, dict) and "name" in named and isinstance(value, str):
         node, last = named, "name"
     if last == "name" and node.get("name") != value and _is_tag(node.get("name")):
         node.clear()
     node[last] = value
+
+
+def _default_part(node: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The default of a field of a tagged part, such as the scheduler of a trainer, as plain values; empty if it is no part."""
+    from zoo_core.registry import registry, resolve
+
+    name = node.get("name")
+    for kind in _TAGGED if isinstance(name, str) and key not in node else ():
+        for claim in registry().claims(kind).get(cast(str, name).rpartition(":")[2], ())[:1]:
+            cls = resolve(getattr(claim.spec, "config", "") or cast(Any, claim.spec).target)
+            default = next((item.default for item in fields(cls) if item.name == key), MISSING) if is_dataclass(cls) else MISSING
+            if isinstance(default, Tagged):
+                return cast(dict[str, Any], encode(default))
+    return {}
 
 
 def _is_tag(name: object) -> bool:

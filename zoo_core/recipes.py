@@ -5,10 +5,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from zoo_core.config import check_range, decode, encode
-from zoo_core.errors import ConfigError
+from zoo_core.errors import ConfigError, PluginError
 from zoo_core.interfaces import DatasetConfig, ModelConfig, Sampler, Scheduler, TrainerConfig
+from zoo_core.registry import registry, resolve
+from zoo_core.registry.faults import HINT
+from zoo_core.specs import RecipeSpec
 
-__all__ = ["EMAConfig", "FitConfig", "ModelLossConfig", "OptimizerConfig", "Recipe", "check_length", "with_precision"]
+__all__ = ["EMAConfig", "FitConfig", "ModelLossConfig", "OptimizerConfig", "Recipe", "check_length", "load_recipe", "with_precision"]
 
 _MOST_STEPS = 10_000
 _LENGTHS = (("steps", 1), ("steps_per_level", 1), ("corrections", 0))
@@ -175,6 +178,28 @@ class Recipe:
         """Returns plain JSON values, with all defaults."""
         plain: dict[str, Any] = encode(self)
         return plain
+
+
+def load_recipe(name: str, *, prefer: str = "") -> Recipe:
+    """Returns the recipe of a name that ``zoo list recipes`` shows.
+
+    >>> load_recipe("realnvp/2d").fit.batch_size
+    256
+
+    Args:
+        name: ``[DIST:]FAMILY/RECIPE``, such as ``ddpm/course``.
+        prefer: distribution whose claim counts where several plugins claim the name.
+
+    Raises:
+        UnknownNameError: if there is no such recipe.
+        PluginError: if the plugin gives something else for it.
+    """
+    claim = registry().claim(RecipeSpec, name, prefer=prefer)
+    assert isinstance(claim.spec, RecipeSpec)
+    recipe = resolve(claim.spec.target)
+    if not isinstance(recipe, Recipe):
+        raise PluginError(f"in {claim.plugin.dist}: {claim.spec.target} is not a Recipe", HINT)
+    return recipe
 
 
 def check_length(sampler: Sampler | None) -> None:

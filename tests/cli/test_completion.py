@@ -55,7 +55,7 @@ def complete(words: str, fakes: Path, shell: str = "bash") -> list[str]:
         ("zoo evaluate fake-images --metrics fd,ki", ["fd,kid"]),
         ("zoo evaluate fake-images --data fake-d", ["fake-data"]),
         ("zoo list samp", ["samplers"]),
-        ("zoo list samplers dp", ["dpmpp-2m"]),
+        ("zoo list samplers heu", ["heun"]),
         ("zoo list fake-p", ["fake-points"]),
         ("zoo train fake-d", ["fake-denoiser"]),
         ("zoo train fake --recipe t", ["tiny"]),
@@ -76,8 +76,8 @@ def test_classes_are_completed_by_name_in_a_list_and_in_either_case(fakes: Path)
 
 
 def test_zsh_shows_summaries_beside_the_names(fakes: Path) -> None:
-    assert complete("zoo list samplers dp", fakes, "zsh")[:2] == ["plain", "dpmpp-2m"]
-    assert "multistep" in complete("zoo list samplers dp", fakes, "zsh")[2]
+    assert complete("zoo list samplers pred", fakes, "zsh")[:2] == ["plain", "predictor-corrector"]
+    assert "Langevin" in complete("zoo list samplers pred", fakes, "zsh")[2]
 
 
 @pytest.fixture

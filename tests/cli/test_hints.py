@@ -165,7 +165,7 @@ def test_a_path_where_a_data_set_is_meant_is_led_to_folder(zoo: Zoo, fakes: Path
     for path in ("photos", "./photos", "/nowhere/photos"):
         done = zoo("train", "fake", "--data", path)
         assert done.code == 3
-        assert done.err.endswith(f"unknown dataset '{path}' -- of a folder of images, write --data folder:{path}\n")
+        assert done.err.endswith(f"unknown dataset '{path}' -- of a folder of images, write folder:{path}\n")
 
 
 def test_data_of_an_unknown_name_says_that_there_is_neither_a_data_set_nor_a_folder(zoo: Zoo, fakes: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -13,13 +12,13 @@ from click.shell_completion import CompletionItem
 from zoo_core.atomic import check_folder
 from zoo_core.cli.completers import SHELL_COMPLETE, names_of
 from zoo_core.cli.console import inert, say
-from zoo_core.config import apply_overrides, decode
-from zoo_core.errors import ConfigError, UsageError
+from zoo_core.config import apply_overrides
+from zoo_core.data.choice import as_dataset, dataset_values
+from zoo_core.errors import UsageError
 from zoo_core.hub.fetch import fetch
 from zoo_core.interfaces import DatasetConfig, Scheduler
-from zoo_core.registry import other_meaning, parse_reference, registry
+from zoo_core.registry import other_meaning, parse_reference
 from zoo_core.samplers.choice import as_scheduler
-from zoo_core.specs import DatasetSpec
 
 __all__ = [
     "OF_SCHEDULER",
@@ -27,7 +26,6 @@ __all__ = [
     "REFERENCE",
     "SEED",
     "OutPath",
-    "data_name",
     "data_option",
     "option",
     "refuse_name",
@@ -170,36 +168,6 @@ def refuse_name(options: Sequence[str], option: str) -> None:
             raise UsageError(f"-o {text!r} is not an option", f"use {option} NAME")
 
 
-def data_name(text: str) -> tuple[str, str]:
-    """The name and the path of ``--data [DIST:]NAME[:PATH]``; the path is empty if none is given.
-
-    If the text begins with the unambiguous name of a data set, the rest is its path: ``folder:mnist`` is a folder.
-
-    Raises:
-        UsageError: if the text has no name.
-        ConfigError: if there is no data set of that name; the hint says how a folder is written.
-    """
-    first, _, rest = text.partition(":")
-    if not first:
-        raise UsageError(f"--data {text!r} has no name of a data set", "write it as --data NAME or --data folder:PATH")
-    second, _, path = rest.partition(":")
-    known = registry()
-    if known.claim_or_none(DatasetSpec, first) is None and second and known.offers(DatasetSpec, f"{first}:{second}"):
-        return f"{first}:{second}", path
-    if not known.offers(DatasetSpec, first):
-        raise _no_data(text, first, rest)
-    return first, rest
-
-
-def _no_data(text: str, name: str, rest: str) -> ConfigError:
-    """The error for ``--data`` without a data set of that name: of a folder, or with the nearest name."""
-    if not rest and ("/" in text or Path(text).is_dir()):
-        return ConfigError(f"unknown dataset {text!r}", f"of a folder of images, write --data folder:{text}")
-    near = get_close_matches(name[:200], registry().claims(DatasetSpec), n=2, cutoff=0.7)
-    unknown = registry().unknown_name("dataset", name, near, "`zoo list datasets` shows them; a folder of images is written folder:PATH")
-    return ConfigError(unknown.what + ("" if rest else ", and there is no folder of that name here"), unknown.hint)
-
-
 def data_option(reference: str, text: str | None, root: str | None, options: Sequence[str]) -> DatasetConfig | None:
     """The config of ``--data [DIST:]NAME[:PATH]``, ``--data-root DIR`` and ``-o data.KEY=VALUE``; None without them.
 
@@ -217,6 +185,4 @@ def data_option(reference: str, text: str | None, root: str | None, options: Seq
         from zoo_core.evaluation.choice import training_data_config
 
         return training_data_config(fetch(reference), changes)
-    name, path = data_name(text)
-    config: DatasetConfig = decode(DatasetConfig, apply_overrides({"name": name, **({"path": path} if path else {})}, changes), "data")
-    return config
+    return as_dataset(apply_overrides(dataset_values(text), changes))

@@ -2,20 +2,18 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from zoo_core.capabilities import check_trainer
 from zoo_core.checkpoint.config import read_config
-from zoo_core.cli.options import data_name
 from zoo_core.config import apply_overrides, encode, load_json
-from zoo_core.errors import ConfigError, PluginError, UnknownNameError, UsageError
+from zoo_core.data.choice import data_name, place_of
+from zoo_core.errors import ConfigError, UsageError
 from zoo_core.hub.fetch import fetch
-from zoo_core.recipes import Recipe
-from zoo_core.registry import Claim, registry, resolve
-from zoo_core.registry.faults import HINT
-from zoo_core.specs import DatasetSpec, ModelSpec, RecipeSpec
+from zoo_core.recipes import Recipe, load_recipe
+from zoo_core.registry import Claim, registry
+from zoo_core.specs import ModelSpec, RecipeSpec
 
 __all__ = ["bare_name", "first_preset", "model_of", "recipe_of"]
 
@@ -116,12 +114,7 @@ def _preset(family: Claim, name: str) -> dict[str, Any]:
         recorded = plain.get("recipe")
         return recorded if isinstance(recorded, dict) else plain
     dist, colon, bare = name.rpartition(":")
-    claim = registry().claim(RecipeSpec, f"{dist}{colon}{family.spec.key}/{bare}", prefer=family.plugin.dist)
-    target = cast(RecipeSpec, claim.spec).target
-    recipe = resolve(target)
-    if not isinstance(recipe, Recipe):
-        raise PluginError(f"in {claim.plugin.dist}: {target} is not a Recipe", HINT)
-    return recipe.to_dict()
+    return load_recipe(f"{dist}{colon}{family.spec.key}/{bare}", prefer=family.plugin.dist).to_dict()
 
 
 def _data(text: str, preset: object) -> dict[str, Any]:
@@ -131,7 +124,7 @@ def _data(text: str, preset: object) -> dict[str, Any]:
         UsageError: if there is a path, but the data set does not read files.
     """
     name, path = data_name(text)
-    place = _place(name)
+    place = place_of(name)
     if path and not place:
         raise UsageError(f"{name} is computed, not read from files: it takes no path", f"--data {name}")
     # The preset's other choices (size, flips) hold for the user's own folder too; its class names do not.
@@ -142,22 +135,9 @@ def _data(text: str, preset: object) -> dict[str, Any]:
     return {**values, place: path} if path else values
 
 
-def _place(name: str) -> str:
-    """The field of a data set that holds its place: ``path`` (the user's own files), ``root`` (a well-known set), or empty.
-
-    Raises:
-        ConfigError: if there is no data set of that name.
-    """
-    try:
-        config = resolve(registry().spec(DatasetSpec, name).config)
-    except UnknownNameError as error:
-        raise ConfigError(error.what, error.hint) from error
-    return next((key for key in ("path", "root") if key in {item.name for item in fields(config)}), "")
-
-
 def _rooted(data: object, root: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UsageError("--data-root: the recipe has no data", "add --data NAME")
-    if _place(name := str(data.get("name"))) != "root":
+    if place_of(name := str(data.get("name"))) != "root":
         raise UsageError(f"--data-root: {name} has no root", "leave it out, or choose another --data")
     return {**data, "root": root}

@@ -7,8 +7,9 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
+from zoo_core.data.choice import as_dataset
 from zoo_core.errors import ConfigError
-from zoo_core.interfaces import DatasetConfig, Event
+from zoo_core.interfaces import DatasetLike, Event
 from zoo_core.registry import registry, resolve
 from zoo_core.registry.faults import call_plugin
 from zoo_core.rng import StepRng, Stream, permutation
@@ -124,19 +125,19 @@ class Data:
 _order = lru_cache(maxsize=2)(permutation)
 
 
-def load_data(config: DatasetConfig) -> Data:
-    """Loads a data set by its config.
+def load_data(choice: DatasetLike) -> Data:
+    """Loads a data set.
 
     Args:
-        config: config of a registered data set.
+        choice: name of a registered data set, as :func:`zoo_core.data.choice.as_dataset` takes it, or its config.
 
     Raises:
-        ConfigError: if the data is not where the config says, or holds no samples.
+        ConfigError: if there is no such data set, or the data is not where the config says, or holds no samples.
         PluginError: if the loader does not return a :class:`Data`.
 
-    >>> from zoo_core.datasets import MoonsConfig
-    >>> load_data(MoonsConfig(count=10)).x.shape
+    >>> load_data({"name": "moons", "count": 10}).x.shape
     torch.Size([10, 2])
     """
+    config = as_dataset(choice)
     spec = registry().spec(DatasetSpec, registry().name_of("dataset", type(config)))
     return call_plugin(resolve(spec.target), config, kind=Data)

@@ -1,11 +1,13 @@
 """``evaluate``: measures a checkpoint; each record holds all that is needed to reproduce its number."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from zoo_core.data.choice import as_dataset
 from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.evaluation.choice import make_metric, training_data
@@ -14,7 +16,7 @@ from zoo_core.evaluation.measurement import Evaluation, Record
 from zoo_core.evaluation.metrics import DataMetric, Metric
 from zoo_core.evaluation.real_data import RealData
 from zoo_core.evaluation.records import check_records, save_records
-from zoo_core.interfaces import DatasetConfig, SamplerLike, SchedulerLike
+from zoo_core.interfaces import DatasetLike, Sampler, SamplerLike, SchedulerLike
 from zoo_core.loading import load
 from zoo_core.pretrained import Pretrained
 
@@ -22,16 +24,16 @@ __all__ = ["evaluate"]
 
 
 def evaluate(
-    reference: str,
-    metrics: Sequence[str] = ("fd",),
+    reference: "str | os.PathLike[str] | Pretrained",
+    metrics: str | Sequence[str] = ("fd",),
     *,
     options: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     n: int | None = None,
-    data: DatasetConfig | None = None,
+    data: DatasetLike | None = None,
     features: str | None = None,
-    samplers: Sequence[SamplerLike | None] = (None,),
+    samplers: SamplerLike | Sequence[SamplerLike | None] = (None,),
     scheduler: SchedulerLike | None = None,
-    guidance: Sequence[float | None] = (None,),
+    guidance: float | Sequence[float | None] = (None,),
     seed: int = 0,
     batch_size: int = 64,
     device: str | None = None,
@@ -44,18 +46,18 @@ def evaluate(
     """Measures a checkpoint, and returns a record for each number. Under ``torchrun``, the processes share the work; the result is equal.
 
     Args:
-        reference: reference of the checkpoint.
-        metrics: names of metrics of samples, which are drawn and compared with real ones, or of metrics of data, such as ``accuracy``.
+        reference: reference of the checkpoint, or the loaded one.
+        metrics: names of metrics, or one: of samples, which are drawn and compared with real ones, or of data, such as ``accuracy``.
         options: options of the metrics by their names: ``{"bpd": {"method": "bound"}}``.
         n: number of samples to draw, None for that of the real ones; for a metric of data, how many of these to take at random.
-        data: real samples; None for the training data, or its stored statistics where the metrics, such as ``fd``, need no more.
+        data: real samples, such as ``folder:PATH``; None for the training data, or its statistics where metrics, as ``fd``, need no more.
         features: name of a feature space, see :func:`~zoo_core.evaluation.feature_spaces.load_feature_space`; None for that of the data.
-        samplers: samplers to measure one after the other, as :meth:`Pretrained.sample` takes them; None is the checkpoint's own.
+        samplers: sampler, or several to measure one after the other, as :meth:`Pretrained.sample` takes it; None is the checkpoint's own.
         scheduler: scheduler of the noise levels, for all samplers; None is what :meth:`Pretrained.scheduler_of` returns.
-        guidance: scales of classifier-free guidance to measure one after the other; None is no guidance.
+        guidance: scale of classifier-free guidance, or several to measure one after the other; None is no guidance.
         seed: seed of the samples.
         batch_size: samples per batch; changes speed and memory only.
-        device: name of a device, such as ``cuda``; None for the first accelerator, or the CPU.
+        device: name of a device, such as ``cuda``; None for that of a loaded checkpoint, or the first accelerator, or the CPU.
         floors: True to compare halves of the real samples too, as they are and degraded.
         out: path of a metrics.json to add the records to, see :func:`~zoo_core.evaluation.records.save_records`.
         on_batch: called with the number of samples after each batch.
@@ -69,18 +71,23 @@ def evaluate(
         UsageError: if there are too few samples, or options that no metric uses.
         ZooError: if a metric fails; raised after the records of the others of the same samples.
     """
-    of_samples, of_data = _make_metrics(metrics, options)
-    drawing: dict[str, Any] = {"features": features, "samplers": samplers, "scheduler": scheduler, "guidance": guidance, "floors": floors}
-    _check_drawing(of_samples, of_data, drawing)
-    processes = Processes(device)
+    of_samples, of_data = _make_metrics(_listed(metrics), options)
+    chosen = {"samplers": _listed(samplers), "scheduler": scheduler, "guidance": _listed(guidance), "features": features, "floors": floors}
+    drawing = _check_drawing(of_samples, of_data, chosen)
+    processes = Processes(str(reference.device) if isinstance(reference, Pretrained) and device is None else device)
     if out is not None:
         processes.on_main(lambda: check_records(out))
-    model = load(reference, device=processes.device)
+    model = reference.to(processes.device) if isinstance(reference, Pretrained) else load(reference, device=processes.device)
     _check_capabilities(of_data, model)
-    real = RealData(data, model.event.shape) if data else training_data(model)
+    real = RealData(as_dataset(data), model.event.shape) if data else training_data(model)
     evaluation = Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch, on_stage=on_stage)
     drawn = evaluation.of_samples(of_samples, real, n=n, seed=seed, **drawing) if of_samples else ()
     return _collect(chain(evaluation.of_data(of_data, real, n=n), drawn), real, processes, out, on_record)
+
+
+def _listed(choice: Any) -> Sequence[Any]:
+    """One value as a list; a list as it is."""
+    return [choice] if isinstance(choice, str | Mapping | Sampler | float | int) else choice
 
 
 def _make_metrics(names: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Metric], dict[str, DataMetric]]:
@@ -95,13 +102,14 @@ def _make_metrics(names: Sequence[str], options: Mapping[str, Mapping[str, Any]]
     return of_samples, of_data
 
 
-def _check_drawing(of_samples: Mapping[str, Metric], of_data: Mapping[str, DataMetric], drawing: Mapping[str, Any]) -> None:
-    """Raises UsageError if options of drawing are given, and nothing is drawn."""
+def _check_drawing(of_samples: Mapping[str, Metric], of_data: Mapping[str, DataMetric], drawing: dict[str, Any]) -> dict[str, Any]:
+    """Returns the options of drawing; raises UsageError if some are given, and nothing is drawn."""
     choices = [*drawing["samplers"], *drawing["guidance"], drawing["features"], drawing["scheduler"]]
     given = any(choice is not None for choice in choices) or drawing["floors"]
     if given and not of_samples:
         useless = "sampler, scheduler, guidance, features, floors and options that are no metric's"
         raise UsageError(f"{useless} mean nothing to {', '.join(of_data)}, which draws no samples", "leave them out")
+    return drawing
 
 
 def _check_capabilities(of_data: Mapping[str, DataMetric], model: Pretrained) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.arguments import as_int
+from zoo_core.data.choice import as_dataset
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.evaluation.choice import training_data
 from zoo_core.evaluation.features import OnBatch
@@ -14,7 +15,7 @@ from zoo_core.evaluation.human import Key, Kind, Picture
 from zoo_core.evaluation.measurement import drawing_facts, model_facts
 from zoo_core.evaluation.real_data import RealData
 from zoo_core.images import is_image, to_uint8
-from zoo_core.interfaces import DatasetConfig, SamplerLike, SchedulerLike
+from zoo_core.interfaces import DatasetLike, SamplerLike, SchedulerLike
 from zoo_core.loading import load
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import Stream, generator
@@ -32,7 +33,7 @@ def make_study(
     *,
     n: int = 100,
     exposures: Sequence[int] = (500,),
-    data: DatasetConfig | None = None,
+    data: DatasetLike | None = None,
     sampler: SamplerLike | None = None,
     scheduler: SchedulerLike | None = None,
     seed: int = 0,
@@ -48,7 +49,7 @@ def make_study(
         reference: reference of the checkpoint.
         n: number of pictures, a multiple of twice the number of exposures.
         exposures: times for which pictures are shown, in ms; 0 until they are answered.
-        data: real images; None for the training data.
+        data: real images, by name such as ``folder:PATH`` or by config; None for the training data.
         sampler: sampler, as :meth:`Pretrained.sample` takes it; None for the checkpoint's own.
         scheduler: scheduler of the noise levels; None for that of the checkpoint.
         seed: seed of the drawn images, of the choice of the real ones, and of the order.
@@ -68,7 +69,7 @@ def make_study(
     if not is_image(model.event.shape):
         problem = f"a study shows images, and {model.name} draws samples of shape {list(model.event.shape)}"
         raise UsageError(problem, "name another checkpoint")
-    real = RealData(data, model.event.shape) if data else training_data(model)
+    real = RealData(as_dataset(data), model.event.shape) if data else training_data(model)
     half = n // 2
     if len(real.data) < half:
         raise ConfigError(f"the data has {len(real.data):,} images, and {half:,} real ones are asked for", "ask for fewer by -n")

@@ -11,9 +11,10 @@ from zoo_core.errors import UsageError
 from zoo_core.figures.canvas import name_axes, span, square, squares, text, to_title
 from zoo_core.figures.levels import denoiser
 from zoo_core.figures.points import draw_points
-from zoo_core.interfaces import Sampler, Scheduler
+from zoo_core.interfaces import SamplerLike, Scheduler
 from zoo_core.pretrained import Pretrained
 from zoo_core.samplers import Langevin
+from zoo_core.samplers.choice import as_sampler
 
 __all__ = ["annealed", "clouds", "langevin"]
 
@@ -32,21 +33,22 @@ class _Repeated(Scheduler):
         return (*(sigma for sigma in self.of.sigmas(steps, lo, hi)[:-1] for _ in range(self.times)), 0.0)
 
 
-def annealed(pretrained: Pretrained, sampler: Sampler | None = None) -> Langevin:
+def annealed(pretrained: Pretrained, sampler: SamplerLike | None = None) -> Langevin:
     """``sampler`` if given, or the checkpoint's own if that is annealed Langevin dynamics; otherwise Langevin with its defaults.
 
     Raises:
         UsageError: if ``sampler`` is another one.
     """
-    if sampler is not None and not isinstance(sampler, Langevin):
-        raise UsageError(f"this figure is of Langevin dynamics, not of {type(sampler).__name__}", "choose --sampler langevin")
     if sampler is None:
-        sampler = pretrained.sampler
-    return sampler if isinstance(sampler, Langevin) else Langevin()
+        return pretrained.sampler if isinstance(pretrained.sampler, Langevin) else Langevin()
+    chosen = as_sampler(sampler, pretrained.sampler)
+    if not isinstance(chosen, Langevin):
+        raise UsageError(f"this figure is of Langevin dynamics, not of {type(chosen).__name__}", "choose --sampler langevin")
+    return chosen
 
 
 def langevin(
-    pretrained: Pretrained, n: int, steps: Sequence[int | None] | None = None, *, seed: int = 0, sampler: Langevin | None = None
+    pretrained: Pretrained, n: int, steps: Sequence[int | None] | None = None, *, seed: int = 0, sampler: SamplerLike | None = None
 ) -> tuple[Tensor, list[tuple[int, float]]]:
     """Samples 0 ... n - 1 of a seed while annealed Langevin dynamics draws them.
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.figures.levels import denoiser
-from zoo_core.interfaces import OnStep, Sampler, Scheduler
+from zoo_core.interfaces import OnStep, SamplerLike, SchedulerLike
 from zoo_core.pretrained import Pretrained
 
 __all__ = ["inpainted"]
@@ -17,8 +17,8 @@ def inpainted(
     variants: int,
     *,
     seed: int = 0,
-    sampler: Sampler | None = None,
-    scheduler: Scheduler | None = None,
+    sampler: SamplerLike | None = None,
+    scheduler: SchedulerLike | None = None,
     times: int = 5,
     first: int = 0,
     on_step: OnStep | None = None,
@@ -31,7 +31,7 @@ def inpainted(
         mask: True for known pixels, bool, of a shape that broadcasts to that of ``x``.
         variants: number of completions of each image; completion j of image i has the noise of image ``first`` + i * variants + j.
         seed: seed of that noise.
-        sampler: sampler; the checkpoint's own when None.
+        sampler: sampler, as ``Pretrained.inpaint`` takes it; the checkpoint's own when None.
         scheduler: noise levels; those of ``pretrained.scheduler_of(sampler)`` when None.
         times: number of passes over each level.
         first: number of the first completion.

@@ -12,7 +12,7 @@ from zoo_core.errors import UsageError
 from zoo_core.figures.canvas import canvas, name_axes, span, square, text, to_title
 from zoo_core.figures.levels import images_of
 from zoo_core.figures.points import draw_points
-from zoo_core.interfaces import Decoder, Sampler
+from zoo_core.interfaces import Decoder, SamplerLike
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
 
@@ -31,7 +31,12 @@ def reconstructed(pretrained: Pretrained, x: Tensor) -> Tensor:
 
 
 def interpolated(
-    pretrained: Pretrained, ends: Sequence[tuple[int | Tensor, int | Tensor]], steps: int, *, seed: int = 0, sampler: Sampler | None = None
+    pretrained: Pretrained,
+    ends: Sequence[tuple[int | Tensor, int | Tensor]],
+    steps: int,
+    *,
+    seed: int = 0,
+    sampler: SamplerLike | None = None,
 ) -> Tensor:
     """The paths between pairs of ``ends``, as :meth:`Pretrained.interpolate` draws them.
 

@@ -11,7 +11,7 @@ from zoo_core.errors import UsageError
 from zoo_core.figures.canvas import canvas, colour_bar, name_axes, span, square, to_title
 from zoo_core.figures.levels import denoiser, level_at, trained_levels, visible
 from zoo_core.figures.scores import Path, draw_paths
-from zoo_core.interfaces import LabelsLike, OnStep, Sampler, Scheduler
+from zoo_core.interfaces import LabelsLike, OnStep, SamplerLike, SchedulerLike
 from zoo_core.pretrained import Pretrained
 
 __all__ = ["forward", "plot_ways", "reverse", "ways"]
@@ -43,8 +43,8 @@ def reverse(
     percents: Sequence[float],
     *,
     seed: int = 0,
-    sampler: Sampler | None = None,
-    scheduler: Scheduler | None = None,
+    sampler: SamplerLike | None = None,
+    scheduler: SchedulerLike | None = None,
     x0: Tensor | None = None,
     labels: LabelsLike = None,
     guidance: float | None = None,
@@ -57,7 +57,7 @@ def reverse(
         n: number of images; ignored if ``x0`` is given.
         percents: percentages of the levels T; for each, the step with the nearest noise level is shown.
         seed: seed of the noise.
-        sampler: sampler; the checkpoint's own when None.
+        sampler: sampler, as ``Pretrained.sample`` takes it; the checkpoint's own when None.
         scheduler: noise levels; those of ``pretrained.scheduler_of(sampler)`` when None.
         x0: images (n, c, h, w) to start from, under the noise of the largest of ``percents`` (the last column of :func:`forward`); noise
             alone when None.
@@ -73,7 +73,6 @@ def reverse(
         UsageError: if ``x0`` is given and no percentage is above 0.
     """
     model = denoiser(pretrained)
-    chosen = sampler or pretrained.sampler
     levels = trained_levels(model)
     wanted = [level_at(levels, percent)[1] for percent in percents]
     seen = list[tuple[float, Tensor, Tensor]]()
@@ -83,7 +82,7 @@ def reverse(
         if on_step:
             on_step(step, sigma, x, x0)
 
-    drawing: dict[str, Any] = {"seed": seed, "sampler": chosen, "scheduler": scheduler, "labels": labels, "guidance": guidance}
+    drawing: dict[str, Any] = {"seed": seed, "sampler": sampler, "scheduler": scheduler, "labels": labels, "guidance": guidance}
     start = {} if x0 is None else _noisy(pretrained, x0, max(wanted), seed)
     count = n if x0 is None else len(x0)
     pretrained.sample(count, **start, **drawing, batch_size=count, on_step=keep)
@@ -106,7 +105,7 @@ def _step_near(sigmas: Sequence[float], sigma: float) -> int:
     return min(range(len(sigmas) - 1), key=lambda i: abs(math.log(sigmas[i] / sigma)))
 
 
-def ways(pretrained: Pretrained, n: int, *, seed: int = 0, sampler: Sampler | None = None) -> list[Path]:
+def ways(pretrained: Pretrained, n: int, *, seed: int = 0, sampler: SamplerLike | None = None) -> list[Path]:
     """The ways of points 0 ... n - 1 of a seed from noise to the samples, with a place for each step.
 
     Places are x_sigma / sqrt(1 + sigma^2), the variance-preserving x_t, which is standard normal at the start and the sample at the end.

@@ -13,8 +13,8 @@ from zoo_core.figures.dynamics import annealed, langevin
 from zoo_core.figures.levels import denoiser
 from zoo_core.figures.points import draw_points
 from zoo_core.figures.titles import number
+from zoo_core.interfaces import SamplerLike
 from zoo_core.pretrained import Pretrained
-from zoo_core.samplers import Langevin
 
 __all__ = ["Field", "Path", "draw_field", "draw_paths", "paths", "score_field", "score_fields"]
 
@@ -71,7 +71,7 @@ class Path:
     sigma: Tensor
 
 
-def paths(pretrained: Pretrained, n: int, field: Field, *, seed: int = 0, sampler: Langevin | None = None) -> list[Path]:
+def paths(pretrained: Pretrained, n: int, field: Field, *, seed: int = 0, sampler: SamplerLike | None = None) -> list[Path]:
     """The paths of points 0 ... n - 1 of a seed under annealed Langevin dynamics.
 
     Each path begins at the step after which it stays on the ``field``; before that, it jumps across. It has at least the sample.

@@ -9,6 +9,7 @@ are frozen dataclasses whose fields are the options.
 
 from zoo_core.interfaces.parts import (
     DatasetConfig,
+    DatasetLike,
     DiscreteScheduler,
     LabelsLike,
     ModelConfig,
@@ -38,6 +39,7 @@ __all__ = [
     "CAPABILITIES",
     "Classify",
     "DatasetConfig",
+    "DatasetLike",
     "Decoder",
     "Denoiser",
     "Density",

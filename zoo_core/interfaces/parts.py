@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DatasetConfig",
+    "DatasetLike",
     "DiscreteScheduler",
     "LabelsLike",
     "ModelConfig",
@@ -181,3 +182,6 @@ SamplerLike: TypeAlias = str | Mapping[str, Any] | Sampler
 
 SchedulerLike: TypeAlias = str | Mapping[str, Any] | Scheduler
 """A scheduler, its name, or its options as plain values."""
+
+DatasetLike: TypeAlias = str | Mapping[str, Any] | DatasetConfig
+"""The config of a data set, its name and place as ``NAME[:PATH]``, or its options as plain values."""

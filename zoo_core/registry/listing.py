@@ -50,7 +50,7 @@ def names(kind: str = "checkpoints", filter: str | Sequence[str] = "") -> tuple[
     """Returns the names of the installed parts of a kind; names that several plugins claim are written with their distributions.
 
     >>> names("samplers", "d*")
-    ('ddim', 'dpmpp-2m')
+    ('ddim', 'dpmpp-2m', 'dpmpp-2m-sde')
 
     Args:
         kind: ``checkpoints``, ``families``, ``samplers``, ``schedulers``, ``datasets``, ``metrics``, ``recipes`` or ``trainers``.

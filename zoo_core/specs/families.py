@@ -64,6 +64,7 @@ def family(
     paper: str = "",
     summary: str = "",
     training: str = "",
+    trains: str = "",
     recipes: Mapping[str, tuple[str, str]] = MappingProxyType({}),
 ) -> tuple[Spec, ...]:
     """The usual specs of a family: its model, its trainer of the same name if it has its own, its recipes and its checkpoints.
@@ -84,6 +85,7 @@ def family(
         config, trainer_config: names of the classes in ``package.config``; if empty, those of model and trainer with ``Config`` appended.
         sampler, paper: name of the default sampler, and paper of the family; both may be empty.
         summary, training: lines about the family and about its trainer.
+        trains: capability of the families that the trainer trains; empty for this family alone.
         recipes: for each recipe its name in ``package.recipes`` and one line about it; the first one is the default.
 
     Raises:
@@ -97,7 +99,7 @@ def family(
         ModelSpec(target=f"{package}.model:{model}", config=config, trainer=name if trainer else MODEL_LOSS, **names, **about)
     ]
     if trainer:
-        specs.append(TrainerSpec(target=f"{package}.trainer:{trainer}", config=trainer_config, summary=training, **names))
+        specs.append(TrainerSpec(target=f"{package}.trainer:{trainer}", config=trainer_config, summary=training, requires=trains, **names))
     specs += [
         RecipeSpec(name=key, family=name, target=f"{package}.recipes:{target}", summary=line) for key, (target, line) in recipes.items()
     ]

@@ -21,7 +21,7 @@ from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, ResourceError, ZooError
 from zoo_core.hardware.precision import DTYPES, PRECISION_HINT, warn_if_emulated
 from zoo_core.loading import load
-from zoo_core.recipes import FitConfig, Recipe
+from zoo_core.recipes import FitConfig, Recipe, load_recipe
 from zoo_core.training.compatibility import check_fits
 from zoo_core.training.export import export, portable, source_commit
 from zoo_core.training.loop import Loop, build
@@ -72,8 +72,8 @@ class Report:
 
 
 def fit(
-    recipe: Recipe,
-    out: Path,
+    recipe: Recipe | str,
+    out: "str | os.PathLike[str]",
     *,
     resume: bool = True,
     fork: bool = False,
@@ -90,7 +90,7 @@ def fit(
     Called in each process of ``torchrun`` or ``accelerate launch``, it shares every batch among them; only the first process writes.
 
     Args:
-        recipe: recipe with data.
+        recipe: recipe with data, or the name of one, such as ``realnvp/2d``.
         out: run folder, with recipe.json, metrics.jsonl, samples/, steps/ and export/.
         resume: whether to resume a run that the folder holds; if False, such a folder is refused.
         fork: resume the run even under another recipe or on other data; its record says so.
@@ -116,6 +116,7 @@ def fit(
         ZooError: if a loss is not finite.
         Interrupted: if ``stopping`` ended the run; its state is saved.
     """
+    recipe, out = (load_recipe(recipe) if isinstance(recipe, str) else recipe), Path(out)
     loop = _prepared(recipe, device, tracker, out)
     measures = Monitor(monitor, recipe, loop.data, loop.trainer.model, loop.processes) if monitor else None
     search = {"resume": resume, "fork": fork, "auto": recipe.fit.precision == "auto", "command": command}

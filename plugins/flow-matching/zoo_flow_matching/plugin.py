@@ -18,7 +18,8 @@ def zoo_specs() -> Iterable[Spec]:
             sampler="euler",
             paper="arXiv:2210.02747",
             summary="rectified flow: a net for the velocity along straight lines from samples to noise",
-            training="squared error of the velocity at random times",
+            training="squared error of the velocity at random times, for every denoiser",
+            trains="denoise",
             recipes={
                 "afhq-cat": ("AFHQ_CAT", "32x32 photographs, an hour and a half on one CPU core"),
                 "moons": ("MOONS", "two moons in the plane, a minute on one CPU core"),
