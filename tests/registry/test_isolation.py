@@ -32,6 +32,16 @@ ENDS = {
     "sleep": ("import time; time.sleep(3600)", "took longer than 0.5 s"),
     "work": ("while True: pass", "took longer than 0.5 s"),
     "work that it hides": ("import time\nwhile True:\n    try: time.sleep(9)\n    except Exception: pass", "took longer than 0.5 s"),
+    "sleep without an alarm": ("import signal, time\nsignal.alarm(0)\ntime.sleep(3600)", "took longer than 0.5 s"),
+    "sleep without a timer": ("import signal, time\nsignal.setitimer(signal.ITIMER_REAL, 0)\ntime.sleep(3600)", "took longer than 0.5 s"),
+    "work that ignores the alarm": (
+        "import signal\nfrom signal import signal as own\nown(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass",
+        "took longer than 0.5 s",
+    ),
+    "work that blocks the alarm": (
+        "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})\nwhile True: pass",
+        "took longer than 0.5 s",
+    ),
     "a lock": ("import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()", "took longer than 0.5 s"),
     "an error whose text ends the process": ("class Bad(Exception):\n    def __str__(self): raise SystemExit(3)\nraise Bad", "Bad"),
     "an error whose text hangs": ("class Bad(Exception):\n    def __str__(self):\n        while True: pass\nraise Bad", "Bad"),
@@ -82,6 +92,20 @@ def test_the_alarm_of_whoever_imports_the_zoo_still_goes_off() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
     assert rung == [signal.SIGALRM]
+
+
+def test_a_plugin_may_set_other_signals_and_hears_that_it_may_not_set_the_alarm(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    usr1 = signal.getsignal(signal.SIGUSR1)
+    functions = (signal.signal, signal.alarm, signal.setitimer, signal.pthread_sigmask)
+    with isolated("x", "x", 5.0):
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        assert signal.alarm(0) == 0
+    assert "plugin x: it changes SIGALRM" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert (signal.signal, signal.alarm, signal.setitimer, signal.pthread_sigmask) == functions
+    signal.signal(signal.SIGUSR1, usr1)
 
 
 def test_the_functions_that_end_a_process_are_themselves_again_afterwards() -> None:

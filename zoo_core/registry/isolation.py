@@ -70,7 +70,13 @@ def isolated(name: str, module: str, seconds: float) -> Iterator[None]:
     before = set(threading.enumerate())
     try:
         with ExitStack() as stack:
-            for context in (_warnings_in_a_line(name), stdout_on_stderr(module), _no_exits(), _time_limit(seconds)):
+            for context in (
+                _warnings_in_a_line(name),
+                stdout_on_stderr(module),
+                _no_exits(),
+                _time_limit(seconds),
+                _own_alarm(name, seconds),
+            ):
                 stack.enter_context(context)
             yield
     finally:
@@ -120,6 +126,41 @@ def _time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, handler)
         if left:  # the timer of the importing program continues
             signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), 1e-3), interval)
+
+
+@contextmanager
+def _own_alarm(name: str, seconds: float) -> Iterator[None]:
+    """Keeps the alarm of :func:`_time_limit`: what a plugin does to SIGALRM and its timer has no effect, and causes a warning."""
+    if threading.current_thread() is not threading.main_thread() or not seconds:
+        yield
+        return
+    active = True
+
+    def guarded(real: Callable[..., Any], concerns: Callable[..., bool], result: Any) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            if active and concerns(*args):
+                _warn(name, "it changes SIGALRM or its timer while it is imported, which has no effect")
+                return result
+            return real(*args)
+
+        return call
+
+    handler = signal.getsignal(signal.SIGALRM)
+    replacements = {
+        "signal": guarded(signal.signal, lambda number, *rest: number == signal.SIGALRM, handler),
+        "alarm": guarded(signal.alarm, lambda *args: True, 0),
+        "setitimer": guarded(signal.setitimer, lambda which, *rest: which == signal.ITIMER_REAL, (0.0, 0.0)),
+        "pthread_sigmask": guarded(signal.pthread_sigmask, lambda how, mask: signal.SIGALRM in mask, set()),
+    }
+    real = {function: getattr(signal, function) for function in replacements}
+    try:
+        for function, replacement in replacements.items():
+            setattr(signal, function, replacement)
+        yield
+    finally:
+        active = False
+        for function, original in real.items():
+            setattr(signal, function, original)
 
 
 @contextmanager
