@@ -110,7 +110,7 @@ def info(reference: "str | os.PathLike[str]") -> Info:
         "capabilities": sorted(family.capabilities),
         "parameters": sum(tensor.elements for tensor in files.tensors().values()),
         "config": encode(config),
-        "sampler": plain_sampler(config, family),
+        "sampler": plain_sampler(config),
         "scheduler": encode(config.scheduler) if config.scheduler else None,
         "license": (spec.license if spec else "") or (card.license if card else ""),
         "datasets": list(card.datasets) if card else [],

@@ -26,6 +26,15 @@ __all__ = ["ImageRng", "StepRng", "Stream", "generator", "isolated", "permutatio
 class Stream(IntEnum):
     """The purposes of random numbers; streams of one seed never overlap.
 
+    Attributes:
+        SAMPLE: starting noise, latents and steps of samples.
+        STEP: steps of training.
+        ORDER: order of the data in an epoch.
+        INIT: initial weights.
+        AUGMENT: mirrored images.
+        DATA: generated data sets, and random parts of data.
+        NOISE: noise on given samples, and random numbers of metrics.
+
     >>> generator(0, 0, Stream.SAMPLE).random() == generator(0, 0, Stream.STEP).random()
     False
     """

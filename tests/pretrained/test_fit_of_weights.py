@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load, save
 
 import zoo_core
-from zoo_core.checkpoint.config import CheckpointConfig, default_sampler, family_of, read_config
+from zoo_core.checkpoint.config import CheckpointConfig, default_sampler, read_config
 from zoo_core.config import encode
 from zoo_core.errors import (
     CapabilityError,
@@ -255,7 +255,7 @@ def test_names_in_a_checkpoint_mean_those_of_its_own_plugin(tmp_path: Path) -> N
         files = fetch(f"local:{folder}")
         config = read_config(dataclasses.replace(files, dist="zoo-fake"))
         assert config.model == FakeConfig()
-        assert default_sampler(config, family_of(config)) == Latent()
+        assert default_sampler(config) == Latent()
         assert encode(config)["model"]["name"] == "zoo-fake:fake"
         with pytest.raises(NameConflictError):
             read_config(files)

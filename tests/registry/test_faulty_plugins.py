@@ -11,7 +11,8 @@ import pytest
 from zoo_core.cli.console import MAX_LINE
 from zoo_core.errors import PluginError
 from zoo_core.registry.faults import call_plugin, expect, fault, plugin_error_from
-from zoo_core.testing import fake_zoo, installed, write_plugin
+from zoo_core.testing import fake_zoo, installed, write_checkpoint, write_plugin
+from zoo_core.testing.fake import Fake
 from zoo_core.testing.fake_config import FakeConfig
 from zoo_core.testing.plugin_checks import findings
 
@@ -385,6 +386,39 @@ def test_a_model_that_cannot_do_what_its_family_declares_is_refused_before_it_tr
 def test_a_misspelt_field_of_a_spec_is_no_newer_zoo_core(zoo: Zoo, write_dots: Dots, tmp_path: Path) -> None:
     with installed(write_dots(tmp_path, "trainer='dot', sampler='latent'", "trainer='dot', sumary='x'"), names=["zoo-faulty"]):
         assert "BROKEN: failed at hook: ModelSpec has no field 'sumary': did you mean summary?" in " ".join(zoo("plugins").out.split())
+
+
+def test_a_misspelt_argument_of_family_is_named_with_the_right_one(zoo: Zoo, tmp_path: Path) -> None:
+    source = (
+        "from zoo_core.hookspecs import hookimpl\nfrom zoo_core.specs import family\n\n"
+        "@hookimpl\ndef zoo_specs():\n    return family('a', package='b', model='C', capabilities={'decode'}, sumary='x')\n"
+    )
+    with installed(write_plugin(tmp_path, "zoo-slip", source), names=["zoo-slip"]):
+        text = " ".join(zoo("plugins").out.split())
+    assert "BROKEN: failed at hook: family has no field 'sumary': did you mean summary?" in text
+
+
+def test_a_metric_that_fails_names_its_plugin_file_and_line(zoo: Zoo, tmp_path: Path) -> None:
+    source = """
+from dataclasses import dataclass
+from zoo_core.evaluation.metrics import Metric
+from zoo_core.hookspecs import hookimpl
+from zoo_core.specs import MetricSpec
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slip(Metric):
+    def __call__(self, real, drawn):
+        return real.nothing
+
+@hookimpl
+def zoo_specs():
+    return [MetricSpec(name='slip', target='zoo_slip:Slip', requires='features')]
+"""
+    with installed(write_plugin(tmp_path, "zoo-slip", source), names=[]), fake_zoo("zoo-slip"):
+        write_checkpoint(tmp_path / "points", Fake(FakeConfig()), FakeConfig())
+        done = zoo("evaluate", f"local:{tmp_path}/points", "--metrics", "slip", "--data", "fake-data", "-n", "40")
+    assert "the metric slip failed: in zoo-slip (zoo_slip.py:10): AttributeError: " in done.err
+    assert done.err.endswith("; the other metrics still work\n")
 
 
 def test_hints_speak_to_the_author_where_the_install_is_editable(zoo: Zoo, write_dots: Dots, tmp_path: Path) -> None:

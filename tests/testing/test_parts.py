@@ -312,6 +312,14 @@ FAULTS = [
     ),
     Fault(base="FrechetDistance", check="better_is_right", what="the wrong way", body="better = 'higher'"),
     Fault(base="FrechetDistance", check="better_is_right", what="no way", body="better = 'more'"),
+    Fault(
+        base="Metric",
+        check="real_samples_may_be_sorted",
+        what="the first ones",
+        body="features = True\nbetter = 'lower'\ndef __call__(self, real, drawn):\n"
+        "    n = len(drawn.features)\n    gap = real.features[:n].mean(0) - drawn.features.mean(0)\n"
+        "    return Estimate(float(gap.norm()))",
+    ),
     # Metrics of data
     Fault(base="Accuracy", check="answers_for_every_sample", what="the mean", body=_VALUES + "values=found.values.mean())"),
     Fault(base="Accuracy", check="answers_for_every_sample", what="whole numbers", body=_VALUES + "values=found.values.long())"),

@@ -9,16 +9,19 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from safetensors.torch import load_file
+from torch import nn
 
 from zoo_core.cards.metrics_log import read_metrics
 from zoo_core.cli.group import zoo
 from zoo_core.config import dump_json
+from zoo_core.data.dataset import load_data
+from zoo_core.distributed import Processes
 from zoo_core.errors import CapabilityError, ConfigError, Interrupted, UnknownNameError, UsageError
 from zoo_core.evaluation.evaluate import evaluate
 from zoo_core.testing import fake_zoo
-from zoo_core.testing.fake_config import TINY
+from zoo_core.testing.fake_config import TINY, FakeDataConfig
 from zoo_core.training.fit import Report, fit
-from zoo_core.training.monitor import MonitorConfig
+from zoo_core.training.monitor import Monitor, MonitorConfig
 
 RECIPE = replace(TINY, fit=replace(TINY.fit, steps=12, save_every=6, log_every=5))
 
@@ -95,7 +98,7 @@ def test_what_cannot_be_watched_is_refused_before_there_is_a_folder(tmp_path: Pa
         with pytest.raises(error, match=told):
             fit(RECIPE, tmp_path / "run", monitor=monitor)
     with pytest.raises(UsageError, match="no sampler"):
-        fit(replace(RECIPE, sampler=None), tmp_path / "run", monitor=MonitorConfig(every=2))
+        Monitor(MonitorConfig(every=2), replace(RECIPE, sampler=None), load_data(FakeDataConfig()), nn.Identity(), Processes("cpu"))
     with pytest.raises(ConfigError, match="every"):
         MonitorConfig(every=0)
     assert not (tmp_path / "run").exists()

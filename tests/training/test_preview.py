@@ -63,6 +63,15 @@ def test_the_sheets_of_a_run_show_class_by_class_what_its_checkpoint_draws(tmp_p
     assert f"Images 0 to {count - 1} of seed 0" in (run / "README.md").read_text()
 
 
+def test_a_recipe_without_a_sampler_draws_and_exports_by_that_of_the_family(tmp_path: Path) -> None:
+    recipe = replace(IMAGES, sampler=None, fit=replace(IMAGES.fit, steps=2, sample_every=1))
+    export = fit(recipe, tmp_path / "run")
+    assert load_json(export / "config.json")["sampler"]["name"] == "latent"
+    assert (export / "golden.safetensors").exists()
+    assert (export / "samples.png").exists()
+    assert [path.name for path in sorted((tmp_path / "run/samples").iterdir())] == ["step-1.png", "step-2.png"]
+
+
 @pytest.mark.parametrize(("n", "columns"), [(1, 1), (2, 2), (3, 3), (5, 3), (7, 4), (8, 4), (10, 5), (12, 4), (16, 4), (60, 10), (64, 8)])
 def test_a_grid_leaves_few_places_empty(n: int, columns: int) -> None:
     pixels = torch.zeros((n, 1, 4, 4), dtype=torch.uint8)

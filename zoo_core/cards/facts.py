@@ -57,4 +57,4 @@ def _versions(training: Mapping[str, Any]) -> str:
     versions = training.get("versions")
     commit = training.get("commit")
     words = [f"{name} {version}" for name, version in versions.items()] if isinstance(versions, Mapping) else []
-    return ", ".join([*words, *([f"commit {commit}"] if commit else [])])
+    return ", ".join([*words, *([f"zoo-core commit {commit}"] if commit else [])])

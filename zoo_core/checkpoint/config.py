@@ -4,7 +4,7 @@ All errors of a config are detected here, before torch is imported.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from zoo_core.checkpoint.files import CARD, CONFIG, TRAINING, Files
 from zoo_core.config import check_range, decode, encode
@@ -21,6 +21,7 @@ __all__ = [
     "class_names",
     "default_sampler",
     "family_of",
+    "family_sampler",
     "plain_sampler",
     "plugin_hint",
     "read_config",
@@ -106,27 +107,32 @@ def family_of(config: CheckpointConfig) -> ModelSpec:
     return spec
 
 
-def default_sampler(config: CheckpointConfig, family: ModelSpec) -> Sampler:
-    """Returns the checkpoint's own sampler, or that of its family, or the first registered sampler that the family supports.
+def default_sampler(config: CheckpointConfig) -> Sampler:
+    """Returns the checkpoint's own sampler, or that of its family; raises as :func:`family_sampler` does."""
+    return family_sampler(config.model) if config.sampler is None else config.sampler
+
+
+def family_sampler(model: ModelConfig) -> Sampler:
+    """Returns the default sampler of a model's family, or else the first registered sampler that the family supports.
 
     Raises:
         CapabilityError: if no sampler supports it.
     """
-    if config.sampler is not None:
-        return config.sampler
-    claims = [claim for named in registry().claims(SamplerSpec).values() for claim in named]
-    names = [claim.name for claim in claims if isinstance(claim.spec, SamplerSpec) and claim.spec.requires in family.capabilities]
+    claim = registry().claim_of(ModelSpec.kind, type(model))
+    family = cast(ModelSpec, claim.spec)
+    samplers = [each for named in registry().claims(SamplerSpec).values() for each in named]
+    names = [each.name for each in samplers if isinstance(each.spec, SamplerSpec) and each.spec.requires in family.capabilities]
     if not (family.sampler or names):
         raise CapabilityError(
             f"no installed sampler can sample the family {family.name}", "`zoo list samplers` shows what each of them requires"
         )
-    return as_sampler(family.sampler or names[0], prefer=registry().claim_of(ModelSpec.kind, type(config.model)).plugin.dist)
+    return as_sampler(family.sampler or names[0], prefer=claim.plugin.dist)
 
 
-def plain_sampler(config: CheckpointConfig, family: ModelSpec) -> dict[str, Any] | None:
+def plain_sampler(config: CheckpointConfig) -> dict[str, Any] | None:
     """Returns the default sampler as plain values; None if no sampler supports the model, such as a classifier."""
     try:
-        plain: dict[str, Any] = encode(default_sampler(config, family))
+        plain: dict[str, Any] = encode(default_sampler(config))
     except CapabilityError:
         return None
     return plain

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.arguments import classes_in
-from zoo_core.checkpoint.config import CheckpointConfig, class_names, default_sampler, family_of, read_config
+from zoo_core.checkpoint.config import CheckpointConfig, class_names, default_sampler, read_config
 from zoo_core.checkpoint.files import TRAINING, Files
 from zoo_core.cli.completers import complete_classes
 from zoo_core.cli.console import inert, say
@@ -154,7 +154,7 @@ def sample(
 def _sampler(config: CheckpointConfig, name: str | None, steps: int | None, options: Sequence[str]) -> Sampler:
     """The sampler ``name`` with its own defaults, or else the checkpoint's own; in both cases with options changed."""
     refuse_name(options, "--sampler")
-    base = {"name": name} if name else encode(default_sampler(config, family_of(config)))
+    base = {"name": name} if name else encode(default_sampler(config))
     values = apply_overrides(base, ([f"steps={steps}"] if steps else []) + list(options))
     return as_sampler(values)
 

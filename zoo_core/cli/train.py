@@ -1,5 +1,6 @@
 """``zoo train``."""
 
+import json
 import os
 import shlex
 import signal
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo_core.checkpoint.files import CONFIG
 from zoo_core.cli.completers import complete_recipes, names_of
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.options import REFERENCE, option
@@ -141,7 +143,7 @@ def _fit(recipe: Recipe, out: Path, monitor: dict[str, Any] | None, **options: A
             stopping=_signals,
             **options,
         )
-    verb = "sample" if recipe.sampler else "show"
+    verb = "sample" if json.loads((folder / CONFIG).read_text()).get("sampler") else "show"
     Processes.leave()
     _say_once(f"trained; the checkpoint is {folder} (zoo {verb} local:{out})")
 

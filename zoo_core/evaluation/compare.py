@@ -16,6 +16,7 @@ from zoo_core.evaluation.metrics import Metric, call_metric
 from zoo_core.evaluation.real_data import RealData
 from zoo_core.evaluation.statistics import Estimate, Moments
 from zoo_core.images import is_image
+from zoo_core.registry.faults import plugin_error_from
 
 __all__ = ["Comparison", "Results"]
 
@@ -193,8 +194,10 @@ def _estimate(name: str, metric: Metric, computed: dict[Hashable, Any], real: Ga
     except ZooError:
         raise
     except Exception as error:
-        problem = f"the metric {name} failed: {type(error).__name__}: {error}"
-        raise ZooError(problem, "report it to its author; the other metrics still work") from error
+        located = plugin_error_from(error)
+        problem = located.what if located else f"{type(error).__name__}: {error}"
+        hint = located.hint if located else "report it to its author"
+        raise ZooError(f"the metric {name} failed: {problem}", f"{hint}; the other metrics still work") from error
     return estimate
 
 

@@ -93,7 +93,7 @@ class Loaded(metaclass=Suggesting):
         Raises:
             CapabilityError: if no sampler supports the model, such as a classifier.
         """
-        return default_sampler(self._config, self.family)
+        return default_sampler(self._config)
 
     def scheduler_of(self, sampler: Sampler) -> Scheduler | None:
         """Returns the default scheduler of a sampler: that of the checkpoint for samplers of the class of its default sampler.

@@ -6,7 +6,7 @@ Each plugin has a ``PluginManager`` of its own, so that an error in it becomes a
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from importlib import import_module
 from traceback import walk_tb
@@ -30,7 +30,7 @@ NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,94}[a-z0-9])?")
 
 # Compiled when something failed, since `zoo list` counts milliseconds.
 _NEWER = (
-    r"(?P<spec>\w+Spec)(?:\.__init__)?\(\) got an unexpected keyword argument '(?P<field>\w+)'"
+    r"(?P<spec>\w+Spec|family)(?:\.__init__)?\(\) got an unexpected keyword argument '(?P<field>\w+)'"
     r"|cannot import name '(?P<name>\w+)' from 'zoo_core"
     r"|module 'zoo_core[\w.]*' has no attribute '(?P<attribute>\w+)'"
     r"|No module named '(?P<module>zoo_core[\w.]*)'"
@@ -118,21 +118,30 @@ def _failure(step: str, error: BaseException, module: str) -> Failure:
 
     text, where = error_line(error), _where(error, module)
     newer = re.search(_NEWER, text) if isinstance(error, (TypeError, ImportError, AttributeError)) else None
-    if newer and not new_home(text) and newer["spec"] in {None, *(cls.__name__ for cls in KINDS.values())}:
+    if newer and not new_home(text) and newer["spec"] in {None, *_specs(module)}:
         missing = newer["name"] or newer["attribute"] or newer["module"]
         if missing:
             return Failure(step=step, why=f"no {missing}", where=where, newer=True)
-        lacking, near = f"{newer['spec']} has no field {newer['field']!r}", _near_field(newer["spec"], newer["field"])
+        lacking = f"{newer['spec']} has no field {newer['field']!r}"
+        near = _near_field(_specs(module)[newer["spec"]], newer["field"])
         return Failure(step=step, why=f"{lacking}: did you mean {near}?" if near else lacking, where=where, newer=not near)
     return Failure(step=step, why=text, where=where)
 
 
-def _near_field(spec: str, name: str) -> str:
-    """Returns the field of a spec that is spelt like ``name``; empty if there is none."""
-    from difflib import get_close_matches
+def _specs(module: str) -> dict[str, Callable[..., object]]:
+    """The classes of specs by name, and the function ``family`` where a plugin's module uses that of zoo-core."""
+    from zoo_core.specs import family
 
-    known = [item.name for cls in KINDS.values() if cls.__name__ == spec for item in fields(cls)]
-    return next(iter(get_close_matches(name, known, n=1, cutoff=0.7)), "")
+    imported = getattr(sys.modules.get(module), "family", None) is family
+    return {**{cls.__name__: cls for cls in KINDS.values()}, **({"family": family} if imported else {})}
+
+
+def _near_field(spec: Callable[..., object], name: str) -> str:
+    """Returns the field of a spec, or argument of a function, that is spelt like ``name``; empty if there is none."""
+    from difflib import get_close_matches
+    from inspect import signature
+
+    return next(iter(get_close_matches(name, signature(spec).parameters, n=1, cutoff=0.7)), "")
 
 
 def _where(error: BaseException, module: str) -> str:

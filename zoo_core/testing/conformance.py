@@ -8,10 +8,10 @@
     def test_heun_conforms(check):
         check()
 
-A family is passed by its name; a sampler, a scheduler, a metric or the config of a data set as an instance. The checks are the functions of
-:mod:`zoo_core.testing.checks`, ``capability_checks``, ``trainer_checks``, ``sampler_checks``, ``scheduler_checks``,
-``metric_checks`` and ``parts``. Use a small
-config: they build a family about forty times, and load a data set four times.
+A family is passed by its name; a sampler, a scheduler, a metric or the config of a data set as an instance, and a command as the object
+of click. The checks are the functions of :mod:`zoo_core.testing.checks`, ``capability_checks``, ``trainer_checks``, ``sampler_checks``,
+``scheduler_checks``, ``metric_checks``, ``command_checks`` and ``parts``. Use a small config: they build a family about forty times, and
+load a data set four times.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,12 +19,23 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
+import click
+
 from zoo_core.errors import UnknownNameError, UsageError
 from zoo_core.evaluation.metrics import DataMetric, Metric
 from zoo_core.interfaces import DatasetConfig, ModelConfig, Sampler, Scheduler, TrainerConfig
 from zoo_core.registry import registry, resolve
 from zoo_core.specs import ModelSpec
-from zoo_core.testing import capability_checks, checks, metric_checks, parts, sampler_checks, scheduler_checks, trainer_checks
+from zoo_core.testing import (
+    capability_checks,
+    checks,
+    command_checks,
+    metric_checks,
+    parts,
+    sampler_checks,
+    scheduler_checks,
+    trainer_checks,
+)
 from zoo_core.testing.parts import Part, part
 from zoo_core.testing.subject import Subject
 
@@ -33,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHECKS",
+    "COMMAND_CHECKS",
     "DATA_CHECKS",
     "DATA_METRIC_CHECKS",
     "METRIC_CHECKS",
@@ -116,6 +128,7 @@ METRIC_CHECKS = (
     metric_checks.check_few_samples_are_refused_or_enough,
     metric_checks.check_number_is_the_same_every_time,
     metric_checks.check_better_is_right,
+    metric_checks.check_real_samples_may_be_sorted,
 )
 """The checks of metrics of samples."""
 
@@ -128,8 +141,17 @@ DATA_METRIC_CHECKS = (
 )
 """The checks of metrics of data."""
 
-Checked = str | Sampler | Scheduler | Metric | DataMetric | DatasetConfig
-"""A subject of checks: the name of a family, or an instance of a sampler, a scheduler, a metric or a data set's config."""
+COMMAND_CHECKS = (
+    command_checks.check_command_is_listed,
+    command_checks.check_options_are_explained,
+    command_checks.check_help_is_light,
+    command_checks.check_wrong_options_are_one_line,
+)
+"""The checks of commands."""
+
+_Part = Sampler | Scheduler | Metric | DataMetric | DatasetConfig | click.Command
+Checked = str | _Part
+"""A subject of checks: the name of a family, an instance of a sampler, a scheduler, a metric or a data set's config, or a command."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,10 +184,10 @@ def checks_of(
     trainer: TrainerConfig | None = None,
     capabilities: Iterable[str] | None = None,
 ) -> tuple[Check, ...]:
-    """The checks that apply to a family, sampler, scheduler, metric or data set of an installed plugin.
+    """The checks that apply to a family, sampler, scheduler, metric, data set or command of an installed plugin.
 
     Args:
-        what: name of a family; or a small instance of a sampler, a scheduler, a metric or a data set's config.
+        what: name of a family; a small instance of a sampler, a scheduler, a metric or a data set's config; or a click command.
         config: config of a small model of the family; the defaults of its class when None.
         trainer: config of the trainer to check, which may be another plugin's; the family's own one with its defaults when None.
         capabilities: capabilities of a model of that config; all that the family declares when None.
@@ -191,12 +213,13 @@ def checks_of(
     return tuple(Check(name=name, body=body, subject=subject) for name, (body, needs) in CHECKS.items() if needs <= has)
 
 
-def _checks_of_part(value: Sampler | Scheduler | Metric | DataMetric | DatasetConfig) -> tuple[Check, ...]:
-    bodies_of = {Sampler: SAMPLER_CHECKS, Scheduler: SCHEDULER_CHECKS, Metric: METRIC_CHECKS}
-    bodies_of |= {DataMetric: DATA_METRIC_CHECKS, DatasetConfig: DATA_CHECKS}
+def _checks_of_part(value: _Part) -> tuple[Check, ...]:
+    bodies_of: dict[type, tuple[Callable[[Part], None], ...]] = {Sampler: SAMPLER_CHECKS, Scheduler: SCHEDULER_CHECKS}
+    bodies_of |= {Metric: METRIC_CHECKS, DataMetric: DATA_METRIC_CHECKS}
+    bodies_of |= {DatasetConfig: DATA_CHECKS, click.Command: COMMAND_CHECKS}
     bodies = next((own for base, own in bodies_of.items() if isinstance(value, base)), None)
     if bodies is None:
-        hint = "name a family, or pass a sampler, a scheduler, a metric or a data set's config"
+        hint = "name a family, or pass a sampler, a scheduler, a metric, a data set's config or a command"
         raise UsageError(f"there are no checks of {type(value).__name__}", hint)
     subject = part(value)
     light = Check(name="plugin_is_light", body=checks.check_plugin_is_light, subject=subject)

@@ -4,6 +4,7 @@ Metrics of samples compare Gaussians; metrics of data get a stand-in model with 
 """
 
 from collections.abc import Callable
+from functools import partial
 from math import isfinite
 from pathlib import Path
 
@@ -37,6 +38,7 @@ __all__ = [
     "check_gives_an_estimate",
     "check_models_that_cannot_answer_are_refused",
     "check_number_is_the_same_every_time",
+    "check_real_samples_may_be_sorted",
 ]
 
 DIM = 4
@@ -115,6 +117,29 @@ def check_better_is_right(part: Part) -> None:
     near, far = (metric(*_pair(metric, 90, change)).value for change in (lambda x: x, lambda x: 5 * x + 20))
     good = {"lower": near < far, "higher": near > far, "near 1": abs(near - 1) < abs(far - 1)}[metric.better]
     assert good, f"{metric.better} is better, but it gives {near:.4g} for samples like the real ones and {far:.4g} for others"
+
+
+def check_real_samples_may_be_sorted(part: Part) -> None:
+    """Its number for real samples that are sorted by class is that for shuffled ones: it does not use the first of them alone."""
+    metric: Metric = part.value
+    if not metric.real:
+        return
+    shuffled = torch.arange(180) % 2
+    drawn = _gathered(metric, 90, 1, drawn=True, change=partial(_in_modes, torch.arange(90) % 2))
+    mixed, ordered, first = (
+        metric(_gathered(metric, 180, 0, drawn=False, change=partial(_in_modes, modes)), drawn).value
+        for modes in (shuffled, shuffled.sort().values, torch.zeros(180))
+    )
+    apart = abs(mixed - first) > 0.05 * max(abs(mixed), abs(first))
+    assert not apart or abs(ordered - mixed) <= abs(ordered - first), (
+        f"it gives {mixed:.4g} for real samples of two classes in random order, {ordered:.4g} for the same ones sorted by class, and "
+        f"{first:.4g} for those of the first class alone: use all of them, or a random part"
+    )
+
+
+def _in_modes(modes: Tensor, x: Tensor) -> Tensor:
+    """Samples (n, ...) around 0 or 20, as ``modes`` (n,) says."""
+    return x + 20 * modes.view(-1, *(1 for _ in x.shape[1:]))
 
 
 # Metrics of data

@@ -1,4 +1,4 @@
-"""The subject of conformance checks of samplers, schedulers, metrics and data sets, and the checks of data sets and of all options.
+"""The subject of conformance checks of parts and commands, and the checks of data sets and of all options.
 
 The checks of samplers and of metrics are in :mod:`zoo_core.testing.sampler_checks` and :mod:`zoo_core.testing.metric_checks`.
 """
@@ -8,17 +8,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
 from typing import Any, TypeVar, cast
 
+import click
 import torch
 
 from zoo_core.config import decode, encode
 from zoo_core.data.dataset import Data
-from zoo_core.errors import UsageError
+from zoo_core.errors import UnknownNameError, UsageError
 from zoo_core.evaluation.metrics import DataMetric, Metric
 from zoo_core.images import is_image
 from zoo_core.interfaces import DatasetConfig, Sampler, Scheduler
 from zoo_core.registry import Plugin, registry, resolve
 from zoo_core.rng import Stream, isolated
-from zoo_core.specs import DatasetSpec, Spec
+from zoo_core.specs import CommandSpec, DatasetSpec, Spec
 from zoo_core.testing.subject import assert_strict, global_state
 
 __all__ = [
@@ -43,14 +44,14 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """An instance of a sampler, a scheduler, a metric or a data set's config, with its spec and plugin.
+    """An instance of a sampler, a scheduler, a metric or a data set's config, or a command, with its spec and plugin.
 
     >>> from zoo_core.samplers import Heun
     >>> part(Heun(steps=4)).spec.name
     'heun'
 
     Args:
-        value: sampler, scheduler, metric or config.
+        value: sampler, scheduler, metric, config or command.
         spec: spec under which it is registered.
         plugin: plugin that offers it.
     """
@@ -60,18 +61,28 @@ class Part:
     plugin: Plugin
 
 
-def part(value: Sampler | Scheduler | Metric | DataMetric | DatasetConfig) -> Part:
-    """The subject of the checks of an instance.
+def part(value: Sampler | Scheduler | Metric | DataMetric | DatasetConfig | click.Command) -> Part:
+    """The subject of the checks of an instance or a command.
 
     Raises:
         UnknownNameError: if no installed plugin offers it.
         UsageError: if it is a sampler, and there is no stand-in for the capability that it requires.
     """
+    if isinstance(value, click.Command):
+        return _command(value)
     kind = "metric" if isinstance(value, Metric | DataMetric) else value.kind
     claim = registry().claim_of(kind, type(value))
     if isinstance(value, Sampler) and value.requires not in ("denoise", "decode"):
         raise UsageError(f"there is no stand-in for samplers that require {value.requires!r}", "denoise and decode have one")
     return Part(value=value, spec=claim.spec, plugin=claim.plugin)
+
+
+def _command(value: click.Command) -> Part:
+    for claims in registry().claims(CommandSpec).values():
+        for claim in claims:
+            if resolve(cast(CommandSpec, claim.spec).target) is value:
+                return Part(value=value, spec=claim.spec, plugin=claim.plugin)
+    raise UnknownNameError(f"no installed plugin offers the command {value.name}", "return a CommandSpec for it from the zoo_specs hook")
 
 
 def alone(compute: Callable[[], R]) -> tuple[R, R]:

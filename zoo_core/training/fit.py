@@ -118,7 +118,7 @@ def fit(
     """
     recipe, out = (load_recipe(recipe) if isinstance(recipe, str) else recipe), Path(out)
     loop = _prepared(recipe, device, tracker, out)
-    measures = Monitor(monitor, recipe, loop.data, loop.trainer.model, loop.processes) if monitor else None
+    measures = Monitor(monitor, loop.recipe, loop.data, loop.trainer.model, loop.processes) if monitor else None
     search = {"resume": resume, "fork": fork, "auto": recipe.fit.precision == "auto", "command": command}
     search["uses_steps"] = loop.trainer.uses_steps
     with ExitStack() as held, _explained(recipe.fit, out):

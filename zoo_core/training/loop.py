@@ -3,6 +3,8 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -10,9 +12,10 @@ from torch import Tensor, nn
 
 from zoo_core.capabilities import check_capabilities, check_trainer
 from zoo_core.checkpoint.build import model_of
+from zoo_core.checkpoint.config import family_sampler
 from zoo_core.data.dataset import Data
 from zoo_core.distributed import Processes
-from zoo_core.errors import ConfigError, ZooError
+from zoo_core.errors import CapabilityError, ConfigError, ZooError
 from zoo_core.hardware.precision import DTYPES, auto_precision
 from zoo_core.recipes import FitConfig, OptimizerConfig, Recipe, with_precision
 from zoo_core.registry import registry, resolve
@@ -81,7 +84,14 @@ def learning_rate(fit: FitConfig, base: float, step: int) -> float:
 
 
 def _resolved(recipe: Recipe, processes: Processes) -> Recipe:
-    """The recipe with a precision in the place of ``auto``: ``bf16`` if every process computes it natively, else ``no``."""
+    """The recipe as it is trained.
+
+    The precision ``auto`` becomes ``bf16`` if every process computes it natively, else ``no``. A missing sampler becomes the default of
+    the family, if one can draw from it, for previews and the export.
+    """
+    if recipe.sampler is None:
+        with suppress(CapabilityError):  # such as a classifier
+            recipe = replace(recipe, sampler=family_sampler(recipe.model))
     if recipe.fit.precision != "auto":
         return recipe
     choices = processes.gather(auto_precision(processes.device))
@@ -89,7 +99,9 @@ def _resolved(recipe: Recipe, processes: Processes) -> Recipe:
 
 
 class Loop:
-    """Trainer, moving average, and an optimizer and a loss scaler for each phase. The precision ``auto`` is resolved in ``recipe``.
+    """Trainer, moving average, and an optimizer and a loss scaler for each phase.
+
+    The precision ``auto`` and a missing sampler are resolved in ``recipe``.
 
     ``start`` or ``restore`` is called first, in every process; then each ``advance`` is a step.
 
