@@ -38,7 +38,7 @@ def export(reference: str, part: str, format_: str, n: int, out: Path | None) ->
         check_folder(out)
     with loading("export"):
         from zoo_core.loading import load
-        from zoo_core.pretrained.portable import export_part, parts_of
+        from zoo_core.pretrained.export import export_part, parts_of
 
         model = load(reference, device="cpu")
     part = part or next(iter(parts_of(model)), "")

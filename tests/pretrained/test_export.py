@@ -10,8 +10,8 @@ import torch
 
 from zoo_core import load
 from zoo_core.errors import UsageError, ZooError
-from zoo_core.pretrained import portable
-from zoo_core.pretrained.portable import export_part
+from zoo_core.pretrained import export as export_module
+from zoo_core.pretrained.export import export_part
 from zoo_core.rng import ImageRng
 from zoo_core.samplers.choice import as_sampler
 
@@ -94,7 +94,7 @@ def test_torch_export_computes_the_values_of_the_model(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_file_that_computes_other_values_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(portable, "_program", lambda module, *_: (b"", lambda inputs: module(*inputs) + 1e-3))
+    monkeypatch.setattr(export_module, "_program", lambda module, *_: (b"", lambda inputs: module(*inputs) + 1e-3))
     with pytest.raises(ZooError, match="differs from the model by"):
         export_part(load("vae-mnist-2d"), tmp_path / "a.pt2", format="torch")
     assert not (tmp_path / "a.pt2").exists()
