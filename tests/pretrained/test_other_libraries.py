@@ -171,7 +171,7 @@ def test_a_mask_goes_by_name_as_on_the_command_line(denoiser: Pretrained) -> Non
 
 
 def test_names_are_found_by_pattern_and_by_part(tmp_path: Path) -> None:
-    assert zoo_core.names("samplers", "d*") == ("ddim", "dpmpp-2m")
+    assert zoo_core.names("samplers", "pred*") == ("predictor-corrector",)
     assert zoo_core.names("samplers", ["d??m", "HEUN"]) == ("ddim", "heun")
     assert zoo_core.names("schedulers", "arr") == ("karras",)
     assert zoo_core.names("metrics", "no-such*") == ()
@@ -195,8 +195,8 @@ def test_a_pattern_is_no_reference() -> None:
 
 
 def test_zoo_list_takes_patterns(zoo: Callable[..., Any]) -> None:
-    listed = json.loads(zoo("list", "samplers", "d*", "heun", "--json").out)
-    assert [each["name"] for each in listed] == ["ddim", "dpmpp-2m", "heun"]
+    listed = json.loads(zoo("list", "samplers", "ddi*", "heun", "--json").out)
+    assert [each["name"] for each in listed] == ["ddim", "heun"]
     assert "no checkpoints match sampler -- did you mean samplers" in zoo("list", "sampler").err
     assert json.loads(zoo("list", "x*", "--json").out) == []
     assert "zoo list --remote --search cat" in zoo("list", "--remote", "cat").err

@@ -49,8 +49,8 @@ def matches(name: str, filter: str | Sequence[str]) -> bool:
 def names(kind: str = "checkpoints", filter: str | Sequence[str] = "") -> tuple[str, ...]:
     """Returns the names of the installed parts of a kind; names that several plugins claim are written with their distributions.
 
-    >>> names("samplers", "d*")
-    ('ddim', 'dpmpp-2m', 'dpmpp-2m-sde')
+    >>> names("samplers", "pred*")
+    ('predictor-corrector',)
 
     Args:
         kind: ``checkpoints``, ``families``, ``samplers``, ``schedulers``, ``datasets``, ``metrics``, ``recipes`` or ``trainers``.
@@ -71,8 +71,8 @@ def names(kind: str = "checkpoints", filter: str | Sequence[str] = "") -> tuple[
 def checkpoints(filter: str | Sequence[str] = "", *, family: str = "") -> tuple[str, ...]:
     """Returns the names of the installed checkpoints.
 
-    >>> checkpoints("ddpm*")
-    ('ddpm-afhq-cat',)
+    >>> checkpoints("*moons")
+    ('maf-moons', 'realnvp-moons')
 
     Args:
         filter: a filter, as for :func:`names`.
@@ -94,8 +94,8 @@ def checkpoints(filter: str | Sequence[str] = "", *, family: str = "") -> tuple[
 def search(words: Sequence[str]) -> tuple[Claim, ...]:
     """Returns the installed parts of every kind whose description has all words; those with the words in their names come first.
 
-    >>> [claim.spec.name for claim in search(["deterministic"])]
-    ['ddim']
+    >>> [claim.spec.name for claim in search(["corrector", "langevin"])]
+    ['predictor-corrector']
 
     Args:
         words: parts of the name, of the summary, or of the paper, data set, licence, family or capabilities, in upper or lower case.
