@@ -41,7 +41,7 @@ class Guided(DenoiserWrapper):
     """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598).
 
     D(x, sigma, y) = D(x, sigma) + scale * (D(x, sigma, y) - D(x, sigma)): scale 0 ignores the label, 1 is the plain conditional model. (The
-    paper's w is scale - 1.) Two forward passes a step, but one where the net takes the scale as an input; see
+    paper's w is scale - 1.) Two forward passes a step, but one for the scales 0 and 1, and where the net takes the scale as an input; see
     :class:`~zoo_core.interfaces.Labelled`.
 
     >>> from zoo_core.testing.fake import FakeDenoiser
@@ -64,6 +64,8 @@ class Guided(DenoiserWrapper):
         if getattr(self.model, "guidance_embeds", False):
             estimate: Tensor = cast(Any, self.model).denoise(x, sigma, labels, guidance=self.scale)
             return estimate
+        if self.scale in (0, 1):
+            return self.model.denoise(x, sigma, labels if self.scale else None)
         unconditional = self.model.denoise(x, sigma)
         return unconditional + self.scale * (self.model.denoise(x, sigma, labels) - unconditional)
 
