@@ -19,7 +19,7 @@ __all__ = ["levels"]
 @option("sampler", default="dpmpp-2m", show_default=True, help="A sampler that adds no noise; see `zoo list samplers`.")
 @option("steps", default=8, show_default=True, type=click.IntRange(2, 1000))
 @option("options")
-@option("n", type=click.IntRange(1, 4096), default=16, show_default=True, help="Images of the search.")
+@option("n", type=click.IntRange(1, 4096), default=16, show_default=True, help="Images of the search; of points take 200.")
 @option("seed")
 @click.option("--sigma-max", type=float, default=80.0, show_default=True, help="First level, or the model's largest if that is less.")
 @click.option("--rounds", type=click.IntRange(1, 1000), default=6, show_default=True, help="Rounds of the search.")
@@ -28,9 +28,9 @@ __all__ = ["levels"]
 def levels(reference: str, options: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Find noise levels at which few steps of a sampler come nearest to many, for the checkpoint REFERENCE.
 
-    The search begins with the levels of karras. Errors are root mean squares, over all values of samples, of the distance to 48 steps of
-    Heun's method from the same noise; they are measured on images that the search did not see. A small error is no small Frechet distance:
-    compare both with `zoo evaluate`.
+    The search begins with the levels of karras. An error is the root mean square, over the values of a sample, of its distance to 48 steps
+    of Heun's method from the same noise; the means over samples are printed, of images that the search did not see. A small error is no
+    small Frechet distance: compare both with `zoo evaluate`.
 
     \b
     Examples:
@@ -52,6 +52,8 @@ def levels(reference: str, options: tuple[str, ...], as_json: bool, **given: Any
         rounds=given["rounds"],
         on_round=lambda done, error: say(f"zoo: {done}/{given['rounds']} rounds  error {error:.4f} on the images of the search"),
     )
+    if found.after >= found.before:
+        say(f"zoo: warning: on images that the search did not see, these levels are no better than those of karras: raise -n {given['n']}")
     scheduler = encode(found.scheduler)
     if as_json:
         echo_json({"scheduler": scheduler, "error": {"karras": found.before, "levels": found.after, "seen": found.seen}})

@@ -22,7 +22,7 @@ FINE = 48  # steps of Heun's method that stand for the solution
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimalLevels:
-    """Levels, and the errors of samples: root mean squares of their distances to the ends of their paths, for each value of a sample.
+    """Levels, and the errors of samples: means over samples of the root mean square, over values, of the distance to the path's end.
 
     >>> OptimalLevels(scheduler=Levels(levels=(80.0, 1.0)), before=0.2, after=0.1, seen=0.09).after
     0.1
@@ -58,14 +58,14 @@ def optimise_levels(
 
     >>> from zoo_core import load
     >>> from zoo_core.samplers import DPMSolver2M
-    >>> found = optimise_levels(load("ncsn-gaussian-mixture"), DPMSolver2M(steps=4), rounds=1, sigma_max=20.0)
+    >>> found = optimise_levels(load("ncsn-gaussian-mixture"), DPMSolver2M(steps=6), n=64, rounds=1, sigma_max=20.0)
     >>> found.after < found.before
     True
 
     Args:
         model: checkpoint of a denoiser.
         sampler: sampler with its number of steps, 2 at least, that adds no noise.
-        n: number of images of the search; as many further ones measure the result.
+        n: number of images of the search; as many further ones measure the result. Samples of few values need hundreds.
         seed: seed of the images.
         sigma_max: first level, or the model's largest one if that is less.
         rounds: number of rounds.
@@ -122,7 +122,7 @@ class _Search:
 
     def error(self, logs: list[float], first: int) -> float:
         samples = self.model.sample(**self.drawn, first=first, sampler=self.sampler, scheduler=_levels(logs))
-        return float((samples - self.ends[first]).double().square().mean().sqrt())
+        return float((samples - self.ends[first]).double().square().flatten(1).mean(1).sqrt().mean())
 
     def round(self, logs: list[float], error: float, share: float, lowest: float) -> tuple[list[float], float, bool]:
         """Moves each level but the first by ``share`` of the way to a neighbour, where that lowers the error."""
