@@ -10,12 +10,13 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 from zoo_core.config import check_range
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import DiscreteScheduler, Scheduler
 
-__all__ = ["Continuous", "Cosine", "Geometric", "Karras", "Linear", "VariancePreserving", "fractional_time"]
+__all__ = ["Continuous", "Cosine", "Geometric", "Karras", "Levels", "Linear", "VariancePreserving", "fractional_time"]
 
 
 def fractional_time(levels: Sequence[float], sigma: float) -> float:
@@ -251,3 +252,50 @@ class Karras(Continuous):
     def between(self, share: float, lo: float, hi: float) -> float:
         a, b = hi ** (1 / self.rho), lo ** (1 / self.rho)
         return (a + share * (b - a)) ** self.rho
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Levels(Scheduler):
+    """A list of levels, such as ``zoo levels`` finds for a checkpoint.
+
+    For another number of steps, levels are placed between those of the list, linearly in the logarithm, as Sabour et al. 2024 do
+    (arXiv:2404.14507, section 4).
+
+    >>> Levels(levels=(80.0, 5.0, 0.5)).sigmas(3, 0.002, 80.0)
+    (80.0, 5.0, 0.5, 0.0)
+    >>> [round(sigma, 2) for sigma in Levels(levels=(80.0, 5.0, 0.5)).sigmas(5, 0.002, 80.0)]
+    [80.0, 20.0, 5.0, 1.58, 0.5, 0.0]
+
+    Args:
+        levels: decreasing noise levels above 0, without the last 0.
+
+    Raises:
+        ConfigError: if the levels do not decrease, or are out of range.
+    """
+
+    levels: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        check_range(self, levels=(1e-9, 1e9))
+        if not self.levels or any(after >= before for before, after in pairwise(self.levels)):
+            raise ConfigError(f"levels must be a list of decreasing numbers, not {str(list(self.levels))[:80]}")
+
+    def sigmas(self, steps: int, lo: float, hi: float) -> tuple[float, ...]:
+        """Returns the levels, or as many between them as there are steps, and then 0.
+
+        Raises:
+            ConfigError: if a level lies outside [lo, hi], or steps, lo or hi is out of range.
+        """
+        _check_steps(steps, lo, hi)
+        if self.levels[0] > hi * (1 + 1e-9) or self.levels[-1] < lo * (1 - 1e-9):
+            shown = f"{self.levels[0]:g} ... {self.levels[-1]:g}"
+            raise ConfigError(f"levels {shown} are out of the range of the model's noise levels", f"choose levels in [{lo:g}, {hi:g}]")
+        if steps == len(self.levels):
+            return (*self.levels, 0.0)
+        places = [i * (len(self.levels) - 1) / max(steps - 1, 1) for i in range(steps)]
+        return (*(self._between(place) for place in places), 0.0)
+
+    def _between(self, place: float) -> float:
+        first = min(int(place), len(self.levels) - 1)
+        after = min(first + 1, len(self.levels) - 1)
+        return self.levels[first] * (self.levels[after] / self.levels[first]) ** (place - first)

@@ -100,6 +100,13 @@ def test_a_file_that_computes_other_values_is_not_written(tmp_path: Path, monkey
     assert not (tmp_path / "a.pt2").exists()
 
 
+def test_a_part_that_needs_draws_is_refused_before_it_is_traced(tmp_path: Path) -> None:
+    for format in ("onnx", "torch"):
+        with pytest.raises(UsageError, match=r"log_prob of vae-mnist-2d cannot be exported: .* needs random numbers") as error:
+            export_part(load("vae-mnist-2d"), tmp_path / "a.onnx", part="log_prob", format=format)
+        assert error.value.hint == "other parts are decode, encode"
+
+
 def test_a_part_that_the_checkpoint_lacks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no part 'denoise'"):
         export_part(load("vae-mnist-2d"), tmp_path / "a.onnx", part="denoise")

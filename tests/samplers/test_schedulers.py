@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import DiscreteScheduler, Scheduler
-from zoo_core.schedulers import Cosine, Geometric, Karras, Linear, fractional_time
+from zoo_core.schedulers import Cosine, Geometric, Karras, Levels, Linear, fractional_time
 
 DISCRETE = st.builds(Cosine, T=st.integers(2, 300), s=st.floats(0, 1)) | st.builds(
     Linear, T=st.integers(2, 300), beta_1=st.floats(1e-6, 0.01), beta_T=st.floats(0.01, 0.1)
@@ -246,3 +246,23 @@ def test_bounds_narrow_the_range_of_the_model_and_widen_nothing(made: type[Karra
         made(sigma_max=0.001).sigmas(7, 0.01, 500.0)
     with pytest.raises(ConfigError, match=r"sigma_max must be in"):
         made(sigma_max=-1.0)
+
+
+def test_a_list_of_levels_is_given_back_and_interpolated_in_the_logarithm_for_other_numbers_of_steps() -> None:
+    given = Levels(levels=(64.0, 4.0, 1.0))
+    assert given.sigmas(3, 0.01, 80.0) == (64.0, 4.0, 1.0, 0.0)
+    assert given.sigmas(5, 0.01, 80.0) == pytest.approx((64.0, 16.0, 4.0, 2.0, 1.0, 0.0))
+    assert given.sigmas(2, 0.01, 80.0) == pytest.approx((64.0, 1.0, 0.0))
+    assert given.sigmas(1, 0.01, 80.0) == (64.0, 0.0)
+
+
+@pytest.mark.parametrize("levels", [(), (1.0, 1.0), (1.0, 2.0), (2.0, 0.0)])
+def test_a_list_that_does_not_decrease_is_refused(levels: tuple[float, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"^levels must be"):
+        Levels(levels=levels)
+
+
+@pytest.mark.parametrize(("lo", "hi"), [(0.01, 50.0), (1.5, 80.0)])
+def test_a_list_beyond_the_models_levels_is_refused(lo: float, hi: float) -> None:
+    with pytest.raises(ConfigError, match=r"levels 64 \.\.\. 1 are out of the range"):
+        Levels(levels=(64.0, 4.0, 1.0)).sigmas(3, lo, hi)

@@ -33,6 +33,7 @@ _BUILT_IN = {
     "verify": ("zoo_core.cli.verify:verify", "Check installed files against their recorded sha256."),
     "sample": ("zoo_core.cli.sample:sample", "Draw images, or points, from a checkpoint."),
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Measure samples against real ones."),
+    "levels": ("zoo_core.cli.levels:levels", "Find the noise levels at which few steps come near to many."),
     "study": ("zoo_core.cli.study:study", "Write a page on which people say: real or drawn?"),
     "tally": ("zoo_core.cli.tally:tally", "Count the answers of people to a study."),
     "compare": ("zoo_core.cli.compare:compare", "Compare the metrics of checkpoints side by side."),

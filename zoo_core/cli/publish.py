@@ -10,10 +10,12 @@ import click
 from zoo_core.checkpoint.files import CARD
 from zoo_core.cli.console import echo_json, inert, say
 from zoo_core.cli.options import REFERENCE
+from zoo_core.errors import UsageError
 from zoo_core.hardware.memory import human_size
 from zoo_core.publishing import Published
 from zoo_core.publishing import publish as publish_checkpoint
 from zoo_core.publishing.options import command_line
+from zoo_core.publishing.space import publish_space
 from zoo_core.specs import Pin
 
 __all__ = ["publish"]
@@ -22,44 +24,43 @@ _SHOWN = 8
 
 
 @click.command()
-@click.argument("reference", type=REFERENCE)
+@click.argument("references", type=REFERENCE, nargs=-1, required=True, metavar="REFERENCE...")
 @click.option("--repo", required=True, metavar="ORG/NAME", help="Repository to publish to; created if it is missing.")
 @click.option("--license", metavar="NAME", help="Licence of the weights, such as mit, if the card of a folder does not say it yet.")
 @click.option("--private", is_flag=True, help="Create a private repository; refuse a public one.")
 @click.option("--tag", metavar="NAME", help="Tag of the commit, such as v1.")
 @click.option("--pin", type=click.Path(path_type=Path, dir_okay=False), help="The plugin's checkpoints.json: write repo and commit there.")
+@click.option("--space", is_flag=True, help="Publish a Space that serves the page of `zoo ui` for each REFERENCE, and no weights.")
 @click.option("--force", is_flag=True, help="Replace files that others have put into the repository.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print what would change, and send nothing.")
-def publish(
-    reference: str, repo: str, license: str | None, private: bool, tag: str | None, pin: Path | None, force: bool, dry_run: bool
-) -> None:
+def publish(references: tuple[str, ...], repo: str, license: str | None, pin: Path | None, space: bool, **options: Any) -> None:
     """Publish the checkpoint REFERENCE on the Hugging Face Hub: a name, or the folder of a checkpoint or of a training run.
 
     Checks everything first, then makes one commit; prints the commit and each file's sha256 as JSON. Logs in with HF_TOKEN, or as
     `hf auth login` did. A card that was edited on the Hub is merged with the new one; other files of others are replaced only
-    with --force.
+    with --force. With --space, the repository is a program that the Hub runs: the page, for one or more checkpoints of plugins or of
+    the Hub.
 
     \b
     Examples:
       zoo publish runs/cat --repo ORG/cat --license mit --dry-run
       zoo publish runs/cat --repo ORG/cat --license mit --tag v1
       zoo publish ddpm-afhq-cat --repo ORG/cat --pin PLUGIN/checkpoints.json
+      zoo publish vae-mnist ORG/cat --space --repo ORG/page
     """
+    options["progress"] = sys.stderr.isatty()
     with command_line():
-        done = publish_checkpoint(
-            reference,
-            repo,
-            license=license,
-            private=private,
-            tag=tag,
-            pin=pin,
-            force=force,
-            dry_run=dry_run,
-            progress=sys.stderr.isatty(),
-        )
+        if space:
+            if license or pin:
+                raise UsageError("--license and --pin mean nothing to a Space, which holds no weights", "leave them out")
+            done = publish_space(references, repo, **options)
+        else:
+            if len(references) > 1:
+                raise UsageError("a repository holds one checkpoint", "publish them one by one, or show them on one page with --space")
+            done = publish_checkpoint(references[0], repo, license=license, pin=pin, **options)
     if done.left_out:
         say(inert(f"left out: {_some(done.left_out)}"))
-    if dry_run:
+    if options["dry_run"]:
         _say_changes(done)
         changes = dict(done.changes) if done.changes is not None else None
         echo_json({"repo": done.repo, "files": _plain(done.files), "changes": changes, "card": dict(done.card.metadata)})

@@ -96,6 +96,11 @@ def export_part(pretrained: Pretrained, path: Path, *, part: str = "", format: s
     origin = {"reference": str(pretrained.files.reference), "weights": f"sha256:{pretrained.files.digest(WEIGHTS)}", "part": part}
     with _silence(), torch.no_grad():
         try:
+            module(*values)
+        except ZooError as error:  # it needs random numbers, for example
+            hint = f"other parts are {', '.join(name for name in parts if name != part)}"
+            raise UsageError(f"{part} of {pretrained.name} cannot be exported: {error.what}", hint) from error
+        try:
             content, run = (_onnx if format == "onnx" else _program)(module, names, values, origin)
         except ZooError:
             raise

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, Literal
 
 from zoo_core import cards
 from zoo_core.atomic import disk_error, write_file
@@ -26,7 +26,7 @@ from zoo_core.publishing.secrets import check_text, safe_names
 from zoo_core.registry import REPO, Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec, ModelSpec, Pin
 
-__all__ = ["PUBLISHED", "Bundle", "check_pin", "prepare", "write_pin"]
+__all__ = ["PUBLISHED", "Bundle", "check_pin", "check_repo", "prepare", "write_pin"]
 
 _PICTURES = ("samples.png", "quality.png", "nearest.png")
 PUBLISHED = (CARD, CONFIG, WEIGHTS, TRAINING, METRICS, "reference.safetensors", "golden.safetensors", *_PICTURES, "LICENSE")
@@ -47,6 +47,7 @@ class Bundle:
         pins: the sha256 and size of each file, by name.
         left_out: files of the folder that are not published.
         pinned: whether a plugin pins the files, so that they are published byte for byte.
+        kind: kind of the repository: of a model, or a Space.
 
     Example:
         >>> from zoo_core.cards import ModelCard
@@ -63,6 +64,12 @@ class Bundle:
     pins: Mapping[str, Pin]
     left_out: tuple[str, ...] = ()
     pinned: bool = False
+    kind: Literal["model", "space"] = "model"
+
+    @property
+    def path(self) -> str:
+        """The path of the repository in addresses of the Hub."""
+        return self.repo if self.kind == "model" else f"spaces/{self.repo}"
 
 
 def prepare(reference: "str | os.PathLike[str]", repo: str, *, license: str | None = None) -> Bundle:
@@ -87,7 +94,7 @@ def prepare(reference: "str | os.PathLike[str]", repo: str, *, license: str | No
         UnknownNameError: if no installed plugin has the family.
         IncompatibleCheckpoint: if weights and config do not fit each other.
     """
-    _check_repo(repo)
+    check_repo(repo)
     files = _local_files(reference)
     names, left_out = _published_names(files)
     from zoo_core.checkpoint.build import check_fit
@@ -128,7 +135,8 @@ def _completed(files: Files, data: Mapping[str, bytes], repo: str, config: Check
     return completed
 
 
-def _check_repo(repo: str) -> None:
+def check_repo(repo: str) -> None:
+    """Raises UsageError if ``repo`` is not ``ORG/NAME``."""
     if not (isinstance(repo, str) and re.fullmatch(REPO, repo)):
         raise UsageError(f"{repo!r} is not the name of a repository on the Hub", "write it as ORG/NAME")
 

@@ -127,22 +127,22 @@ def send(bundle: Bundle, *, private: bool = False, tag: str | None = None, progr
     """
     with _client(bundle.repo, progress) as api:
         translate = partial(translate_error, repo=bundle.repo, token=str(api.token))
-        existing = _remote_commit(api, bundle.repo)
+        existing = _remote_commit(api, bundle)
         remote = existing or _created(api, bundle, private)
         if private and not remote.private:
             hint = f"make it private in its settings, or leave {option('private')} out"
             raise UsageError(f"{bundle.repo} exists, and is not private", hint)
         with with_empty_repository(bundle.repo, existing is None, translate):
-            plan = _plan(api, bundle, remote, force)
+            plan = _plan(api, bundle, remote, force or existing is None)  # the Hub writes a README.md into a new Space
             needed = changes_anything(plan.changes)
-            tagged = _tagged(api, bundle.repo, tag)
+            tagged = _tagged(api, bundle, tag)
             if tagged and (needed or tagged != remote.commit):
                 hint = f"choose another, such as {option('tag', 'v2')}"
                 raise HubError(f"{bundle.repo} has a tag {tag} already, on another version", hint)
             commit = _commit(api, plan, remote) if needed else remote.commit
         if tag and not tagged:
             with after_commit(commit, translate):
-                api.create_tag(bundle.repo, tag=tag, revision=commit)
+                api.create_tag(bundle.repo, tag=tag, revision=commit, repo_type=bundle.kind)
         return _published(plan, commit, str(api.endpoint))
 
 
@@ -158,7 +158,7 @@ def compare(bundle: Bundle, *, force: bool = False) -> Published:
         UsageError: if the repository holds work of others, without ``force``.
     """
     with _client(bundle.repo, progress=False, may_write=False) as api:
-        remote = _remote_commit(api, bundle.repo) or RemoteCommit(commit="", oids={})
+        remote = _remote_commit(api, bundle) or RemoteCommit(commit="", oids={})
         return _published(_plan(api, bundle, remote, force), "", str(api.endpoint))
 
 
@@ -171,7 +171,7 @@ def _published(plan: Plan, commit: str, endpoint: str) -> Published:
         card=bundle.card,
         changes=plan.changes,
         left_out=bundle.left_out,
-        url=f"{endpoint}/{bundle.repo}",
+        url=f"{endpoint}/{bundle.path}",
     )
 
 
@@ -179,19 +179,19 @@ def _plan(api: "HfApi", bundle: Bundle, remote: RemoteCommit, force: bool) -> Pl
     """The changes to make, by the history of the repository."""
 
     def at(commit: str) -> RemoteCommit:
-        return _remote_commit(api, bundle.repo, commit) or RemoteCommit(commit=commit, oids={})
+        return _remote_commit(api, bundle, commit) or RemoteCommit(commit=commit, oids={})
 
     def content(commit: str, name: str) -> bytes:
-        return get_body(f"/{bundle.repo}/resolve/{commit}/{name}", {}, f"{name} of {bundle.repo}")[0]
+        return get_body(f"/{bundle.path}/resolve/{commit}/{name}", {}, f"{name} of {bundle.repo}")[0]
 
     is_empty = not set(remote.oids) - {".gitattributes"}
-    return plan_commit(bundle, remote, () if is_empty else _history(bundle.repo), at=at, read=content, force=force)
+    return plan_commit(bundle, remote, () if is_empty else _history(bundle), at=at, read=content, force=force)
 
 
-def _history(repo: str) -> Iterator[tuple[str, str]]:
+def _history(bundle: Bundle) -> Iterator[tuple[str, str]]:
     """The ids and titles of the commits of main, the newest first, requested page by page."""
-    what = f"the commits of {repo}"
-    for page in get_json_pages(f"/api/models/{repo}/commits/main", what):
+    what = f"the commits of {bundle.repo}"
+    for page in get_json_pages(f"/api/{bundle.kind}s/{bundle.repo}/commits/main", what):
         for item in page:
             if not isinstance(item, dict) or not isinstance(item.get("title"), str):
                 raise HubError(f"{host()} does not say what {what} are", "is HF_ENDPOINT a Hugging Face Hub?")
@@ -277,12 +277,13 @@ def _bounded(send: "Callable[..., Response]") -> "Callable[..., Response]":
     return bounded
 
 
-def _remote_commit(api: "HfApi", repo: str, revision: str | None = None) -> RemoteCommit | None:
+def _remote_commit(api: "HfApi", bundle: Bundle, revision: str | None = None) -> RemoteCommit | None:
     """The files of a repository at a revision; None if there is no such repository, or it is hidden from this token."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     try:
-        info = api.model_info(repo, revision=revision, files_metadata=True, timeout=PATIENCE)
+        ask = api.model_info if bundle.kind == "model" else api.space_info
+        info = ask(bundle.repo, revision=revision, files_metadata=True, timeout=PATIENCE)
     except RepositoryNotFoundError as error:
         if isinstance(error, GatedRepoError) or error.response.status_code != 404:
             raise
@@ -293,15 +294,16 @@ def _remote_commit(api: "HfApi", repo: str, revision: str | None = None) -> Remo
 
 def _created(api: "HfApi", bundle: Bundle, private: bool) -> RemoteCommit:
     """A new repository, once the Hub has accepted the card; it refuses unknown licences, for example."""
-    _validate_card(api, bundle.files[CARD].decode())
-    api.create_repo(bundle.repo, private=private, exist_ok=True)
-    remote = _remote_commit(api, bundle.repo)
+    _validate_card(api, bundle)
+    sdk = "gradio" if bundle.kind == "space" else None
+    api.create_repo(bundle.repo, repo_type=bundle.kind, space_sdk=sdk, private=private, exist_ok=True)
+    remote = _remote_commit(api, bundle)
     if remote is None:
         raise NotFoundError(f"the Hub created {bundle.repo}, but does not show it", "run it again in a minute")
     return remote
 
 
-def _validate_card(api: "HfApi", card: str) -> None:
+def _validate_card(api: "HfApi", bundle: Bundle) -> None:
     """Asks the Hub to validate the card. The client makes the same request, but only before a commit.
 
     Raises:
@@ -310,16 +312,16 @@ def _validate_card(api: "HfApi", card: str) -> None:
     from huggingface_hub import get_session
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]  # its __init__ has no __all__
 
-    body = {"content": card, "repoType": "model"}
+    body = {"content": bundle.files[CARD].decode(), "repoType": bundle.kind}
     response = get_session().post(f"{api.endpoint}/api/validate-yaml", json=body, headers=build_hf_headers(token=api.token))
     if response.status_code == 400:
         raise refused_card_error("; ".join(str(error["message"]) for error in response.json()["errors"]), str(api.token))
     hf_raise_for_status(response)
 
 
-def _tagged(api: "HfApi", repo: str, tag: str | None) -> str:
+def _tagged(api: "HfApi", bundle: Bundle, tag: str | None) -> str:
     """The commit of a tag; empty if there is no such tag."""
-    tags = api.list_repo_refs(repo).tags if tag else ()
+    tags = api.list_repo_refs(bundle.repo, repo_type=bundle.kind).tags if tag else ()
     return next((ref.target_commit for ref in tags if ref.name == tag), "")
 
 
@@ -338,7 +340,8 @@ def _commit(api: "HfApi", plan: Plan, remote: RemoteCommit) -> str:
             ),
             *(CommitOperationDelete(path_in_repo=name, is_folder=False) for name in plan.names("delete")),
         ]
-        return api.create_commit(bundle.repo, operations, commit_message=commit_title(bundle.name), parent_commit=remote.commit).oid
+        title = commit_title(bundle.name)
+        return api.create_commit(bundle.repo, operations, commit_message=title, parent_commit=remote.commit, repo_type=bundle.kind).oid
 
     try:
         commit = _checked(create(bytes))
@@ -348,7 +351,7 @@ def _commit(api: "HfApi", plan: Plan, remote: RemoteCommit) -> str:
         # The client's Xet met a server without Xet. The client sends open files by LFS, which both kinds of servers accept.
         commit = _checked(create(BytesIO))
     with after_commit(commit, partial(translate_error, repo=bundle.repo, token=str(api.token))):
-        arrived = _remote_commit(api, bundle.repo, commit)
+        arrived = _remote_commit(api, bundle, commit)
     lacks = arrived.lacks(bundle.files) if arrived else tuple(bundle.files)
     if lacks:
         raise IntegrityError(

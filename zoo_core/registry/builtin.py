@@ -9,7 +9,7 @@ __all__ = ["zoo_specs"]
 
 DDPM, DDIM, IDDPM, EDM = "arXiv:2006.11239", "arXiv:2010.02502", "arXiv:2102.09672", "arXiv:2206.00364"
 NCSN, SDE, DPM = "arXiv:1907.05600", "arXiv:2011.13456", "arXiv:2211.01095"
-DEIS, UNIPC = "arXiv:2204.13902", "arXiv:2302.04867"
+DEIS, UNIPC, AYS = "arXiv:2204.13902", "arXiv:2302.04867", "arXiv:2404.14507"
 
 
 def _dataset(name: str, loader: str, config: str, summary: str, license: str = "") -> DatasetSpec:
@@ -89,6 +89,7 @@ _SCHEDULERS = [
     _scheduler("cosine", "Cosine", IDDPM, "signal falls as a squared cosine"),
     _scheduler("geometric", "Geometric", NCSN, "even in log sigma, between any two levels"),
     _scheduler("karras", "Karras", EDM, "even in sigma^(1/rho), between any two levels"),
+    _scheduler("levels", "Levels", AYS, "a list of levels, such as `zoo levels` finds for a checkpoint"),
     _scheduler("linear", "Linear", DDPM, "beta linear in t"),
 ]
 

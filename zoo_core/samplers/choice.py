@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from zoo_core.config import decode, encode
@@ -13,7 +13,7 @@ from zoo_core.registry import registry, resolve
 from zoo_core.specs import SamplerSpec, SchedulerSpec
 from zoo_core.suggestions import ALIASES
 
-__all__ = ["as_sampler", "as_scheduler", "scheduler_with_option", "with_current_defaults"]
+__all__ = ["as_sampler", "as_scheduler", "rules", "scheduler_with_option", "with_current_defaults"]
 
 
 def as_sampler(choice: SamplerLike, default: Sampler | None = None, *, prefer: str = "") -> Sampler:
@@ -80,6 +80,20 @@ def as_scheduler(choice: SchedulerLike) -> Scheduler:
     if isinstance(choice, Scheduler):
         return choice
     return decode(Scheduler, _choice("scheduler", choice), "scheduler")  # type: ignore[type-abstract]  # decode finds the class by the name
+
+
+def rules() -> tuple[str, ...]:
+    """Returns the names of the registered schedulers that need no options: those that place levels by a rule.
+
+    >>> "karras" in rules(), "levels" in rules()
+    (True, False)
+    """
+    return tuple(name for name, claims in registry().claims(SchedulerSpec).items() if not _required(claims[0].spec))
+
+
+def _required(spec: Any) -> list[str]:
+    needed = (item.name for item in fields(resolve(spec.target)) if item.default is MISSING and item.default_factory is MISSING)
+    return [name for name in needed if name not in spec.defaults]
 
 
 def with_current_defaults(part: object, kind: str = Sampler.kind) -> object:

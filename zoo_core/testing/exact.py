@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from zoo_core.interfaces import Event, Rng, Sampler, Scheduler
 from zoo_core.registry import registry
 from zoo_core.samplers import Heun
-from zoo_core.samplers.choice import as_sampler, as_scheduler
+from zoo_core.samplers.choice import as_sampler, as_scheduler, rules
 from zoo_core.schedulers import Geometric, Karras
 from zoo_core.specs import SamplerSpec, SchedulerSpec
 
@@ -147,9 +147,12 @@ def mixture() -> GaussianMixture:
 
 
 def names() -> tuple[list[str], list[str]]:
-    """The samplers of denoisers and the schedulers of zoo-core; a plugin's may be meant for models of a kind, as `consistency` is."""
+    """The samplers of denoisers and the rules of schedulers of zoo-core, without the list of levels.
+
+    A plugin's samplers may be meant for models of a kind, as `consistency` is.
+    """
     samplers = [spec.name for spec in _specs(SamplerSpec) if spec.requires == "denoise"]
-    return sorted(samplers), sorted(spec.name for spec in _specs(SchedulerSpec))
+    return sorted(samplers), sorted(spec.name for spec in _specs(SchedulerSpec) if spec.name in rules())
 
 
 def _specs(kind: Any) -> list[Any]:

@@ -9,7 +9,8 @@ from zoo_core.errors import ZooError
 from zoo_core.figures.titles import walk_text
 from zoo_core.hardware.memory import release_memory
 from zoo_core.registry import registry
-from zoo_core.specs import SamplerSpec, SchedulerSpec
+from zoo_core.samplers.choice import rules
+from zoo_core.specs import SamplerSpec
 
 if TYPE_CHECKING:
     from zoo_core.pretrained import Pretrained
@@ -113,7 +114,7 @@ def abilities(model: "Pretrained") -> Abilities:
         image=is_image(model.event.shape),
         plane=tuple(model.event.shape) == (2,),
         samplers=samplers,
-        schedulers=tuple(registry().claims(SchedulerSpec)) if denoises else (),
+        schedulers=rules() if denoises else (),
         default=walk_text(sampler, model.scheduler_of(sampler)),
         classes=classes,
         names=model.classes if len(model.classes) == classes else (),

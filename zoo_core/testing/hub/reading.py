@@ -15,7 +15,8 @@ __all__ = ["auth_check", "commits", "content", "front_matter", "list_models", "m
 
 def list_models(api: Api, call: Call) -> Answer:
     """The models that the caller may see, by tag, author and search."""
-    seen = [repo for repo in api.store.repos.values() if not repo.private or call.user == OWNER]
+    models = [repo for repo in api.store.repos.values() if not repo.id.startswith("spaces/")]
+    seen = [repo for repo in models if not repo.private or call.user == OWNER]
     if author := call.one("author"):
         seen = [repo for repo in seen if repo.id.split("/")[0] == author]
     if search := call.one("search").lower():
@@ -29,7 +30,7 @@ def list_models(api: Api, call: Call) -> Answer:
 
 
 def model_info(api: Api, call: Call, repo_id: str, revision: str = "main") -> Answer:
-    """The metadata of a model at a revision, with its files; with their sizes and digests if the query asks for ``blobs``."""
+    """The metadata of a repository at a revision, with its files; with their sizes and digests if the query asks for ``blobs``."""
     repo = api.repo(call, repo_id)
     info = _info(repo, repo.at(revision), blobs=call.flag("blobs"))
     if expand := call.query.get("expand"):
@@ -39,11 +40,13 @@ def model_info(api: Api, call: Call, repo_id: str, revision: str = "main") -> An
 
 def _info(repo: Repo, commit: Commit, blobs: bool = False) -> dict[str, Any]:
     card = _card(commit)
+    name = repo.id.removeprefix("spaces/")
     return {
         "_id": hashlib.sha1(repo.id.encode()).hexdigest()[:24],
-        "id": repo.id,
-        "modelId": repo.id,
-        "author": repo.id.split("/")[0],
+        "id": name,
+        "modelId": name,
+        "author": name.split("/")[0],
+        **({"sdk": card.get("sdk")} if name != repo.id else {}),
         "sha": commit.id,
         "private": repo.private,
         "gated": "manual" if repo.gated else False,

@@ -13,8 +13,9 @@ __all__ = ["content_answer", "hub_answer"]
 
 _Routes = tuple[tuple[str, str, Callable[..., Answer]], ...]
 
-_REPO, _REVISION = r"([^/]+/[^/]+)", r"([^/]+)"
-_MODEL = rf"/api/models/{_REPO}"
+# The id of a Space begins with spaces/.
+_REPO, _REVISION = r"((?:spaces/)?[^/]+/[^/]+)", r"([^/]+)"
+_ANY = r"/api/(?:models/([^/]+/[^/]+)|(spaces/[^/]+/[^/]+))"
 
 _HUB_ROUTES: _Routes = (
     ("GET", r"/api/whoami-v2", writing.whoami),
@@ -22,17 +23,17 @@ _HUB_ROUTES: _Routes = (
     ("POST", r"/api/validate-yaml", writing.validate_yaml),
     ("POST", r"/api/repos/create", writing.create_repo),
     ("DELETE", r"/api/repos/delete", writing.delete_repo),
-    ("GET", _MODEL, reading.model_info),
-    ("GET", rf"{_MODEL}/revision/{_REVISION}", reading.model_info),
-    ("GET", rf"{_MODEL}/tree/{_REVISION}(?:/(.*))?", reading.tree),
-    ("POST", rf"{_MODEL}/paths-info/{_REVISION}", reading.paths_info),
-    ("GET", rf"{_MODEL}/refs", reading.refs),
-    ("GET", rf"{_MODEL}/commits/{_REVISION}", reading.commits),
-    ("GET", rf"{_MODEL}/auth-check", reading.auth_check),
-    ("POST", rf"{_MODEL}/tag/{_REVISION}", writing.create_tag),
-    ("DELETE", rf"{_MODEL}/tag/{_REVISION}", writing.delete_tag),
-    ("POST", rf"{_MODEL}/preupload/{_REVISION}", writing.preupload),
-    ("POST", rf"{_MODEL}/commit/{_REVISION}", writing.commit),
+    ("GET", _ANY, reading.model_info),
+    ("GET", rf"{_ANY}/revision/{_REVISION}", reading.model_info),
+    ("GET", rf"{_ANY}/tree/{_REVISION}(?:/(.*))?", reading.tree),
+    ("POST", rf"{_ANY}/paths-info/{_REVISION}", reading.paths_info),
+    ("GET", rf"{_ANY}/refs", reading.refs),
+    ("GET", rf"{_ANY}/commits/{_REVISION}", reading.commits),
+    ("GET", rf"{_ANY}/auth-check", reading.auth_check),
+    ("POST", rf"{_ANY}/tag/{_REVISION}", writing.create_tag),
+    ("DELETE", rf"{_ANY}/tag/{_REVISION}", writing.delete_tag),
+    ("POST", rf"{_ANY}/preupload/{_REVISION}", writing.preupload),
+    ("POST", rf"{_ANY}/commit/{_REVISION}", writing.commit),
     ("POST", rf"/{_REPO}\.git/info/lfs/objects/batch", writing.lfs_batch),
     ("POST", rf"/{_REPO}\.git/info/lfs/objects/verify", writing.lfs_verify),
     ("GET|HEAD", rf"/{_REPO}/resolve/{_REVISION}/(.*)", reading.resolve),

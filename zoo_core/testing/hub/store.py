@@ -124,7 +124,7 @@ class Commit:
 
 @dataclass(kw_only=True, slots=True)
 class Repo:
-    """A model repository with one branch, ``main``.
+    """A repository with one branch, ``main``.
 
     >>> repo = Repo(id="zoo/cats")
     >>> commit = Store().create(repo, {}, "initial commit")
@@ -132,7 +132,7 @@ class Repo:
     True
 
     Args:
-        id: ``OWNER/NAME``.
+        id: ``OWNER/NAME``, or ``spaces/OWNER/NAME``.
         private: whether only the owner sees it.
         gated: whether only the owner may read its files.
         tags: tags of the model.
@@ -195,7 +195,7 @@ class Store:
             Refusal: 409, if there is one of that id.
         """
         if repo.id in self.repos:
-            raise Refusal(409, "You already created this model repo")
+            raise Refusal(409, "You already created this repo")
         self.repos[repo.id] = repo
         return self.commit(repo, files, title)
 

@@ -40,6 +40,10 @@ LICENSES = frozenset(
     }
 )
 """The names of licences that the Hub accepts."""
+SDKS = frozenset({"gradio", "docker", "static", "streamlit"})
+"""The kinds of Spaces."""
+COLORS = frozenset({"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"})
+"""The colours of the tile of a Space."""
 
 
 def whoami(api: Api, call: Call) -> Answer:
@@ -53,8 +57,11 @@ def whoami(api: Api, call: Call) -> Answer:
 def validate_yaml(api: Api, call: Call) -> Answer:
     """Checks that the metadata of a card can be read, and its licence is known. The client asks before it uploads a README.md."""
     try:
-        card = front_matter(call.json()["content"])
+        asked = call.json()
+        card = front_matter(asked["content"])
         _check_license(card)
+        if asked.get("repoType") == "space":
+            _check_space(card)
     except ValueError as error:
         return as_json({"errors": [{"message": str(error)}], "warnings": []}, 400)
     warnings = [] if card else [{"message": "empty or missing yaml metadata in repo card"}]
@@ -67,24 +74,40 @@ def _check_license(card: Mapping[str, Any]) -> None:
         raise ValueError(f'"license" must be one of a list of licenses, and not {unknown[0]!r}')
 
 
+def _check_space(card: Mapping[str, Any]) -> None:
+    if card.get("sdk") not in SDKS:
+        raise ValueError(f'"sdk" must be one of {", ".join(sorted(SDKS))}')
+    for key in ("colorFrom", "colorTo"):
+        if card.get(key, "red") not in COLORS:
+            raise ValueError(f'"{key}" must be one of {", ".join(sorted(COLORS))}')
+    if len(card.get("short_description", "")) > 60:
+        raise ValueError('"short_description" must have at most 60 characters')
+
+
 def _named(call: Call) -> str:
     """The repository that the body of a call names."""
     asked = call.json()
-    if asked.get("type", "model") != "model":
-        raise Refusal(400, "the loopback Hub serves models only")
-    return f"{asked.get('organization') or OWNER}/{asked['name']}"
+    kind = asked.get("type", "model")
+    if kind not in ("model", "space"):
+        raise Refusal(400, "the loopback Hub serves models and Spaces only")
+    return f"{'spaces/' if kind == 'space' else ''}{asked.get('organization') or OWNER}/{asked['name']}"
 
 
 def create_repo(api: Api, call: Call) -> Answer:
-    """Creates a repository, with the initial commit of ``.gitattributes``."""
+    """Creates a repository, with the initial commit of ``.gitattributes``, and of a ``README.md`` in a Space."""
     check_owner(call)
     name = _named(call)
     asked = call.json()
+    if name.startswith("spaces/") and asked.get("sdk") not in SDKS:
+        raise Refusal(400, f"a Space needs a sdk, one of {', '.join(sorted(SDKS))}")
     url = f"{api.endpoint}/{name}"
     attributes = "".join(f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in LFS_PATTERNS)
     repo = Repo(id=name, private=asked.get("visibility") == "private")
+    files = {".gitattributes": attributes}
+    if name.startswith("spaces/"):
+        files["README.md"] = f"---\ntitle: {asked['name']}\nsdk: {asked['sdk']}\n---\n"
     try:
-        api.store.create(repo, {".gitattributes": make_blob(attributes.encode(), lfs=False)}, "initial commit")
+        api.store.create(repo, {path: make_blob(text.encode(), lfs=False) for path, text in files.items()}, "initial commit")
     except Refusal as refusal:
         # With exist_ok the client reads the address from the refusal.
         return as_json({"error": refusal.message, "url": url}, refusal.status)
