@@ -1,8 +1,8 @@
 """``python -m benchmarks.seconds [REFERENCE...]``: seconds an image and fd of every measured way to draw, as a Markdown table.
 
 The distances are those of the checkpoints' own records, at the largest number of samples that each has; the seconds are measured here, in
-turn, at batch 16. Where ``pip install 'zoo-core[bench]'`` was run, two more rows walk the first checkpoint's net by schedulers of diffusers,
-on the levels of its own sampler. Their images are compared with ours from the same noise, and have our fd if they are the same.
+turn, at batch 16. Where ``pip install 'zoo-core[bench]'`` was run, two more rows walk the net of the first checkpoint by schedulers of
+diffusers, on the levels of its own sampler. Their images are compared with ours from the same noise: the same images have the same fd.
 """
 
 import sys
