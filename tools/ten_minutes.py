@@ -87,9 +87,8 @@ def main(shared: bool) -> None:
         folder = Path(name)
         begin = time.perf_counter()
         python = set_up(folder / "environment", shared)
-        click.echo(
-            f"{'set-up':16}{time.perf_counter() - begin:7.1f} s, which does not count; then the seconds of each step, and those of the CPU:"
-        )
+        click.echo(f"{'set-up':16}{time.perf_counter() - begin:9.1f}, which does not count")
+        click.echo(f"{'step':16}{'seconds':>9}{'of the CPU':>12}")
         import torch
 
         total = 0.0
@@ -102,7 +101,7 @@ def main(shared: bool) -> None:
             work = cpu_seconds() - before
             total += seconds
             effort += work
-            click.echo(f"{step:16}{seconds:7.1f} s{work:7.1f} s")
+            click.echo(f"{step:16}{seconds:9.1f}{work:12.1f}")
             if step == "list" and f"\n{NAME} " not in output:
                 raise click.ClickException(f"the family {NAME} is not in the list:\n{output}")
         for picture in PICTURES:
@@ -110,9 +109,8 @@ def main(shared: bool) -> None:
                 raise click.ClickException(f"{picture} is not a PNG")
         files = [path for path in (folder / f"zoo-{NAME}").rglob("*.py") if "tests" not in path.parts]
         lines = sum(len(path.read_text().splitlines()) for path in files)
-        click.echo(
-            f"{'together':16}{total:7.1f} s{effort:7.1f} s on {processor(torch.device('cpu'))}; the package has {lines} lines of Python"
-        )
+        click.echo(f"{'together':16}{total:9.1f}{effort:12.1f}")
+        click.echo(f"on {processor(torch.device('cpu'))}; the package has {lines} lines of Python")
 
 
 if __name__ == "__main__":

@@ -164,6 +164,5 @@ def test_ten_minutes_of_a_new_author_take_less_than_ten() -> None:
     print(done.output)
     assert done.exit_code == 0, done.output
     lines = done.output.splitlines()
-    assert [line[:16].strip() for line in lines] == ["set-up", *ten_minutes.STEPS, "together"]
-    _, _, effort, *_ = lines[-1][16:].split()
-    assert float(effort) < 600
+    assert [line[:16].strip() for line in lines[:-1]] == ["set-up", "step", *ten_minutes.STEPS, "together"]
+    assert float(lines[-2].split()[-1]) < 600  # seconds of the CPU: others may use the machine too
