@@ -251,7 +251,7 @@ def test_the_command_line_lists_the_parts_and_measures_by_them(tmp_path: Path) -
 def test_the_command_of_the_page_prints_the_levels_of_a_checkpoint(tmp_path: Path) -> None:
     folder = write(tmp_path / "plugin", "parts.md", "zoo-extras")
     env = {**environment(folder), "ZOO_PLUGINS": "zoo-extras,zoo-ncsn-langevin"}
-    words = [sys.executable, "-m", "zoo_core.cli", "levels", "ncsn-gaussian-mixture", "--steps", "3"]
+    words = [sys.executable, "-m", "zoo_core.cli", "noise-levels", "ncsn-gaussian-mixture", "--steps", "3"]
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
     assert [float(line) for line in done.stdout.split()] == pytest.approx([200, 3.162, 0.05, 0], rel=1e-3)
 

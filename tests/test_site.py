@@ -188,6 +188,12 @@ def test_the_page_of_a_family_has_sheet_numbers_and_equations(site: Path) -> Non
     assert "arithmatex" not in text
 
 
+def test_a_family_without_checkpoints_has_no_empty_table() -> None:
+    from tools.site_hooks import checkpoints_of
+
+    assert list(checkpoints_of("nothing")) == ["None comes with the plugin yet; `zoo train nothing` makes one."]
+
+
 def test_the_reference_has_the_docstrings_of_public_names(site: Path, pages: dict[Path, Page]) -> None:
     import zoo_core
 

@@ -98,6 +98,9 @@ def checkpoints_of(family: str) -> Iterator[str]:
     from zoo_core.cards.tables import markdown, side_by_side
 
     own = {name: each for name, each in facts().items() if each["family"] == family}
+    if not own:
+        yield f"None comes with the plugin yet; `zoo train {family}` makes one."
+        return
     yield "| checkpoint | parameters | hours of one core | licence |\n|---|---:|---:|---|"
     for name, each in own.items():
         link = f"[{name}](../../model_cards/{name}/README.md)"

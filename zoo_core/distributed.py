@@ -5,6 +5,7 @@ the first process writes to the run folder. Communication is torch.distributed t
 """
 
 import io
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
@@ -52,8 +53,10 @@ class Processes:
     """
 
     def __init__(self, device: str | None = None, tracker: str | None = None, folder: Path | None = None) -> None:
-        from accelerate import Accelerator
-        from accelerate.state import PartialState
+        with warnings.catch_warnings():  # in a notebook without ipywidgets, for bars of accelerate's own, which are not used
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            from accelerate import Accelerator
+            from accelerate.state import PartialState
 
         _check_tracker(tracker)
         if device is not None:

@@ -93,6 +93,7 @@ MODULE: Mapping[str, str] = MappingProxyType(
         "generate": "zoo_core.load(NAME).sample(16)",
         "get_config": "zoo_core.info(NAME)",
         "get_model": _LOAD,
+        "list": 'zoo_core.checkpoints("ddpm*"), or zoo_core.names("samplers")',
         "list_datasets": 'zoo_core.names("datasets")',
         "list_metrics": 'zoo_core.names("metrics")',
         "list_models": 'zoo_core.checkpoints(), or zoo_core.checkpoints("ddpm*")',

@@ -5,13 +5,13 @@ import os
 import re
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from tools import ten_minutes
 from zoo_core.cli.group import zoo
 from zoo_core.cli.new_plugin import KINDS, rendered
 from zoo_core.errors import PluginError, UsageError
@@ -159,28 +159,10 @@ def test_a_new_plugin_passes_its_own_tests_ruff_and_mypy(kind: str, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_ten_minutes_of_a_new_author_take_less_than_ten(tmp_path: Path) -> None:
-    """From the command to a plugin that is installed by pip, trained, sampled and checked; prints the seconds of each step."""
-    site, start, seconds = tmp_path / "site", time.perf_counter(), {}
-    command = [sys.executable, "-c", "from zoo_core.cli import main; main()"]
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--target", site]
-    env = {**environment(site), "OMP_NUM_THREADS": "1"}
-    steps: dict[str, list[str | Path]] = {
-        "new-plugin": [*command, "new-plugin", "first"],
-        "check in place": [*command, "plugins", "--check", "zoo-first/"],
-        "install": [*pip, "./zoo-first"],
-        "list": [*command, "list", "families"],
-        "train": [*command, "train", "first", "--out", "runs/first"],
-        "sample": [*command, "sample", "local:runs/first", "-n", "500", "--labels", "inner", "--out", "inner.png"],
-        "check": [*command, "plugins", "--check", "zoo-first"],
-        "test": [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "zoo-first"],
-    }
-    for name, words in steps.items():
-        before = time.perf_counter()
-        out = run(*words, cwd=tmp_path, env=env)
-        seconds[name] = time.perf_counter() - before
-        assert name != "list" or "first" in out
-    total = time.perf_counter() - start
-    print(", ".join(f"{name} {value:.1f} s" for name, value in seconds.items()), f"together {total:.0f} s", sep="; ")
-    assert (tmp_path / "inner.png").exists()
-    assert total < 600
+def test_ten_minutes_of_a_new_author_take_less_than_ten() -> None:
+    done = CliRunner().invoke(ten_minutes.main, ["--shared"], catch_exceptions=False)
+    print(done.output)
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    assert [line[:16].strip() for line in lines[:-1]] == ["set-up", "step", *ten_minutes.STEPS, "together"]
+    assert float(lines[-2].split()[-1]) < 600  # seconds of the CPU: others may use the machine too

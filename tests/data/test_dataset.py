@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,6 +47,14 @@ def test_every_epoch_shows_every_row_once_in_an_order_of_its_own() -> None:
 def test_samples_and_labels_of_another_kind_are_refused(x: torch.Tensor, labels: torch.Tensor | None, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         Data(x=x, labels=labels)
+
+
+def test_a_list_is_refused_by_its_type() -> None:
+    rows: Any = [torch.zeros(2), torch.zeros(3)]
+    with pytest.raises(ConfigError, match="data must be one tensor, not a list"):
+        Data(x=rows)
+    with pytest.raises(ConfigError, match="labels must be one tensor, not a list"):
+        Data(x=torch.zeros(2, 2), labels=rows)
 
 
 def test_a_plugin_that_makes_no_data_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

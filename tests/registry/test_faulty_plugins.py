@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -419,6 +420,19 @@ def zoo_specs():
         done = zoo("evaluate", f"local:{tmp_path}/points", "--metrics", "slip", "--data", "fake-data", "-n", "40")
     assert "the metric slip failed: in zoo-slip (zoo_slip.py:10): AttributeError: " in done.err
     assert done.err.endswith("; the other metrics still work\n")
+
+
+@pytest.mark.parametrize("call", ["torch.nn.Linear(2, 2)(x)", "torch.nn.Conv1d(1, 1, 1)(x[None])", "torch.ones(2, 2) @ x.T"])
+def test_mixed_dtypes_lead_to_the_noise_levels(call: str, tmp_path: Path) -> None:
+    source = f"from zoo_core.hookspecs import hookimpl\nimport torch\nx = torch.ones(1, 2).double()\ndef mixed():\n    return {call}\n"
+    source += "@hookimpl\ndef zoo_specs():\n    return []\n"
+    with installed(write_plugin(tmp_path, "zoo-mixed", source), names=["zoo-mixed"]):
+        with pytest.raises(RuntimeError) as caught:
+            import_module("zoo_mixed").mixed()
+        error = plugin_error_from(caught.value)
+    assert error is not None
+    assert "(zoo_mixed.py:5)" in error.what
+    assert error.hint.startswith("noise levels (sigma) are float64 and samples float32")
 
 
 def test_hints_speak_to_the_author_where_the_install_is_editable(zoo: Zoo, write_dots: Dots, tmp_path: Path) -> None:

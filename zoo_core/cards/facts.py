@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from zoo_core.cards.card import LIBRARY
 from zoo_core.cards.markdown import describe
 from zoo_core.hardware.memory import human_size
 
-__all__ = ["fact_rows"]
+__all__ = ["commits_of", "fact_rows"]
 
 
 def fact_rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -55,6 +56,12 @@ def _trained(training: Mapping[str, Any]) -> str:
 
 def _versions(training: Mapping[str, Any]) -> str:
     versions = training.get("versions")
-    commit = training.get("commit")
     words = [f"{name} {version}" for name, version in versions.items()] if isinstance(versions, Mapping) else []
-    return ", ".join([*words, *([f"zoo-core commit {commit}"] if commit else [])])
+    return ", ".join([*words, *(f"{name} commit {commit}" for name, commit in commits_of(training).items())])
+
+
+def commits_of(training: Mapping[str, Any]) -> dict[str, str]:
+    """The commits of a training.json by distribution: that of zoo-core, and those of plugins."""
+    others = training.get("commits")
+    commits = {LIBRARY: training.get("commit"), **(others if isinstance(others, Mapping) else {})}
+    return {str(name): commit for name, commit in commits.items() if isinstance(commit, str) and commit}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo_core.cards.card import DATASET, LIBRARY, ModelCard
+from zoo_core.cards.facts import commits_of
 from zoo_core.cards.markdown import code, describe
 from zoo_core.cards.metrics_json import model_index
 from zoo_core.cards.metrics_log import recorded_curve
@@ -84,8 +85,8 @@ def render(
         name: name of the checkpoint.
         config: content of its config.json.
         training: content of its training.json: ``recipe``, ``command``, ``steps``, ``hours``, ``processor``,
-            ``commit``, ``versions``, ``data``, ``curve``, and ``sheet`` if the columns of its samples.png are classes;
-            missing keys are left out. Every number on the card comes from here and from ``metrics``.
+            ``commit`` of zoo-core, ``commits`` of plugins, ``versions``, ``data``, ``curve``, and ``sheet`` if the columns of its
+            samples.png are classes; missing keys are left out. Every number on the card comes from here and from ``metrics``.
         words: the text that a person writes.
         reference: the name that it is loaded by, such as ``local:runs/cat``; by default ``name``.
         plugin: the distribution that has its family; may be empty.
@@ -244,7 +245,7 @@ def _training(training: Mapping[str, Any]) -> str:
         f"{' '.join(filter(None, effort))}." if any(effort) else "",
         _curve(recorded_curve(training)),
         f"Versions: {versions}." if versions else "",
-        f"{LIBRARY} commit: `{training['commit']}`." if training.get("commit") else "",
+        *(f"{name} commit: `{commit}`." for name, commit in commits_of(training).items()),
     ]
     parts = [
         "## Training",

@@ -75,15 +75,7 @@ def _checked(name: str, kind: str) -> str:
     taken = registry().claims(kind).get(bare, ())
     if taken:
         raise UsageError(f"{taken[0].plugin.dist} offers a {kind} {bare} already", "choose another NAME")
-    if kind == "command" and bare in _commands():
-        raise UsageError(f"zoo has a command {bare} already", "choose another NAME")
     return bare
-
-
-def _commands() -> list[str]:
-    from zoo_core.cli.group import zoo
-
-    return zoo.list_commands(click.Context(zoo))
 
 
 def _package(name: str) -> str:

@@ -47,7 +47,7 @@ class Data:
         flip: True if training mirrors images left to right at random.
 
     Raises:
-        ConfigError: if there is no sample, or if x or the labels have another dtype or shape.
+        ConfigError: if there is no sample, or if x or the labels are no tensors or have another dtype or shape.
 
     >>> data = Data(x=torch.tensor([[[[0, 255]]]], dtype=torch.uint8), labels=torch.tensor([0]), classes=("edge",))
     >>> data.event.shape, data.rows(torch.tensor([0])).flatten().tolist()
@@ -63,6 +63,9 @@ class Data:
 
     def __post_init__(self) -> None:
         x, labels = self.x, self.labels
+        for name, value in (("data", x), ("labels", labels)):
+            if not (isinstance(value, Tensor) or (value is None and name == "labels")):
+                raise ConfigError(f"{name} must be one tensor, not a {type(value).__name__}", "stack them: all samples have one shape")
         if x.dtype not in (torch.uint8, torch.float32) or x.ndim < 2 or (x.dtype == torch.uint8 and x.ndim != 4):
             raise ConfigError(f"data must be uint8 images (N, c, h, w) or float32 (N, ...), not {x.dtype} {tuple(x.shape)}")
         if not len(x):

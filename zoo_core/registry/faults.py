@@ -1,6 +1,7 @@
 """Attribution of errors to plugins: an error in a plugin's code names the plugin, the file and the line, so that it reaches its author."""
 
 import json
+import re
 from collections.abc import Callable
 from importlib.metadata import distribution
 from inspect import getsourcefile, getsourcelines, unwrap
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 HINT = "report it to the author of that plugin; --debug shows all"
+_DTYPE_HINT = "noise levels (sigma) are float64 and samples float32: cast with sigma.to(x.dtype); --debug shows the traceback"
+_MIXED_DTYPES = re.compile(r"type.*\bdouble\b", re.IGNORECASE)  # in messages of torch
 _OWN_HINT = "mend it there, it is installed editable; --debug shows the traceback"
 
 
@@ -54,7 +57,9 @@ def plugin_error_from(error: BaseException) -> PluginError | None:
     """Returns the error to report for an exception from a plugin's code, with the innermost line there; None if no plugin is involved."""
     for frame, line in reversed(list(walk_tb(error.__traceback__))):
         if plugin := plugin_of(frame.f_globals.get("__name__", "")):
-            return PluginError(f"in {plugin.dist} ({Path(frame.f_code.co_filename).name}:{line}): {error_line(error)}", hint_for(plugin))
+            text = error_line(error)
+            hint = _DTYPE_HINT if _MIXED_DTYPES.search(text) else hint_for(plugin)
+            return PluginError(f"in {plugin.dist} ({Path(frame.f_code.co_filename).name}:{line}): {text}", hint)
     return None
 
 

@@ -3,8 +3,6 @@
 import hashlib
 import re
 import shlex
-import shutil
-import subprocess
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -22,12 +20,12 @@ from zoo_core.config import dump_json, encode, load_json
 from zoo_core.data.dataset import Data
 from zoo_core.errors import ConfigError, ZooError
 from zoo_core.evaluation.golden import write_golden
-from zoo_core.hardware.environment import plugin_versions, processor, versions
+from zoo_core.hardware.environment import plugin_commits, plugin_versions, processor, versions
 from zoo_core.interfaces import Classify, Decoder, Denoiser
 from zoo_core.recipes import Recipe
 from zoo_core.training.preview import layout, save_sheet
 
-__all__ = ["export", "portable", "source_commit"]
+__all__ = ["export", "portable"]
 
 CARD = "README.md"
 CURVE_POINTS = 200
@@ -71,6 +69,7 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
         **record,
         **({"sheet": {"images": count, "columns": columns}} if columns else {}),
         "versions": {**versions(PACKAGES), **plugin_versions(_parts(recipe))},
+        **({"commits": commits} if (commits := plugin_commits(_parts(recipe))) else {}),
         "processor": processor(device),
         "data": {"count": len(data), "shape": list(data.event.shape), "digest": data.digest, "classes": list(data.classes)},
         "curve": curve(read_metrics(out / "metrics.jsonl"), CURVE_POINTS),
@@ -143,16 +142,3 @@ def portable(command: str) -> str:
         if name == "--recipe":
             kept += [name, Path(value).name if Path(value).is_absolute() else value]
     return shlex.join(kept)
-
-
-def source_commit() -> str:
-    """The commit of the source tree, with ``+changes`` if files differ from it; empty if zoo-core is installed from a wheel."""
-    git = shutil.which("git")
-    here = Path(__file__).parent
-    if git is None or not (here.parents[1] / ".git").exists():
-        return ""
-    commit, changed = (
-        subprocess.run([git, *words], cwd=here, capture_output=True, text=True, check=False).stdout.strip()
-        for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no", "--", here.parent))
-    )
-    return f"{commit}+changes" if commit and changed else commit

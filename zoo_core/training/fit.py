@@ -19,11 +19,12 @@ from zoo_core.checkpoint.build import difference
 from zoo_core.data.dataset import load_data
 from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, ResourceError, ZooError
+from zoo_core.hardware.environment import source_commit
 from zoo_core.hardware.precision import DTYPES, PRECISION_HINT, warn_if_emulated
 from zoo_core.loading import load
 from zoo_core.recipes import FitConfig, Recipe, load_recipe
 from zoo_core.training.compatibility import check_fits
-from zoo_core.training.export import export, portable, source_commit
+from zoo_core.training.export import export, portable
 from zoo_core.training.loop import Loop, build
 from zoo_core.training.monitor import Monitor, MonitorConfig
 from zoo_core.training.preview import pictures, save_sheet
