@@ -72,6 +72,15 @@ def test_a_dry_run_sends_nothing(hub: LoopbackHub) -> None:
     assert KEY not in hub.repos
 
 
+def test_a_dry_run_needs_no_hub(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("zoo_realnvp")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    done = publish_space(["realnvp-moons"], PAGE, dry_run=True)
+    assert (set(done.files), done.changes) == ({"README.md", "app.py", "requirements.txt"}, None)
+    assert "the changes in zoo/page are unknown" in caplog.text
+    assert hub.requests == ()
+
+
 @pytest.mark.usefixtures("fakes")
 def test_what_a_space_cannot_show_is_refused(hub: LoopbackHub, run: str) -> None:
     for references, repo, error, message in (

@@ -73,7 +73,7 @@ def study(reference: str, exposure: str, out: Path, **given: Any) -> None:
     write_file(out, page)
     click.echo(inert(f"{out}: {len(pixels)} pictures, {human_size(len(page))}; open it in a browser, or send it to people"))
     click.echo(inert(f"{key_path}: the key, which you keep"))
-    say(inert(f"zoo: count their answers by zoo tally {key_path} answers-*.json"))
+    say(inert(f"zoo: count their answers by zoo tally {key_path} answers-{key.study[:6]}-*.json"))
 
 
 def _exposures(text: str) -> tuple[int, ...]:

@@ -4,19 +4,15 @@ Everything is checked before anything is sent, and everything is sent in one com
 version or the complete new one, even if the process is killed. Publishing an unchanged checkpoint makes no commit.
 """
 
-import logging
 import os
 from pathlib import Path
 
-from zoo_core.errors import HubError
 from zoo_core.hub.client import endpoint
 from zoo_core.publishing.bundle import Bundle, check_pin, prepare, write_pin
 from zoo_core.publishing.failures import after_commit
-from zoo_core.publishing.upload import Published, check_endpoint, check_tag, compare, send
+from zoo_core.publishing.upload import Published, check_endpoint, check_tag, preview, send
 
 __all__ = ["Bundle", "Published", "check_pin", "prepare", "publish"]
-
-_log = logging.getLogger(__name__)
 
 
 def publish(
@@ -73,18 +69,9 @@ def publish(
     if pin is not None:
         check_pin(Path(pin), bundle)
     if dry_run:
-        return _compared(bundle, force)
+        return preview(bundle, force=force)
     published = send(bundle, private=private, tag=tag, progress=progress, force=force)
     if pin is not None:
         with after_commit(published.commit):
             write_pin(Path(pin), bundle, published.commit)
     return published
-
-
-def _compared(bundle: Bundle, force: bool) -> Published:
-    """The result of a dry run; warns if the Hub cannot be asked for its files."""
-    try:
-        return compare(bundle, force=force)
-    except HubError as error:
-        _log.warning("zoo: warning: the changes in %s are unknown: %s", bundle.repo, error)
-        return Published(repo=bundle.repo, commit="", files=bundle.pins, card=bundle.card, left_out=bundle.left_out)

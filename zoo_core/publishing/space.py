@@ -20,7 +20,7 @@ from zoo_core.hub.fetch import fetch
 from zoo_core.publishing.bundle import Bundle, check_repo
 from zoo_core.publishing.options import option
 from zoo_core.publishing.secrets import check_text
-from zoo_core.publishing.upload import Published, check_endpoint, check_tag, compare, send
+from zoo_core.publishing.upload import Published, check_endpoint, check_tag, preview, send
 from zoo_core.registry import parse_reference, registry
 from zoo_core.specs import ModelSpec, Pin
 
@@ -79,7 +79,7 @@ def publish_space(
     check_tag(tag)
     bundle = prepare_space(references, repo)
     if dry_run:
-        return compare(bundle, force=force)
+        return preview(bundle, force=force)
     return send(bundle, private=private, tag=tag, progress=progress, force=force)
 
 

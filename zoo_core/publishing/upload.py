@@ -1,5 +1,6 @@
 """Upload of a bundle: read the repository, plan the changes, make one commit, and check the files that arrived."""
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from httpx2 import Request, Response
     from huggingface_hub import HfApi
 
-__all__ = ["Published", "check_endpoint", "check_tag", "compare", "send"]
+__all__ = ["Published", "check_endpoint", "check_tag", "compare", "preview", "send"]
+
+_log = logging.getLogger(__name__)
 
 PATIENCE = 120.0
 """Seconds that the Hub may be silent."""
@@ -160,6 +163,15 @@ def compare(bundle: Bundle, *, force: bool = False) -> Published:
     with _client(bundle.repo, progress=False, may_write=False) as api:
         remote = _remote_commit(api, bundle) or RemoteCommit(commit="", oids={})
         return _published(_plan(api, bundle, remote, force), "", str(api.endpoint))
+
+
+def preview(bundle: Bundle, *, force: bool = False) -> Published:
+    """The result of a dry run: that of :func:`compare`, or without changes, and with a warning, if the Hub cannot be asked."""
+    try:
+        return compare(bundle, force=force)
+    except HubError as error:
+        _log.warning("zoo: warning: the changes in %s are unknown: %s", bundle.repo, error)
+        return Published(repo=bundle.repo, commit="", files=bundle.pins, card=bundle.card, left_out=bundle.left_out)
 
 
 def _published(plan: Plan, commit: str, endpoint: str) -> Published:
