@@ -18,8 +18,10 @@ from zoo_core.interfaces import Teacher
 from zoo_core.loading import load
 from zoo_core.recipes import Recipe
 
-__all__ = ["load_teacher", "pin_teachers", "teachers_of", "without_weights"]
+__all__ = ["begin_as", "load_teacher", "pin_teachers", "teachers_of", "without_weights"]
 
+# Options of a net that a student may have besides those of its teacher: they add inputs, or act in training alone.
+_ADDED = frozenset({"guidance_embeds", "dropout"})
 _WITHOUT_WEIGHTS: ContextVar[bool] = ContextVar("without_weights", default=False)
 
 
@@ -46,6 +48,29 @@ def load_teacher(teacher: Teacher, requires: str = "") -> nn.Module:
     if requires and (flaw := lacking(model, requires)):
         raise CapabilityError(f"the teacher {teacher.reference} cannot {requires}: it {flaw}", "choose a teacher that can")
     return model
+
+
+def begin_as(student: nn.Module, teacher: nn.Module) -> bool:
+    """Copies the weights of a teacher into a student whose class and config are the teacher's; returns whether they are.
+
+    Nets of two families may have the same tensors and different meanings, as those of noise and of velocity. A student may have further
+    tensors, such as those of a guidance scale, and another rate of dropout.
+
+    >>> net = nn.Linear(1, 1)
+    >>> begin_as(nn.Linear(1, 1), net), begin_as(nn.Conv1d(1, 1, 1), net)
+    (True, False)
+    """
+    own, taught = student.state_dict(), teacher.state_dict()
+    alike = type(student) is type(teacher) and _meaning(student) == _meaning(teacher)
+    if not alike or not all(name in own and own[name].shape == value.shape for name, value in taught.items()):
+        return False
+    student.load_state_dict({**own, **taught})
+    return True
+
+
+def _meaning(model: nn.Module) -> dict[str, Any]:
+    config = getattr(model, "config", None)
+    return {item.name: getattr(config, item.name) for item in fields(config) if item.name not in _ADDED} if is_dataclass(config) else {}
 
 
 @contextmanager

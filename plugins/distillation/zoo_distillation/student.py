@@ -9,7 +9,7 @@ from zoo_core.arguments import level_dtype
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import Denoiser, Rng, Sampler, Scheduler, Teacher, TrainerConfig
 from zoo_core.samplers.wrappers import DenoiserWrapper
-from zoo_core.training.teachers import load_teacher
+from zoo_core.training.teachers import begin_as, load_teacher
 from zoo_core.training.trainer import Batch, Trainer
 from zoo_distillation.ode import Condition, Estimate
 
@@ -45,7 +45,7 @@ class _Conditioned(DenoiserWrapper):
 class StudentTrainer(Trainer):
     """Base class of the trainers of denoisers that may have a teacher.
 
-    A new run begins with the teacher's weights, if the student's net has all of them; ``start_from`` begins with others.
+    A new run begins with the teacher's weights, if the student has the teacher's family and config; ``start_from`` begins with others.
 
     >>> from zoo_core.testing.fake import FakeDenoiser
     >>> from zoo_core.testing.fake_config import FakeDenoiserConfig
@@ -87,10 +87,8 @@ class StudentTrainer(Trainer):
             raise ConfigError("the student's net does not take a guidance scale", hint)
 
     def prepare(self, batch: Batch, rng: Rng) -> None:
-        own = self.model.state_dict()
-        taught = self.frozen["teacher"].state_dict() if "teacher" in self.frozen else {}
-        if taught and all(name in own and own[name].shape == value.shape for name, value in taught.items()):
-            self.model.load_state_dict({**own, **taught})
+        if "teacher" in self.frozen:
+            begin_as(self.model, self.frozen["teacher"])
 
     def levels(self, steps: int, device: torch.device) -> Tensor:
         """The noise levels of ``steps`` steps, decreasing to 0, float64 (steps + 1,)."""

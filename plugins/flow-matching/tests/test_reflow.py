@@ -18,6 +18,8 @@ from zoo_core.testing.fake import FakeDenoiser
 from zoo_core.testing.fake_config import FakeDataConfig, FakeDenoiserConfig
 from zoo_core.training.cost import estimate
 from zoo_core.training.trainer import Batch
+from zoo_ddpm.config import DDPMConfig
+from zoo_ddpm.model import DDPM
 from zoo_flow_matching import reflow as reflow_module
 from zoo_flow_matching.config import FlowMatchingConfig, ReflowConfig
 from zoo_flow_matching.model import FlowMatching
@@ -171,6 +173,19 @@ def test_a_student_begins_with_the_weights_of_a_teacher_with_its_net(tmp_path: P
     loop = start_loop(recipe_of(teacher_in(tmp_path / "teacher", seed=5)))
     taught = loop.trainer.frozen["teacher"].state_dict()
     assert all(torch.equal(value, taught[name]) for name, value in loop.trainer.model.state_dict().items())
+
+
+def test_a_student_of_another_family_with_the_same_net_does_not_begin_with_its_teachers_weights(tmp_path: Path) -> None:
+    net: dict[str, Any] = {"image_size": 8, "dim": 8, "multipliers": (1, 2), "linear_attention": (), "heads": 2}
+    config = DDPMConfig(**net)
+    with fake_zoo("zoo-flow-matching", "zoo-ddpm"):
+        write_checkpoint(tmp_path, DDPM(config), config, EULER)
+        student = FlowMatching(FlowMatchingConfig(**net))
+        trainer = ReflowTrainer(student, config_of(teacher=Teacher(reference=f"local:{tmp_path}")))
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    assert before.keys() == trainer.frozen["teacher"].state_dict().keys()
+    trainer.prepare(Batch(x=torch.zeros(2, 3, 8, 8), labels=None, index=torch.arange(2)), StepRng(0, 0, 2))
+    assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
 
 
 @pytest.mark.parametrize(

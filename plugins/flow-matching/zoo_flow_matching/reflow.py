@@ -10,7 +10,7 @@ from zoo_core.errors import ConfigError
 from zoo_core.interfaces import Denoiser, Rng
 from zoo_core.rng import ImageRng, Stream
 from zoo_core.samplers import Guided
-from zoo_core.training.teachers import load_teacher
+from zoo_core.training.teachers import begin_as, load_teacher
 from zoo_core.training.trainer import Batch, Loss
 from zoo_flow_matching.config import ReflowConfig
 from zoo_flow_matching.trainer import LineTrainer
@@ -117,8 +117,8 @@ class ReflowTrainer(LineTrainer):
     """The loss of flow matching on pairs (z, x_0) of noise and the sample to which the teacher's ODE carries it.
 
     Lines of independent pairs cross, and a net learns their mean; these do not, so that the student's ODE is straighter and needs fewer
-    steps. Teacher and student may be of any families that can ``denoise``; a student with the teacher's net begins with its weights. The
-    run uses no data but their shape.
+    steps. Teacher and student may be of any families that can ``denoise``; a student of the teacher's family and config begins with its
+    weights. The run uses no data but their shape.
 
     Raises:
         ConfigError: if the teacher's samples have another shape or other classes than the student's, or guidance is asked of a teacher
@@ -147,10 +147,7 @@ class ReflowTrainer(LineTrainer):
         self.pairs = Pairs(teacher, config, self.num_classes)
 
     def prepare(self, batch: Batch, rng: Rng) -> None:
-        own = self.model.state_dict()
-        taught = self.frozen["teacher"].state_dict()
-        if all(name in own and own[name].shape == value.shape for name, value in taught.items()):
-            self.model.load_state_dict({**own, **taught})
+        begin_as(self.model, self.frozen["teacher"])
 
     def place(self, step: int, steps: int) -> None:
         super().place(step, steps)
