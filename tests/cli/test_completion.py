@@ -69,10 +69,11 @@ def test_the_shell_completes_commands_and_names_and_loads_nothing_heavy(words: s
 def test_classes_are_completed_by_name_in_a_list_and_in_either_case(fakes: Path) -> None:
     training = fakes / "training.json"
     training.write_text(json.dumps({"data": {"classes": ["Ankle boot", "Bag", "Anorak"]}}))
-    assert complete("zoo sample local:" + str(fakes) + " --labels Bag,an", fakes) == [
-        "plain,Bag,Ankle\\ boot",
-        "plain,Bag,Anorak",
-    ]
+    script = 'eval "$(zoo completion bash)"; COMP_WORDS=(zoo sample "local:$1" --labels Bag,an); COMP_CWORD=4; _zoo_completion zoo'
+    command = ["bash", "-c", script + r'; printf "%s\n" "${COMPREPLY[@]}"', "bash", str(fakes)]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(command, env={**environment(site_of(fakes)), "PATH": path}, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [r"Bag,Ankle\ boot", "Bag,Anorak"]  # as bash inserts them
 
 
 def test_zsh_shows_summaries_beside_the_names(fakes: Path) -> None:

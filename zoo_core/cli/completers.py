@@ -30,8 +30,8 @@ def _items(values: Mapping[str, str], incomplete: str, before: str = "") -> list
 
 
 def _typed(value: str) -> str:
-    """The value as it is typed; bash, unlike other shells, inserts it as it is."""
-    return value.replace(" ", "\\ ") if os.environ.get(VARIABLE, "").startswith("bash") else value
+    """The value as it is typed. Bash, unlike other shells, inserts it as it is, after click's script has read the outer backslash."""
+    return value.replace(" ", "\\\\ ") if os.environ.get(VARIABLE, "").startswith("bash") else value
 
 
 def names_of(*kinds: str, several: bool = False, also: Iterable[str] = ()) -> Completer:
