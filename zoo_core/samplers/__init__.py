@@ -7,10 +7,10 @@ module here imports torch: tensors come from the model and from the random numbe
 
 from zoo_core.samplers.ancestral import Ancestral
 from zoo_core.samplers.base import resampled
+from zoo_core.samplers.heun import Heun
 from zoo_core.samplers.langevin import Langevin, PredictorCorrector
 from zoo_core.samplers.latent import Latent
-from zoo_core.samplers.multistep import LinearMultistep, UniPC
-from zoo_core.samplers.ode import DPMSolver2M, Heun, SDEDPMSolver2M
+from zoo_core.samplers.multistep import DPMSolver2M, LinearMultistep, SDEDPMSolver2M, UniPC
 from zoo_core.samplers.wrappers import DenoiserWrapper, Guided, Inpainted, Masked
 
 __all__ = [
