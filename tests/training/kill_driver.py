@@ -27,10 +27,12 @@ import timm.optim
 import timm.utils  # noqa: F401
 import torch
 
-from zoo_core.errors import ZooError
+from zoo_core.errors import CapabilityError, ZooError
+from zoo_core.interfaces import ModelConfig, Sampler
 from zoo_core.recipes import EMAConfig, OptimizerConfig
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import TINY
+from zoo_core.training import loop
 from zoo_core.training.fit import Report, fit
 
 PATIENCE = 30.0  # seconds that a child may take; it needs less than one
@@ -158,12 +160,18 @@ def count_calls(last: int) -> list[int]:
     return count
 
 
+def no_sampler(model: ModelConfig) -> Sampler:
+    """Stands in for the choice of the family's sampler: drawing samples would take most of a life."""
+    raise CapabilityError(f"{type(model).__name__} is not drawn here")
+
+
 def run(request: dict[str, Any]) -> dict[str, Any]:
     """One life of a run, in the child: what it did, if it lives to tell."""
     recipe = replace(TINY, sampler=None, fit=replace(FIT, steps=request["steps"], keep=request["keep"]))
     disk, reports, error = Disk(request.get("at", -1), request.get("fault", "")), list[Report](), ""
     code, started = 0, time.monotonic()
     disk.install()
+    loop.family_sampler = no_sampler  # type: ignore[assignment]
     calls = count_calls(request["call"]) if "call" in request else [0]
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
