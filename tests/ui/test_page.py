@@ -42,7 +42,7 @@ def address(studio: Studio) -> Iterator[str]:
 def client_of(address: str) -> Any:
     from gradio_client import Client
 
-    return Client(address, verbose=False, analytics_enabled=False, download_files=False)
+    return Client(address, verbose=False, analytics_enabled=False, download_files=False, httpx_kwargs={"timeout": 60})
 
 
 def draw(client: Any, seed: int) -> Any:
@@ -117,7 +117,7 @@ def test_the_page_listens_on_this_machine_alone(address: str) -> None:
 def tab(browser: Any, address: str) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 390, "height": 844}, accept_downloads=True)
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(90_000)
     outside: list[str] = []
     page.on("request", lambda request: outside.append(request.url))
     page.goto(address)
