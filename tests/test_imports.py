@@ -40,6 +40,7 @@ HEAVY_MODULES = (
     "zoo_core.testing.capability_checks",
     "zoo_core.testing.checkpoints",
     "zoo_core.testing.checks",
+    "zoo_core.testing.command_checks",
     "zoo_core.testing.conformance",
     "zoo_core.testing.fake",
     "zoo_core.testing.metric_checks",
