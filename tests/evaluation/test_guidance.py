@@ -20,7 +20,7 @@ from zoo_core.errors import CapabilityError, UsageError
 from zoo_core.evaluation.evaluate import evaluate
 from zoo_core.evaluation.feature_spaces import FeatureSpace
 from zoo_core.evaluation.reproduce import rerun
-from zoo_core.figures.guidance import trade_offs
+from zoo_core.figures.guidance import _distinct, trade_offs
 from zoo_core.figures.quality import panels
 from zoo_core.interfaces import Event
 from zoo_core.loading import load
@@ -133,3 +133,10 @@ def test_the_figure_is_drawn_from_records_or_says_how_to_measure_them(tmp_path: 
     (tmp_path / "metrics.json").write_text(json.dumps({"metrics": records_at(2.0)}))
     with pytest.raises(UsageError, match="no numbers at two or more guidance scales"):
         CliRunner().invoke(figure, [str(tmp_path), "guidance"], catch_exceptions=False)
+
+
+def test_a_caption_that_says_less_than_another_is_left_out() -> None:
+    assert _distinct(["heun; 9 of 60 real (no FID)", "heun; 9 of 60 real", "heun; 9 of real", "ddim; 9 of 60 real"]) == [
+        "heun; 9 of 60 real (no FID)",
+        "ddim; 9 of 60 real",
+    ]

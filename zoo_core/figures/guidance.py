@@ -98,6 +98,13 @@ def plot_trade_offs(made: Sequence[TradeOff], title: str = "") -> Any:
         axes.set_title(text(f"{each.metric}{each.sense}"), fontsize=11)
         if place >= len(made) - columns:
             axes.set_xlabel("guidance scale")
-    captions = list(dict.fromkeys(each.caption for each in made))
+    captions = _distinct([each.caption for each in made])
     to_title(figure, "\n".join([title, *captions]) if title else "\n".join(captions))
     return figure
+
+
+def _distinct(captions: Sequence[str]) -> list[str]:
+    """The captions without those that say less than another one: all of their words stand in it."""
+    words = [set(caption.split()) for caption in captions]
+    kept = [place for place, own in enumerate(words) if not any(own < other or own == other for other in words[:place])]
+    return [captions[place] for place in kept if not any(words[place] < words[other] for other in kept)]
