@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 # These cost seconds to import, so that no module at all may import them at its top; pyproject.toml bans more in the light ones.
 COSTLY := ["accelerate", "cleanfid", "matplotlib", "scipy", "sklearn", "tensorboard", "timm", "torchvision"]
 
-.PHONY: help setup demo test check docs release ten-minutes bench clean
+.PHONY: help setup demo test check docs release ten-minutes browser-test bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make docs    the documentation as a site in site/; a warning is an error (sets up the extra docs)"
 	@echo "make release source distributions and wheels in dist/, checked, installed and used in an environment of their own (extra release)"
 	@echo "make ten-minutes  the first steps of an author of a plugin in an environment of their own, with the seconds of each"
+	@echo "make browser-test  the tests of the page and the site in a Chromium, which comes from the npm registry unless the system has one"
 	@echo "make bench   the benchmarks"
 	@echo "make clean   removes caches and built packages; leaves $(VENV) and runs/ alone"
 
@@ -65,6 +66,11 @@ release:
 # ARGS=--shared uses the packages of $(VENV).
 ten-minutes: setup
 	$(BIN)/python -m tools.ten_minutes $(ARGS)
+
+browser-test:
+	$(MAKE) setup EXTRAS=browser,docs,ui
+	$(BIN)/python -m tools.browser
+	$(BIN)/python -m pytest -q tests/ui tests/test_site.py
 
 bench: setup
 	$(BIN)/python -m benchmarks

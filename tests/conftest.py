@@ -1,6 +1,5 @@
 """A small plugin on which tests make faults, ``zoo`` in this process, and a browser for the tests of pages."""
 
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tools.browser import chromium
 from zoo_core.cli import main
 from zoo_core.testing import write_plugin
 
@@ -138,15 +138,13 @@ def zoo(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
         signal.signal(number, handler)
 
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs a Chromium: apt-get install chromium")
+    path = chromium()
+    if path is None:
+        pytest.skip("needs a Chromium: `python -m tools.browser` installs one")
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
