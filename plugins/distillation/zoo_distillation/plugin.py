@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from zoo_core.hookspecs import hookimpl
-from zoo_core.specs import SamplerSpec, SchedulerSpec, Spec, TrainerSpec
+from zoo_core.specs import SamplerSpec, SchedulerSpec, Spec, TrainerSpec, checkpoints
 
 
 @hookimpl
@@ -38,4 +38,5 @@ def zoo_specs() -> Iterable[Spec]:
             paper="arXiv:2206.00364",
             summary="Karras's curve; the levels of n steps are every second one of 2 n",
         ),
+        *checkpoints("zoo_distillation"),
     ]
