@@ -172,10 +172,12 @@ class UnknownNameError(ZooError):
         >>> UnknownNameError.of("sampler", "huen", ["ddim", "heun"]).hint
         'did you mean heun?'
         """
-        from difflib import get_close_matches
+        from difflib import SequenceMatcher, get_close_matches
 
         known = sorted(known)
         near = get_close_matches(name, known, n=2, cutoff=0.5) if len(name) <= 200 else []
+        likeness = [SequenceMatcher(None, each, name).ratio() for each in near]
+        near = [each for each, ratio in zip(near, likeness, strict=True) if ratio > likeness[0] - 0.2]
         part = name.lower().removesuffix("s")
         near = near or [each for each in known if len(part) > 2 and part in each][:3]
         if near:
