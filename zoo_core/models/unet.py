@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from zoo_core.models.config import UNetConfig
 
-__all__ = ["Pointwise", "UNet", "timestep_embedding"]
+__all__ = ["Norm", "Pointwise", "UNet", "timestep_embedding"]
 
 
 _Layer = TypeVar("_Layer", bound=nn.Module)
@@ -23,8 +23,12 @@ def timestep_embedding(t: Tensor, dim: int) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
-class _Norm(nn.GroupNorm):
-    """GroupNorm with at most 32 groups of at least 4 channels; its sums are in float32 for inputs of every dtype."""
+class Norm(nn.GroupNorm):
+    """GroupNorm with at most 32 groups of at least 4 channels; its sums are in float32 for inputs of every dtype.
+
+    >>> Norm(48).num_groups
+    12
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__(math.gcd(channels, min(32, max(channels // 4, 1))), channels, eps=1e-6)
@@ -70,10 +74,10 @@ class _ResBlock(nn.Module):
 
     def __init__(self, width_in: int, width: int, embedding: int, dropout: float) -> None:
         super().__init__()
-        self.norm1 = _Norm(width_in)
+        self.norm1 = Norm(width_in)
         self.conv1 = nn.Conv2d(width_in, width, 3, padding=1)
         self.embed = nn.Linear(embedding, width)
-        self.norm2 = _Norm(width)
+        self.norm2 = Norm(width)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = _zero_parameters(nn.Conv2d(width, width, 3, padding=1))
         self.shortcut = Pointwise(width_in, width) if width_in != width else nn.Identity()
@@ -90,7 +94,7 @@ class _SelfAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm = _Norm(width)
+        self.norm = Norm(width)
         self.qkv = Pointwise(width, 3 * width)
         self.project = _zero_parameters(Pointwise(width, width))
 
@@ -202,7 +206,7 @@ class UNet(nn.Module):
             if level > 0:
                 self.up.append(_Upsample(width, config.resample_conv))
 
-        self.norm_out = _Norm(width)
+        self.norm_out = Norm(width)
         self.conv_out = _zero_parameters(nn.Conv2d(width, config.channels, 3, padding=1))
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None, guidance: Tensor | None = None) -> Tensor:

@@ -1,0 +1,35 @@
+"""The latent-diffusion plugin: the specs that ``zoo`` reads before anything is imported."""
+
+from collections.abc import Iterable
+
+from zoo_core.hookspecs import hookimpl
+from zoo_core.specs import ModelSpec, RecipeSpec, Spec, TrainerSpec
+
+
+@hookimpl
+def zoo_specs() -> Iterable[Spec]:
+    return [
+        ModelSpec(
+            name="kl-autoencoder",
+            target="zoo_latent_diffusion.autoencoder:Autoencoder",
+            config="zoo_latent_diffusion.config:AutoencoderConfig",
+            trainer="kl-autoencoder",
+            sampler="latent",
+            capabilities=frozenset({"encode", "decode"}),
+            paper="arXiv:2112.10752",
+            summary="autoencoders of images with small images as latents: the first stage of latent diffusion",
+        ),
+        TrainerSpec(
+            name="kl-autoencoder",
+            target="zoo_latent_diffusion.autoencoder_trainer:AutoencoderTrainer",
+            config="zoo_latent_diffusion.config:AutoencoderTrainerConfig",
+            paper="arXiv:2112.10752",
+            summary="absolute error, a small KL, distance of features in a frozen net, and a critic of patches",
+        ),
+        RecipeSpec(
+            name="afhq-cat",
+            family="kl-autoencoder",
+            target="zoo_latent_diffusion.recipes:FIRST_STAGE",
+            summary="64x64 photographs to latents of 4x16x16, half an hour on one CPU core",
+        ),
+    ]
