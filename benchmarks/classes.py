@@ -18,7 +18,7 @@ import zoo_core
 from benchmarks.timing import machine
 from zoo_core.data.dataset import load_data
 from zoo_core.datasets import ImageSetConfig
-from zoo_core.evaluation.choice import default_feature_space, training_data_config
+from zoo_core.evaluation.factory import default_feature_space, training_data_config
 
 SURE = 0.9
 

@@ -13,8 +13,8 @@ from benchmarks.timing import machine  # see above
 from zoo_core.config import apply_overrides, decode
 from zoo_core.data.dataset import load_data
 from zoo_core.distributed import Processes
-from zoo_core.evaluation.choice import default_feature_space, make_metric
 from zoo_core.evaluation.compare import Comparison
+from zoo_core.evaluation.factory import default_feature_space, make_metric
 from zoo_core.evaluation.feature_spaces import load_feature_space
 from zoo_core.evaluation.metrics import Metric
 from zoo_core.evaluation.real_data import RealData

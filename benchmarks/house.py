@@ -115,9 +115,9 @@ class Source:
                 node.body = [ast.Pass()]
         found = set()
         for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("zoo_core."):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "zoo_core":
                 home = (node.module or "").partition(".")[2]
-                found |= {inner if (inner := f"{home}.{alias.name}") in self.trees else home for alias in node.names}
+                found |= {inner if (inner := f"{home}.{alias.name}".strip(".")) in self.trees else home for alias in node.names}
         return found & set(self.trees) - {module, ""}
 
     def floors(self) -> int:

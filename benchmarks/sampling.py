@@ -13,7 +13,7 @@ import zoo_core
 from benchmarks.timing import Ratio, compare
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
-from zoo_core.testing.exact import names, passes, within
+from zoo_core.testing.gaussian_mixture import names, passes, within
 
 NAME = "ddpm-afhq-cat"
 BATCH = 16

@@ -21,7 +21,7 @@ from zoo_core.cards.metrics_json import METRICS, metric_records
 from zoo_core.config import load_json
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
-from zoo_core.samplers.choice import as_sampler
+from zoo_core.samplers.factory import as_sampler
 
 REFERENCES = ("ddpm-afhq-cat", "ddpm-afhq-cat-distilled")
 IMAGES = 16

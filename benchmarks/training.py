@@ -11,8 +11,8 @@ from benchmarks.timing import Ratio, compare
 from zoo_core.data.dataset import Data
 from zoo_core.distributed import Processes
 from zoo_core.rng import StepRng
+from zoo_core.training.checkpoints import save_snapshot
 from zoo_core.training.loop import Loop, build
-from zoo_core.training.snapshots import save_snapshot
 from zoo_ddpm.recipes import COURSE
 
 STEPS = 4

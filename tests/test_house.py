@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import zoo_core
+from benchmarks.house import Source
 
 ROOT = Path(zoo_core.__file__).parent
 # From the lowest on.
@@ -98,3 +99,14 @@ def test_files_and_functions_are_short() -> None:
     ]
     assert functions == []
     assert [f"{name} has {count} lines" for name, path, _ in modules() if (count := len(path.read_text().splitlines())) > 400] == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert Source(ROOT.parent).floors() > 0
+
+
+def test_a_circle_would_be_seen(tmp_path: Path) -> None:
+    (tmp_path / "zoo_core").mkdir()
+    (tmp_path / "zoo_core" / "a.py").write_text("def call():\n    from zoo_core import b\n")
+    (tmp_path / "zoo_core" / "b.py").write_text("from zoo_core.a import call\n")
+    assert Source(tmp_path).floors() == 0

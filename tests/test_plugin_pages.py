@@ -20,14 +20,14 @@ from zoo_core.cli.recipes import first_preset
 from zoo_core.data.dataset import load_data
 from zoo_core.datasets import FolderConfig
 from zoo_core.errors import CapabilityError
-from zoo_core.evaluation.choice import make_metric
+from zoo_core.evaluation.factory import make_metric
 from zoo_core.evaluation.features import Gathered
 from zoo_core.registry import Registry, registry, using
 from zoo_core.rng import StepRng
 from zoo_core.samplers import Heun, Latent
 from zoo_core.specs import DatasetSpec, ModelSpec, RecipeSpec, TrainerSpec
 from zoo_core.testing import checks_of, environment, installed, start_loop, write_checkpoint, write_plugin
-from zoo_core.testing.exact import mixture
+from zoo_core.testing.gaussian_mixture import mixture
 from zoo_core.training.fit import fit
 
 DOCS = Path(__file__).parents[1] / "docs"

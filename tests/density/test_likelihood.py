@@ -15,9 +15,9 @@ from zoo_core.errors import CapabilityError, ConfigError, UsageError, ZooError
 from zoo_core.interfaces import DiscreteScheduler, LogProb
 from zoo_core.rng import ImageRng, StepRng
 from zoo_core.schedulers import Cosine, Linear
-from zoo_core.testing.exact import GaussianMixture, mixture
 from zoo_core.testing.fake import FakeDenoiser
 from zoo_core.testing.fake_config import FakeDenoiserConfig
+from zoo_core.testing.gaussian_mixture import GaussianMixture, mixture
 
 SIGMA_MIN = 0.1
 

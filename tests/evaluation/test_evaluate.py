@@ -21,11 +21,11 @@ from zoo_core.cli.progress import Progress
 from zoo_core.data.dataset import Data, load_data
 from zoo_core.distributed import Processes
 from zoo_core.errors import CapabilityError, ConfigError, ResourceError, UsageError, ZooError
-from zoo_core.evaluation.choice import default_feature_space, make_metric, training_data_config
 from zoo_core.evaluation.compare import Comparison
 from zoo_core.evaluation.degradations import DEGRADATIONS
 from zoo_core.evaluation.distances import frechet
 from zoo_core.evaluation.evaluate import evaluate
+from zoo_core.evaluation.factory import default_feature_space, make_metric, training_data_config
 from zoo_core.evaluation.feature_metrics import KernelDistance
 from zoo_core.evaluation.feature_spaces import FeatureSpace, load_feature_space
 from zoo_core.evaluation.features import FeatureExtractor, Gathered

@@ -15,8 +15,8 @@ from zoo_core.cli.evaluate import evaluate as command
 from zoo_core.config import encode
 from zoo_core.datasets import MNISTConfig
 from zoo_core.errors import UsageError
-from zoo_core.evaluation.choice import make_metric, training_data_config
 from zoo_core.evaluation.evaluate import evaluate
+from zoo_core.evaluation.factory import make_metric, training_data_config
 from zoo_core.evaluation.feature_spaces import FeatureSpace
 from zoo_core.evaluation.measurement import _measurement
 from zoo_core.evaluation.metrics import Metric

@@ -12,7 +12,7 @@ from zoo_core.cards.metrics_json import metric_records, model_index
 from zoo_core.cards.tables import tables
 from zoo_core.config import decode, encode
 from zoo_core.errors import UsageError
-from zoo_core.evaluation.choice import make_metric
+from zoo_core.evaluation.factory import make_metric
 from zoo_core.evaluation.human import Answer, Key, Picture, Session, design_effect, tally, wilson_interval
 
 NORMAL = NormalDist()

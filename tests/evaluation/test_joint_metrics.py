@@ -10,8 +10,8 @@ from zoo_core.data.dataset import Data
 from zoo_core.datasets import MoonsConfig
 from zoo_core.distributed import Processes
 from zoo_core.evaluation import distances
-from zoo_core.evaluation.choice import make_metric
 from zoo_core.evaluation.compare import Comparison
+from zoo_core.evaluation.factory import make_metric
 from zoo_core.evaluation.feature_metrics import Coverage, Density, Precision, Recall
 from zoo_core.evaluation.feature_spaces import load_feature_space
 from zoo_core.evaluation.features import Gathered

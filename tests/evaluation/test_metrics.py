@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from zoo_core.errors import CapabilityError, ConfigError, UnknownNameError, UsageError
-from zoo_core.evaluation.choice import make_metric
 from zoo_core.evaluation.distances import frechet
+from zoo_core.evaluation.factory import make_metric
 from zoo_core.evaluation.features import PARTS, Gathered
 from zoo_core.evaluation.measurement import _options
 from zoo_core.evaluation.metrics import Metric

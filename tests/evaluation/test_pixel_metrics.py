@@ -7,8 +7,8 @@ from torch import Tensor
 from zoo_core.data.dataset import load_data
 from zoo_core.distributed import Processes
 from zoo_core.errors import CapabilityError, UsageError
-from zoo_core.evaluation.choice import make_metric
 from zoo_core.evaluation.compare import Comparison
+from zoo_core.evaluation.factory import make_metric
 from zoo_core.evaluation.feature_spaces import load_feature_space
 from zoo_core.evaluation.features import Gathered
 from zoo_core.evaluation.metrics import Metric

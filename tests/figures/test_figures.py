@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from torch import Tensor
 
-import zoo_core.evaluation.choice
+import zoo_core.evaluation.factory
 import zoo_core.evaluation.feature_spaces
 from zoo_core import figures, images
 from zoo_core.cli.figure import figure
@@ -38,7 +38,7 @@ PIXELS = FeatureSpace(name="pixels", digest="0" * 64, event=Event(shape=SHAPE), 
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of a training run of a fake that draws images, and a feature space that costs nothing."""
     monkeypatch.setattr(zoo_core.evaluation.feature_spaces, "load_feature_space", lambda name, device="cpu": replace(PIXELS, name=name))
-    monkeypatch.setattr(zoo_core.evaluation.choice, "default_feature_space", lambda config, shape: "pixels")
+    monkeypatch.setattr(zoo_core.evaluation.factory, "default_feature_space", lambda config, shape: "pixels")
     monkeypatch.chdir(tmp_path)
     with fake_zoo():
         fit(replace(IMAGES, fit=replace(IMAGES.fit, steps=2)), tmp_path / "run")

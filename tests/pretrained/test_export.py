@@ -13,7 +13,7 @@ from zoo_core.errors import UsageError, ZooError
 from zoo_core.pretrained import export as export_module
 from zoo_core.pretrained.export import export_part
 from zoo_core.rng import ImageRng
-from zoo_core.samplers.choice import as_sampler
+from zoo_core.samplers.factory import as_sampler
 
 ONE_OF_EACH = [
     ("ncsn-gaussian-mixture", "denoise"),

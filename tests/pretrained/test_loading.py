@@ -25,7 +25,7 @@ from zoo_core.interfaces import LogProb
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
 from zoo_core.samplers import Ancestral, Latent
-from zoo_core.samplers.choice import as_sampler, as_scheduler
+from zoo_core.samplers.factory import as_sampler, as_scheduler
 from zoo_core.schedulers import Karras
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import Fake, FakeDenoiser

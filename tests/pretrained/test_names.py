@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from zoo_core import figures, load
-from zoo_core.data.choice import as_dataset
 from zoo_core.data.dataset import load_data
+from zoo_core.data.factory import as_dataset
 from zoo_core.datasets import FolderConfig, MNISTConfig, MoonsConfig
 from zoo_core.errors import ConfigError, UnknownNameError, UsageError
 from zoo_core.evaluation.evaluate import evaluate

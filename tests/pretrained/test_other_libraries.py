@@ -17,7 +17,7 @@ from zoo_core.images import grid, save_png, to_pil
 from zoo_core.interfaces import LogProb
 from zoo_core.pretrained import Pretrained
 from zoo_core.samplers import Ancestral
-from zoo_core.samplers.choice import as_sampler, as_scheduler
+from zoo_core.samplers.factory import as_sampler, as_scheduler
 from zoo_core.suggestions import LOAD, METHODS, MODULE
 from zoo_core.testing import environment, fake_zoo, write_checkpoint
 from zoo_core.testing.fake import Fake, FakeDenoiser

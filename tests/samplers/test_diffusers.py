@@ -13,9 +13,9 @@ from zoo_core.rng import ImageRng
 from zoo_core.samplers import LinearMultistep, SDEDPMSolver2M, UniPC
 from zoo_core.samplers.base import StepContext
 from zoo_core.schedulers import Karras
-from zoo_core.testing.exact import mixture
 from zoo_core.testing.fake import FakeDenoiser
 from zoo_core.testing.fake_config import FakeDenoiserConfig
+from zoo_core.testing.gaussian_mixture import mixture
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

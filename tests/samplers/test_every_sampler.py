@@ -23,11 +23,11 @@ from zoo_core.samplers import (
     SDEDPMSolver2M,
     UniPC,
 )
-from zoo_core.samplers.choice import as_sampler
+from zoo_core.samplers.factory import as_sampler
 from zoo_core.schedulers import Geometric, Karras
-from zoo_core.testing.exact import GaussianMixture, mixture, names, passes
 from zoo_core.testing.fake import Fake, FakeDenoiser
 from zoo_core.testing.fake_config import FakeConfig, FakeDenoiserConfig
+from zoo_core.testing.gaussian_mixture import GaussianMixture, mixture, names, passes
 
 SAMPLERS, _ = names()
 

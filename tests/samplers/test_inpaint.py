@@ -17,12 +17,12 @@ from zoo_core.interfaces import Event, Rng, Sampler, Scheduler
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng, StepRng
 from zoo_core.samplers import Ancestral, Heun, Inpainted, Langevin, Masked, resampled
-from zoo_core.samplers.choice import as_sampler
+from zoo_core.samplers.factory import as_sampler
 from zoo_core.schedulers import Geometric, Karras
 from zoo_core.testing import fake_zoo, write_checkpoint
-from zoo_core.testing.exact import GaussianMixture, mixture, names
 from zoo_core.testing.fake import Fake, FakeDenoiser
 from zoo_core.testing.fake_config import FakeConfig, FakeDenoiserConfig
+from zoo_core.testing.gaussian_mixture import GaussianMixture, mixture, names
 
 SAMPLERS, _ = names()
 SHAPE = (3, 4, 4)

@@ -15,8 +15,8 @@ from zoo_core.interfaces import Denoiser, Sampler
 from zoo_core.rng import ImageRng, StepRng
 from zoo_core.samplers import Ancestral, DPMSolver2M, Heun, Langevin, LinearMultistep, SDEDPMSolver2M, UniPC
 from zoo_core.schedulers import Geometric, Karras
-from zoo_core.testing.closed_form import Gaussian, drawn
-from zoo_core.testing.exact import PASSES, GaussianMixture, Misfit, few_passes_table, measure, mixture, names, passes, within
+from zoo_core.testing.gaussian_mixture import PASSES, GaussianMixture, Misfit, few_passes_table, measure, mixture, names, passes, within
+from zoo_core.testing.gaussian_moments import Gaussian, drawn
 
 SAMPLERS, SCHEDULERS = names()
 

@@ -16,7 +16,7 @@ from zoo_core.interfaces import DiscreteScheduler, Event, Rng, Sampler, Schedule
 from zoo_core.rng import ImageRng, StepRng
 from zoo_core.samplers import Ancestral, DPMSolver2M, Heun, Langevin, Latent, PredictorCorrector
 from zoo_core.schedulers import Cosine, Geometric, Karras, Linear
-from zoo_core.testing.exact import GaussianMixture
+from zoo_core.testing.gaussian_mixture import GaussianMixture
 
 MU, S = 0.3, 0.5
 Variance = Literal["small", "large"]

@@ -11,7 +11,7 @@ import torch
 from zoo_core.rng import ImageRng, StepRng
 from zoo_core.samplers import Ancestral
 from zoo_core.schedulers import Karras
-from zoo_core.testing.exact import GaussianMixture
+from zoo_core.testing.gaussian_mixture import GaussianMixture
 
 Variance = Literal["small", "large"]
 S, LEVELS = 0.5, (0.002, 80.0)

@@ -12,8 +12,8 @@ from zoo_core.recipes import EMAConfig, FitConfig, Recipe
 from zoo_core.samplers import Latent
 from zoo_core.testing import assert_resumes, fake_zoo, interrupt, run_state, start_loop
 from zoo_core.testing.fake_config import FakeConfig, FakeDataConfig, FakeTrainerConfig
+from zoo_core.training.checkpoints import Snapshot
 from zoo_core.training.loop import Loop
-from zoo_core.training.snapshots import Snapshot
 
 TINY = Recipe(
     model=FakeConfig(),

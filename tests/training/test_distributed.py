@@ -22,7 +22,7 @@ from zoo_core.errors import ConfigError
 from zoo_core.recipes import OptimizerConfig, Recipe
 from zoo_core.testing import environment, installed, write_fake_plugin
 from zoo_core.testing.fake_config import TINY, FakeTrainerConfig
-from zoo_core.training.snapshots import newest
+from zoo_core.training.checkpoints import newest
 from zoo_ddpm.config import DDPMConfig, DDPMTrainerConfig
 from zoo_wgan_gp.config import WGANGPConfig, WGANGPTrainerConfig
 

@@ -21,9 +21,9 @@ from zoo_core.recipes import EMAConfig, OptimizerConfig, Recipe
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake import Fake, FakeDenoiser, FakeDenoiserTrainer, FakeTrainer
 from zoo_core.testing.fake_config import NOISE, TINY, FakeConfig, FakeDenoiserConfig
+from zoo_core.training.checkpoints import newest
 from zoo_core.training.fit import Report, fit
 from zoo_core.training.loop import build
-from zoo_core.training.snapshots import newest
 from zoo_core.training.trainer import Batch, Loss
 
 

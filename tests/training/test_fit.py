@@ -24,10 +24,10 @@ from zoo_core.rng import StepRng
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake import FakeDenoiser, FakeDenoiserTrainer, FakeTrainer
 from zoo_core.testing.fake_config import IMAGES, NOISE, TINY, FakeConfig, FakeDataConfig, FakeDenoiserConfig, FakeTrainerConfig
+from zoo_core.training.checkpoints import locked, newest, save_snapshot
 from zoo_core.training.compatibility import check_fits
 from zoo_core.training.fit import Report, fit
 from zoo_core.training.loop import Loop, build, learning_rate
-from zoo_core.training.snapshots import locked, newest, save_snapshot
 from zoo_core.training.trainer import Batch, Loss
 
 TWO_PHASES, ONE_PHASE = TINY, NOISE

@@ -19,10 +19,10 @@ from zoo_core.recipes import Recipe
 from zoo_core.samplers import Latent
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake_config import NOISE, TINY
+from zoo_core.training.checkpoints import Snapshot, newest, save_snapshot
 from zoo_core.training.export import portable
 from zoo_core.training.fit import fit
 from zoo_core.training.monitor import MonitorConfig
-from zoo_core.training.snapshots import Snapshot, newest, save_snapshot
 
 
 @pytest.fixture(autouse=True)

@@ -110,7 +110,7 @@ def drawing_of(record: Mapping[str, Any]) -> tuple[Any, Any, Any]:
 
     No scheduler means the model's own noise levels, and no scale means no guidance.
     """
-    from zoo_core.samplers.choice import with_current_defaults
+    from zoo_core.samplers.factory import with_current_defaults
 
     sampler = with_current_defaults(record.get("sampler"))
     return sampler, with_current_defaults(record.get("scheduler"), "scheduler"), record.get("guidance")

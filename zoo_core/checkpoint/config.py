@@ -12,7 +12,7 @@ from zoo_core.errors import CapabilityError, CardError, ConfigError, UnknownName
 from zoo_core.interfaces import ModelConfig, Sampler, Scheduler
 from zoo_core.recipes import check_length
 from zoo_core.registry import registry
-from zoo_core.samplers.choice import as_sampler
+from zoo_core.samplers.factory import as_sampler
 from zoo_core.specs import ModelSpec, SamplerSpec
 
 __all__ = [

@@ -59,11 +59,10 @@ def _current_shell() -> str:
 def _script(shell: str) -> str:
     from click.shell_completion import get_completion_class
 
-    from zoo_core.cli.group import zoo
-
     make = get_completion_class(shell)
     assert make is not None
-    return (_COMPINIT if shell == "zsh" else "") + make(zoo, {}, "zoo", VARIABLE).source()
+    program = click.get_current_context().find_root().command
+    return (_COMPINIT if shell == "zsh" else "") + make(program, {}, "zoo", VARIABLE).source()
 
 
 def _folder(variable: str, default: str) -> Path:

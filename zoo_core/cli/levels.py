@@ -9,7 +9,7 @@ from zoo_core.cli.console import echo_json, inert, say
 from zoo_core.cli.options import REFERENCE, option
 from zoo_core.cli.progress import loading
 from zoo_core.config import apply_overrides, encode
-from zoo_core.samplers.choice import as_sampler
+from zoo_core.samplers.factory import as_sampler
 
 __all__ = ["levels"]
 

@@ -13,12 +13,12 @@ from zoo_core.atomic import check_folder
 from zoo_core.cli.completers import SHELL_COMPLETE, names_of
 from zoo_core.cli.console import inert, say
 from zoo_core.config import apply_overrides
-from zoo_core.data.choice import as_dataset, dataset_values
+from zoo_core.data.factory import as_dataset, dataset_values
 from zoo_core.errors import UsageError
 from zoo_core.hub.fetch import fetch
 from zoo_core.interfaces import DatasetConfig, Scheduler
 from zoo_core.registry import other_meaning, parse_reference
-from zoo_core.samplers.choice import as_scheduler
+from zoo_core.samplers.factory import as_scheduler
 
 __all__ = [
     "OF_SCHEDULER",
@@ -182,7 +182,7 @@ def data_option(reference: str, text: str | None, root: str | None, options: Seq
     if text is None and not changes:
         return None
     if text is None:
-        from zoo_core.evaluation.choice import training_data_config
+        from zoo_core.evaluation.factory import training_data_config
 
         return training_data_config(fetch(reference), changes)
     return as_dataset(apply_overrides(dataset_values(text), changes))

@@ -13,8 +13,8 @@ from zoo_core.cli.tables import table
 from zoo_core.errors import PluginError, UnknownNameError
 from zoo_core.registry import Plugin, Registry, installations, registry, using
 from zoo_core.registry.faults import is_editable
-from zoo_core.registry.in_place import plugins_in
 from zoo_core.registry.plugin import normalized
+from zoo_core.registry.uninstalled import plugins_in
 from zoo_core.testing.plugin_checks import findings
 
 __all__ = ["plugins"]

@@ -8,7 +8,7 @@ from typing import Any
 from zoo_core.capabilities import check_trainer
 from zoo_core.checkpoint.config import read_config
 from zoo_core.config import apply_overrides, encode, load_json
-from zoo_core.data.choice import data_name, place_of
+from zoo_core.data.factory import data_name, place_of
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.hub.fetch import fetch
 from zoo_core.recipes import Recipe, load_recipe

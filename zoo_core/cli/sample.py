@@ -23,7 +23,7 @@ from zoo_core.figures.origin import origin_of
 from zoo_core.figures.titles import title_line, walk_text
 from zoo_core.hub.fetch import fetch
 from zoo_core.interfaces import OnStep, Sampler, Scheduler
-from zoo_core.samplers.choice import as_sampler
+from zoo_core.samplers.factory import as_sampler
 
 if TYPE_CHECKING:
     from torch import Tensor

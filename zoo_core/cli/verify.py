@@ -12,7 +12,7 @@ import click
 from zoo_core.cards.numbers import PLAIN, relation, sampler_of
 from zoo_core.cli.console import echo_json, inert, row, say
 from zoo_core.cli.options import REFERENCE, option
-from zoo_core.data.choice import data_name
+from zoo_core.data.factory import data_name
 from zoo_core.errors import IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError, ZooError
 from zoo_core.hub.verify import State, local_copies, verdicts
 from zoo_core.registry import parse_reference

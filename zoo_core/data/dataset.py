@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
-from zoo_core.data.choice import as_dataset
+from zoo_core.data.factory import as_dataset
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import DatasetLike, Event
 from zoo_core.registry import registry, resolve
@@ -132,7 +132,7 @@ def load_data(choice: DatasetLike) -> Data:
     """Loads a data set.
 
     Args:
-        choice: name of a registered data set, as :func:`zoo_core.data.choice.as_dataset` takes it, or its config.
+        choice: name of a registered data set, as :func:`zoo_core.data.factory.as_dataset` takes it, or its config.
 
     Raises:
         ConfigError: if there is no such data set, or the data is not where the config says, or holds no samples.

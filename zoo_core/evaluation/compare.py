@@ -59,7 +59,7 @@ class Comparison:
     >>> import torch
     >>> from zoo_core.data.dataset import Data
     >>> from zoo_core.datasets import MoonsConfig
-    >>> from zoo_core.evaluation.choice import make_metric
+    >>> from zoo_core.evaluation.factory import make_metric
     >>> from zoo_core.evaluation.feature_spaces import load_feature_space
     >>> points = Data(x=torch.tensor([[-1.0, 0.0], [1.0, 0.0]]))
     >>> real = RealData(MoonsConfig(), (2,), data=points)

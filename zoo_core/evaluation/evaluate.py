@@ -7,10 +7,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from zoo_core.data.choice import as_dataset
+from zoo_core.data.factory import as_dataset
 from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, UsageError
-from zoo_core.evaluation.choice import make_metric, training_data
+from zoo_core.evaluation.factory import make_metric, training_data
 from zoo_core.evaluation.features import OnBatch, OnStage
 from zoo_core.evaluation.measurement import Evaluation, Record
 from zoo_core.evaluation.metrics import DataMetric, Metric

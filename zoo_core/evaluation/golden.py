@@ -20,7 +20,7 @@ from zoo_core.errors import ConfigError, NotFoundError
 from zoo_core.hardware.environment import build
 from zoo_core.loading import load
 from zoo_core.pretrained import Pretrained
-from zoo_core.samplers.choice import as_sampler
+from zoo_core.samplers.factory import as_sampler
 
 __all__ = ["GOLDEN", "Golden", "check_golden", "write_golden"]
 

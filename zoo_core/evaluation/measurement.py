@@ -15,8 +15,8 @@ from zoo_core.config import encode
 from zoo_core.data.dataset import Data
 from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, ZooError
-from zoo_core.evaluation.choice import default_feature_space
 from zoo_core.evaluation.compare import Comparison, Results
+from zoo_core.evaluation.factory import default_feature_space
 from zoo_core.evaluation.feature_spaces import load_feature_space
 from zoo_core.evaluation.features import OnBatch, OnStage
 from zoo_core.evaluation.metrics import Answers, DataMetric, Metric, call_metric
@@ -25,7 +25,7 @@ from zoo_core.hardware.environment import build, plugin_versions, processor, ver
 from zoo_core.interfaces import Sampler, SamplerLike, Scheduler, SchedulerLike
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import Stream, generator
-from zoo_core.samplers.choice import as_sampler, as_scheduler
+from zoo_core.samplers.factory import as_sampler, as_scheduler
 
 __all__ = ["Evaluation", "Record", "count_evaluations", "drawing_facts", "model_facts", "random_subset"]
 
@@ -47,7 +47,7 @@ class Evaluation:
 
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
-    >>> from zoo_core.evaluation.choice import make_metric
+    >>> from zoo_core.evaluation.factory import make_metric
     >>> from zoo_core.loading import load
     >>> from zoo_core.testing import fake_zoo, write_checkpoint
     >>> from zoo_core.testing.fake import Fake

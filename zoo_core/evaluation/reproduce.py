@@ -13,7 +13,7 @@ from zoo_core.checkpoint.files import WEIGHTS
 from zoo_core.config import decode, encode
 from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, NotFoundError, UnknownNameError, UsageError, ZooError
-from zoo_core.evaluation.choice import make_metric
+from zoo_core.evaluation.factory import make_metric
 from zoo_core.evaluation.feature_spaces import load_feature_space
 from zoo_core.evaluation.features import OnBatch, OnStage
 from zoo_core.evaluation.human import HUMAN
@@ -26,7 +26,7 @@ from zoo_core.hardware.environment import build
 from zoo_core.interfaces import DatasetConfig
 from zoo_core.loading import load
 from zoo_core.registry import registry
-from zoo_core.samplers.choice import as_sampler, as_scheduler
+from zoo_core.samplers.factory import as_sampler, as_scheduler
 
 __all__ = ["Plan", "Rerun", "rerun"]
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from zoo_core.arguments import as_int
-from zoo_core.data.choice import as_dataset
+from zoo_core.data.factory import as_dataset
 from zoo_core.errors import ConfigError, UsageError
-from zoo_core.evaluation.choice import training_data
+from zoo_core.evaluation.factory import training_data
 from zoo_core.evaluation.features import OnBatch
 from zoo_core.evaluation.human import Key, Kind, Picture
 from zoo_core.evaluation.measurement import drawing_facts, model_facts
@@ -19,7 +19,7 @@ from zoo_core.interfaces import DatasetLike, SamplerLike, SchedulerLike
 from zoo_core.loading import load
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import Stream, generator
-from zoo_core.samplers.choice import as_sampler, as_scheduler
+from zoo_core.samplers.factory import as_sampler, as_scheduler
 
 __all__ = ["MAX_EXPOSURE", "MAX_PICTURES", "make_study"]
 

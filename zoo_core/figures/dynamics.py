@@ -14,7 +14,7 @@ from zoo_core.figures.points import draw_points
 from zoo_core.interfaces import SamplerLike, Scheduler
 from zoo_core.pretrained import Pretrained
 from zoo_core.samplers import Langevin
-from zoo_core.samplers.choice import as_sampler
+from zoo_core.samplers.factory import as_sampler
 
 __all__ = ["annealed", "clouds", "langevin"]
 

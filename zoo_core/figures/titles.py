@@ -8,7 +8,7 @@ from zoo_core.config import encode
 from zoo_core.errors import ZooError
 from zoo_core.interfaces import Sampler, Scheduler
 from zoo_core.registry import registry
-from zoo_core.samplers.choice import as_sampler, as_scheduler
+from zoo_core.samplers.factory import as_sampler, as_scheduler
 from zoo_core.specs import SamplerSpec
 
 __all__ = ["SIGMA", "joined", "known_as", "number", "sigma_text", "title_line", "walk_text"]

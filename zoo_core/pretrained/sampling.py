@@ -23,11 +23,11 @@ from zoo_core.interfaces import (
 )
 from zoo_core.pretrained.conditions import labels_of, with_guidance
 from zoo_core.pretrained.inference import Inference
-from zoo_core.pretrained.levels import check_callback, check_denoises, check_noisy, how_many, levels_from, with_options
+from zoo_core.pretrained.sampler_options import check_callback, check_denoises, check_noisy, how_many, levels_from, with_options
 from zoo_core.registry.faults import check_samples
 from zoo_core.rng import ImageRng, Stream
 from zoo_core.samplers import Inpainted, resampled
-from zoo_core.samplers.choice import as_sampler, as_scheduler
+from zoo_core.samplers.factory import as_sampler, as_scheduler
 from zoo_core.samplers.interpolation import mix
 from zoo_core.samplers.masks import known_values
 from zoo_core.schedulers import Continuous

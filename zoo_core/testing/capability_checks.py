@@ -1,4 +1,4 @@
-"""The conformance checks of capabilities: each is a function over a :class:`~zoo_core.testing.subject.Subject`."""
+"""The conformance checks of capabilities: each is a function over a :class:`~zoo_core.testing.tested_family.Subject`."""
 
 import math
 from functools import partial
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zoo_core.interfaces import Classify, Decoder, Denoiser, Density, Encoder, Features, LogProb
 from zoo_core.rng import ImageRng
-from zoo_core.testing.subject import ROWS, TOLERANCE, Subject, assert_shaped, distance, outputs_of
+from zoo_core.testing.tested_family import ROWS, TOLERANCE, Subject, assert_shaped, distance, outputs_of
 
 __all__ = [
     "check_classifies",

@@ -23,10 +23,9 @@ from zoo_core.interfaces import CAPABILITIES, Decoder, Denoiser, Density, ModelC
 from zoo_core.registry import registry, resolve
 from zoo_core.rng import ImageRng, Stream, isolated
 from zoo_core.specs import CheckpointSpec, RecipeSpec, SamplerSpec
-from zoo_core.testing.parts import Part
 from zoo_core.testing.plugin_checks import findings
 from zoo_core.testing.plugins import environment
-from zoo_core.testing.subject import (
+from zoo_core.testing.tested_family import (
     ROWS,
     TOLERANCE,
     Subject,
@@ -37,6 +36,7 @@ from zoo_core.testing.subject import (
     outputs_of,
     same,
 )
+from zoo_core.testing.tested_part import Part
 
 __all__ = [
     "check_capabilities_are_there",

@@ -8,8 +8,8 @@ from typing import cast
 
 import click
 
-from zoo_core.testing.parts import Part
 from zoo_core.testing.plugins import environment
+from zoo_core.testing.tested_part import Part
 
 __all__ = [
     "check_command_is_listed",

@@ -10,8 +10,8 @@
 
 A family is passed by its name; a sampler, a scheduler, a metric or the config of a data set as an instance, and a command as the object
 of click. The checks are the functions of :mod:`zoo_core.testing.checks`, ``capability_checks``, ``trainer_checks``, ``sampler_checks``,
-``scheduler_checks``, ``metric_checks``, ``command_checks`` and ``parts``. Use a small config: they build a family about forty times, and
-load a data set four times.
+``scheduler_checks``, ``metric_checks``, ``command_checks`` and ``tested_part``. Use a small config: they build a family about forty
+times, and load a data set four times.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -31,13 +31,13 @@ from zoo_core.testing import (
     checks,
     command_checks,
     metric_checks,
-    parts,
     sampler_checks,
     scheduler_checks,
+    tested_part,
     trainer_checks,
 )
-from zoo_core.testing.parts import Part, part
-from zoo_core.testing.subject import Subject
+from zoo_core.testing.tested_family import Subject
+from zoo_core.testing.tested_part import Part, part
 
 if TYPE_CHECKING:
     import pytest
@@ -92,7 +92,7 @@ CHECKS: Mapping[str, tuple[Callable[[Subject], None], frozenset[str]]] = Mapping
 """The checks of families by name, with the capabilities that they need; ``trainer`` stands for a trainer."""
 
 
-_OPTIONS = (parts.check_options_come_back, parts.check_options_are_strict)
+_OPTIONS = (tested_part.check_options_come_back, tested_part.check_options_are_strict)
 
 SAMPLER_CHECKS = (
     *_OPTIONS,
@@ -119,7 +119,12 @@ SCHEDULER_CHECKS = (
 )
 """The checks of schedulers."""
 
-DATA_CHECKS = (*_OPTIONS, parts.check_samples_are_well_formed, parts.check_labels_fit_their_classes, parts.check_it_is_the_same_every_time)
+DATA_CHECKS = (
+    *_OPTIONS,
+    tested_part.check_samples_are_well_formed,
+    tested_part.check_labels_fit_their_classes,
+    tested_part.check_it_is_the_same_every_time,
+)
 """The checks of data sets."""
 
 METRIC_CHECKS = (

@@ -1,4 +1,4 @@
-"""The conformance checks of metrics: each is a function over a :class:`~zoo_core.testing.parts.Part`.
+"""The conformance checks of metrics: each is a function over a :class:`~zoo_core.testing.tested_part.Part`.
 
 Metrics of samples compare Gaussians; metrics of data get a stand-in model with every capability.
 """
@@ -26,8 +26,8 @@ from zoo_core.samplers import Latent
 from zoo_core.specs import ModelSpec
 from zoo_core.testing.fake import Fake, FakeDenoiser
 from zoo_core.testing.fake_config import FakeConfig, FakeDenoiserConfig
-from zoo_core.testing.parts import CLASSES, SHAPE, Part, alone
-from zoo_core.testing.subject import ROWS, TOLERANCE, distance, same
+from zoo_core.testing.tested_family import ROWS, TOLERANCE, distance, same
+from zoo_core.testing.tested_part import CLASSES, SHAPE, Part, alone
 
 __all__ = [
     "check_answers_are_the_same_every_time",

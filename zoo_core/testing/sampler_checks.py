@@ -1,4 +1,4 @@
-"""The conformance checks of samplers: each is a function over a :class:`~zoo_core.testing.parts.Part`.
+"""The conformance checks of samplers: each is a function over a :class:`~zoo_core.testing.tested_part.Part`.
 
 They sample a stand-in model that has the capability of the sampler, and nothing else.
 """
@@ -15,8 +15,8 @@ from zoo_core.interfaces import CAPABILITIES, Event, Rng, Scheduler
 from zoo_core.rng import ImageRng
 from zoo_core.samplers import resampled
 from zoo_core.schedulers import Geometric, Karras
-from zoo_core.testing.parts import CLASSES, SHAPE, Part, alone
-from zoo_core.testing.subject import ROWS, TOLERANCE, distance, same
+from zoo_core.testing.tested_family import ROWS, TOLERANCE, distance, same
+from zoo_core.testing.tested_part import CLASSES, SHAPE, Part, alone
 
 __all__ = [
     "check_draws_samples",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from zoo_core.errors import ConfigError
-from zoo_core.testing.parts import Part
+from zoo_core.testing.tested_part import Part
 
 __all__ = [
     "check_levels_are_plain_floats",

@@ -1,4 +1,4 @@
-"""The conformance checks of a family's trainer: each is a function over a :class:`~zoo_core.testing.subject.Subject`."""
+"""The conformance checks of a family's trainer: each is a function over a :class:`~zoo_core.testing.tested_family.Subject`."""
 
 import math
 from copy import deepcopy
@@ -9,7 +9,7 @@ from torch import Tensor
 from zoo_core.interfaces import Rng
 from zoo_core.registry import resolve
 from zoo_core.rng import StepRng, Stream, isolated
-from zoo_core.testing.subject import ROWS, TOLERANCE, Subject, distance, same
+from zoo_core.testing.tested_family import ROWS, TOLERANCE, Subject, distance, same
 from zoo_core.training.adversarial import AdversarialTrainer
 from zoo_core.training.trainer import Batch, Trainer, is_loops_own, only
 

@@ -14,9 +14,9 @@ from zoo_core.data.dataset import load_data
 from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, Interrupted
 from zoo_core.recipes import Recipe
+from zoo_core.training.checkpoints import newest
 from zoo_core.training.fit import fit
 from zoo_core.training.loop import Loop, build
-from zoo_core.training.snapshots import newest
 
 __all__ = ["assert_resumes", "interrupt", "run_state", "start_loop", "stop_after"]
 

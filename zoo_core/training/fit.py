@@ -23,13 +23,13 @@ from zoo_core.hardware.environment import source_commit
 from zoo_core.hardware.precision import DTYPES, PRECISION_HINT, warn_if_emulated
 from zoo_core.loading import load
 from zoo_core.recipes import FitConfig, Recipe, load_recipe
+from zoo_core.training.checkpoints import Snapshot, locked, save_snapshot
 from zoo_core.training.compatibility import check_fits
 from zoo_core.training.export import export, portable
 from zoo_core.training.loop import Loop, build
 from zoo_core.training.monitor import Monitor, MonitorConfig
 from zoo_core.training.preview import pictures, save_sheet
 from zoo_core.training.run_folder import Origin, claim_run, find_run, flat
-from zoo_core.training.snapshots import Snapshot, locked, save_snapshot
 from zoo_core.training.teachers import pin_teachers
 
 __all__ = ["Report", "fit"]

@@ -23,7 +23,7 @@ from zoo_core.registry.faults import call_plugin, expect, fault
 from zoo_core.rng import StepRng, Stream, isolated
 from zoo_core.specs import ModelSpec, TrainerSpec
 from zoo_core.training import optimizers
-from zoo_core.training.snapshots import Snapshot
+from zoo_core.training.checkpoints import Snapshot
 from zoo_core.training.trainer import Batch, Loss, Trainer, is_loops_own, only
 
 __all__ = ["AUTOCAST", "Loop", "build", "learning_rate", "loss_of"]

@@ -14,7 +14,7 @@ from zoo_core.config import dump_json, load_json
 from zoo_core.errors import ConfigError, IncompatibleCheckpoint, IntegrityError, UsageError, ZooError
 from zoo_core.hardware.precision import DTYPES
 from zoo_core.recipes import Recipe
-from zoo_core.training.snapshots import Snapshot, newest
+from zoo_core.training.checkpoints import Snapshot, newest
 
 __all__ = ["Origin", "claim_run", "find_run", "flat"]
 

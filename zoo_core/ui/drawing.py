@@ -10,7 +10,7 @@ from zoo_core.errors import UsageError
 from zoo_core.figures.origin import origin_of
 from zoo_core.figures.titles import title_line, walk_text
 from zoo_core.interfaces import Sampler, Scheduler
-from zoo_core.samplers.choice import as_sampler, as_scheduler
+from zoo_core.samplers.factory import as_sampler, as_scheduler
 from zoo_core.ui.limits import LIMITS, Limits
 
 if TYPE_CHECKING:

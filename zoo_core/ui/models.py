@@ -9,7 +9,7 @@ from zoo_core.errors import ZooError
 from zoo_core.figures.titles import walk_text
 from zoo_core.hardware.memory import release_memory
 from zoo_core.registry import registry
-from zoo_core.samplers.choice import rules
+from zoo_core.samplers.factory import rules
 from zoo_core.specs import SamplerSpec
 
 if TYPE_CHECKING:

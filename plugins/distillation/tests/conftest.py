@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.interfaces import Event, Rng
-from zoo_core.testing.exact import GaussianMixture
+from zoo_core.testing.gaussian_mixture import GaussianMixture
 
 
 class Exact(nn.Module):

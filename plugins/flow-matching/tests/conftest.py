@@ -4,7 +4,7 @@ import pytest
 from torch import Tensor, nn
 
 from zoo_core.interfaces import Event, Rng
-from zoo_core.testing.exact import GaussianMixture
+from zoo_core.testing.gaussian_mixture import GaussianMixture
 
 
 class Exact(nn.Module):

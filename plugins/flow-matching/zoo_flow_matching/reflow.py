@@ -46,7 +46,7 @@ class Pairs:
 
     Example:
         >>> from zoo_core.interfaces import Teacher
-        >>> from zoo_core.testing.exact import mixture
+        >>> from zoo_core.testing.gaussian_mixture import mixture
         >>> pairs = Pairs(mixture(), ReflowConfig(teacher=Teacher(reference="x"), pool=8, part=4, every=2), num_classes=0)
         >>> pairs.update(step=5, device=torch.device("cpu"))
         >>> z, x0, labels = pairs.take(torch.tensor([0, 7]))

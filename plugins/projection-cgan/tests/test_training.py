@@ -22,9 +22,9 @@ from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
 from zoo_core.samplers import Latent
 from zoo_core.testing import assert_resumes, fake_zoo
 from zoo_core.testing.fake_config import FakeDataConfig
+from zoo_core.training.checkpoints import newest
 from zoo_core.training.fit import fit
 from zoo_core.training.loop import Loop, build
-from zoo_core.training.snapshots import newest
 from zoo_projection_cgan.config import ProjectionCGANConfig, ProjectionCGANTrainerConfig
 
 ADAM = OptimizerConfig(lr=2e-3, options={"betas": [0.0, 0.9]})

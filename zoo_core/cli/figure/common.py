@@ -15,7 +15,7 @@ from zoo_core.errors import UsageError
 from zoo_core.figures.canvas import FORMATS
 from zoo_core.figures.titles import joined, sigma_text, title_line, walk_text
 from zoo_core.hub.fetch import fetch
-from zoo_core.samplers.choice import as_sampler
+from zoo_core.samplers.factory import as_sampler
 
 if TYPE_CHECKING:
     from torch import Tensor

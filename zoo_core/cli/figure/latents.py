@@ -17,7 +17,7 @@ from zoo_core.errors import ConfigError, UsageError
 from zoo_core.figures.origin import origin_of
 from zoo_core.figures.titles import number, title_line, walk_text
 from zoo_core.interfaces import Labelled
-from zoo_core.samplers.choice import as_sampler
+from zoo_core.samplers.factory import as_sampler
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,7 +133,7 @@ def draw_nearest(target: str, page: Page, *, n: int, seed: int, data: str | None
     from zoo_core import figures
     from zoo_core.cli.progress import Progress
     from zoo_core.data.dataset import load_data
-    from zoo_core.evaluation.choice import default_feature_space, training_data_config
+    from zoo_core.evaluation.factory import default_feature_space, training_data_config
     from zoo_core.evaluation.feature_spaces import load_feature_space
 
     config = data_option(target, data, data_root, ()) or training_data_config(model.files)
@@ -177,7 +177,7 @@ def _first(model: "Pretrained", n: int, data: str | None, root: str | None) -> "
     import torch
 
     from zoo_core.data.dataset import load_data
-    from zoo_core.evaluation.choice import training_data_config
+    from zoo_core.evaluation.factory import training_data_config
 
     config = data_option(str(model.files.reference), data, root, ()) or training_data_config(model.files)
     if isinstance(config, ImageSetConfig):

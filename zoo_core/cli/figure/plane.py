@@ -111,7 +111,7 @@ def _data(model: "Pretrained", data: str | None, root: str | None, n: int) -> "t
     """``n`` points of the data, all of its points, and their digest."""
     import torch
 
-    from zoo_core.evaluation.choice import training_data_config
+    from zoo_core.evaluation.factory import training_data_config
     from zoo_core.evaluation.measurement import random_subset
     from zoo_core.evaluation.real_data import RealData
 

@@ -8,9 +8,9 @@ import torch
 
 from zoo_core.rng import StepRng
 from zoo_core.samplers import Ancestral, Heun
-from zoo_core.samplers.choice import as_sampler
+from zoo_core.samplers.factory import as_sampler
 from zoo_core.schedulers import Cosine, Karras
-from zoo_core.testing.closed_form import Gaussian, beside, drawn, inpainting_table, variance_table
+from zoo_core.testing.gaussian_moments import Gaussian, beside, drawn, inpainting_table, variance_table
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "samplers.md"
 C = ((1.0, 0.8), (0.8, 1.0))

@@ -10,11 +10,11 @@ import pytest
 
 from zoo_core.datasets import GaussianMixtureConfig, MoonsConfig
 from zoo_core.errors import UnknownNameError, UsageError
-from zoo_core.evaluation.choice import make_metric
+from zoo_core.evaluation.factory import make_metric
 from zoo_core.interfaces import ModelConfig
 from zoo_core.registry import registry
 from zoo_core.samplers import Heun, Latent
-from zoo_core.samplers.choice import as_sampler
+from zoo_core.samplers.factory import as_sampler
 from zoo_core.specs import MetricSpec, SamplerSpec
 from zoo_core.testing import checks_of, fake_zoo, installed, write_plugin
 from zoo_core.testing.conformance import DATA_CHECKS, DATA_METRIC_CHECKS, METRIC_CHECKS, SAMPLER_CHECKS, Check

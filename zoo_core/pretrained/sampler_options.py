@@ -11,7 +11,7 @@ from zoo_core.config import encode
 from zoo_core.errors import UnknownNameError, UsageError
 from zoo_core.interfaces import Denoiser, Event, Sampler, Scheduler
 from zoo_core.registry import registry
-from zoo_core.samplers.choice import as_sampler, scheduler_with_option
+from zoo_core.samplers.factory import as_sampler, scheduler_with_option
 from zoo_core.suggestions import keywords_of, unknown_keyword
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from zoo_core.interfaces import DatasetConfig, Sampler, Scheduler
 from zoo_core.registry import Plugin, registry, resolve
 from zoo_core.rng import Stream, isolated
 from zoo_core.specs import CommandSpec, DatasetSpec, Spec
-from zoo_core.testing.subject import assert_strict, global_state
+from zoo_core.testing.tested_family import assert_strict, global_state
 
 __all__ = [
     "CLASSES",

@@ -16,7 +16,7 @@ from zoo_core.cards.metrics_log import read_metrics
 from zoo_core.errors import LockTimeout, ResourceError
 from zoo_core.hub.cache import RepoCache
 from zoo_core.testing import environment
-from zoo_core.training.snapshots import Snapshot, locked, newest, save_snapshot
+from zoo_core.training.checkpoints import Snapshot, locked, newest, save_snapshot
 
 
 def snapshot(step: int) -> Snapshot:

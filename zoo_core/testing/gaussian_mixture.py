@@ -1,6 +1,6 @@
 """An exact denoiser, and the error of every sampler with every scheduler on it, which is then the sampler's alone.
 
-``python -m zoo_core.testing.exact`` prints two tables of docs/samplers.md.
+``python -m zoo_core.testing.gaussian_mixture`` prints two tables of docs/samplers.md.
 """
 
 import sys
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from zoo_core.interfaces import Event, Rng, Sampler, Scheduler
 from zoo_core.registry import registry
 from zoo_core.samplers import Heun
-from zoo_core.samplers.choice import as_sampler, as_scheduler, rules
+from zoo_core.samplers.factory import as_sampler, as_scheduler, rules
 from zoo_core.schedulers import Geometric, Karras
 from zoo_core.specs import SamplerSpec, SchedulerSpec
 

@@ -1,7 +1,7 @@
 """Exact moments of a sampler's samples of a Gaussian: each step is affine, so that no samples have to be drawn.
 
-``python -m zoo_core.testing.closed_form`` prints two tables of docs/samplers.md: the share of the data's variance that samplers draw, and
-their completions of a known part.
+``python -m zoo_core.testing.gaussian_moments`` prints two tables of docs/samplers.md: the share of the data's variance that samplers
+draw, and their completions of a known part.
 """
 
 import sys
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from zoo_core.cards.markdown import describe
 from zoo_core.interfaces import Denoiser, Event, Rng, Sampler, Scheduler
 from zoo_core.samplers import Inpainted, resampled
-from zoo_core.samplers.choice import as_sampler, as_scheduler
+from zoo_core.samplers.factory import as_sampler, as_scheduler
 from zoo_core.schedulers import Cosine, Karras
 
 if TYPE_CHECKING:
