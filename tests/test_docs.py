@@ -16,6 +16,8 @@ from zoo_core.specs import ModelSpec
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 FAMILIES = sorted(path for path in DOCS.glob("families/*.md") if path.stem != "index")
+# Pages whose blocks of Python are lines of the sources.
+QUOTING = [*FAMILIES, DOCS / "distillation.md"]
 # A block of Python, or a line of an indented block that begins with the command.
 BLOCK = re.compile(r"^```python\n(?P<python>.*?)^```$|^    (?P<command>zoo [^\n]*)$", re.MULTILINE | re.DOTALL)
 # Pages whose blocks of Python run as they stand, from first to last.
@@ -30,7 +32,7 @@ RUNNABLE = [
     *(str(path.relative_to(ROOT)) for path in ROOT.glob("plugins/*/README.md")),
 ]
 # Pages whose blocks run elsewhere: the tour above, lines of sources below, and files of plugins in tests/test_plugin_pages.py.
-ELSEWHERE = ["docs/tour.md", "docs/plugins.md", "docs/parts.md", *(str(path.relative_to(ROOT)) for path in FAMILIES)]
+ELSEWHERE = ["docs/tour.md", "docs/plugins.md", "docs/parts.md", *(str(path.relative_to(ROOT)) for path in QUOTING)]
 IMAGE = "import torch, zoo_core; cats = zoo_core.load('ddpm-afhq-cat'); images = cats.sample(1, steps=2); "
 # Lines before the first block of a page, for names that the page takes as given.
 GIVEN = {
@@ -105,8 +107,8 @@ def test_every_block_of_code_says_its_language() -> None:
     assert languages <= {"bibtex", "json", "python", "sh", "toml"}
 
 
-@pytest.mark.parametrize("page", FAMILIES, ids=lambda path: path.stem)
-def test_the_page_of_a_family_has_equations_and_lines_of_the_sources(page: Path) -> None:
+@pytest.mark.parametrize("page", QUOTING, ids=lambda path: path.stem)
+def test_a_page_of_equations_has_lines_of_the_sources(page: Path) -> None:
     text = page.read_text()
     blocks = re.findall(r"^```python\n# (\S+\.py)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert len(blocks) == text.count("```python") >= 1
