@@ -94,7 +94,9 @@ class Processes:
         return [slice(first + part * share, first + (part + 1) * share) for part in range(parts)]
 
     def wrap(self, trainer: nn.Module, *, phases: int) -> nn.Module:
-        """Wraps a trainer in DistributedDataParallel, with the weights of the first process; returns it unchanged for one process.
+        """Wraps a trainer in DistributedDataParallel, with the weights of the first process.
+
+        It is returned unchanged for one process, and if it has no parameter that requires a gradient.
 
         Args:
             trainer: trainer.
@@ -105,6 +107,8 @@ class Processes:
         if self.count == 1:
             return trainer
         self.share_buffers(trainer)
+        if not any(parameter.requires_grad for parameter in trainer.parameters()):
+            return trainer
         places = [self.device] if self.device.type != "cpu" else None
         # Later versions of torch have another name. Buffers are shared after each phase, not before each forward.
         is_later = "forward_sync_buffers" in signature(DistributedDataParallel).parameters

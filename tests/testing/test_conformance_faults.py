@@ -339,10 +339,22 @@ FAULTS = [
         trainer="def phases(self, step):\n    return super().phases(step + 1)",
     ),
     Fault(
-        check="trainer_splits_parameters",
-        what="a phase without parameters",
+        check="steps_without_an_optimizer_are_of_the_state_alone",
+        what="a phase that changes nothing",
         trainer="def phases(self, step):\n    return (*super().phases(step), 'rest')\n"
         "def parameters_of(self, phase):\n    return () if phase == 'rest' else super().parameters_of(phase)",
+    ),
+    Fault(
+        check="steps_without_an_optimizer_are_of_the_state_alone",
+        what="a count beside the buffers",
+        trainer="def phases(self, step):\n    return (*super().phases(step), 'rest')\n"
+        "def parameters_of(self, phase):\n    return () if phase == 'rest' else super().parameters_of(phase)\n"
+        "count = 0\n"
+        "def forward(self, phase, batch, rng):\n"
+        "    if phase != 'rest':\n        return super().forward(phase, batch, rng)\n"
+        "    self.count += 1\n"
+        "    self.model.shift.fill_(self.count)\n"
+        "    return Loss(value=torch.zeros(()))",
     ),
     Fault(
         check="trainer_splits_parameters",

@@ -163,8 +163,8 @@ def _print_cost(recipe: Recipe) -> None:
 
     try:
         cost = estimate(recipe)
-    except UnknownCost:
-        click.echo("a step       of unknown cost: it depends on the values of tensors, as .item() and .tolist() do", err=True)
+    except UnknownCost as error:
+        click.echo(f"a step       of unknown cost: {error}", err=True)
         return
     phases = ", ".join(f"{name} {count:,}" for name, count in cost.trained.items())
     click.echo(f"parameters   {cost.published:,} published; trained by phase: {phases}", err=True)

@@ -144,7 +144,14 @@ class Evaluation:
             metric = metrics[name]
             unit = {"unit": metric.unit} if metric.unit else {}
             terms = {"terms": {term: _mean(values) for term, values in answers.terms.items()}} if answers.terms else {}
-            number = {"metric": name, **_mean(answers.values), **unit, **answers.facts, **terms, "options": _options(metric)}
+            number = {
+                "metric": name,
+                **_mean(metric.combine(answers.values)),
+                **unit,
+                **answers.facts,
+                **terms,
+                "options": _options(metric),
+            }
             yield {**number, "n": {"real": count}, **real.facts, **self._facts(metric)}
 
     def _answers(self, metrics: Mapping[str, DataMetric], real: RealData, places: Tensor) -> dict[str, Answers]:

@@ -142,6 +142,13 @@ class DataMetric(ABC):
             first: index of the first sample of the batch among the samples that are measured.
         """
 
+    def combine(self, values: Tensor) -> Tensor:
+        """The numbers (n,) whose mean is the metric, from the ``values`` (n,) of all samples: by default these.
+
+        A metric that compares samples with each other, such as the purity of clusters, overrides it.
+        """
+        return values
+
 
 class Joint(ABC):
     """Mixin for metrics that share one computation: ``class Base(Joint, Metric)``, or with :class:`DataMetric`.

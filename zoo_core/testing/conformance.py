@@ -82,6 +82,7 @@ _ALL: tuple[tuple[Callable[[Subject], None], set[str]], ...] = (
     (trainer_checks.check_trainer_gives_gradients, {"trainer"}),
     (trainer_checks.check_trainer_draws_from_its_rng, {"trainer"}),
     (trainer_checks.check_trainer_takes_the_mean_over_rows, {"trainer"}),
+    (trainer_checks.check_steps_without_an_optimizer_are_of_the_state_alone, {"trainer"}),
     (trainer_checks.check_frozen_nets_are_left_alone, {"trainer"}),
     (trainer_checks.check_critic_judges_each_row, {"trainer"}),
 )

@@ -11,11 +11,12 @@ from zoo_core.registry import resolve
 from zoo_core.rng import StepRng, Stream, isolated
 from zoo_core.testing.tested_family import ROWS, TOLERANCE, Subject, distance, same
 from zoo_core.training.adversarial import AdversarialTrainer
-from zoo_core.training.trainer import Batch, Trainer, is_loops_own, only
+from zoo_core.training.trainer import Batch, Loss, Trainer, is_loops_own, only
 
 __all__ = [
     "check_critic_judges_each_row",
     "check_frozen_nets_are_left_alone",
+    "check_steps_without_an_optimizer_are_of_the_state_alone",
     "check_trainer_draws_from_its_rng",
     "check_trainer_gives_gradients",
     "check_trainer_splits_parameters",
@@ -24,7 +25,10 @@ __all__ = [
 
 
 def check_trainer_splits_parameters(subject: Subject) -> None:
-    """``phases(0)`` holds all phases, and each parameter that requires gradients is trained by exactly one of them."""
+    """``phases(0)`` holds all phases, and each parameter that requires gradients is trained by exactly one of them.
+
+    A phase may train none: it has no optimizer, and takes its step itself.
+    """
     trainer = subject.trainer()
     named = {id(parameter): name for name, parameter in trainer.named_parameters()}
     assert isinstance(trainer, Trainer), f"{type(trainer).__name__} is not a Trainer"
@@ -34,9 +38,7 @@ def check_trainer_splits_parameters(subject: Subject) -> None:
     assert not later, f"phases(0) leaves out {', '.join(sorted(later))}"
     owner: dict[int, str] = {}
     for phase in phases:
-        parameters = list(trainer.parameters_of(phase))
-        assert parameters, f"phase {phase} trains no parameter"
-        for parameter in parameters:
+        for parameter in trainer.parameters_of(phase):
             assert id(parameter) in named, (
                 f"phase {phase} trains a parameter that is not the trainer's: its optimizer state cannot be saved"
             )
@@ -47,27 +49,36 @@ def check_trainer_splits_parameters(subject: Subject) -> None:
 
 
 def check_trainer_gives_gradients(subject: Subject) -> None:
-    """Each phase has a finite scalar loss with a finite gradient for each of its parameters and no others, and detached scalar logs."""
+    """Each phase has a finite scalar loss with a finite gradient for each of its parameters and no others, and detached scalar logs.
+
+    The loss of a phase without an optimizer needs no gradient.
+    """
     trainer = subject.trainer()
     batch = subject.batch(trainer.model)
     with isolated(0, stream=Stream.STEP):
         with torch.no_grad():
             trainer.prepare(batch, StepRng(0, 0, len(batch.x), stream=Stream.INIT))
         for phase in trainer.phases(0):
+            if not list(trainer.parameters_of(phase)):
+                with torch.no_grad():
+                    _check_loss(trainer(phase, batch, _rng()), phase)
+                continue
             own = {id(parameter) for parameter in trainer.parameters_of(phase)}
             with only(trainer, list(trainer.parameters_of(phase))):
                 loss = trainer(phase, batch, StepRng(0, 0, len(batch.x)))
-                assert loss.value.shape == (), f"the loss of {phase} has the shape {tuple(loss.value.shape)}"
-                assert math.isfinite(loss.value.item()), f"the loss of {phase} is {loss.value.item()}"
+                _check_loss(loss, phase)
                 assert loss.value.requires_grad, f"the loss of {phase} has no graph"
-                for name, value in loss.logs.items():
-                    assert not is_loops_own(name), (
-                        f"log {name!r} of {phase} has a name of the loop's own logs: step, seconds, loss.*, gradient.*"
-                    )
-                    assert value.shape == () and not value.requires_grad, f"log {name!r} of {phase} must be a detached scalar"
                 loss.value.backward()
             _check_gradients(trainer, phase, own)
             trainer.zero_grad(set_to_none=True)
+
+
+def _check_loss(loss: Loss, phase: str) -> None:
+    assert loss.value.shape == (), f"the loss of {phase} has the shape {tuple(loss.value.shape)}"
+    assert math.isfinite(loss.value.item()), f"the loss of {phase} is {loss.value.item()}"
+    for name, value in loss.logs.items():
+        assert not is_loops_own(name), f"log {name!r} of {phase} has a name of the loop's own logs: step, seconds, loss.*, gradient.*"
+        assert value.shape == () and not value.requires_grad, f"log {name!r} of {phase} must be a detached scalar"
 
 
 def _check_gradients(trainer: Trainer, phase: str, own: set[int]) -> None:
@@ -87,7 +98,7 @@ def check_trainer_draws_from_its_rng(subject: Subject) -> None:
         values = []
         for seed in (1, 2):
             with isolated(seed, stream=Stream.STEP):
-                values.append(trainer(phase, batch, StepRng(0, 0, ROWS)).value.detach())
+                values.append(_loss(trainer, phase, batch, StepRng(0, 0, ROWS)))
         assert same(values[0], values[1]), f"the loss of {phase} depends on the global generator: draw from the rng argument"
 
 
@@ -118,14 +129,44 @@ def check_trainer_takes_the_mean_over_rows(subject: Subject) -> None:
     twice = Batch(x=torch.cat([once.x] * 2), labels=labels, index=torch.cat([once.index] * 2))
     for phase in trainer.phases(0):
         with isolated(0, stream=Stream.STEP):
-            losses = [trainer(phase, batch, rng).value.detach() for batch, rng in ((once, _rng()), (twice, _Twice(_rng())))]
+            losses = [_loss(trainer, phase, batch, rng) for batch, rng in ((once, _rng()), (twice, _Twice(_rng())))]
         apart = distance(*losses).item()
         what = f"the loss of {phase} is {losses[0].item():.4g}, and {losses[1].item():.4g} with each row twice"
         assert apart <= 10 * TOLERANCE * (1 + losses[0].nan_to_num().abs().item()), f"{what}: take the mean over rows"
 
 
+def _loss(trainer: Trainer, phase: str, batch: Batch, rng: Rng) -> Tensor:
+    """The loss of a phase at the present state of the trainer: a step that a phase takes itself is taken by a copy."""
+    if list(trainer.parameters_of(phase)):
+        return trainer(phase, batch, rng).value.detach()
+    with torch.no_grad():
+        return deepcopy(trainer)(phase, batch, rng).value
+
+
 def _rng() -> StepRng:
     return StepRng(0, 0, ROWS)
+
+
+def check_steps_without_an_optimizer_are_of_the_state_alone(subject: Subject) -> None:
+    """A phase without an optimizer takes a step: it changes the state, and its next step depends on nothing that snapshots do not hold."""
+    trainer = subject.trainer()
+    batch = subject.batch(trainer.model)
+    solved = [phase for phase in trainer.phases(0) if not list(trainer.parameters_of(phase))]
+    with isolated(0, stream=Stream.STEP), torch.no_grad():
+        for phase in solved:
+            before = deepcopy(trainer.state_dict())
+            trainer(phase, batch, _rng())
+            state = deepcopy(trainer.state_dict())
+            changed = [name for name, tensor in state.items() if not same(tensor, before[name])]
+            assert changed, f"phase {phase} trains no parameter by an optimizer, and changes none itself"
+            restored = subject.trainer()
+            restored.load_state_dict(state)
+            for each in (trainer, restored):
+                each.place(1, 10)
+                each(phase, batch, StepRng(0, 1, ROWS))
+            other = restored.state_dict()
+            lost = [name for name, tensor in trainer.state_dict().items() if not same(tensor, other[name])]
+            assert not lost, f"after a resume, phase {phase} sets another {', '.join(lost[:3])}: keep its state in buffers or parameters"
 
 
 def check_frozen_nets_are_left_alone(subject: Subject) -> None:
@@ -139,7 +180,8 @@ def check_frozen_nets_are_left_alone(subject: Subject) -> None:
         assert not shared, f"{shared[0]} of the frozen {name} is a part of the trainer's state"
     with isolated(0, stream=Stream.STEP):
         for phase in trainer.phases(0):
-            trainer(phase, batch, _rng()).value.backward()
+            if list(trainer.parameters_of(phase)):
+                trainer(phase, batch, _rng()).value.backward()
             with torch.no_grad():
                 trainer.after(phase)
     for name, net in trainer.frozen.items():

@@ -85,13 +85,13 @@ def estimate(recipe: Recipe) -> Estimate:
     """The cost of a step of a recipe, traced on the CPU with tensors that have shapes but no values.
 
     Raises:
-        UnknownCost: if the step depends on values of tensors, as ``.item()`` and ``.tolist()`` do.
+        UnknownCost: if the step depends on values of tensors, as ``.item()`` and ``.tolist()`` do, or a phase has no optimizer.
     """
     try:
         return _traced(recipe)
     except (*_BY_VALUE, PluginError) as error:
         if isinstance(error, _BY_VALUE) or isinstance(error.__cause__, _BY_VALUE):
-            raise UnknownCost("the step depends on values of tensors") from error
+            raise UnknownCost("it depends on the values of tensors, as .item() and .tolist() do") from error
         raise
 
 
@@ -102,6 +102,8 @@ def _traced(recipe: Recipe) -> Estimate:
         batch = _batch(recipe, trainer)
         phases = trainer.phases(0)
         trained = {phase: _count(trainer.parameters_of(phase)) for phase in phases}
+        if solved := [phase for phase in phases if not trained[phase]]:
+            raise UnknownCost(f"the phase {solved[0]} has no optimizer: it takes its step itself")
         flops = kept = 0
         for phase in phases:
             counter = FlopCounterMode(display=False)

@@ -147,10 +147,16 @@ class Loop:
         for phase in recipe.fit.optimizers:
             if phase not in phases:
                 raise ConfigError(f"fit.optimizers.{phase}: the trainer has no such phase", f"it has {', '.join(phases)}")
+            if not self._parameters(phase):
+                raise ConfigError(f"fit.optimizers.{phase}: this phase has no optimizer, since it trains no parameter", "leave it out")
         for phase in phases:
+            if not (parameters := self._parameters(phase)):
+                continue
             where = f"fit.optimizers.{phase}" if phase in recipe.fit.optimizers else "fit.optimizer"
-            self.optimizers[phase] = optimizers.create(self._optimizer_config(phase), self._parameters(phase), where)
+            self.optimizers[phase] = optimizers.create(self._optimizer_config(phase), parameters, where)
             self._scalers[phase] = torch.amp.GradScaler(self.device.type, enabled=recipe.fit.precision == "fp16")
+        if recipe.fit.ema and not any(self._trains_model(self._parameters(phase)) for phase in phases):
+            raise ConfigError("fit.ema: no optimizer trains the model, so there are no steps to average", "pass -o fit.ema=null")
 
     def _optimizer_config(self, phase: str) -> OptimizerConfig:
         return self.recipe.fit.optimizers.get(phase, self.recipe.fit.optimizer)
@@ -194,22 +200,35 @@ class Loop:
             net.compile(dynamic=False)
 
     def advance(self) -> None:
-        """Takes a step: for each phase forward, backward, optimizer, hook and moving average."""
+        """Takes a step: for each phase forward, backward, optimizer, hook and moving average.
+
+        A phase without an optimizer takes its step in the trainer, on the whole batch and in every process alike.
+        """
         started = time.perf_counter()
         fit = self.recipe.fit
-        parts = [
-            (
-                self.data.batch(fit.seed, self.step, fit.batch_size, rows, self.device),
-                StepRng(fit.seed, self.step, fit.batch_size, rows, self.device),
-            )
-            for rows in self._rows
-        ]
+        phases = self.trainer.phases(self.step)
+        parts = [self._part(rows) for rows in self._rows] if self.optimizers.keys() & set(phases) else []
         self.trainer.place(self.step, fit.steps)
         with isolated(fit.seed, self.step, self.processes.index, stream=Stream.STEP, devices=[self.device]):
-            for phase in self.trainer.phases(self.step):
-                self._phase(phase, parts)
+            for phase in phases:
+                if phase in self.optimizers:
+                    self._phase(phase, parts)
+                else:
+                    self._solve(phase)
         self.step += 1
         self.seconds += time.perf_counter() - started
+
+    def _part(self, rows: slice) -> tuple[Batch, StepRng]:
+        """Some rows of the step's batch, with their random numbers."""
+        fit = self.recipe.fit
+        batch = self.data.batch(fit.seed, self.step, fit.batch_size, rows, self.device)
+        return batch, StepRng(fit.seed, self.step, fit.batch_size, rows, self.device)
+
+    def _solve(self, phase: str) -> None:
+        with torch.no_grad():
+            loss = loss_of(self.trainer, phase, self.trainer(phase, *self._part(slice(None))))
+            self.trainer.after(phase)
+        self._note(phase, loss)
 
     def _phase(self, phase: str, parts: Sequence[tuple[Batch, StepRng]]) -> None:
         optimizer = self.optimizers[phase]
@@ -237,6 +256,10 @@ class Loop:
         with torch.autocast(self.device.type, AUTOCAST[precision], enabled=precision != "no"):
             loss = loss_of(self.trainer, phase, self._wrapped(phase, batch, rng))
         torch.autograd.backward(scaler.scale(loss.value / self.recipe.fit.accumulate))
+        self._note(phase, loss)
+
+    def _note(self, phase: str, loss: Loss) -> None:
+        """Logs a loss, and notes whether it is finite."""
         self._watch(phase, loss.value.detach())
         if taken := [name for name in loss.logs if is_loops_own(name)]:
             raise ConfigError(f"the trainer logs {taken[0]!r:.40}, which is a name of the loop's own logs", "give it another name")
@@ -270,8 +293,9 @@ class Loop:
         """
         good = f"the last good checkpoint is that of step {saved}" if saved else "there is no checkpoint yet"
         hint = f"{good}; in a new --out, lower the learning rate or clip gradients with -o fit.clip_norm=1"
-        steps = self.processes.largest(*(int(self._bad.get(phase, -1)) for phase in self.optimizers))
-        bad = sorted((step, phase) for step, phase in zip(steps, self.optimizers, strict=True) if step >= 0)
+        phases = self.trainer.phases(0)
+        steps = self.processes.largest(*(int(self._bad.get(phase, -1)) for phase in phases))
+        bad = sorted((step, phase) for step, phase in zip(steps, phases, strict=True) if step >= 0)
         if bad:
             step, phase = bad[0]
             raise ZooError(f"the loss of phase {phase!r} is not finite at step {step}", hint)

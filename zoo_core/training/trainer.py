@@ -40,6 +40,10 @@ class Trainer(nn.Module, ABC):
     gradients of ``parameters_of(phase)`` and takes a step. The loss is a mean over the rows of ``batch``; this may be a part of the whole
     batch, if processes share it or its gradient is accumulated.
 
+    A phase whose ``parameters_of`` is empty has no optimizer: its ``forward`` takes the step itself, by a closed form or a step of EM. It
+    runs without gradients, in float32, on the whole batch, and in every process alike. All that its next step depends on is in parameters
+    or buffers, so that snapshots hold it; parameters that no optimizer trains have ``requires_grad=False``.
+
     >>> import torch
     >>> from zoo_core.rng import StepRng
     >>> class MeanTrainer(Trainer):
@@ -113,12 +117,12 @@ class Trainer(nn.Module, ABC):
         return ("model",)
 
     def parameters_of(self, phase: str) -> Iterable[nn.Parameter]:
-        """The parameters that a phase trains."""
+        """The parameters that a phase trains by its optimizer; none for a phase that takes its step itself."""
         return self.model.parameters()
 
     @abstractmethod
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
-        """The loss of a phase.
+        """The loss of a phase; one without an optimizer also takes its step.
 
         Args:
             phase: one of ``phases(step)``.
@@ -134,7 +138,7 @@ class Trainer(nn.Module, ABC):
         return ()
 
     def after(self, phase: str) -> None:
-        """Called after each optimizer step of a phase, for weight clipping for example."""
+        """Called after each step of a phase, for weight clipping for example."""
 
 
 def is_loops_own(name: str) -> bool:
