@@ -15,7 +15,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from zoo_classical.config import GaussianMixtureConfig, GaussianMixtureTrainerConfig
 from zoo_core.cards.metrics_log import read_metrics
 from zoo_core.config import dump_json
 from zoo_core.distributed import Processes
@@ -50,9 +49,7 @@ def recipes() -> Mapping[str, Recipe]:
         fit=fit(TINY, optimizer=OptimizerConfig(lr=1e-3)).fit,
         data=replace(TINY.data, shape=(1, 8, 8)),  # type: ignore[type-var]  # TINY has data
     )
-    em = replace(TINY, model=GaussianMixtureConfig(shape=(2,), components=3), trainer=GaussianMixtureTrainerConfig(), sampler=None)
     return {
-        "em": fit(em, ema=None),
         "ddpm": ddpm,
         "wgan": wgan,
         "accumulated": fit(wgan, accumulate=4),
@@ -108,7 +105,7 @@ def test_the_data_come_in_the_same_order(seen: Mapping[str, tuple[Seen, Seen, Se
     assert [a + b for a, b in zip(first.rows, second.rows, strict=True)] == alone.rows
 
 
-@pytest.mark.parametrize("name", ["em", "ddpm", "wgan", "accumulated", "wgan-gp"])
+@pytest.mark.parametrize("name", ["ddpm", "wgan", "accumulated", "wgan-gp"])
 def test_losses_and_gradients_are_those_of_one_process(seen: Mapping[str, tuple[Seen, Seen, Seen]], name: str) -> None:
     alone, first, second = seen[name]
     assert first.logs == second.logs
