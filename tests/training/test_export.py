@@ -15,7 +15,7 @@ from zoo_core.recipes import Recipe
 from zoo_core.testing import fake_zoo
 from zoo_core.testing.fake import FakeDenoiser
 from zoo_core.testing.fake_config import NOISE, TINY, FakeDenoiserConfig
-from zoo_core.training.export import _stored
+from zoo_core.training.export import stored
 from zoo_core.training.fit import fit
 
 
@@ -55,8 +55,8 @@ def test_weights_that_half_precision_cannot_hold_are_refused() -> None:
     model = FakeDenoiser(FakeDenoiserConfig())
     next(model.parameters()).data.fill_(1e6)
     with pytest.raises(ConfigError, match="too large for float16 -- choose bfloat16"):
-        _stored(model, torch.float16)
-    assert next(iter(_stored(model, torch.bfloat16).values())).dtype == torch.bfloat16
+        stored(model, torch.float16, "fit.export_dtype")
+    assert next(iter(stored(model, torch.bfloat16, "fit.export_dtype").values())).dtype == torch.bfloat16
 
 
 def test_recipes_of_a_net_of_two_phases_are_exported_too(tmp_path: Path) -> None:

@@ -3,16 +3,20 @@
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from zoo_core.atomic import check_folder
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.options import REFERENCE, option
 from zoo_core.cli.progress import loading
+from zoo_core.errors import UsageError
 from zoo_core.hardware.memory import human_size
 
 __all__ = ["export"]
 
 _SUFFIX = {"onnx": ".onnx", "torch": ".pt2"}
+_FORMATS = (*_SUFFIX, "safetensors")
+_FOR_PARTS = {"part": "--part", "n": "-n"}
 
 
 @click.command()
@@ -20,20 +24,37 @@ _SUFFIX = {"onnx": ".onnx", "torch": ".pt2"}
 @click.option(
     "--part", default="", metavar="NAME", help="denoise, step, decode, encode, log_prob, features, classify.  [default: the first]"
 )
-@click.option("--format", "format_", type=click.Choice(list(_SUFFIX)), default="onnx", show_default=True, help="ONNX, or torch.export.")
+@click.option("--format", "format_", type=click.Choice(_FORMATS), default="onnx", show_default=True, help="See above.")
 @option("n", type=click.IntRange(1, 4096), default=1, show_default=True, help="Rows that the file computes at once.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write.  [default: NAME-PART.onnx or .pt2]")
-def export(reference: str, part: str, format_: str, n: int, out: Path | None) -> None:
-    """Write a part of the checkpoint REFERENCE as a file that runs without the zoo.
+@click.option("--dtype", type=click.Choice(["float32", "float16", "bfloat16"]), help="Of safetensors.  [default: float16]")
+@click.option("--out", type=click.Path(path_type=Path), help="File to write, or folder.  [default: by the name]")
+@click.pass_context
+def export(context: click.Context, reference: str, part: str, format_: str, n: int, dtype: str | None, out: Path | None) -> None:
+    """Write the checkpoint REFERENCE in another form.
 
-    The file is run and compared with the model before it is written. ONNX needs the extra zoo-core[export].
+    onnx and torch (torch.export) write a part of it as a file that runs without the zoo, which is run and compared with the model before it
+    is written. ONNX needs the extra zoo-core[export]. safetensors writes a checkpoint folder with weights of another dtype, half as large;
+    its sheet is drawn anew, and its numbers are to be measured anew.
 
     \b
     Examples:
       zoo export vae-mnist --part decode
       zoo export ddpm-afhq-cat --part step -n 4 --out cat-step.onnx
       zoo export classifier-mnist --format torch
+      zoo export ddpm-afhq-cat --format safetensors --dtype float16
     """
+    if format_ == "safetensors":
+        given = [flag for name, flag in _FOR_PARTS.items() if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+        if given:
+            raise UsageError(f"{given[0]} is of the formats onnx and torch", "leave it out: safetensors holds all weights")
+        _convert(reference, out, dtype or "float16")
+    elif dtype:
+        raise UsageError("--dtype is of the format safetensors", "add --format safetensors, or leave it out")
+    else:
+        _export_part(reference, out, part, format_, n)
+
+
+def _export_part(reference: str, out: Path | None, part: str, format_: str, n: int) -> None:
     if out:
         check_folder(out)
     with loading("export"):
@@ -46,3 +67,16 @@ def export(reference: str, part: str, format_: str, n: int, out: Path | None) ->
     say(f"zoo: exporting {inert(part)} and comparing it with the model")
     difference = export_part(model, path, part=part, format=format_, n=n)
     click.echo(f"{path}: {human_size(path.stat().st_size)}, differs from the model by at most {difference:.1g}")
+
+
+def _convert(reference: str, out: Path | None, dtype: str) -> None:
+    with loading("export"):
+        from zoo_core.checkpoint.files import WEIGHTS
+        from zoo_core.loading import load
+        from zoo_core.training.convert import convert
+
+        model = load(reference, device="cpu")
+    folder = convert(model, out or Path(f"{model.name}-{dtype}"), dtype)
+    size = human_size((folder / WEIGHTS).stat().st_size)
+    click.echo(inert(f"{folder}: {size} of weights in {dtype}, {human_size(model.files.size(WEIGHTS))} before"))
+    say(f"zoo: measure it anew: zoo evaluate local:{inert(str(folder))} --out {inert(str(folder / 'metrics.json'))}")

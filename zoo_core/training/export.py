@@ -25,7 +25,7 @@ from zoo_core.interfaces import Classify, Decoder, Denoiser
 from zoo_core.recipes import Recipe
 from zoo_core.training.preview import layout, save_sheet
 
-__all__ = ["export", "portable"]
+__all__ = ["export", "portable", "stored"]
 
 CARD = "README.md"
 CURVE_POINTS = 200
@@ -50,7 +50,7 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
     """
     folder = out / "export"
     folder.mkdir(parents=True, exist_ok=True)
-    state = _stored(model, getattr(torch, recipe.fit.export_dtype))
+    state = stored(model, getattr(torch, recipe.fit.export_dtype), "fit.export_dtype")
     if recipe.fit.export_dtype != "float32":  # the sheet is drawn by the weights as they are stored
         model = deepcopy(model)
         model.load_state_dict(state)
@@ -91,13 +91,13 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
     return folder
 
 
-def _stored(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+def stored(model: nn.Module, dtype: torch.dtype, option: str) -> dict[str, Tensor]:
     """Copies of a model's tensors on the CPU, those of floating-point numbers in ``dtype``."""
     state = {}
     for name, value in model.state_dict().items():
         cast = value.detach().to("cpu", dtype if value.is_floating_point() else value.dtype)
         if cast.is_floating_point() and not bool(cast.isfinite().all()) and bool(value.isfinite().all()):
-            raise ConfigError(f"fit.export_dtype: {name} has numbers too large for {str(dtype)[6:]}", "choose bfloat16 or float32")
+            raise ConfigError(f"{option}: {name} has numbers too large for {str(dtype)[6:]}", "choose bfloat16 or float32")
         state[name] = cast.clone(memory_format=torch.contiguous_format)
     return state
 
