@@ -3,14 +3,15 @@
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from sklearn import decomposition
 from sklearn.cluster import KMeans as Clusters
-from sklearn.decomposition import PCA as Components
 from sklearn.mixture import GaussianMixture as Mixture
 from torch import Tensor
 
@@ -81,7 +82,7 @@ def test_one_batch_gives_the_closed_form_of_scikit_learn() -> None:
     x = cloud()
     net = PCA(PCAConfig(shape=(4,), components=2))
     loss = step(PCATrainer(net, PCATrainerConfig()), x)
-    expected = Components(2).fit(x.double().numpy())
+    expected = decomposition.PCA(2).fit(x.double().numpy())
     unbiased = len(x) / (len(x) - 1)  # scikit-learn's variances; the likelihood is largest with means over n
     np.testing.assert_allclose(net.variances.numpy() * unbiased, expected.explained_variance_, rtol=1e-4)
     np.testing.assert_allclose(float(net.noise) * unbiased, expected.noise_variance_, rtol=1e-4)
@@ -129,7 +130,7 @@ def test_the_likelihood_of_em_never_falls_and_is_that_of_scikit_learn() -> None:
         "precisions_init": torch.linalg.inv(roots @ roots.transpose(1, 2)).numpy(),
     }
     losses = [step(trainer, x, number) for number in range(steps)]
-    assert all(later <= before + 1e-6 for before, later in zip(losses, losses[1:], strict=False))
+    assert all(later <= before + 1e-6 for before, later in pairwise(losses))
     assert losses[-1] < losses[0] - 0.01
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -157,7 +158,7 @@ def test_steps_of_lloyd_never_raise_the_loss_and_are_those_of_scikit_learn() -> 
     assert all(tuple(centre) in rows for centre in net.centres.tolist()), "k-means++ begins with samples"
     start = net.centres.double().numpy().copy()
     losses = [step(trainer, x, number) for number in range(steps)]
-    assert all(later <= before for before, later in zip(losses, losses[1:], strict=False))
+    assert all(later <= before for before, later in pairwise(losses))
     expected = Clusters(5, init=start, n_init=1, max_iter=steps, tol=0.0, algorithm="lloyd").fit(x.double().numpy())
     np.testing.assert_allclose(net.centres, expected.cluster_centers_, atol=1e-4)
     np.testing.assert_allclose(net.weights.sum(), 1.0, rtol=1e-6)

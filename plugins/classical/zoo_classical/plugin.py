@@ -66,7 +66,7 @@ def zoo_specs() -> Iterable[Spec]:
             "steps of Lloyd's algorithm from the centres of k-means++",
         ),
         _recipe("pca", "mnist", "PCA_MNIST", "digits by 40 principal components, a minute on one CPU core"),
-        _recipe("gmm", "mnist", "GMM_MNIST", "digits by 100 Gaussians in 50 dimensions, ten minutes on one CPU core"),
+        _recipe("gmm", "mnist", "GMM_MNIST", "digits by 50 Gaussians in 32 dimensions, minutes on one CPU core"),
         _recipe("gmm", "2d", "GMM_MOONS", "two moons by 16 Gaussians, a minute on one CPU core"),
         _recipe("kmeans", "mnist", "KMEANS_MNIST", "digits by 100 centres, two minutes on one CPU core"),
         MetricSpec(
@@ -75,7 +75,7 @@ def zoo_specs() -> Iterable[Spec]:
             better="higher",
             summary="share of samples that have the commonest label of their cluster",
         ),
-        _figure("principal-axes", "principal_axes", 20, "mean and principal axes of a PCA as images"),
+        _figure("principal-axes", "principal_axes", 24, "mean and principal axes of a PCA as images"),
         _figure("explained-variance", "explained_variance", 40, "variance along the principal axes of a PCA, and its sum"),
         _figure("centres", "centres", 100, "centres of clusters or Gaussians; in the plane, with ellipses of two standard deviations"),
         *checkpoints("zoo_classical"),

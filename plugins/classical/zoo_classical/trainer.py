@@ -199,7 +199,7 @@ class GaussianMixtureTrainer(_Fitted):
         with _sklearn():
             from sklearn.cluster import KMeans as Clusters
 
-            y = self._coordinates(batch)
+            y = _vectors(model.coordinates(batch.x)[0])
             nearest = Clusters(len(model.weights), n_init=1, random_state=_seed(rng)).fit(y).labels_
         shares = np.eye(len(model.weights))[nearest]
         counts = shares.sum(0) + 1e-10
@@ -210,7 +210,7 @@ class GaussianMixtureTrainer(_Fitted):
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
         model = self.model
         _check_rows(batch, max(len(model.weights), 2), "Gaussians")
-        value = -model.log_density(batch.x).mean()
+        y, outside = model.coordinates(batch.x)
         with _sklearn():
             from sklearn.mixture import GaussianMixture as Mixture
 
@@ -223,12 +223,9 @@ class GaussianMixtureTrainer(_Fitted):
                 weights_init=shares / shares.sum(),
                 means_init=model.means.cpu().double().numpy(),
                 precisions_init=inverse.transpose(0, 2, 1) @ inverse,
-            ).fit(self._coordinates(batch))
+            ).fit(_vectors(y))
         self._set(solver.weights_, solver.means_, solver.covariances_)
-        return Loss(value=value)
-
-    def _coordinates(self, batch: Batch) -> _Array:
-        return _vectors(self.model.coordinates(batch.x)[0])
+        return Loss(value=-(outside.mean() + solver.lower_bound_).float())
 
     def _set(self, weights: _Array, means: _Array, covariances: _Array) -> None:
         _put(self.model.weights, weights)
