@@ -1,7 +1,7 @@
 """Checks of a model's capabilities, member by member."""
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -11,7 +11,7 @@ from zoo_core.registry import registry
 from zoo_core.registry.faults import fault
 from zoo_core.specs import ModelSpec, TrainerSpec
 
-__all__ = ["capability_error", "check_capabilities", "check_partial", "check_trainer", "lacking"]
+__all__ = ["capability_error", "check_capabilities", "check_partial", "check_trainer", "lacking", "supports"]
 
 
 def _members(capability: str) -> Mapping[str, Any]:
@@ -95,6 +95,15 @@ def check_capabilities(model: object, family: ModelSpec, needed: Iterable[str] =
     able = [name for name in family.capabilities & CAPABILITIES.keys() if not lacking(model, name)]
     if family.capabilities and not able:
         _demand(model, family, min(family.capabilities))
+
+
+def supports(capabilities: Container[str], requires: str) -> bool:
+    """Whether a sampler that ``requires`` a capability can sample a model: one of denoisers also samples a model with denoised latents.
+
+    >>> supports({"latent", "encode"}, "denoise"), supports({"decode"}, "denoise")
+    (True, False)
+    """
+    return requires in capabilities or (requires == "denoise" and "latent" in capabilities)
 
 
 def _demand(model: object, family: ModelSpec, capability: str) -> None:

@@ -6,6 +6,7 @@ All errors of a config are detected here, before torch is imported.
 from dataclasses import dataclass
 from typing import Any, cast
 
+from zoo_core.capabilities import supports
 from zoo_core.checkpoint.files import CARD, CONFIG, TRAINING, Files
 from zoo_core.config import check_range, decode, encode
 from zoo_core.errors import CapabilityError, CardError, ConfigError, UnknownNameError
@@ -121,7 +122,7 @@ def family_sampler(model: ModelConfig) -> Sampler:
     claim = registry().claim_of(ModelSpec.kind, type(model))
     family = cast(ModelSpec, claim.spec)
     samplers = [each for named in registry().claims(SamplerSpec).values() for each in named]
-    names = [each.name for each in samplers if isinstance(each.spec, SamplerSpec) and each.spec.requires in family.capabilities]
+    names = [each.name for each in samplers if isinstance(each.spec, SamplerSpec) and supports(family.capabilities, each.spec.requires)]
     if not (family.sampler or names):
         raise CapabilityError(
             f"no installed sampler can sample the family {family.name}", "`zoo list samplers` shows what each of them requires"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.arguments import classes_in
+from zoo_core.capabilities import supports
 from zoo_core.checkpoint.config import CheckpointConfig, class_names, default_sampler, read_config
 from zoo_core.checkpoint.files import TRAINING, Files
 from zoo_core.cli.completers import complete_classes
@@ -211,7 +212,8 @@ def progress(batches: int, sampler: Sampler, model: "Pretrained", scheduler: Sch
         model: model that the sampler evaluates.
         scheduler: noise levels of the sampler.
     """
-    steps = len(sampler.noise_levels(model.model, scheduler)) - 1 if sampler.requires in model.capabilities else 0
+    able = supports(model.capabilities, sampler.requires)
+    steps = len(sampler.noise_levels(model.sampled_model, scheduler)) - 1 if able else 0
     with Progress("sample", batches * max(steps, 1), "steps") as bar:
 
         def on_step(step: int, sigma: float, x: "Tensor", x0: "Tensor") -> None:

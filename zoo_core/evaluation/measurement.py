@@ -255,7 +255,7 @@ def count_evaluations(
     Raises:
         ConfigError: if the sampler calls the network more than ``limit`` times.
     """
-    net, calls = model.model, 0
+    net, calls = model.sampled_model, 0
     name = "denoise" if sampler.requires == "denoise" else "decode"
     original = getattr(net, name)
 

@@ -75,11 +75,11 @@ def optimise_levels(
         UsageError: if the sampler adds noise, or takes fewer than 2 steps.
         CapabilityError: if the model cannot denoise.
     """
-    model.require("denoise", "be sampled at noise levels")
+    model.require_walk("be sampled at noise levels")
     steps = int(getattr(sampler, "steps", 0))
     if sampler.requires != "denoise" or steps < 2:
         raise UsageError("levels are searched for samplers of denoisers with at least 2 steps", "choose --sampler dpmpp-2m --steps 8")
-    low, high = cast(Denoiser, model.model).sigma_range
+    low, high = cast(Denoiser, model.sampled_model).sigma_range
     rule = Karras(sigma_max=min(sigma_max, high))
     _check_deterministic(model, sampler, rule.sigma_max or high)
     search = _Search(model, sampler, rule, n, seed)
@@ -100,7 +100,7 @@ def _levels(logs: list[float]) -> Levels:
 
 
 def _check_deterministic(model: Pretrained, sampler: Sampler, sigma: float) -> None:
-    x = sigma * torch.ones(1, *model.event.shape)
+    x = sigma * torch.ones(1, *cast(Denoiser, model.sampled_model).event.shape)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a start that is not like noise
         first, second = (model.sample(x=x, sigma=sigma, seed=seed, sampler=sampler, scheduler="karras") for seed in (0, 1))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from zoo_core.figures.guidance import TradeOff, plot_trade_offs, trade_offs
     from zoo_core.figures.inpainting import inpainted
     from zoo_core.figures.latents import interpolated, latent_grid, plot_paths, reconstructed
-    from zoo_core.figures.levels import denoiser, images_of, level_at, trained_levels, visible
+    from zoo_core.figures.levels import denoiser, images_of, level_at, shown, trained_levels, visible
     from zoo_core.figures.neighbours import nearest
     from zoo_core.figures.points import draw_points, scatter
     from zoo_core.figures.process import forward, plot_ways, reverse, ways
@@ -52,6 +52,7 @@ _HOMES = {
         "denoiser",
         "images_of",
         "level_at",
+        "shown",
         "trained_levels",
         "visible",
     ),
@@ -133,6 +134,7 @@ __all__ = [
     "scatter",
     "score_field",
     "score_fields",
+    "shown",
     "trade_offs",
     "trained_levels",
     "visible",

@@ -16,7 +16,7 @@ from zoo_core.images import is_image
 from zoo_core.interfaces import Denoiser, DiscreteScheduler
 from zoo_core.pretrained import Pretrained
 
-__all__ = ["denoiser", "images_of", "level_at", "trained_levels", "visible"]
+__all__ = ["denoiser", "images_of", "level_at", "shown", "trained_levels", "visible"]
 
 _CONTINUOUS = 1000
 
@@ -24,6 +24,13 @@ _CONTINUOUS = 1000
 def visible(x: Tensor, sigma: float) -> Tensor:
     """``x`` at noise level ``sigma``, scaled so that its signal and two standard deviations of its noise fill [-1, 1]."""
     return x / (1 + 2 * sigma)
+
+
+def shown(pretrained: Pretrained, x: Tensor, sigma: float) -> Tensor:
+    """States ``x`` of a sampler at noise level ``sigma`` as images: by :func:`visible`, or the latents x / sqrt(1 + sigma^2) decoded."""
+    if "latent" in pretrained.capabilities:
+        return pretrained.decode(x / math.sqrt(1 + sigma**2))
+    return visible(x, sigma)
 
 
 def trained_levels(model: Denoiser) -> tuple[float, ...]:
@@ -49,7 +56,7 @@ def level_at(levels: Sequence[float], percent: float) -> tuple[int, float]:
 
 
 def denoiser(pretrained: Pretrained, *, images: bool = True, points: bool = False) -> Denoiser:
-    """The model, checked to denoise ``images`` or ``points`` in the plane.
+    """The model, or the denoiser of its latents, checked to draw ``images`` or ``points`` in the plane.
 
     Args:
         pretrained: checkpoint of the model.
@@ -60,13 +67,13 @@ def denoiser(pretrained: Pretrained, *, images: bool = True, points: bool = Fals
         CapabilityError: if it cannot denoise.
         UsageError: if its samples are not allowed.
     """
-    if "denoise" not in pretrained.capabilities:
+    if not pretrained.denoises:
         raise capability_error(f"{pretrained.name} has no noise levels to draw: its family cannot denoise", "denoise")
     shape = pretrained.event.shape
     if not (images and is_image(shape)) and not (points and shape == (2,)):
         drawn = " or ".join(["images"] * images + ["points in the plane"] * points)
         raise UsageError(f"these figures are of {drawn}, and {pretrained.name} draws samples of shape {shape}")
-    return cast(Denoiser, pretrained.model)
+    return cast(Denoiser, pretrained.sampled_model)
 
 
 def images_of(pretrained: Pretrained) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoo_core.errors import UsageError
 from zoo_core.figures.canvas import canvas, colour_bar, name_axes, span, square, to_title
-from zoo_core.figures.levels import denoiser, level_at, trained_levels, visible
+from zoo_core.figures.levels import denoiser, level_at, shown, trained_levels
 from zoo_core.figures.scores import Path, draw_paths
 from zoo_core.interfaces import LabelsLike, OnStep, SamplerLike, SchedulerLike
 from zoo_core.pretrained import Pretrained
@@ -18,7 +18,7 @@ __all__ = ["forward", "plot_ways", "reverse", "ways"]
 
 
 def forward(pretrained: Pretrained, x0: Tensor, percents: Sequence[float], *, seed: int = 0) -> Tensor:
-    """Samples under the same noise at growing levels; images are scaled by :func:`zoo_core.figures.levels.visible`.
+    """Samples under the same noise at growing levels; images are scaled or decoded by :func:`zoo_core.figures.levels.shown`.
 
     Args:
         pretrained: model whose noise levels are used.
@@ -33,7 +33,7 @@ def forward(pretrained: Pretrained, x0: Tensor, percents: Sequence[float], *, se
     sigmas = [level_at(levels, percent)[1] for percent in percents]
     noisy = [pretrained.add_noise(x0, sigma, seed=seed) for sigma in sigmas]
     if pretrained.event.shape != (2,):
-        noisy = [visible(x, sigma) for x, sigma in zip(noisy, sigmas, strict=True)]
+        noisy = [shown(pretrained, x, sigma) for x, sigma in zip(noisy, sigmas, strict=True)]
     return torch.stack(noisy, dim=1)
 
 
@@ -78,7 +78,7 @@ def reverse(
     seen = list[tuple[float, Tensor, Tensor]]()
 
     def keep(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
-        seen.append((sigma, visible(x, sigma).float().cpu(), x0.float().cpu()))
+        seen.append((sigma, x.float().cpu(), x0.float().cpu()))
         if on_step:
             on_step(step, sigma, x, x0)
 
@@ -88,7 +88,8 @@ def reverse(
     pretrained.sample(count, **start, **drawing, batch_size=count, on_step=keep)
     sigmas = [sigma for sigma, _, _ in seen]
     steps = [_step_near(sigmas, sigma) for sigma in wanted]
-    states, guesses = zip(*(seen[step][1:] for step in steps), strict=True)
+    states = [shown(pretrained, seen[step][1], seen[step][0]) for step in steps]
+    guesses = [shown(pretrained, seen[step][2], 0.0) for step in steps]
     return torch.stack(states, dim=1), torch.stack(guesses, dim=1), [sigmas[step] for step in steps]
 
 

@@ -31,6 +31,7 @@ from zoo_core.interfaces.protocols import (
     Event,
     Features,
     Labelled,
+    LatentModel,
     LogProb,
     Rng,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "Features",
     "Labelled",
     "LabelsLike",
+    "LatentModel",
     "LogProb",
     "ModelConfig",
     "OnStep",

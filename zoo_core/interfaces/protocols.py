@@ -12,7 +12,20 @@ if TYPE_CHECKING:
 
     from zoo_core.interfaces.parts import Scheduler
 
-__all__ = ["CAPABILITIES", "Classify", "Decoder", "Denoiser", "Density", "Encoder", "Event", "Features", "Labelled", "LogProb", "Rng"]
+__all__ = [
+    "CAPABILITIES",
+    "Classify",
+    "Decoder",
+    "Denoiser",
+    "Density",
+    "Encoder",
+    "Event",
+    "Features",
+    "Labelled",
+    "LatentModel",
+    "LogProb",
+    "Rng",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,6 +148,35 @@ class Encoder(Protocol):
 
     def encode(self, x: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
         """Encodes samples ``x`` (n, *event.shape), without noise."""
+        ...
+
+
+@runtime_checkable
+class LatentModel(Protocol):
+    """Capability ``latent``: samples are decoded from latents, which a denoiser draws (Rombach et al. 2022, arXiv:2112.10752).
+
+    Samplers of denoisers walk with ``latent``, and what they draw is decoded at the end. A model that also has the capability ``encode``
+    maps samples to such latents, so that it can be given noisy samples and inpaint.
+
+    >>> from zoo_core.testing.fake import FakeLatent
+    >>> from zoo_core.testing.fake_config import FakeLatentConfig
+    >>> model = FakeLatent(FakeLatentConfig())
+    >>> isinstance(model, LatentModel), model.event.shape, model.latent.event.shape
+    (True, (3, 8, 8), (3, 4, 4))
+    """
+
+    @property
+    def event(self) -> Event:
+        """Shape and range of one sample."""
+        ...
+
+    @property
+    def latent(self) -> Denoiser:
+        """The denoiser of latents, the same object every time. Its event is one latent, and has no range."""
+        ...
+
+    def decode(self, z: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
+        """Decodes latents ``z`` (n, *latent.event.shape) into samples (n, *event.shape); ``labels`` are int64 (n,)."""
         ...
 
 
@@ -309,6 +351,7 @@ CAPABILITIES: dict[str, type] = {
     "denoise": Denoiser,
     "decode": Decoder,
     "encode": Encoder,
+    "latent": LatentModel,
     "density": Density,
     "labels": Labelled,
     "features": Features,

@@ -70,7 +70,7 @@ def with_guidance(pretrained: "Loaded", scale: float, labels: "Tensor | None") -
         ConfigError: if the scale is not a finite number.
         CapabilityError: if the model cannot denoise, has no classes, or is class-conditional only.
     """
-    pretrained.require("denoise", "be guided")
+    pretrained.require_walk("be guided")
     if labels is None:
         _require_labels(pretrained, "be guided", "leave guidance out")
         raise UsageError("guidance needs labels", "pass labels=, or --labels on the command line")
@@ -78,7 +78,7 @@ def with_guidance(pretrained: "Loaded", scale: float, labels: "Tensor | None") -
         raise CapabilityError(f"{pretrained.name} cannot be guided: it is class-conditional only", "leave guidance out")
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not -1e6 < scale < 1e6:
         raise ConfigError(f"guidance must be a finite number, not {str(scale)[:40]}")
-    return Guided(cast(Denoiser, pretrained.model), scale)
+    return Guided(cast(Denoiser, pretrained.sampled_model), scale)
 
 
 def _require_labels(pretrained: "Loaded", what: str, hint: str) -> None:

@@ -15,6 +15,7 @@ from zoo_core.interfaces import (
     Encoder,
     Features,
     LabelsLike,
+    LatentModel,
     LogProb,
 )
 from zoo_core.pretrained.conditions import labels_of
@@ -41,7 +42,8 @@ class Inference(Loaded):
 
     def decode(self, z: Tensor, labels: LabelsLike = None) -> Tensor:
         """Decodes latents ``z`` (n, ...) into samples (n, *event.shape)."""
-        self.require("decode", "decode latents")
+        if "latent" not in self.capabilities:
+            self.require("decode", "decode latents")
         z = as_floats("z", z, self._latent_shape).to(self.device)
         return self._run(cast(Decoder, self.model).decode, z, labels_of(self, labels, len(z)))
 
@@ -52,6 +54,8 @@ class Inference(Loaded):
 
     @cached_property
     def _latent_shape(self) -> tuple[int, ...]:
+        if "latent" in self.capabilities:
+            return cast(LatentModel, self.model).latent.event.shape
         with self._inference():
             return tuple(cast(Decoder, self.model).prior(ImageRng(0, [0], self.device)).shape[1:])
 

@@ -9,14 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.arguments import as_floats, dtype_of
-from zoo_core.capabilities import capability_error, check_partial
+from zoo_core.capabilities import capability_error, check_partial, supports
 from zoo_core.cards.card import ModelCard, parse
 from zoo_core.checkpoint.config import CheckpointConfig, class_names, default_sampler
 from zoo_core.checkpoint.files import CARD, Files
+from zoo_core.errors import CapabilityError
 from zoo_core.hardware.devices import inference, resolve_device
 from zoo_core.hardware.precision import warn_if_emulated
 from zoo_core.interfaces import CAPABILITIES, Decoder, Denoiser, Event, Labelled, Sampler, Scheduler
 from zoo_core.pretrained import representation
+from zoo_core.samplers.latent_space import sampled_model
 from zoo_core.specs import ModelSpec
 from zoo_core.suggestions import METHODS, Suggesting, attribute_error
 
@@ -95,6 +97,16 @@ class Loaded(metaclass=Suggesting):
         """
         return default_sampler(self._config)
 
+    @property
+    def sampled_model(self) -> nn.Module | Denoiser:
+        """The model that samplers get: the denoiser of latents of a model with the capability ``latent``, otherwise ``model``."""
+        return cast(nn.Module | Denoiser, sampled_model(self.model))
+
+    @property
+    def denoises(self) -> bool:
+        """Whether samplers of denoisers can sample it: it denoises samples, or their latents."""
+        return supports(self.capabilities, "denoise")
+
     def scheduler_of(self, sampler: Sampler) -> Scheduler | None:
         """Returns the default scheduler of a sampler: that of the checkpoint for samplers of the class of its default sampler.
 
@@ -154,9 +166,17 @@ class Loaded(metaclass=Suggesting):
         """
         if capability not in self.capabilities:
             check_partial(self.model, self.family)
+            if "latent" in self.capabilities and capability in ("denoise", "density"):
+                why = "a decoder lies between its samples and the latents that it denoises"
+                raise CapabilityError(f"{self.name} cannot {what}: {why}", "its attribute model.latent denoises latents")
             owner = "model" if capability in self.family.capabilities else "family"
             lack = f"has no {capability}" if capability in ("labels", "density", "features") else f"cannot {capability}"
             raise capability_error(f"{self.name} cannot {what}: its {owner} {lack}", capability)
+
+    def require_walk(self, what: str) -> None:
+        """Checks that the model denoises its samples or their latents; raises as :meth:`require` does."""
+        if not self.denoises:
+            self.require("denoise", what)
 
     def _run(self, function: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
         with self._inference():
@@ -164,6 +184,10 @@ class Loaded(metaclass=Suggesting):
 
     def _samples(self, x: Tensor) -> Tensor:
         return as_floats("x", x, self.event.shape).to(self.device)
+
+    def _states(self, x: Tensor) -> Tensor:
+        """``x`` checked to be states of a sampler: samples, or latents of a model that denoises these."""
+        return as_floats("x", x, cast(Denoiser, self.sampled_model).event.shape).to(self.device)
 
     def _inference(self, dtype: torch.dtype | None = None) -> AbstractContextManager[None]:
         """Returns :func:`zoo_core.hardware.devices.inference` in ``dtype`` or the model's own, after a change to the fast memory layout."""

@@ -29,6 +29,8 @@ def method_of(pretrained: "Loaded", method: str | None) -> str:
     needs = denoiser_density.METHODS
     if method is None:
         able = [name for name in ("own", "ode") if needs[name] in pretrained.capabilities]
+        if not able and "latent" in pretrained.capabilities:
+            pretrained.require("density", "give a log-probability")
         if not able:
             message = f"{pretrained.name} cannot give a log-probability: its model has neither density nor denoise"
             raise capability_error(message, "density denoise")

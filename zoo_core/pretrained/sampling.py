@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.arguments import as_int, as_levels, check_in_range
-from zoo_core.capabilities import capability_error
+from zoo_core.capabilities import capability_error, supports
 from zoo_core.errors import ResourceError, UsageError
 from zoo_core.interfaces import (
     Decoder,
@@ -29,6 +29,7 @@ from zoo_core.rng import ImageRng, Stream
 from zoo_core.samplers import Inpainted, resampled
 from zoo_core.samplers.factory import as_sampler, as_scheduler
 from zoo_core.samplers.interpolation import mix
+from zoo_core.samplers.latent_space import decoded, latent_mask
 from zoo_core.samplers.masks import known_values
 from zoo_core.schedulers import Continuous
 from zoo_core.suggestions import keywords_of, unknown_keyword
@@ -74,10 +75,11 @@ class Sampling(Inference):
             scheduler: scheduler of the noise levels; that of :meth:`scheduler_of` if None.
             labels: classes, as numbers or names. If None, a class-conditional model draws image i of class i modulo their number.
             guidance: scale of classifier-free guidance; 1 is the plain conditional model.
-            x: samples with noise of level ``sigma`` to start from, (n, *event.shape), as :meth:`add_noise` makes them.
+            x: samples, or latents of a model with the capability ``latent``, with noise of level ``sigma`` to start from, as
+                :meth:`add_noise` makes them.
             sigma: noise level of ``x``; the ``steps`` levels of the sampler lie between it and 0.
             batch_size: number of images that are computed at once; changes speed and memory only.
-            on_step: callback that sees every step of every batch.
+            on_step: callback that sees every step of every batch; its states are latents if those are denoised.
             first: number of the first image.
             options: options of the sampler, such as ``steps=10`` or ``eta=0.5``.
 
@@ -89,14 +91,14 @@ class Sampling(Inference):
             PluginError: if the sampler or the model does not return samples.
         """
         check_callback(on_step)
-        start = None if x is None else self._samples(x)
+        start = None if x is None else self._states(x)
         n = how_many(n, start, sigma)
         first = as_int("first", first)
         walker, sigmas = self._walk(sampler, scheduler, self.sample, options, sigma)
         classes = labels_of(self, labels, n, first)
-        model = self.model if guidance is None else with_guidance(self, guidance, classes)
+        model = self.sampled_model if guidance is None else with_guidance(self, guidance, classes)
         if start is not None:
-            check_noisy(start, sigmas[0], self.event)
+            check_noisy(start, sigmas[0], cast(Denoiser, model).event)
 
         def walk(rows: slice, rng: ImageRng, y: Tensor | None) -> Tensor:
             if start is not None:  # drawn and dropped, so that the steps draw the same noise as after a start of their own
@@ -107,6 +109,8 @@ class Sampling(Inference):
 
     def add_noise(self, x: Tensor, sigma: float | Tensor, *, seed: int = 0, first: int = 0) -> Tensor:
         """Adds noise of level ``sigma`` to clean samples, x + sigma * eps: float32 (n, *event.shape), on the CPU.
+
+        A model with the capability ``latent`` encodes them first, and returns noisy latents.
 
         eps of row i depends on the seed and on the number ``first`` + i alone, not on the level; ``sample`` draws other noise with that
         seed. The figure ``forward`` shows these samples.
@@ -120,12 +124,14 @@ class Sampling(Inference):
         Raises:
             UsageError: if an argument has a wrong type, shape or value.
         """
-        self.require("denoise", "be given noisy samples")
+        self.require_walk("be given noisy samples")
         x = check_in_range(self._samples(x), self.event).float()
+        if "latent" in self.capabilities:
+            x = self.encode(x).to(self.device)
         seed = as_int("seed", seed)
         first = as_int("first", first)
-        eps = ImageRng(seed, range(first, first + len(x)), self.device, stream=Stream.NOISE).normal(*self.event.shape)
-        levels = as_levels(sigma, len(x)).to(x).view(-1, *[1] * len(self.event.shape))
+        eps = ImageRng(seed, range(first, first + len(x)), self.device, stream=Stream.NOISE).normal(*x.shape[1:])
+        levels = as_levels(sigma, len(x)).to(x).view(-1, *[1] * (x.ndim - 1))
         return (x + levels * eps).cpu()
 
     def inpaint(
@@ -149,7 +155,8 @@ class Sampling(Inference):
 
         The sampler walks with :class:`zoo_core.samplers.Inpainted` along the levels of :func:`zoo_core.samplers.resampled` (RePaint,
         Lugmayr et al. 2022, arXiv:2201.09865), with ``times`` as many forward passes as ``sample``. Row i has the noise of image
-        ``first`` + i. All other arguments and errors are those of :meth:`sample`.
+        ``first`` + i. A model with the capability ``latent`` walks in its latents, of which a cell is known where all of its pixels are;
+        the known pixels are put into what it decodes. All other arguments and errors are those of :meth:`sample`.
 
         Args:
             x: samples (n, *event.shape) within the range of the event; read only where the mask is 1, NaN is allowed elsewhere.
@@ -160,9 +167,9 @@ class Sampling(Inference):
 
         Raises:
             UsageError: if ``x`` or the mask has a wrong shape or wrong values, or the sampler cannot inpaint.
-            CapabilityError: if the model cannot denoise.
+            CapabilityError: if the model cannot denoise, or denoises latents and cannot encode samples into images of these.
         """
-        self.require("denoise", "inpaint")
+        self.require_walk("inpaint")
         check_callback(on_step)
         known, mask = known_values(self._samples(x), mask, self.event)
         n = as_int("the number of rows of x", len(known), 1)
@@ -173,10 +180,11 @@ class Sampling(Inference):
             hint = "take another sampler, or times=1, which goes straight down"
             raise UsageError(f"{type(chosen).__name__} cannot go back up to a noise level, as inpainting does", hint)
         classes = labels_of(self, labels, n, as_int("first", first))
-        model = cast(Denoiser, self.model) if guidance is None else with_guidance(self, guidance, classes)
+        model = cast(Denoiser, self.sampled_model) if guidance is None else with_guidance(self, guidance, classes)
+        values, part = self._latent_part(known, mask, classes) if "latent" in self.capabilities else (known, mask)
 
         def walk(rows: slice, rng: ImageRng, y: Tensor | None) -> Tensor:
-            return chosen(Inpainted(model, known[rows], mask[rows].float()), rng, sigmas=path, labels=y, on_step=on_step)
+            return chosen(Inpainted(model, values[rows], part[rows].float()), rng, sigmas=path, labels=y, on_step=on_step)
 
         out = self._drawn(walk, chosen, n, classes, batch_size, seed, first)
         # With the masked score, and if the sampler does not end with an estimate, x is only near the known values.
@@ -198,7 +206,7 @@ class Sampling(Inference):
 
         Args:
             a: number of an image of ``seed``, or a sample (*event.shape) to encode.
-            b: the other end, likewise.
+            b: the other end, likewise. Both are numbers or both are samples, if latents are denoised.
             steps: number of points on the path, including both ends.
             spherical: interpolates along a great circle (slerp), which keeps the typical length of Gaussian vectors; else linearly.
             seed: seed of the images ``a`` and ``b``.
@@ -220,21 +228,25 @@ class Sampling(Inference):
         if labels is None and isinstance(a, int) and getattr(self.model, "needs_labels", False):
             labels = a % cast(Labelled, self.model).num_classes
         classes = labels_of(self, labels, steps)
-        if "denoise" not in self.capabilities:
-            self.require("decode", "interpolate")
+        encodes = "latent" in self.capabilities and isinstance(a, Tensor) and isinstance(b, Tensor)
+        if encodes or not self.denoises:
+            if not encodes:
+                self.require("decode", "interpolate")
             if options:
                 raise unknown_keyword(f"interpolate of {self.name}", next(iter(options)), keywords_of(self.interpolate))
             z = mix(self._latent(a, seed, labels), self._latent(b, seed, labels), weights, spherical)
             return self.decode(z, classes)
         if not (isinstance(a, int) and isinstance(b, int)):
+            if "encode" in self.capabilities:
+                raise UsageError("both ends must be numbers, or both samples", "draw the one with a number by sample(1, first=...)")
             raise capability_error(f"{self.name} cannot encode samples", "encode")
         chosen, sigmas = self._walk({"name": "ddim"} if sampler is None else sampler, None, self.interpolate, options)
-        model = cast(Denoiser, self.model)
+        model = cast(Denoiser, self.sampled_model)
         # Every row draws the noise of image a, so that only the start differs even if the sampler adds noise.
         rng = ImageRng(seed, [a] * steps, self.device)
         with self._inference():
             start = model.start(rng, sigmas[0])[0], model.start(ImageRng(seed, [b], self.device), sigmas[0])[0]
-            x = chosen(model, rng, sigmas=sigmas, x=mix(*start, weights, spherical), labels=classes)
+            x = decoded(self.model, chosen(model, rng, sigmas=sigmas, x=mix(*start, weights, spherical), labels=classes), classes)
         return x.float().cpu()
 
     def _walk(
@@ -243,14 +255,15 @@ class Sampling(Inference):
         """The sampler with its options, and the noise levels from the largest, or from ``sigma``, down to 0."""
         chosen = self.sampler if sampler is None else as_sampler(sampler, self.sampler)
         chosen = with_options(chosen, options, call)
-        self.require(chosen.requires, "be sampled so")
+        if not supports(self.capabilities, chosen.requires):
+            self.require(chosen.requires, "be sampled so")
         placed = self.scheduler_of(chosen) if scheduler is None else as_scheduler(scheduler)
         if sigma is None:
-            return chosen, chosen.noise_levels(self.model, placed)
-        self.require("denoise", "start from noisy samples")
+            return chosen, chosen.noise_levels(self.sampled_model, placed)
+        self.require_walk("start from noisy samples")
         if scheduler is None and isinstance(placed, Continuous):
             placed = replace(placed, sigma_max=None)  # to begin at sigma, if that is above
-        return chosen, levels_from(chosen, cast(Denoiser, self.model), placed, sigma)
+        return chosen, levels_from(chosen, cast(Denoiser, self.sampled_model), placed, sigma)
 
     def _drawn(
         self,
@@ -270,10 +283,23 @@ class Sampling(Inference):
             rows = slice(begin, min(begin + size, n))
             rng = ImageRng(seed, range(first + rows.start, first + rows.stop), self.device)
             with self._inference():
-                samples = walk(rows, rng, None if classes is None else classes[rows])
+                y = None if classes is None else classes[rows]
+                samples = walk(rows, rng, y)
+                if "latent" in self.capabilities:
+                    check_samples(type(sampler), samples, (len(samples), *self._latent_shape))
+                    samples = decoded(self.model, samples, y)
             check_samples(type(sampler), samples, out[rows].shape)
             out[rows] = samples
         return out
+
+    def _latent_part(self, known: Tensor, mask: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The known part of latents, with its mask (n, 1, h, w). Before samples are encoded, unknown pixels get the known ones' mean."""
+        side = self._latent_shape[1:]
+        if len(side) != 2 or known.ndim != 4 or any(whole % part for whole, part in zip(known.shape[2:], side, strict=True)):
+            raise capability_error(f"{self.name} cannot inpaint: its latents are no smaller images of its samples", "denoise")
+        count = mask.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+        filled = torch.where(mask, known, known.sum(dim=(2, 3), keepdim=True) / count)
+        return self.encode(filled, classes).to(self.device), latent_mask(mask, cast(tuple[int, int], tuple(side)))
 
     def _latent(self, end: "int | Tensor", seed: int, labels: int | None) -> Tensor:
         if isinstance(end, Tensor):

@@ -8,7 +8,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from zoo_core.interfaces import Classify, Decoder, Denoiser, Density, Encoder, Features, LogProb
+from zoo_core.capabilities import lacking
+from zoo_core.interfaces import Classify, Decoder, Denoiser, Density, Encoder, Features, LatentModel, LogProb
 from zoo_core.rng import ImageRng
 from zoo_core.testing.tested_family import ROWS, TOLERANCE, Subject, assert_shaped, distance, outputs_of
 
@@ -20,6 +21,7 @@ __all__ = [
     "check_encode_gives_latents",
     "check_encode_inverts_decode",
     "check_gives_features",
+    "check_has_latents",
     "check_labels_matter",
     "check_log_prob_is_well_formed",
     "check_more_draws_make_no_bound_worse",
@@ -52,6 +54,26 @@ def check_noise_levels_fit(subject: Subject) -> None:
         assert len(sigmas) == steps + 1 and sigmas[-1] == 0, f"sigmas({steps}) must be {steps} levels and 0, not {sigmas}"
         assert all(lo <= sigma <= hi for sigma in sigmas[:-1]), f"sigmas({steps}) leaves the range {lo}, {hi}: {sigmas}"
         assert all(a > b for a, b in pairwise(sigmas)), f"sigmas({steps}) does not decrease: {sigmas}"
+
+
+def check_has_latents(subject: Subject) -> None:
+    """``latent`` is a denoiser without a range; ``decode`` maps its latents into the event's range, and ``encode`` gives such latents."""
+    model = subject.model()
+    latent = cast(LatentModel, model).latent
+    flaw = lacking(latent, "denoise")
+    assert not flaw, f"latent {flaw}"
+    assert latent.event.range is None, "the latents' event has a range: samplers would clamp them"
+    shape = (ROWS, *latent.event.shape)
+    z = latent.start(ImageRng(0, range(ROWS)), 1.0)
+    assert_shaped(z, shape, "latent.start")
+    assert_shaped(latent.denoise(z, torch.ones(ROWS, dtype=torch.float64), subject.labels(model)), shape, "latent.denoise")
+    event = cast(LatentModel, model).event
+    x = cast(LatentModel, model).decode(z, subject.labels(model)).detach()
+    assert_shaped(x, (ROWS, *event.shape), "decode")
+    low, high = event.range or (-math.inf, math.inf)
+    assert low - TOLERANCE <= float(x.min()) and float(x.max()) <= high + TOLERANCE, "decode leaves event.range: clamp its values"
+    if "encode" in subject.capabilities:
+        assert_shaped(cast(Encoder, model).encode(x, subject.labels(model)), shape, "encode")
 
 
 def check_decodes(subject: Subject) -> None:

@@ -17,9 +17,9 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from zoo_core.capabilities import lacking
+from zoo_core.capabilities import lacking, supports
 from zoo_core.config import decode, encode
-from zoo_core.interfaces import CAPABILITIES, Decoder, Denoiser, Density, ModelConfig
+from zoo_core.interfaces import CAPABILITIES, Decoder, Denoiser, Density, LatentModel, ModelConfig
 from zoo_core.registry import registry, resolve
 from zoo_core.rng import ImageRng, Stream, isolated
 from zoo_core.specs import CheckpointSpec, RecipeSpec, SamplerSpec
@@ -83,7 +83,7 @@ def check_targets_resolve(subject: Subject) -> None:
     family = subject.spec
     if family.sampler:
         requires = registry().spec(SamplerSpec, family.sampler).requires
-        assert requires in subject.capabilities, (
+        assert supports(subject.capabilities, requires), (
             f"the default sampler {family.sampler} requires {requires}, which {family.name} does not have"
         )
 
@@ -121,7 +121,7 @@ def check_capabilities_are_there(subject: Subject) -> None:
 
 def _takes_labels(model: nn.Module) -> bool:
     """Whether the model takes labels; a mere classifier has classes, but takes none."""
-    return cast(Any, model).num_classes > 0 and isinstance(model, Denoiser | Decoder | Density)
+    return cast(Any, model).num_classes > 0 and isinstance(model, Denoiser | Decoder | Density | LatentModel)
 
 
 # Weights

@@ -1,7 +1,7 @@
 """The fake families: small enough to check by hand; together they have every capability.
 
 ``fake`` is an affine flow whose log-probability has a closed form, trained in two phases; ``fake-denoiser`` is the exact denoiser of a
-Gaussian, trained in one.
+Gaussian, trained in one; ``fake-latent`` decodes what such a denoiser draws.
 """
 
 import math
@@ -19,6 +19,7 @@ from zoo_core.testing.fake_config import (
     FakeDataConfig,
     FakeDenoiserConfig,
     FakeDenoiserTrainerConfig,
+    FakeLatentConfig,
     FakeStudentConfig,
     FakeTrainerConfig,
 )
@@ -26,7 +27,7 @@ from zoo_core.training.adversarial import AdversarialTrainer
 from zoo_core.training.teachers import load_teacher
 from zoo_core.training.trainer import Batch, Loss, Trainer
 
-__all__ = ["Fake", "FakeDenoiser", "FakeDenoiserTrainer", "FakeStudent", "FakeTrainer", "fake_data"]
+__all__ = ["Fake", "FakeDenoiser", "FakeDenoiserTrainer", "FakeLatent", "FakeStudent", "FakeTrainer", "fake_data"]
 
 
 def _event(shape: tuple[int, ...], bounded: bool) -> Event:
@@ -138,6 +139,29 @@ class FakeDenoiser(nn.Module):
         level = sigma.double().view(-1, *[1] * len(self.event.shape)) ** 2
         variance = (2 * self.log_std.double()).exp()
         return ((variance * x + level * mean) / (variance + level)).to(x.dtype)
+
+
+class FakeLatent(nn.Module):
+    """Images (3, 8, 8) that repeat each value of a latent (3, 4, 4) in 2x2 pixels; the latents have the denoiser of a Gaussian.
+
+    >>> model = FakeLatent(FakeLatentConfig())
+    >>> z = torch.rand(2, 3, 4, 4)
+    >>> torch.allclose(model.encode(model.decode(z)), z)
+    True
+    """
+
+    def __init__(self, config: FakeLatentConfig) -> None:
+        super().__init__()
+        self.event = _event((3, 8, 8), bounded=True)
+        self.latent = FakeDenoiser(FakeDenoiserConfig(shape=(3, 4, 4), classes=config.classes, std=config.std))
+        if config.classes:
+            self.num_classes = config.classes
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return F.interpolate(z, scale_factor=2.0).clamp(-1, 1)
+
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        return F.avg_pool2d(x, 2)
 
 
 class FakeDenoiserTrainer(Trainer):

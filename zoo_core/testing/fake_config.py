@@ -18,6 +18,7 @@ __all__ = [
     "FakeDataConfig",
     "FakeDenoiserConfig",
     "FakeDenoiserTrainerConfig",
+    "FakeLatentConfig",
     "FakeStudentConfig",
     "FakeTrainerConfig",
 ]
@@ -99,6 +100,25 @@ class FakeDenoiserConfig(ModelConfig):
     def __post_init__(self) -> None:
         _check_shape(self.shape)
         check_range(self, classes=(0, 1000), mean=(-10.0, 10.0), std=(1e-3, 10.0))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FakeLatentConfig(ModelConfig):
+    """The config of images of 8x8 pixels whose latents, images of 4x4, have an exact denoiser.
+
+    >>> FakeLatentConfig(classes=2).std
+    0.5
+
+    Args:
+        classes: number of classes; 0 for a model without labels.
+        std: initial standard deviation of every component of a latent.
+    """
+
+    classes: int = 0
+    std: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_range(self, classes=(0, 1000), std=(1e-3, 10.0))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -31,6 +31,14 @@ def zoo_specs() -> Iterable[Spec]:
             sampler="ancestral",
             summary="the exact denoiser of a Gaussian, for tests",
         ),
+        ModelSpec(
+            name="fake-latent",
+            target=f"{HEAVY}:FakeLatent",
+            config=f"{LIGHT}:FakeLatentConfig",
+            capabilities=frozenset({"latent", "encode", "labels"}),
+            sampler="ancestral",
+            summary="images that are decoded from latents, for tests",
+        ),
         TrainerSpec(
             name="fake",
             target=f"{HEAVY}:FakeTrainer",

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import click
 
-from zoo_core.capabilities import check_capabilities
+from zoo_core.capabilities import check_capabilities, supports
 from zoo_core.config import Tagged, check_fields, decode, encode
 from zoo_core.errors import PluginError, ZooError
 from zoo_core.interfaces import CAPABILITIES, Sampler, Scheduler
@@ -158,7 +158,7 @@ def _check_names(spec: Spec, plugin: Plugin) -> None:
             registry().claim(TrainerSpec, spec.trainer, plugin.dist)
         if spec.sampler:
             requires = cast(SamplerSpec, registry().claim(SamplerSpec, spec.sampler, plugin.dist).spec).requires
-            _must(requires in spec.capabilities, f"its sampler {spec.sampler} requires {requires}, which it does not have")
+            _must(supports(spec.capabilities, requires), f"its sampler {spec.sampler} requires {requires}, which it does not have")
         _check_model(spec, plugin)
     elif isinstance(spec, SamplerSpec):
         _check_capabilities({spec.requires})

@@ -14,9 +14,22 @@ from torch import Tensor, nn
 from zoo_core.config import decode, encode
 from zoo_core.errors import ConfigError
 from zoo_core.images import from_uint8, to_uint8
-from zoo_core.interfaces import Classify, Decoder, Denoiser, Density, Encoder, Event, Features, ModelConfig, Sampler, TrainerConfig
+from zoo_core.interfaces import (
+    Classify,
+    Decoder,
+    Denoiser,
+    Density,
+    Encoder,
+    Event,
+    Features,
+    LatentModel,
+    ModelConfig,
+    Sampler,
+    TrainerConfig,
+)
 from zoo_core.registry import Plugin, registry, resolve
 from zoo_core.rng import ImageRng, StepRng, Stream, isolated
+from zoo_core.samplers.latent_space import decoded, sampled_model
 from zoo_core.specs import ModelSpec, SamplerSpec, TrainerSpec
 from zoo_core.training.trainer import Batch, Trainer
 
@@ -114,6 +127,12 @@ def outputs_of(subject: Subject, model: nn.Module, images: Sequence[int] = range
             sigma = math.sqrt(math.prod(denoiser.sigma_range))
             outputs["start"] = start = denoiser.start(ImageRng(0, images), sigma)
             outputs["denoise"] = denoiser.denoise(start, torch.full((len(images),), sigma, dtype=torch.float64), labels)
+        if "latent" in able:
+            latent = cast(LatentModel, model).latent
+            sigma = math.sqrt(math.prod(latent.sigma_range))
+            outputs["start"] = start = latent.start(ImageRng(0, images), sigma)
+            outputs["denoise"] = latent.denoise(start, torch.full((len(images),), sigma, dtype=torch.float64), labels)
+            outputs["decoded"] = cast(LatentModel, model).decode(start / sigma, labels)
         if "decode" in able:
             outputs["prior"] = z = cast(Decoder, model).prior(ImageRng(0, images))
             outputs["decode"] = x = cast(Decoder, model).decode(z, labels)
@@ -135,7 +154,8 @@ def _sample(name: str, model: nn.Module, images: Sequence[int], labels: Tensor |
     cls = resolve(spec.target)
     few = {"steps": 4} if "steps" in {item.name for item in fields(cls)} else {}
     sampler: Sampler = cls(**{**spec.defaults, **few})
-    return sampler(model, ImageRng(0, images), sigmas=sampler.noise_levels(model, None), labels=labels)
+    walked = sampled_model(model)
+    return decoded(model, sampler(walked, ImageRng(0, images), sigmas=sampler.noise_levels(walked, None), labels=labels), labels)
 
 
 def assert_same(one: Mapping[str, Tensor], other: Mapping[str, Tensor], when: str) -> None:

@@ -141,7 +141,7 @@ def _batch(recipe: Recipe, trainer: Trainer) -> Batch:
     n = max(recipe.fit.batch_size // recipe.fit.accumulate, 1)
     model = cast(Denoiser | Decoder, trainer.model)
     labels = torch.zeros(n, dtype=torch.int64) if getattr(model, "num_classes", 0) else None
-    return Batch(x=torch.zeros(n, *model.event.shape), labels=labels, index=torch.arange(n))
+    return Batch(x=torch.zeros(n, *trainer.input_shape), labels=labels, index=torch.arange(n))
 
 
 def _phase(recipe: Recipe, trainer: Trainer, phase: str, batch: Batch) -> int:

@@ -187,6 +187,7 @@ def _begin(loop: Loop, out: Path, search: Mapping[str, Any]) -> Origin:
     else:
         _start(loop)
     processes.on_main(lambda: claim_run(out, loop.recipe, loop.step))
+    loop.read_inputs(out)
     return origin
 
 

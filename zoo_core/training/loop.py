@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -132,6 +133,7 @@ class Loop:
         self.recipe = recipe = _resolved(recipe, processes)
         self.trainer = trainer.to(processes.device)
         self.data = data
+        self.inputs = data
         self.processes = processes
         self.device = processes.device
         self.step = 0
@@ -199,6 +201,12 @@ class Loop:
         for net in nets:
             net.compile(dynamic=False)
 
+    def read_inputs(self, folder: Path) -> None:
+        """Draws the batches from what the trainer computes from the data, and may keep in ``folder``."""
+        if self.processes.count > 1:
+            self.processes.on_main(lambda: len(self.trainer.inputs(self.data, folder)))
+        self.inputs = expect(self.trainer.inputs, self.trainer.inputs(self.data, folder), Data)
+
     def advance(self) -> None:
         """Takes a step: for each phase forward, backward, optimizer, hook and moving average.
 
@@ -206,8 +214,18 @@ class Loop:
         """
         started = time.perf_counter()
         fit = self.recipe.fit
+<<<<<<< HEAD
         phases = self.trainer.phases(self.step)
         parts = [self._part(rows) for rows in self._rows] if self.optimizers.keys() & set(phases) else []
+=======
+        parts = [
+            (
+                self.inputs.batch(fit.seed, self.step, fit.batch_size, rows, self.device),
+                StepRng(fit.seed, self.step, fit.batch_size, rows, self.device),
+            )
+            for rows in self._rows
+        ]
+>>>>>>> 8a411a4 (Latent diffusion: the capability latent, any denoiser in the latents of any autoencoder)
         self.trainer.place(self.step, fit.steps)
         with isolated(fit.seed, self.step, self.processes.index, stream=Stream.STEP, devices=[self.device]):
             for phase in phases:

@@ -16,6 +16,7 @@ from zoo_core.images import class_columns, is_image, save_npz
 from zoo_core.interfaces import Decoder, Denoiser, Sampler, Scheduler
 from zoo_core.registry import registry
 from zoo_core.rng import ImageRng
+from zoo_core.samplers.latent_space import decoded, sampled_model
 from zoo_core.specs import MetricSpec
 
 __all__ = ["draw", "layout", "pictures", "save_sheet"]
@@ -90,7 +91,9 @@ def draw(
     try:
         with torch.no_grad():
             y = None if labels is None else labels.to(device)
-            x = sampler(model, ImageRng(SEED, index, device), sigmas=sampler.noise_levels(model, scheduler), labels=y)
+            walked = sampled_model(model)
+            x = sampler(walked, ImageRng(SEED, index, device), sigmas=sampler.noise_levels(walked, scheduler), labels=y)
+            x = decoded(model, x, y)
     finally:
         model.train(was_training)
     return x.float().cpu()

@@ -4,13 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
-from zoo_core.data.dataset import Batch
-from zoo_core.interfaces import Rng, TrainerConfig
+from zoo_core.data.dataset import Batch, Data
+from zoo_core.interfaces import Decoder, Denoiser, Rng, TrainerConfig
 
 __all__ = ["Batch", "Loss", "Trainer", "is_loops_own", "only"]
 
@@ -111,6 +112,22 @@ class Trainer(nn.Module, ABC):
         for net in self._frozen.values():
             net._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of a row of the batches that :meth:`forward` gets from :meth:`inputs`: by default that of a sample."""
+        return cast(Denoiser | Decoder, self.model).event.shape
+
+    def inputs(self, data: Data, folder: Path) -> Data:
+        """The data from which batches are drawn: ``data`` itself, or what is computed from it once, such as latents.
+
+        Called after the start of a new run, or after an old one was restored, before its next step; ``prepare`` gets a batch of ``data``.
+
+        Args:
+            data: data of the recipe.
+            folder: run folder, in which results may be kept. Of several processes the first one is called alone, and then all of them.
+        """
+        return data
 
     def phases(self, step: int) -> tuple[str, ...]:
         """The phases of a step (from 0), in order. ``phases(0)`` returns all of them."""

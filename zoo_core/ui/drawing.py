@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zoo_core.arguments import as_int, classes_in
+from zoo_core.capabilities import supports
 from zoo_core.config import encode
 from zoo_core.errors import UsageError
 from zoo_core.figures.origin import origin_of
@@ -156,11 +157,12 @@ def prepared(model: "Pretrained", choice: Choice, limits: Limits = LIMITS, most:
     if choice.steps is not None:
         values |= {"steps": as_int("the number of steps", choice.steps, 1, limits.steps)}
     sampler = as_sampler(values)
-    model.require(sampler.requires, "be sampled so")
+    if not supports(model.capabilities, sampler.requires):
+        model.require(sampler.requires, "be sampled so")
     if choice.scheduler and sampler.requires != "denoise":
         raise UsageError(f"{model.name} draws in one pass, without noise levels", "leave the scheduler empty")
     scheduler = as_scheduler(choice.scheduler) if choice.scheduler else model.scheduler_of(sampler)
-    passes = len(sampler.noise_levels(model.model, scheduler)) * int(getattr(sampler, "steps_per_level", 1))
+    passes = len(sampler.noise_levels(model.sampled_model, scheduler)) * int(getattr(sampler, "steps_per_level", 1))
     as_int("the number of network passes of a sample", passes, 0, limits.steps)
     turns = class_turns(model, classes_in(choice.labels, model.classes) if choice.labels.strip() else None)
     labels = [turns[i % len(turns)] for i in range(choice.n)] if turns else None
@@ -240,7 +242,7 @@ def _count(model: "Pretrained", choice: Choice) -> str:
 
 def step_counter(model: "Pretrained", ready: Prepared, batches: int, report: Report) -> "OnStep":
     """A callback of samplers that counts the steps of all batches, and reports them."""
-    steps = len(ready.sampler.noise_levels(model.model, ready.scheduler)) - 1
+    steps = len(ready.sampler.noise_levels(model.sampled_model, ready.scheduler)) - 1
     total = batches * max(steps, 1)
     done = 0
 

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from zoo_core.capabilities import supports
 from zoo_core.errors import ZooError
 from zoo_core.figures.titles import walk_text
 from zoo_core.hardware.memory import release_memory
@@ -105,8 +106,8 @@ def abilities(model: "Pretrained") -> Abilities:
     except ZooError:
         return Abilities(draws=False)
     specs = [claims[0].spec for claims in registry().claims(SamplerSpec).values()]
-    samplers = tuple(spec.name for spec in specs if isinstance(spec, SamplerSpec) and spec.requires in model.capabilities)
-    denoises = "denoise" in model.capabilities
+    samplers = tuple(spec.name for spec in specs if isinstance(spec, SamplerSpec) and supports(model.capabilities, spec.requires))
+    denoises = model.denoises
     classes = int(getattr(model.model, "num_classes", 0)) if "labels" in model.capabilities else 0
     return Abilities(
         draws=True,

@@ -100,7 +100,7 @@ def interpolate(model: "Pretrained", choice: Choice, points: int = 8, limits: Li
     from zoo_core import figures
 
     as_int("the number of points of a path", points, 2, 2 * limits.rows)
-    denoises = "denoise" in model.capabilities
+    denoises = model.denoises
     own = replace(choice, sampler="ddim") if denoises and not choice.sampler else choice  # without noise, only the start differs
     ready = prepared(model, own, limits, limits.rows)
     turns = len(ready.turns) if getattr(model.model, "needs_labels", False) else 1

@@ -283,7 +283,7 @@ def _difference(a: "Tensor", b: "Tensor", left: "Pretrained", right: "Pretrained
     if a.shape != b.shape:
         return "The samples have different shapes, so the two sides start from different noise."
     rms = (a - b).square().mean().sqrt().item()
-    kinds = ["noise" if "denoise" in model.capabilities else "latents" for model in (left, right)]
+    kinds = ["noise" if model.denoises else "latents" for model in (left, right)]
     unit = " (pixels go from -1 to 1)" if a.ndim == 4 else ""
     start = f"Sample i on both sides has the same seed and number, and so the same starting {kinds[0]}"
     if kinds[0] != kinds[1]:

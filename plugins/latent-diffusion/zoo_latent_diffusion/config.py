@@ -1,4 +1,4 @@
-"""Configs of the kl-autoencoder and latent-diffusion families and of their trainers."""
+"""Configs of the families kl-autoencoder and latent-diffusion, and of their trainers."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from zoo_core.config import check_range
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import ModelConfig, Teacher, TrainerConfig
 
-__all__ = ["AutoencoderConfig", "AutoencoderTrainerConfig"]
+__all__ = ["AutoencoderConfig", "AutoencoderTrainerConfig", "LatentDiffusionConfig", "LatentDiffusionTrainerConfig"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,3 +95,40 @@ class AutoencoderTrainerConfig(TrainerConfig):
         check_range(self, critic_from=(0, 10**9), critic_width=(1, 4096))
         if self.layers and self.features is None:
             raise ConfigError("layers are those of trainer.features: name a checkpoint, or leave layers out")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LatentDiffusionConfig(ModelConfig):
+    """Two models of any installed families: one that encodes samples and decodes latents, and one that denoises latents.
+
+    Args:
+        first_stage: config of a model with the capabilities ``encode`` and ``decode``.
+        prior: config of a model with the capability ``denoise``, whose samples have the shape of the first stage's latents.
+
+    Example:
+        >>> from zoo_core.config import decode
+        >>> prior = decode(ModelConfig, {"name": "ncsn-langevin", "shape": [4, 16, 16]})
+        >>> LatentDiffusionConfig(prior=prior).first_stage.factor
+        4
+    """
+
+    first_stage: ModelConfig = AutoencoderConfig()
+    prior: ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LatentDiffusionTrainerConfig(TrainerConfig):
+    """The checkpoint of the first stage, and the trainer of the prior.
+
+    Args:
+        first_stage: checkpoint with the config ``model.first_stage``, whose weights a new run begins with; a run that begins with the
+            weights of a latent-diffusion checkpoint needs none.
+        prior: config of a trainer that can train the prior; None for the own trainer of its family, with its defaults.
+
+    Example:
+        >>> LatentDiffusionTrainerConfig(first_stage=Teacher(reference="local:runs/first")).prior is None
+        True
+    """
+
+    first_stage: Teacher | None = None
+    prior: TrainerConfig | None = None

@@ -26,10 +26,33 @@ def zoo_specs() -> Iterable[Spec]:
             paper="arXiv:2112.10752",
             summary="absolute error, a small KL, distance of features in a frozen net, and a critic of patches",
         ),
+        ModelSpec(
+            name="latent-diffusion",
+            target="zoo_latent_diffusion.latent:LatentDiffusion",
+            config="zoo_latent_diffusion.config:LatentDiffusionConfig",
+            trainer="latent-diffusion",
+            sampler="dpmpp-2m",
+            capabilities=frozenset({"latent", "encode", "labels"}),
+            paper="arXiv:2112.10752",
+            summary="any denoiser in the latents of any autoencoder",
+        ),
+        TrainerSpec(
+            name="latent-diffusion",
+            target="zoo_latent_diffusion.latent_trainer:LatentDiffusionTrainer",
+            config="zoo_latent_diffusion.config:LatentDiffusionTrainerConfig",
+            paper="arXiv:2112.10752",
+            summary="the prior's own trainer on latents that are computed once",
+        ),
         RecipeSpec(
             name="afhq-cat",
             family="kl-autoencoder",
             target="zoo_latent_diffusion.recipes:FIRST_STAGE",
             summary="64x64 photographs to latents of 4x16x16, half an hour on one CPU core",
+        ),
+        RecipeSpec(
+            name="afhq-cat",
+            family="latent-diffusion",
+            target="zoo_latent_diffusion.second_stage:AFHQ_CAT",
+            summary="64x64 photographs by a ddpm of 4x16x16 latents, half an hour on one CPU core",
         ),
     ]

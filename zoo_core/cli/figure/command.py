@@ -49,28 +49,32 @@ _OF_SAMPLER = {"sampler": None, "options": ()}
 _REAL = {"data": None, "data_root": None}
 _PLOT = {"dpi": None, "width": None}
 _KINDS: Mapping[str, _Kind] = {
-    "forward": _Kind(draw_forward, {"at": LEVELS, "images": (), "n": None, "seed": 0, **_PLOT}, "denoise", "all", 10_000),
+    "forward": _Kind(draw_forward, {"at": LEVELS, "images": (), "n": None, "seed": 0, **_PLOT}, "denoise latent", "all", 10_000),
     "reverse": _Kind(
-        draw_reverse, {"at": LEVELS, "images": (), "n": None, "seed": 0, "steps": None, **_OF_SAMPLER, **_PLOT}, "denoise", "all", 10_000
+        draw_reverse,
+        {"at": LEVELS, "images": (), "n": None, "seed": 0, "steps": None, **_OF_SAMPLER, **_PLOT},
+        "denoise latent",
+        "all",
+        10_000,
     ),
-    "langevin": _Kind(draw_langevin, {"show": None, "n": None, "seed": 0, **_OF_SAMPLER, **_PLOT}, "denoise", "all", 10_000),
+    "langevin": _Kind(draw_langevin, {"show": None, "n": None, "seed": 0, **_OF_SAMPLER, **_PLOT}, "denoise latent", "all", 10_000),
     "score-field": _Kind(draw_score_field, {"at": None, **_MADE, **_OF_SAMPLER, **_PLOT}, "denoise", "points"),
     "inpaint": _Kind(
         draw_inpaint,
         {"images": (), "mask": "left", "times": 5, **_MADE, "steps": None, "scheduler": None, **_OF_SAMPLER},
-        "denoise",
+        "denoise latent",
         "images",
     ),
     "reconstruct": _Kind(draw_reconstruct, {"images": (), "n": 8, **_REAL}, "encode", "images"),
     "interpolate": _Kind(
-        draw_interpolation, {"images": (), "points": 8, **_MADE, "steps": None, **_OF_SAMPLER, **_PLOT}, "decode denoise", "all"
+        draw_interpolation, {"images": (), "points": 8, **_MADE, "steps": None, **_OF_SAMPLER, **_PLOT}, "decode denoise latent", "all"
     ),
     "latent-grid": _Kind(draw_latent_grid, {"n": 20}, "decode", "images"),  # 20 as in Kingma & Welling 2013
     "loss": _Kind(draw_loss, _PLOT),
     "metrics": _Kind(draw_metrics, {"metrics": (), **_PLOT}),
     "quality": _Kind(draw_quality, {"metrics": (), **_PLOT}),
     "guidance": _Kind(draw_guidance, {"metrics": (), **_PLOT}),
-    "nearest": _Kind(draw_nearest, {"n": 8, "seed": 0, **_REAL, "features": None}, "decode denoise", "images"),
+    "nearest": _Kind(draw_nearest, {"n": 8, "seed": 0, **_REAL, "features": None}, "decode denoise latent", "images"),
     "density": _Kind(draw_density, {**_REAL, **_PLOT}, "density denoise", "points"),
     "samples": _Kind(
         draw_samples, {"n": 2000, "seed": 0, "steps": None, **_OF_SAMPLER, **_REAL, **_PLOT}, "decode denoise", "points", 100_000

@@ -80,7 +80,7 @@ def draw_interpolation(
     if not plane:
         figures.images_of(model)
         page.of_pixels()
-    noise = "denoise" in model.capabilities
+    noise = model.denoises
     if (sampler or steps or options) and not noise:
         raise UsageError(f"{model.name} interpolates its latents, which takes no sampler", "leave --sampler, --steps and -o out")
     chosen = (sampler_of(model, sampler, with_steps(steps, options), "ddim") or as_sampler("ddim")) if noise else None

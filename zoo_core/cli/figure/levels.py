@@ -124,7 +124,7 @@ def draw_langevin(
     if points:
         page.plot(figures.clouds(states, [title.replace("\n", ", ") for title in titles], page.titled(line)), facts, line)
     else:
-        cells = torch.stack([figures.visible(x, sigma) for x, (_, sigma) in zip(states.unbind(1), shown, strict=True)], dim=1)
+        cells = torch.stack([figures.shown(model, x, sigma) for x, (_, sigma) in zip(states.unbind(1), shown, strict=True)], dim=1)
         page.sheet(cells, facts, line, columns=titles)
     page.say_columns(titles)
 
@@ -160,7 +160,8 @@ def draw_inpaint(
     from zoo_core import figures
     from zoo_core.samplers.masks import read_mask
 
-    shape = figures.denoiser(model).event.shape
+    figures.denoiser(model)
+    shape = model.event.shape
     own = [text for text in options if not text.strip().startswith(OF_SCHEDULER)]
     chosen = sampler_of(model, sampler, with_steps(steps, own)) or model.sampler
     known = read_mask(mask, shape)
