@@ -121,12 +121,12 @@ def test_what_a_model_cannot_do_names_the_families_that_can(flow: Pretrained, de
         (lambda: flow.sample(2, sampler="ddim"), "fake-denoiser"),
         (lambda: flow.sample(2, labels=1, guidance=2.0), "fake-denoiser"),
         (lambda: denoiser.sample(2, sampler="latent"), "fake"),
-        (lambda: denoiser.encode(x), "fake"),
+        (lambda: denoiser.encode(x), "fake, fake-latent"),
         (lambda: denoiser.decode(x), "fake"),
-        (lambda: denoiser.reconstruct(x), "fake"),
+        (lambda: denoiser.reconstruct(x), "fake, fake-latent"),
         (lambda: denoiser.log_prob(x, method="own"), "fake"),
         (lambda: flow.log_prob(x, method="ode"), "fake-denoiser"),
-        (lambda: denoiser.interpolate(x[0], x[1]), "fake"),
+        (lambda: denoiser.interpolate(x[0], x[1]), "fake, fake-latent"),
     ]
     for call, able in cases:
         with pytest.raises(CapabilityError) as caught:

@@ -75,8 +75,7 @@ class Sampling(Inference):
             scheduler: scheduler of the noise levels; that of :meth:`scheduler_of` if None.
             labels: classes, as numbers or names. If None, a class-conditional model draws image i of class i modulo their number.
             guidance: scale of classifier-free guidance; 1 is the plain conditional model.
-            x: samples, or latents of a model with the capability ``latent``, with noise of level ``sigma`` to start from, as
-                :meth:`add_noise` makes them.
+            x: samples, or latents if these are denoised, with noise of level ``sigma`` to start from, as :meth:`add_noise` makes them.
             sigma: noise level of ``x``; the ``steps`` levels of the sampler lie between it and 0.
             batch_size: number of images that are computed at once; changes speed and memory only.
             on_step: callback that sees every step of every batch; its states are latents if those are denoised.
