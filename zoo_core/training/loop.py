@@ -214,18 +214,8 @@ class Loop:
         """
         started = time.perf_counter()
         fit = self.recipe.fit
-<<<<<<< HEAD
         phases = self.trainer.phases(self.step)
         parts = [self._part(rows) for rows in self._rows] if self.optimizers.keys() & set(phases) else []
-=======
-        parts = [
-            (
-                self.inputs.batch(fit.seed, self.step, fit.batch_size, rows, self.device),
-                StepRng(fit.seed, self.step, fit.batch_size, rows, self.device),
-            )
-            for rows in self._rows
-        ]
->>>>>>> 8a411a4 (Latent diffusion: the capability latent, any denoiser in the latents of any autoencoder)
         self.trainer.place(self.step, fit.steps)
         with isolated(fit.seed, self.step, self.processes.index, stream=Stream.STEP, devices=[self.device]):
             for phase in phases:
@@ -239,7 +229,7 @@ class Loop:
     def _part(self, rows: slice) -> tuple[Batch, StepRng]:
         """Some rows of the step's batch, with their random numbers."""
         fit = self.recipe.fit
-        batch = self.data.batch(fit.seed, self.step, fit.batch_size, rows, self.device)
+        batch = self.inputs.batch(fit.seed, self.step, fit.batch_size, rows, self.device)
         return batch, StepRng(fit.seed, self.step, fit.batch_size, rows, self.device)
 
     def _solve(self, phase: str) -> None:
