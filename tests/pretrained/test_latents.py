@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from zoo_core.samplers.choice import as_sampler
-from zoo_core.testing.exact import names
 
 import zoo_core
 from zoo_core import figures
@@ -18,11 +16,13 @@ from zoo_core.interfaces import Sampler
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
 from zoo_core.samplers import Ancestral, Guided, Heun
+from zoo_core.samplers.factory import as_sampler
 from zoo_core.samplers.interpolation import mix
 from zoo_core.samplers.latent_space import latent_mask
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import FakeLatent
 from zoo_core.testing.fake_config import FakeLatentConfig
+from zoo_core.testing.gaussian_mixture import names
 
 SAMPLERS, _ = names()
 

@@ -10,8 +10,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from zoo_core.samplers.choice import as_sampler
-from zoo_core.testing.exact import names
 
 import zoo_core
 from zoo_core.config import encode
@@ -20,7 +18,9 @@ from zoo_core.errors import CapabilityError, ConfigError, IncompatibleCheckpoint
 from zoo_core.interfaces import Teacher
 from zoo_core.recipes import Recipe
 from zoo_core.rng import StepRng
+from zoo_core.samplers.factory import as_sampler
 from zoo_core.testing import assert_resumes, interrupt, run_state, start_loop
+from zoo_core.testing.gaussian_mixture import names
 from zoo_core.training.fit import fit
 from zoo_core.training.loop import build
 from zoo_ddpm.config import DDPMTrainerConfig
