@@ -66,7 +66,7 @@ def zoo_specs() -> Iterable[Spec]:
             "steps of Lloyd's algorithm from the centres of k-means++",
         ),
         _recipe("pca", "mnist", "PCA_MNIST", "digits by 40 principal components, a minute on one CPU core"),
-        _recipe("gmm", "mnist", "GMM_MNIST", "digits by 50 Gaussians in 32 dimensions, minutes on one CPU core"),
+        _recipe("gmm", "mnist", "GMM_MNIST", "digits by 50 Gaussians in 40 dimensions, minutes on one CPU core"),
         _recipe("gmm", "2d", "GMM_MOONS", "two moons by 16 Gaussians, a minute on one CPU core"),
         _recipe("kmeans", "mnist", "KMEANS_MNIST", "digits by 100 centres, two minutes on one CPU core"),
         MetricSpec(

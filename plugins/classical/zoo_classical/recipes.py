@@ -24,13 +24,13 @@ PCA_MNIST = Recipe(
 """Digits by 40 principal components: a closed form, in a minute."""
 
 GMM_MNIST = Recipe(
-    model=GaussianMixtureConfig(shape=(1, 28, 28), components=50, subspace=32),
+    model=GaussianMixtureConfig(shape=(1, 28, 28), components=50, subspace=40),
     trainer=GaussianMixtureTrainerConfig(floor=1e-3),
-    fit=FitConfig(steps=30, batch_size=60_000, ema=None, sample_every=0, save_every=10, log_every=1),
+    fit=FitConfig(steps=25, batch_size=60_000, ema=None, sample_every=0, save_every=10, log_every=1),
     data=MNISTConfig(),
     sampler=Latent(),
 )
-"""Digits by 50 Gaussians with full covariances in the span of 32 principal components, with isotropic noise around it."""
+"""Digits by 50 Gaussians with full covariances in the span of 40 principal components, with isotropic noise around it."""
 
 GMM_MOONS = Recipe(
     model=GaussianMixtureConfig(shape=(2,), components=16),
