@@ -21,7 +21,8 @@ __all__ = ["pull"]
 @click.option(
     "--lock-timeout", type=float, metavar="SECONDS", help="Time to wait for another process that fetches the same file.  [default: 600]"
 )
-def pull(references: tuple[str, ...], lock_timeout: float | None) -> None:
+@click.option("--accept-move", is_flag=True, help="Take a branch that went back, or a tag that moved, since it was last fetched.")
+def pull(references: tuple[str, ...], lock_timeout: float | None, accept_move: bool) -> None:
     """Fetch checkpoints and verify them: every file against its pin, the weights down to the last number.
 
     Files come from the plugin that carries them, else from the Hugging Face cache, else from the Hub. Prints the folder of each
@@ -37,7 +38,7 @@ def pull(references: tuple[str, ...], lock_timeout: float | None) -> None:
     if lock_timeout is not None:
         os.environ["ZOO_LOCK_TIMEOUT"] = str(lock_timeout)  # read wherever a lock is taken
     for reference in references:
-        [files] = pull_files(reference)
+        [files] = pull_files(reference, accept_move=accept_move)
         size = human_size(sum(map(files.size, files.names)))
         say(inert(f"{reference}: {len(files.names)} files, {size}, {_checked(files)}; from {files.source}"))
         _say_unknown(files)

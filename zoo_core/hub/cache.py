@@ -35,6 +35,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 _STALE = 60.0
+_MAX_SEEN = 1000
 _MAX_NOTE = 1 << 20
 
 
@@ -141,8 +142,22 @@ class RepoCache:
                     return commit
         return None
 
+    def seen(self, revision: str) -> tuple[str, ...]:
+        """The commits of a branch or tag at earlier fetches by the zoo, the oldest first."""
+        with suppress(OSError):
+            lines = _start_of(self._seen(revision), _MAX_NOTE).decode("ascii", "replace").split()
+            return tuple(line for line in lines if COMMIT.fullmatch(line))
+        return ()
+
+    def _seen(self, revision: str) -> Path:
+        return self.folder / "zoo" / "seen" / quote(revision, safe="")
+
     def save_ref(self, revision: str, commit: str) -> None:
         """Writes down the present commit of a branch or tag; does nothing if the cache is read-only."""
+        seen = self.seen(revision)
+        if revision != commit and commit not in seen[-1:]:
+            kept = [each for each in seen if each != commit][-_MAX_SEEN:]
+            self._write(self._seen(revision), "\n".join([*kept, commit, ""]))
         if revision == commit or self.ref(revision) == commit:
             return
         shared, own = self._refs(revision)

@@ -32,6 +32,7 @@ from zoo_core.errors import (
 )
 from zoo_core.hub.cache import COMMIT
 from zoo_core.hub.client import host
+from zoo_core.hub.moves import check_listed_files, check_move
 from zoo_core.hub.repository import Listing, Repository
 from zoo_core.registry import REPO, Claim, Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec, Hub
@@ -53,13 +54,14 @@ _SHOWN = 3
 _log = logging.getLogger(__name__)
 
 
-def fetch(reference: "str | os.PathLike[str] | Reference") -> Files:
+def fetch(reference: "str | os.PathLike[str] | Reference", *, accept_move: bool = False) -> Files:
     """Finds the files of a checkpoint, and fetches those that are neither in a package nor in the cache.
 
     No file is read yet.
 
     Args:
         reference: ``NAME``, ``DIST:NAME``, ``ORG/NAME[@REVISION]``, ``local:PATH``, or the path of a folder.
+        accept_move: whether a branch of ORG/NAME may have gone back since it was last fetched, and a tag moved.
 
     Returns:
         The files. Each is verified when it is read.
@@ -71,14 +73,14 @@ def fetch(reference: "str | os.PathLike[str] | Reference") -> Files:
         OfflineError: if the checkpoint is on the Hub alone, and there is no network.
         HubError: if the Hub does not send it.
         IntegrityError: if the Hub sends other bytes than the pinned or listed ones.
-        TrustError: if the Hub would be asked by plain HTTP over a network.
+        TrustError: if the Hub would be asked by plain HTTP over a network, or a branch went back or a tag moved.
         UnsafeContentError: if the Hub's answer could lead out of the cache.
         ResourceError: if the cache cannot be written.
     """
     reference = reference if isinstance(reference, Reference) else parse_reference(reference)
     if reference.kind == "local":
         return _local(reference)
-    return _from_hub(reference) if reference.kind == "hub" else _registered(reference)
+    return _from_hub(reference, accept_move) if reference.kind == "hub" else _registered(reference)
 
 
 # A local folder
@@ -198,7 +200,7 @@ def _download_pinned(reference: Reference, claim: Claim) -> Files:
 # A repository on the Hub
 
 
-def _from_hub(reference: Reference) -> Files:
+def _from_hub(reference: Reference, accept_move: bool) -> Files:
     repository = Repository(reference.name)
     revision = reference.revision or "main"
     commit = revision if COMMIT.fullmatch(revision) else repository.cache.ref(revision)
@@ -206,7 +208,7 @@ def _from_hub(reference: Reference) -> Files:
     if here and commit == revision and repository.cache.required_oids(revision):
         return here
     try:
-        return _download_current(reference, repository, revision)
+        return _download_current(reference, repository, revision, accept_move)
     except (HubError, ResourceError) as error:
         if here is None or isinstance(error, NotFoundError | GatedError):
             raise _hinted(reference, error) from None
@@ -214,10 +216,12 @@ def _from_hub(reference: Reference) -> Files:
         return here
 
 
-def _download_current(reference: Reference, repository: Repository, revision: str) -> Files:
+def _download_current(reference: Reference, repository: Repository, revision: str, accept_move: bool) -> Files:
     """The files of a revision as the Hub has it now; fetches those that are not in the cache."""
     listing = repository.listing(revision, _is_wanted)
     commit = listing.commit
+    check_listed_files(repository, listing)
+    check_move(repository, revision, commit, accept=accept_move)
     files = cached_commit(reference, commit)
     if files is None or files.oids != listing.oids:
         _check_listing(reference, listing)
@@ -335,7 +339,7 @@ def _hinted(reference: Reference, error: ZooError) -> ZooError:
 # Fetched and verified
 
 
-def pull(*references: "str | os.PathLike[str]", on_file: OnFile | None = None) -> list[Files]:
+def pull(*references: "str | os.PathLike[str]", on_file: OnFile | None = None, accept_move: bool = False) -> list[Files]:
     """Fetches checkpoints and verifies every file.
 
     Sizes and digests must be the pinned or listed ones, JSON and cards well-formed, and weights finite.
@@ -343,6 +347,7 @@ def pull(*references: "str | os.PathLike[str]", on_file: OnFile | None = None) -
     Args:
         references: one or more, as :func:`fetch` takes them.
         on_file: called as ``on_file(files, name, size)`` after each verified file.
+        accept_move: as for :func:`fetch`.
 
     Returns:
         The files of each checkpoint.
@@ -356,7 +361,7 @@ def pull(*references: "str | os.PathLike[str]", on_file: OnFile | None = None) -
     """
     if not references:
         raise UsageError("no checkpoint given", "`zoo list` shows what there is")
-    fetched = [fetch(reference) for reference in references]
+    fetched = [fetch(reference, accept_move=accept_move) for reference in references]
     for files in fetched:
         _verify(files, on_file)
     return fetched

@@ -122,17 +122,25 @@ class Repository:
         renamed = name if isinstance(name, str) and _REPO.fullmatch(name) and name != self.name else ""
         return Listing(commit=commit, files=files, skipped=tuple(name for name in entries if name not in files), renamed=renamed)
 
+    def tags(self) -> frozenset[str]:
+        """Names of the tags; empty if the Hub does not say."""
+        return frozenset(ref["name"] for ref in self._refs("tags") if isinstance(ref.get("name"), str))
+
+    def _refs(self, *kinds: str) -> list[dict[str, Any]]:
+        """Branches and tags, as the Hub describes them; none if it does not."""
+        try:
+            refs = get_json(f"/api/models/{self.name}/refs", {}, f"the branches and tags of {self.name}")
+        except HubError:
+            return []
+        listed = [refs.get(kind) for kind in kinds] if isinstance(refs, dict) else []
+        return [ref for entries in listed if isinstance(entries, list) for ref in entries if isinstance(ref, dict)]
+
     def commits_of(self, revision: str) -> tuple[str, ...]:
         """The commits that a name refers to, as a branch and as a tag.
 
         Two if both exist and differ, none if the Hub does not say.
         """
-        try:
-            refs = get_json(f"/api/models/{self.name}/refs", {}, f"the branches and tags of {self.name}")
-        except HubError:
-            return ()
-        kinds = [refs.get(kind) for kind in ("branches", "tags")] if isinstance(refs, dict) else []
-        named = [ref for kind in kinds if isinstance(kind, list) for ref in kind if isinstance(ref, dict) and ref.get("name") == revision]
+        named = [ref for ref in self._refs("branches", "tags") if ref.get("name") == revision]
         commits = [ref.get("targetCommit") for ref in named]
         return tuple(dict.fromkeys(commit if isinstance(commit, str) and COMMIT.fullmatch(commit) else "" for commit in commits))
 
