@@ -9,6 +9,7 @@ from zoo_core.checkpoint.config import family_of, plain_sampler, read_config
 from zoo_core.checkpoint.files import CARD, TRAINING
 from zoo_core.config import encode
 from zoo_core.hub.fetch import fetch
+from zoo_core.hub.lockfile import Lock
 from zoo_core.suggestions import LOAD, keywords_of, unknown_keyword
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def load(
     *,
     device: "torch.device | str | None" = None,
     dtype: "torch.dtype | str | None" = None,
+    lock: "str | os.PathLike[str] | None" = None,
     **other: Never,
 ) -> "Pretrained":
     """Loads a checkpoint: verifies its files, builds the model and fills in the weights.
@@ -38,18 +40,20 @@ def load(
         device: device of the model, such as ``cuda``; the CPU if None.
         dtype: dtype in which the net computes: float32 (also if None), bfloat16 or float16; ``auto`` is bfloat16 where the device
             computes it natively, and float32 elsewhere. Samples and noise stay float32.
+        lock: path of a lock file, as ``zoo lock`` writes it, that must have this checkpoint with these bytes and package versions.
 
     Raises:
         UsageError: if reference, device or dtype is not valid, or a keyword is unknown.
         ConfigError: if the config is wrong.
         UnknownNameError: if no installed plugin has that checkpoint, or its family.
         IntegrityError: if a file differs from its pin.
+        TrustError: if the lock file does not have the checkpoint, or has other versions of its packages.
         UnsafeContentError: if the weights are not a safe safetensors file.
         IncompatibleCheckpoint: if weights and config do not fit each other.
     """
     for key in other:  # such as users of other libraries type
         raise unknown_keyword("load", key, keywords_of(load), table=LOAD)
-    files = fetch(reference)
+    files = fetch(reference, lock=Lock.read(lock) if lock is not None else None)
     config = read_config(files)
     from zoo_core.pretrained import assemble
 

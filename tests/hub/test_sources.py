@@ -84,7 +84,10 @@ def test_a_new_commit_fetches_only_what_changed(hub: LoopbackHub, commit: str) -
     newer = hub.commit(CATS, {"LICENSE": b"text"})
     before = len(hub.requests)
     pull(CATS)
-    assert asked(hub)[before:] == [f"GET /api/models/{CATS}/revision/main", f"GET /{CATS}/resolve/{newer}/LICENSE"]
+    listing, history, file = asked(hub)[before:]
+    assert listing == f"GET /api/models/{CATS}/revision/main"
+    assert history == f"GET /api/models/{CATS}/commits/{newer}"
+    assert file == f"GET /{CATS}/resolve/{newer}/LICENSE"
 
 
 def test_the_hubs_own_client_finds_what_the_zoo_fetched_and_the_other_way_round(hub: LoopbackHub, cats: Contents, commit: str) -> None:

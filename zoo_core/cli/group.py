@@ -30,6 +30,7 @@ _BUILT_IN = {
     "search": ("zoo_core.cli.search:search_", "Search the names and descriptions of all that is installed."),
     "show": ("zoo_core.cli.show:show", "Show a checkpoint: model, data, licence, numbers, card."),
     "pull": ("zoo_core.cli.pull:pull", "Fetch checkpoints and verify every file."),
+    "lock": ("zoo_core.cli.lock:lock", "Note commits, files and packages of checkpoints in a lock file."),
     "verify": ("zoo_core.cli.verify:verify", "Check installed files against their recorded sha256."),
     "sample": ("zoo_core.cli.sample:sample", "Draw images, or points, from a checkpoint."),
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Measure samples against real ones."),
@@ -104,12 +105,13 @@ def _warnings_as_lines() -> Iterator[None]:
 
 @click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXAMPLES)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error; stands before or after the command.")
+@click.option("--frozen", is_flag=True, help="Load only what zoo.lock has; stands before or after the command.")
 @click.option(
     "--no-plugins", is_flag=True, is_eager=True, expose_value=False, callback=_no_plugins, help="Load zoo-core's own plugin alone."
 )
 @click.version_option(__version__, "--version", prog_name="zoo-core", message="%(prog)s %(version)s")
 @click.pass_context
-def zoo(ctx: click.Context, debug: bool) -> None:
+def zoo(ctx: click.Context, debug: bool, frozen: bool) -> None:
     """A registry of deep generative models."""
     ctx.with_resource(_warnings_as_lines())
     if ctx.invoked_subcommand is None:
@@ -185,17 +187,19 @@ def _traceback(error: BaseException) -> str:
     return "\n".join(map(inert, redact("".join(format_exception(error))).splitlines()))
 
 
-def _without_debug(args: Sequence[str]) -> tuple[list[str], bool]:
+def _without_flags(args: Sequence[str], *flags: str) -> tuple[list[str], set[str]]:
+    """The arguments without flags that stand anywhere before ``--``, and those flags that were there."""
     end = args.index("--") if "--" in args else len(args)
-    kept = [arg for arg in args[:end] if arg != "--debug"]
-    return [*kept, *args[end:]], len(kept) < end
+    return [*(arg for arg in args[:end] if arg not in flags), *args[end:]], set(flags) & set(args[:end])
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs ``zoo`` with the arguments of the process, or ``argv``, and exits."""
     import signal
 
-    args, debug = _without_debug(sys.argv[1:] if argv is None else argv)
+    args, flags = _without_flags(sys.argv[1:] if argv is None else argv, "--debug", "--frozen")
+    if "--frozen" in flags and not os.environ.get("ZOO_FROZEN"):
+        os.environ["ZOO_FROZEN"] = "1"  # read wherever a checkpoint is fetched, in processes that this one starts too
     # OpenMP's threads wait by spinning, unless this variable is set before torch is imported: on a machine where other jobs run, the thread
     # that does not get a core holds up all others, and sampling takes thirty times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -215,7 +219,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             sys.exit(code)
         if isinstance(error, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if debug and not isinstance(error, click.exceptions.Exit):
+        if "--debug" in flags and not isinstance(error, click.exceptions.Exit):
             say(_traceback(error))
         elif cause := _strict_cause(error):
             say(error_line(str(error.args[0]), prefix="zoo: ") + "\n" + _traceback(cause))

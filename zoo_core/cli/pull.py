@@ -22,7 +22,8 @@ __all__ = ["pull"]
     "--lock-timeout", type=float, metavar="SECONDS", help="Time to wait for another process that fetches the same file.  [default: 600]"
 )
 @click.option("--accept-move", is_flag=True, help="Take a branch that went back, or a tag that moved, since it was last fetched.")
-def pull(references: tuple[str, ...], lock_timeout: float | None, accept_move: bool) -> None:
+@click.option("--lock", is_flag=True, help="Add them to zoo.lock, as `zoo lock` does.")
+def pull(references: tuple[str, ...], lock_timeout: float | None, accept_move: bool, lock: bool) -> None:
     """Fetch checkpoints and verify them: every file against its pin, the weights down to the last number.
 
     Files come from the plugin that carries them, else from the Hugging Face cache, else from the Hub. Prints the folder of each
@@ -43,6 +44,10 @@ def pull(references: tuple[str, ...], lock_timeout: float | None, accept_move: b
         say(inert(f"{reference}: {len(files.names)} files, {size}, {_checked(files)}; from {files.source}"))
         _say_unknown(files)
         click.echo(inert(str(files.folder)))
+    if lock:
+        from zoo_core.hub.lock_writer import lock as write_lock
+
+        say(inert(f"zoo: {', '.join(references)} in {write_lock(*references).path}"))
 
 
 def _checked(files: Files) -> str:

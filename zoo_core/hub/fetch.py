@@ -32,8 +32,10 @@ from zoo_core.errors import (
 )
 from zoo_core.hub.cache import COMMIT
 from zoo_core.hub.client import host
-from zoo_core.hub.moves import check_listed_files, check_move
-from zoo_core.hub.repository import Listing, Repository
+from zoo_core.hub.listing_checks import check_checkpoint, check_same_files, warn_of_names
+from zoo_core.hub.lockfile import Lock, LockedCheckpoint, frozen_lock
+from zoo_core.hub.moves import check_move
+from zoo_core.hub.repository import Repository
 from zoo_core.registry import REPO, Claim, Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec, Hub
 
@@ -49,12 +51,10 @@ __all__ = [
 ]
 
 _REPO = re.compile(REPO)
-_MAX_FILES = 100
-_SHOWN = 3
 _log = logging.getLogger(__name__)
 
 
-def fetch(reference: "str | os.PathLike[str] | Reference", *, accept_move: bool = False) -> Files:
+def fetch(reference: "str | os.PathLike[str] | Reference", *, accept_move: bool = False, lock: Lock | None = None) -> Files:
     """Finds the files of a checkpoint, and fetches those that are neither in a package nor in the cache.
 
     No file is read yet.
@@ -62,6 +62,7 @@ def fetch(reference: "str | os.PathLike[str] | Reference", *, accept_move: bool 
     Args:
         reference: ``NAME``, ``DIST:NAME``, ``ORG/NAME[@REVISION]``, ``local:PATH``, or the path of a folder.
         accept_move: whether a branch of ORG/NAME may have gone back since it was last fetched, and a tag moved.
+        lock: lock file that must have the checkpoint; that of ZOO_FROZEN if None.
 
     Returns:
         The files. Each is verified when it is read.
@@ -73,14 +74,32 @@ def fetch(reference: "str | os.PathLike[str] | Reference", *, accept_move: bool 
         OfflineError: if the checkpoint is on the Hub alone, and there is no network.
         HubError: if the Hub does not send it.
         IntegrityError: if the Hub sends other bytes than the pinned or listed ones.
-        TrustError: if the Hub would be asked by plain HTTP over a network, or a branch went back or a tag moved.
+        TrustError: if the Hub would be asked by plain HTTP over a network, or a branch went back or a tag moved; or if
+            the lock file has no such checkpoint, or other versions of its packages.
         UnsafeContentError: if the Hub's answer could lead out of the cache.
         ResourceError: if the cache cannot be written.
     """
     reference = reference if isinstance(reference, Reference) else parse_reference(reference)
+    if (lock := lock or frozen_lock()) is not None:
+        return _locked(reference, lock.find(str(reference)))
     if reference.kind == "local":
         return _local(reference)
     return _from_hub(reference, accept_move) if reference.kind == "hub" else _registered(reference)
+
+
+def _locked(reference: Reference, entry: LockedCheckpoint) -> Files:
+    """The files of a checkpoint as a lock file has them."""
+    if reference.kind == "local":
+        return replace(_local(reference), pins=entry.files)
+    if reference.kind == "name":
+        files = _registered(reference)
+        entry.check_files(str(reference), files.pins or {})
+        return files
+    if entry.hub is None or entry.hub.repo != reference.name:
+        raise ConfigError(f"the lock file has no repository for {reference}", f"`zoo lock {reference}` writes it anew")
+    repository = Repository(reference.name)
+    files = replace(_snapshot(reference, _name(reference), repository, entry.hub.commit), pins=entry.files)
+    return _if_whole(files) or _download(files, f"`zoo lock {reference}` locks what is there now")
 
 
 # A local folder
@@ -187,12 +206,19 @@ def _pinned_snapshot(reference: Reference, claim: Claim) -> Files | None:
 def _download_pinned(reference: Reference, claim: Claim) -> Files:
     files = _pinned_snapshot(reference, claim)
     dist = claim.plugin.dist
-    if files is None or files.hub is None or files.pins is None:
+    if files is None:
         raise UnsafeContentError(f"{dist} pins {claim.spec.name} to no repository and commit", "`zoo publish --pin` writes such pins")
+    return _download(files, f"update {dist}")
+
+
+def _download(files: Files, hint: str) -> Files:
+    """Downloads pinned files of a commit; ``hint`` says what to do if the commit lacks one."""
+    assert files.hub is not None
+    assert files.pins is not None
     repository = Repository(files.hub.repo)
     listing = repository.listing(files.hub.commit, files.pins.__contains__)
     if missing := sorted(set(files.pins) - set(listing.files)):
-        raise NotFoundError(f"{repository.name} at {files.hub.commit[:12]} on {host()} has no {missing[0]}", f"update {dist}")
+        raise NotFoundError(f"{repository.name} at {files.hub.commit[:12]} on {host()} has no {missing[0]}", hint)
     source = repository.source(files.hub.commit)
     return replace(files, source=source, fresh=repository.download_all(listing, files.pins))
 
@@ -220,12 +246,12 @@ def _download_current(reference: Reference, repository: Repository, revision: st
     """The files of a revision as the Hub has it now; fetches those that are not in the cache."""
     listing = repository.listing(revision, _is_wanted)
     commit = listing.commit
-    check_listed_files(repository, listing)
+    check_same_files(repository, listing)
     check_move(repository, revision, commit, accept=accept_move)
     files = cached_commit(reference, commit)
     if files is None or files.oids != listing.oids:
-        _check_listing(reference, listing)
-        _warn_of_names(repository, revision, listing)
+        check_checkpoint(reference, listing)
+        warn_of_names(repository, revision, listing)
         fresh = repository.download_all(listing, {})
         files = _snapshot(reference, _name(reference), repository, commit)
         files = replace(files, oids=listing.oids, fresh=fresh, source=repository.source(commit))
@@ -295,30 +321,6 @@ def _fetch_again(files: Files, name: str, error: IntegrityError) -> None:
         repository.download(commit, file, pin=(files.pins or {}).get(name), doubted=True)
     except ZooError as again:
         raise IntegrityError(error.what, f"the cache is wrong, and it could not be fetched again: {again.what}") from None
-
-
-def _check_listing(reference: Reference, listing: Listing) -> None:
-    """Refuses a repository that is not a checkpoint before any download, and warns of files that are left out."""
-    for name in (CONFIG, WEIGHTS):
-        if name not in listing.files:
-            raise NotFoundError(f"{reference} is not a checkpoint of the zoo: it has no {name}", "`zoo list --remote` shows checkpoints")
-    if len(listing.files) > _MAX_FILES:
-        raise UnsafeContentError(f"{reference} holds {len(listing.files)} files, and a checkpoint at most {_MAX_FILES}", "do not use it")
-    skipped = [name for name in listing.skipped if name != ".gitattributes"]
-    if skipped:
-        more = f" and {len(skipped) - _SHOWN} more" if len(skipped) > _SHOWN else ""
-        named = ", ".join(repr(name[:60]) for name in skipped[:_SHOWN])
-        _log.warning("zoo: warning: not fetched from %s, since no checkpoint needs it: %s%s", reference, named, more)
-
-
-def _warn_of_names(repository: Repository, revision: str, listing: Listing) -> None:
-    """Warns of ambiguous names: a renamed repository, and a tag with the name of a branch."""
-    repo = repository.name
-    if listing.renamed:
-        _log.warning("zoo: warning: %s is now %s on %s; write that", repo, listing.renamed, host())
-    if revision not in ("main", listing.commit) and len(repository.commits_of(revision)) > 1:
-        hint = f"to be sure, write {repo}@{listing.commit}"
-        _log.warning("zoo: warning: %s has a branch and a tag %s; %s gave %s -- %s", repo, revision, host(), listing.commit[:12], hint)
 
 
 def _hinted(reference: Reference, error: ZooError) -> ZooError:

@@ -8,12 +8,12 @@ before are remembered on this machine.
 
 import logging
 
-from zoo_core.errors import HubError, IntegrityError, TrustError
+from zoo_core.errors import HubError, TrustError
 from zoo_core.hub.cache import COMMIT
 from zoo_core.hub.client import get_json_pages, host
-from zoo_core.hub.repository import Listing, Repository
+from zoo_core.hub.repository import Repository
 
-__all__ = ["check_listed_files", "check_move"]
+__all__ = ["check_move"]
 
 _log = logging.getLogger(__name__)
 
@@ -69,18 +69,3 @@ def _history(repository: Repository, commit: str) -> set[str]:
         return {entry["id"] for page in pages for entry in page if isinstance(entry, dict) and isinstance(entry.get("id"), str)}
     except HubError:
         return set()
-
-
-def check_listed_files(repository: Repository, listing: Listing) -> None:
-    """Compares the listed files of a commit with those that it had when it was first fetched: a commit never changes.
-
-    >>> check_listed_files(Repository("zoo/never-fetched"), Listing(commit="0" * 40, files={}, skipped=()))
-
-    Raises:
-        IntegrityError: if a file has another id now.
-    """
-    known = repository.cache.required_oids(listing.commit) or {}
-    changed = sorted(name for name, oid in known.items() if name in listing.oids and listing.oids[name] != oid)
-    if changed:
-        what = f"{host()} lists another {changed[0]} of {repository.name} at {listing.commit[:12]} than when it was first fetched"
-        raise IntegrityError(what, "a commit never changes: do not use it; is HF_ENDPOINT right?")

@@ -1,0 +1,149 @@
+"""Lock files: the commit, the digests and the plugins of checkpoints, so that another machine loads exactly the same.
+
+``zoo lock`` writes ``zoo.lock``; ``load(reference, lock="zoo.lock")``, ``zoo --frozen`` and ZOO_FROZEN load nothing else.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zoo_core.atomic import write_file
+from zoo_core.config import dump_json, load_json
+from zoo_core.errors import ConfigError, IntegrityError, TrustError
+from zoo_core.registry import registry
+from zoo_core.specs import Hub, Pin
+
+__all__ = ["LOCK", "Lock", "LockedCheckpoint", "frozen_lock"]
+
+LOCK = "zoo.lock"
+"""The default name of a lock file."""
+_FORMAT = 1
+_OFF = ("", "0", "false", "no", "off")
+_ON = ("1", "true", "yes", "on")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockedCheckpoint:
+    """One checkpoint in a lock file.
+
+    >>> checkpoint = LockedCheckpoint(files={"config.json": Pin(sha256="ab" * 32, size=310)}, distributions={"zoo-core": "0.1.0"})
+    >>> checkpoint.files["config.json"].size
+    310
+
+    Args:
+        files: digest and size of each file.
+        distributions: versions of the packages that its config needs, by name.
+        hub: repository and commit, for files from the Hub.
+    """
+
+    files: Mapping[str, Pin]
+    distributions: Mapping[str, str] = field(default_factory=dict)
+    hub: Hub | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The checkpoint as plain values."""
+        return {
+            "hub": {"repo": self.hub.repo, "commit": self.hub.commit} if self.hub else None,
+            "distributions": dict(sorted(self.distributions.items())),
+            "files": {name: {"sha256": pin.sha256, "size": pin.size} for name, pin in sorted(self.files.items())},
+        }
+
+    def check_files(self, reference: str, files: Mapping[str, Pin]) -> None:
+        """Compares the pins of an installed package with those of the lock file.
+
+        Raises:
+            IntegrityError: if a file differs, is missing, or is new.
+        """
+        for name in sorted({*files, *self.files}):
+            if files.get(name) != self.files.get(name):
+                what = "has another" if name in files and name in self.files else "has no" if name in self.files else "also has"
+                hint = f"install the locked version of its package again, or `zoo lock {reference}` locks anew"
+                raise IntegrityError(f"{reference} is not the locked checkpoint: the installed one {what} {name}", hint)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lock:
+    """A lock file.
+
+    >>> Lock(path=Path("zoo.lock"), checkpoints={}).find("vae-mnist")
+    Traceback (most recent call last):
+        ...
+    zoo_core.errors.TrustError: vae-mnist is not in zoo.lock -- `zoo lock vae-mnist` adds it
+
+    Args:
+        path: path of the file.
+        checkpoints: locked checkpoints by their references.
+    """
+
+    path: Path
+    checkpoints: Mapping[str, LockedCheckpoint]
+
+    @classmethod
+    def read(cls, path: "str | os.PathLike[str]") -> "Lock":
+        """Reads a lock file.
+
+        Raises:
+            ConfigError: if there is no such file, or it is not a lock file.
+        """
+        place = Path(path)
+        try:
+            data = load_json(place)
+            if data["format"] != _FORMAT:
+                what = f"{place} has format {data['format']!r}, and this zoo-core reads {_FORMAT}"
+                raise ConfigError(what, "`zoo lock` writes it anew, or pip install --upgrade zoo-core")
+            return cls(path=place, checkpoints={name: _checkpoint(entry) for name, entry in data["checkpoints"].items()})
+        except ConfigError as error:
+            raise ConfigError(error.what, error.hint or "`zoo lock REFERENCE` writes a lock file") from None
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise ConfigError(f"{place} is not a lock file: {type(error).__name__}: {error}", "`zoo lock REFERENCE` writes one") from None
+
+    def write(self) -> None:
+        """Writes the file in one step, its entries sorted; raises ResourceError if it cannot be written."""
+        entries = {name: checkpoint.to_dict() for name, checkpoint in sorted(self.checkpoints.items())}
+        write_file(self.path, dump_json({"format": _FORMAT, "checkpoints": entries}).encode())
+
+    def find(self, reference: str) -> LockedCheckpoint:
+        """The locked checkpoint of a reference, once the installed packages are found to be those of the lock file.
+
+        Raises:
+            TrustError: if the reference is not in the file, or a package has another version here or is not installed.
+        """
+        if reference not in self.checkpoints:
+            raise TrustError(f"{reference} is not in {self.path}", f"`zoo lock {reference}` adds it")
+        found = self.checkpoints[reference]
+        for name, wanted in found.distributions.items():
+            if (here := _installed(name)) != wanted:
+                what = f"{name} {here} is installed" if here else f"{name} is not installed"
+                hint = f"pip install '{name}=={wanted}', or `zoo lock {reference}` locks what is here"
+                raise TrustError(f"{reference} is locked with {name} {wanted} in {self.path}, and {what}", hint)
+        return found
+
+
+def _checkpoint(entry: Mapping[str, Any]) -> LockedCheckpoint:
+    hub = entry["hub"]
+    return LockedCheckpoint(
+        files={name: Pin(sha256=pin["sha256"], size=pin["size"]) for name, pin in entry["files"].items()},
+        distributions={str(name): str(wanted) for name, wanted in entry["distributions"].items()},
+        hub=Hub(repo=hub["repo"], commit=hub["commit"]) if hub is not None else None,
+    )
+
+
+def _installed(distribution: str) -> str:
+    return next((plugin.version for plugin in registry().plugins if plugin.dist == distribution), "")
+
+
+def frozen_lock() -> Lock | None:
+    """The lock file that ZOO_FROZEN demands: ``zoo.lock`` for 1, or the file at its path; None if the variable is unset, empty or 0.
+
+    Raises:
+        ConfigError: if there is no such file, or it is not a lock file.
+    """
+    value = os.environ.get("ZOO_FROZEN", "").strip()
+    if value.lower() in _OFF:
+        return None
+    path = Path(LOCK if value.lower() in _ON else value)
+    if not path.is_file():
+        raise ConfigError(f"there is no lock file {path}, which ZOO_FROZEN demands", "`zoo lock REFERENCE` writes one")
+    return Lock.read(path)
