@@ -42,7 +42,7 @@ def main(reference: str, text: str, options: list[str]) -> None:
         sizes.append(z.square().flatten(1).mean(1))
     print(f"{len(data):,} images of {text}")
     print(f"PSNR of decode(encode(x)) {torch.cat(peaks).mean():.2f} dB")
-    print(f"fd of decode(encode(x)) from x, in {SPACE}: {frechet(seen['real'], seen['again']):.3f}")
+    print(f"fd of decode(encode(x)) from x, in {SPACE}: {frechet(*seen.values()):.3f}")
     print(f"encode(decode(z)) - z over z, root mean squares: {(torch.cat(errors).mean() / torch.cat(sizes).mean()).sqrt():.3f}")
 
 

@@ -26,7 +26,7 @@ AFHQ_CAT = Recipe(
     model=LatentDiffusionConfig(first_stage=FIRST_STAGE.model, prior=decode(ModelConfig, _DDPM, "prior")),
     trainer=LatentDiffusionTrainerConfig(),
     fit=FitConfig(
-        steps=12_000,
+        steps=6000,
         batch_size=32,
         optimizer=OptimizerConfig(name="adam", lr=1e-3, options={"fused": True}),
         lr_schedule="cosine",
