@@ -18,6 +18,9 @@ LOWEST = -7.0  # bound of log scale, as in PixelCNN++
 class Levels(ABC):
     """A distribution of a level 0 ... count - 1.
 
+    >>> issubclass(Bernoulli, Levels)
+    True
+
     Args:
         count: number of levels.
         outputs: number of outputs of a net for one value.

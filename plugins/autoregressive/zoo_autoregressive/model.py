@@ -26,6 +26,11 @@ class Autoregressive(nn.Module):
     A latent has one standard normal number for each value. ``decode`` draws value i as the quantile at u_i = Phi(z_i) of its distribution
     given the values before it, so that it is a function of z, and a standard normal z gives samples of p.
 
+    >>> from zoo_autoregressive.config import PixelCNNConfig
+    >>> model = PixelCNN(PixelCNNConfig(shape=(1, 3, 3), channels=4))
+    >>> model.decode(torch.zeros(2, 1, 3, 3)).shape
+    torch.Size([2, 1, 3, 3])
+
     Args:
         config: shape and likelihood.
         net: net with ``forward(levels)`` and ``draw(u, pick)``.
