@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `zoo` does; read when 
 
 from benchmarks.timing import machine  # see above
 
-NAMES = ("density", "listing", "loading", "pulling", "sampling", "streaming", "training")
+NAMES = ("density", "disk", "listing", "loading", "pulling", "sampling", "streaming", "training")
 
 
 def main(names: list[str]) -> int:

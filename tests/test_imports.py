@@ -18,9 +18,12 @@ HEAVY_IMPORTS = ("PIL", "einops", "huggingface_hub", "matplotlib", "numpy", "saf
 # Modules that may import torch and numpy; every other module of zoo_core is light.
 HEAVY_MODULES = (
     "zoo_core.checkpoint.build",
+    "zoo_core.data.cache",
     "zoo_core.data.dataset",
     "zoo_core.data.loaders",
     "zoo_core.data.readers",
+    "zoo_core.data.stored",
+    "zoo_core.data.table_loaders",
     "zoo_core.density",
     "zoo_core.distributed",
     "zoo_core.evaluation",

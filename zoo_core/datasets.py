@@ -10,14 +10,18 @@ from zoo_core.errors import ConfigError, UnknownNameError
 from zoo_core.interfaces import DatasetConfig
 
 __all__ = [
+    "ArrowConfig",
     "CIFAR10Config",
     "FashionMNISTConfig",
     "Filter",
     "FolderConfig",
     "GaussianMixtureConfig",
+    "HubDatasetConfig",
     "ImageSetConfig",
     "MNISTConfig",
     "MoonsConfig",
+    "ParquetConfig",
+    "TableConfig",
     "UnsetVariable",
     "describe_path",
     "expand",
@@ -56,6 +60,100 @@ class FolderConfig(DatasetConfig):
 
     def __post_init__(self) -> None:
         check_range(self, size=(1, 4096))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableConfig(DatasetConfig):
+    """Base of the configs of tables of pictures, which Hugging Face ``datasets`` writes as Parquet and Arrow files.
+
+    Args:
+        split: name of the split.
+        image: column of the encoded pictures; empty to find it.
+        label: column of the classes; empty to find it, None for no labels.
+        broken: ``refuse`` to stop at pictures that cannot be read, ``skip`` to leave them out.
+        size: side of the images in [1, 4096]: they are resized until their shorter side is this long, then cropped at the centre.
+        resize: filter that resizes them.
+        flip: True to mirror images left to right at random in training.
+        channels: 3 for colour, 1 for grey.
+
+    Raises:
+        ConfigError: if the size is out of range.
+
+    >>> ParquetConfig(path="cats.parquet", size=64).split
+    'train'
+    """
+
+    split: str = "train"
+    image: str = ""
+    label: str | None = ""
+    broken: Literal["refuse", "skip"] = "refuse"
+    size: int = 32
+    resize: Filter = "lanczos"
+    flip: bool = False
+    channels: Literal[1, 3] = 3
+
+    def __post_init__(self) -> None:
+        check_range(self, size=(1, 4096))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParquetConfig(TableConfig):
+    """Pictures in Parquet files.
+
+    Args:
+        path: path of a file, or of a folder with files of one table; ``$VARIABLE`` is expanded as in :class:`FolderConfig`. See
+            :class:`TableConfig` for the other options.
+
+    >>> ParquetConfig(path="$CATS", label=None).broken
+    'refuse'
+    """
+
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArrowConfig(TableConfig):
+    """Pictures in Arrow files, such as ``save_to_disk`` of ``datasets`` writes.
+
+    Args:
+        path: path of a file, or of a folder with files of one table; ``$VARIABLE`` is expanded as in :class:`FolderConfig`. See
+            :class:`TableConfig` for the other options.
+
+    >>> ArrowConfig(path="cats", split="test").size
+    32
+    """
+
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubDatasetConfig(TableConfig):
+    """Pictures in the Parquet files of a data set on the Hugging Face Hub.
+
+    Args:
+        repo: ``ORG/NAME``, or ``NAME`` for one without an owner.
+        revision: commit, branch or tag; the newest of ``main`` if empty. A run records the commit.
+        subset: name of one of several tables; empty for the only or the default one. See :class:`TableConfig` for the other options.
+
+    Raises:
+        ConfigError: if ``repo`` is no name of a repository, or the size is out of range.
+
+    >>> HubDatasetConfig(repo="zoo/cats", revision="v1").subset
+    ''
+    """
+
+    repo: str
+    revision: str = ""
+    subset: str = ""
+
+    def __post_init__(self) -> None:
+        TableConfig.__post_init__(self)
+        if (
+            not re.fullmatch(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]{0,95}", self.repo, re.ASCII)
+            or "--" in self.repo
+            or ".." in self.repo
+        ):
+            raise ConfigError(f"repo: {self.repo!r:.60} is no name of a data set on the Hub", "--data hub:ORG/NAME or hub:ORG/NAME:SPLIT")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -28,7 +28,7 @@ CARD, CONFIG, WEIGHTS, TRAINING = "README.md", "config.json", "model.safetensors
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){0,3}", re.ASCII)
 _SUFFIXES = {".md", ".json", ".safetensors", ".png", ".txt", ""}
-_LARGEST = {".json": MAX_JSON_BYTES, ".md": MAX_CARD_BYTES, ".safetensors": 256 << 20}
+_LARGEST = {".json": MAX_JSON_BYTES, ".md": MAX_CARD_BYTES, ".parquet": 64 << 30, ".safetensors": 256 << 20}
 _LARGEST_WEIGHTS = 16 << 30
 _LARGEST_OTHER = 64 << 20
 _CHUNK = 1 << 30

@@ -137,7 +137,7 @@ def writable(path: Path) -> Path:
     if path.is_file():
         say(inert(f"zoo: {path} is there already, and will be replaced"))
     elif path.is_dir() and any(path.iterdir()):
-        say(inert(f"zoo: {path} holds files already; those of the same names will be replaced"))
+        say(inert(f"zoo: {path} holds files already; others of the same names will be replaced"))
     return path
 
 

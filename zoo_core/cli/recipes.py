@@ -8,7 +8,7 @@ from typing import Any
 from zoo_core.capabilities import check_trainer
 from zoo_core.checkpoint.config import read_config
 from zoo_core.config import apply_overrides, encode, load_json
-from zoo_core.data.factory import data_name, place_of
+from zoo_core.data.factory import data_name, place_of, placed
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.hub.fetch import fetch
 from zoo_core.recipes import Recipe, load_recipe
@@ -125,14 +125,13 @@ def _data(text: str, preset: object) -> dict[str, Any]:
     """
     name, path = data_name(text)
     place = place_of(name)
-    if path and not place:
-        raise UsageError(f"{name} is computed, not read from files: it takes no path", f"--data {name}")
+    own = placed(name, path) if path else {}
     # The preset's other choices (size, flips) hold for the user's own folder too; its class names do not.
-    dropped = ("path", "classes") if place == "path" else ()
+    dropped = {"path": ("path", "classes"), "repo": ("repo", "revision", "subset", "split", "image", "label")}.get(place, ())
     values: dict[str, Any] = {"name": name}
     if isinstance(preset, dict) and preset.get("name") == name:
         values = {key: value for key, value in preset.items() if key not in dropped}
-    return {**values, place: path} if path else values
+    return {**values, **own}
 
 
 def _rooted(data: object, root: str) -> dict[str, Any]:

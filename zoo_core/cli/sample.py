@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +29,10 @@ from zoo_core.samplers.factory import as_sampler
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from zoo_core.distributed import Processes
     from zoo_core.pretrained import Pretrained
 
-__all__ = ["choose_device", "progress", "sample"]
+__all__ = ["Drawing", "choose_device", "progress", "sample"]
 
 _SUFFIXES = (".png", ".npz")
 _MOST = 10_000_000
@@ -39,8 +40,13 @@ _IMAGES, _POINTS = 16, 1000  # by default
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Drawing:
+class Drawing:
     """The samples to draw, and the choices that they depend on.
+
+    >>> from zoo_core.samplers import Latent
+    >>> drawing = Drawing(n=10, classes=[0, 1, 2], sampler=Latent(), scheduler=None, seed=0, guidance=None, batch_size=4)
+    >>> drawing.batches(turn=0, turns=2), drawing.class_of(4)
+    ([range(0, 4), range(8, 10)], 1)
 
     Args:
         n: number of samples.
@@ -64,18 +70,41 @@ class _Drawing:
     def walk(self) -> str:
         return walk_text(self.sampler, self.scheduler)
 
-    def draw(self, model: "Pretrained") -> "Tensor":
-        with progress(math.ceil(self.n / self.batch_size), self.sampler, model, self.scheduler) as on_step:
-            return model.sample(
-                self.n,
-                seed=self.seed,
-                sampler=self.sampler,
-                scheduler=self.scheduler,
-                labels=self.labels,
-                guidance=self.guidance,
-                batch_size=self.batch_size,
-                on_step=on_step,
-            )
+    def class_of(self, image: int) -> int | None:
+        return self.classes[image % len(self.classes)] if self.classes else None
+
+    def batches(self, turn: int = 0, turns: int = 1) -> list[range]:
+        """The images of every ``turns``-th batch from number ``turn`` on: the same batches for any number of processes."""
+        starts = range(0, self.n, self.batch_size)[turn::turns]
+        return [range(start, min(start + self.batch_size, self.n)) for start in starts]
+
+    def draw(self, model: "Pretrained", images: range, on_step: OnStep) -> "Tensor":
+        return model.sample(
+            len(images),
+            first=images.start,
+            seed=self.seed,
+            sampler=self.sampler,
+            scheduler=self.scheduler,
+            labels=[self.classes[image % len(self.classes)] for image in images] if self.classes else None,
+            guidance=self.guidance,
+            batch_size=self.batch_size,
+            on_step=on_step,
+        )
+
+    def record(self, model: "Pretrained", images: range) -> dict[str, str]:
+        """The facts that a file of these images carries."""
+        return origin_of(
+            model,
+            sampler=self.sampler,
+            scheduler=self.scheduler,
+            images=f"{images.start}-{images.stop - 1}" if len(images) > 1 else str(images.start),
+            seed=self.seed,
+            labels=[self.class_of(image) for image in images] if self.classes else None,
+            guidance=self.guidance,
+            batch_size=self.batch_size,
+            dtype=str(model.dtype).removeprefix("torch."),
+            device=model.device.type,
+        )
 
 
 @click.command()
@@ -119,12 +148,17 @@ def sample(
 ) -> None:
     """Draw images, or points, from the checkpoint REFERENCE.
 
+    Into a folder, a draw that was interrupted goes on by the same command. Under torchrun or accelerate launch, the processes share the
+    batches, and the images stay the same.
+
     \b
     Examples:
       zoo sample ddpm-afhq-cat -n 16 --seed 0 --out cats.png
       zoo sample ddpm-afhq-cat --steps 25 -o eta=0.7
       zoo sample ddpm-afhq-cat --scheduler karras -o scheduler.rho=3
       zoo sample ddpm-afhq-cat -n 1000 --out cats/        one file each
+      torchrun --nproc-per-node 2 -m zoo_core.cli sample ddpm-afhq-cat \\
+          -n 50000 --out cats/
       zoo sample projection-cgan-fashion-mnist -n 60      a column for each class
       zoo sample local:runs/cat --out cats.npz            without loss
     """
@@ -135,21 +169,39 @@ def sample(
     classes = classes_in(labels, class_names(files)) if labels is not None else None
     path = _checked(out or Path(f"{files.name}.png"))
     with loading("sample"):
+        from zoo_core.cli.drawing import shared
         from zoo_core.pretrained import assemble
 
-        model = assemble(files, config, device=choose_device(device), dtype=dtype)
+        processes = shared(device)
+        model = assemble(files, config, device=processes.device if processes else choose_device(device), dtype=dtype)
     from zoo_core.pretrained.conditions import class_turns
 
     turns = class_turns(model, classes)
     _check_shape(model, path)
-    drawing = _Drawing(
+    drawing = Drawing(
         n=n or _number(model, turns), classes=turns, sampler=chosen, scheduler=schedule or model.scheduler_of(chosen), **settings
     )
+    _draw(path, drawing, model, processes)
+
+
+def _draw(path: Path, drawing: Drawing, model: "Pretrained", processes: "Processes | None") -> None:
+    """Draws the samples into a file or a folder, alone or with other processes, and says so once."""
+    from zoo_core.cli.drawing import in_folder, in_memory
+
     started = time.perf_counter()
-    samples = drawing.draw(model)
-    _write(path, samples, drawing, model)
+    known = 0
+    if path.suffix:
+        samples = in_memory(drawing, model, processes)
+        if samples is not None:
+            _write(path, samples, drawing, model)
+    else:
+        known = in_folder(path, drawing, model, processes)
     seconds = time.perf_counter() - started
-    say(inert(f"{path}: {drawing.n} from {files.name}, seed {drawing.seed}, {drawing.walk}; {seconds:.1f} s"))
+    if processes:
+        processes.leave()
+    if processes is None or processes.main:
+        kept = f", {known:,} of them from before" if known else ""
+        say(inert(f"{path}: {drawing.n} from {model.name}, seed {drawing.seed}, {drawing.walk}{kept}; {seconds:.1f} s"))
 
 
 def _sampler(config: CheckpointConfig, name: str | None, steps: int | None, options: Sequence[str]) -> Sampler:
@@ -224,37 +276,25 @@ def progress(batches: int, sampler: Sampler, model: "Pretrained", scheduler: Sch
         yield on_step
 
 
-def _write(path: Path, samples: "Tensor", drawing: _Drawing, model: "Pretrained") -> None:
+def _write(path: Path, samples: "Tensor", drawing: Drawing, model: "Pretrained") -> None:
     """Writes the samples; if classes take turns in a grid, every column is of one class, under its name."""
     import torch
 
     from zoo_core import images
     from zoo_core.figures.samples import save_samples
 
-    record = origin_of(
-        model,
-        sampler=drawing.sampler,
-        scheduler=drawing.scheduler,
-        images=f"0-{drawing.n - 1}",
-        seed=drawing.seed,
-        labels=drawing.labels,
-        guidance=drawing.guidance,
-        batch_size=drawing.batch_size,
-        dtype=str(model.dtype).removeprefix("torch."),
-        device=model.device.type,
-    )
-    labels = drawing.labels
+    record = drawing.record(model, range(drawing.n))
     columns = images.class_columns(len(drawing.classes), len(samples))
     names = _names(model.files, drawing.classes)
     above = [names[place % len(names)] for place in range(min(columns, len(samples)))] if columns and names else ()
     title = title_line(model.name, drawing.walk, f"seed {drawing.seed}") if tuple(model.event.shape) == (2,) else ""
-    writers: dict[str, Callable[[], object]] = {
-        ".npz": lambda: images.save_npz(path, samples, record, **({"labels": torch.tensor(labels)} if labels else {})),
-        ".png": lambda: save_samples(path, samples, record, columns, title, above),
-    }
     if not samples.isfinite().all():
         say("zoo: warning: some of the samples are not finite")
-    writers.get(path.suffix.lower(), lambda: images.save_folder(path, samples, record))()
+    if path.suffix.lower() == ".npz":
+        classes = {"labels": torch.tensor([drawing.class_of(image) for image in range(drawing.n)])} if drawing.classes else {}
+        images.save_npz(path, samples, record, **classes)
+    else:
+        save_samples(path, samples, record, columns, title, above)
 
 
 def _names(files: Files, classes: Sequence[int]) -> list[str]:

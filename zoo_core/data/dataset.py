@@ -1,4 +1,4 @@
-"""Data sets in memory, and the order in which training reads them: a function of the seed and the step, without a state to save."""
+"""Data sets in memory or on disk, and the order in which training reads them, a function of the seed and the step without a state."""
 
 import hashlib
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.data.factory import as_dataset
+from zoo_core.data.stored import StoredImages
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import DatasetLike, Event
 from zoo_core.registry import registry, resolve
@@ -38,13 +39,15 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """A data set in memory.
+    """A data set in memory, or images in a file on disk.
 
     Args:
-        x: uint8 images (N, c, h, w), or float32 samples (N, ...), which the model receives unchanged.
+        x: uint8 images (N, c, h, w), or float32 samples (N, ...), which the model receives unchanged; of images on disk, a map of the file.
         labels: int64 (N,), at least 0, or None.
         classes: names of the labels.
         flip: True if training mirrors images left to right at random.
+        stored: the file of the images, if they are on disk.
+        recorded_digest: digest of the samples, if it is known without reading them.
 
     Raises:
         ConfigError: if there is no sample, or if x or the labels are no tensors or have another dtype or shape.
@@ -60,6 +63,8 @@ class Data:
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
     flip: bool = False
+    stored: StoredImages | None = None
+    recorded_digest: str = ""
 
     def __post_init__(self) -> None:
         x, labels = self.x, self.labels
@@ -85,6 +90,8 @@ class Data:
     @cached_property
     def digest(self) -> str:
         """The sha256 of all samples and labels, in hex; resumed runs and records compare it."""
+        if self.recorded_digest:
+            return self.recorded_digest
         sha = hashlib.sha256(f"{self.x.dtype} {tuple(self.x.shape)}".encode())
         sha.update(self.x.contiguous().numpy().tobytes())
         if self.labels is not None:
@@ -93,7 +100,7 @@ class Data:
 
     def rows(self, index: Tensor) -> Tensor:
         """The samples at ``index`` (n,), float32 (n, *event.shape); images in [-1, 1]."""
-        x = self.x[index]
+        x = self.x[index] if self.stored is None else self.stored.rows(index)
         return x.float() / 127.5 - 1 if x.dtype == torch.uint8 else x
 
     def batch(self, seed: int, step: int, batch_size: int, rows: slice = slice(None), device: torch.device | str = "cpu") -> Batch:

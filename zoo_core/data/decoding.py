@@ -1,5 +1,6 @@
 """Image files: the formats that are read, the limits of a file, and its pixels as image viewers show them."""
 
+import io
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -109,11 +110,11 @@ def drawn_by_zoo(info: Mapping[Any, Any]) -> bool:
     return str(software).startswith("zoo-core ") or ("seed" in info and str(sampler).startswith('{"name"'))
 
 
-def read_picture(path: Path, channels: int, size: tuple[int, int] | None = None) -> Picture:
+def read_picture(source: Path | bytes, channels: int, size: tuple[int, int] | None = None) -> Picture:
     """Decodes an image file to 8 bits: rotated by its EXIF, transparent parts over white, 16-bit levels scaled down.
 
     Args:
-        path: path of the file.
+        source: path of the file, or its bytes.
         channels: 1 for grey (mode L), 3 for colour (mode RGB).
         size: smallest (width, height) that is needed, so that a JPEG may be decoded smaller and faster; None for the full size.
 
@@ -124,12 +125,12 @@ def read_picture(path: Path, channels: int, size: tuple[int, int] | None = None)
     from PIL import Image
 
     try:
-        _check_file(path)
+        _check_file(source)
         # The formats by name: otherwise Pillow would try all its formats, and run Ghostscript for one of them.
-        with Image.open(path, formats=formats()) as image:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats()) as image:
             _check_size(*image.size)
             if image.info.get("progressive"):
-                _check_scans(path, image.width * image.height)
+                _check_scans(source, image.width * image.height)
             if size:
                 image.draft("RGB", (max(size), max(size)))  # the EXIF may still rotate it
             with _ONE_LARGE if image.width * image.height > _LARGE else nullcontext():
@@ -151,10 +152,10 @@ def without_pillow_warnings() -> Iterator[None]:
         yield
 
 
-def _check_file(path: Path) -> None:
+def _check_file(source: Path | bytes) -> None:
     """Refuses files that would block, such as a pipe, or whose size is not that of an image."""
-    size = path.stat().st_size
-    if not path.is_file():
+    size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    if isinstance(source, Path) and not source.is_file():
         raise PictureError("it is not a file")
     if size == 0:
         raise PictureError("it is empty")
@@ -169,9 +170,9 @@ def _check_size(width: int, height: int) -> None:
         raise PictureError(f"it has {width:,} x {height:,} pixels, and one side is over {MAX_ASPECT} times the other", "crop it")
 
 
-def _check_scans(path: Path, pixels: int) -> None:
+def _check_scans(source: Path | bytes, pixels: int) -> None:
     # In the data of a scan, a byte 0xff never precedes 0xda.
-    if path.read_bytes().count(b"\xff\xda") * pixels > _MAX_SCANNED:
+    if (source if isinstance(source, bytes) else source.read_bytes()).count(b"\xff\xda") * pixels > _MAX_SCANNED:
         raise PictureError("it is a JPEG of too many scans, which would take minutes", "save it again")
 
 

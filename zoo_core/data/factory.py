@@ -11,7 +11,7 @@ from zoo_core.interfaces import DatasetConfig, DatasetLike
 from zoo_core.registry import registry, resolve
 from zoo_core.specs import DatasetSpec
 
-__all__ = ["as_dataset", "data_name", "dataset_values", "place_of"]
+__all__ = ["as_dataset", "data_name", "dataset_values", "place_of", "placed"]
 
 
 def as_dataset(choice: DatasetLike) -> DatasetConfig:
@@ -46,13 +46,29 @@ def dataset_values(text: str) -> dict[str, Any]:
     name, path = data_name(text)
     if not path:
         return {"name": name}
+    return {"name": name, **placed(name, path)}
+
+
+def placed(name: str, path: str) -> dict[str, str]:
+    """The fields of a data set that ``path`` stands for: its place, and of ``ORG/NAME:SPLIT`` its split.
+
+    >>> placed("hub", "zoo/cats:test")
+    {'repo': 'zoo/cats', 'split': 'test'}
+
+    Raises:
+        UsageError: if the data set reads no files.
+        ConfigError: if there is no data set of that name.
+    """
     if not (place := place_of(name)):
         raise UsageError(f"{name} is computed, not read from files: it takes no path", f"write {name}")
-    return {"name": name, place: path}
+    if place != "repo":
+        return {place: path}
+    repo, _, split = path.partition(":")
+    return {place: repo, **({"split": split} if split else {})}
 
 
 def place_of(name: str) -> str:
-    """The field of a data set that holds its place: ``path`` (the user's own files), ``root`` (a well-known set), or empty.
+    """The field of a data set that holds its place: ``path`` (the user's own files), ``root`` (a well-known set), ``repo``, or empty.
 
     Raises:
         ConfigError: if there is no data set of that name.
@@ -61,7 +77,7 @@ def place_of(name: str) -> str:
         config = resolve(registry().spec(DatasetSpec, name).config)
     except UnknownNameError as error:
         raise ConfigError(error.what, error.hint) from error
-    return next((key for key in ("path", "root") if key in {item.name for item in fields(config)}), "")
+    return next((key for key in ("path", "root", "repo") if key in {item.name for item in fields(config)}), "")
 
 
 def data_name(text: str) -> tuple[str, str]:

@@ -6,11 +6,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from zoo_core.data.cache import PictureSet, decoded, key_of, stored
 from zoo_core.data.dataset import Data
 from zoo_core.data.decoding import PictureError, formats, read_picture, without_pillow_warnings
 from zoo_core.data.folders import Listing, list_folder
@@ -27,14 +29,15 @@ from zoo_core.datasets import (
     expand,
 )
 from zoo_core.errors import ConfigError
-from zoo_core.hardware.memory import demand_memory
+from zoo_core.hardware.memory import available_memory, demand_memory
 from zoo_core.rng import Stream, generator
 
-__all__ = ["cifar10", "fashion_mnist", "folder", "gaussian_mixture", "mnist", "moons"]
+__all__ = ["cifar10", "fashion_mnist", "folder", "folder_on_disk", "gaussian_mixture", "mnist", "moons"]
 
 Layout = tuple[str, Sequence[str]]
 """A folder below the root, and the names of the files in it."""
 
+_SHARE = 4  # larger sets than this part of the available memory are decoded onto the disk
 _CHUNK = 64  # images that a thread reads at a time
 _MAX_NAMED = 20  # files that an error names
 _MAX_NAMES_WIDTH = 120  # characters of their names in one line
@@ -51,7 +54,9 @@ _LABELS = {
 def folder(config: FolderConfig) -> Data:
     """Loads the images below a folder, uint8 (N, channels, size, size), resized and cropped.
 
-    Warns of files that are not read, and of images that the zoo drew, which are left out.
+    They are read from the cache on disk if they were decoded there, and are decoded there if they would take more than a quarter of the
+    memory that is available to each process; otherwise they are decoded into memory. Warns of files that are not read, and of images that
+    the zoo drew, which are left out.
 
     Args:
         config: see :class:`zoo_core.datasets.FolderConfig`.
@@ -60,10 +65,14 @@ def folder(config: FolderConfig) -> Data:
         ConfigError: if there is no such folder or class, or no image in it, or some files cannot be read as images.
         ResourceError: if the images do not fit into memory.
     """
-    listing = list_folder(Path(expand(config.path)), config.classes)
-    if not listing.pictures and not listing.unreadable:
-        contents = f": it holds {listing.skips()}" if listing.skipped else ""
-        raise ConfigError(f"no image ({', '.join(formats())}) in {listing.root}{contents}", "--data folder:PATH names a folder of images")
+    listing = _listed(config)
+    pictures = _picture_set(listing, config)
+    if not listing.unreadable and (data := stored(key_of(pictures.key), flip=config.flip)) is not None:
+        return data
+    # Every process of a launcher on this machine has a set of its own in memory.
+    share = available_memory() / _SHARE / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if np.prod(pictures.shape) > share:
+        return decoded(pictures, flip=config.flip)
     x, kept = _decode(listing, config)
     labels = np.array([label for _, label in listing.pictures])
     classes = listing.classes
@@ -75,6 +84,45 @@ def folder(config: FolderConfig) -> Data:
         left, labels = np.unique(labels[kept], return_inverse=True)
         x, classes = x[kept], tuple(classes[label] for label in left if classes)
     return Data(x=torch.from_numpy(x), labels=torch.from_numpy(labels) if classes else None, classes=classes, flip=config.flip)
+
+
+def folder_on_disk(config: FolderConfig) -> Data:
+    """Loads the images below a folder as :func:`folder`, decoded into the cache on disk whatever their number.
+
+    Raises:
+        ConfigError: as :func:`folder` raises.
+        ResourceError: if the disk is too small.
+    """
+    return decoded(_picture_set(_listed(config), config), flip=config.flip)
+
+
+def _listed(config: FolderConfig) -> Listing:
+    listing = list_folder(Path(expand(config.path)), config.classes)
+    if not listing.pictures and not listing.unreadable:
+        contents = f": it holds {listing.skips()}" if listing.skipped else ""
+        raise ConfigError(f"no image ({', '.join(formats())}) in {listing.root}{contents}", "--data folder:PATH names a folder of images")
+    return listing
+
+
+def _picture_set(listing: Listing, config: FolderConfig) -> PictureSet:
+    """The pictures of a folder; their key holds names, sizes and times of the files, and not where the folder is."""
+    sha = hashlib.sha256()
+    start = len(str(listing.root / "x")) - 1
+    paths = [str(path) for path, _ in listing.pictures]
+    for path, (_, label) in zip(paths, listing.pictures, strict=True):
+        status = os.stat(path)
+        name = os.fsencode(path[start:])
+        sha.update(b"%d %s %d %d\0" % (label, name, status.st_size, status.st_mtime_ns))
+    options: dict[str, Any] = {"channels": config.channels, "size": config.size, "resize": config.resize}
+    return PictureSet(
+        what=str(listing.root),
+        key={"files": sha.hexdigest(), "classes": list(listing.classes), **options},
+        chunks=[{"paths": part, "count": len(part)} for part in (paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK))],
+        labels=np.array([label for _, label in listing.pictures], dtype=np.int64) if listing.classes else None,
+        classes=listing.classes,
+        unreadable=[(str(path), reason) for path, reason in listing.unreadable],
+        **options,
+    )
 
 
 def _decode(listing: Listing, config: FolderConfig) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

@@ -16,6 +16,7 @@ from zoo_core.evaluation.measurement import Evaluation, Record
 from zoo_core.evaluation.metrics import DataMetric, Metric
 from zoo_core.evaluation.real_data import RealData
 from zoo_core.evaluation.records import check_records, save_records
+from zoo_core.hub.datasets import pin_dataset
 from zoo_core.interfaces import DatasetLike, Sampler, SamplerLike, SchedulerLike
 from zoo_core.loading import load
 from zoo_core.pretrained import Pretrained
@@ -79,7 +80,7 @@ def evaluate(
         processes.on_main(lambda: check_records(out))
     model = reference.to(processes.device) if isinstance(reference, Pretrained) else load(reference, device=processes.device)
     _check_capabilities(of_data, model)
-    real = RealData(as_dataset(data), model.event.shape) if data else training_data(model)
+    real = RealData(processes.on_main(lambda: pin_dataset(as_dataset(data))), model.event.shape) if data else training_data(model)
     evaluation = Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch, on_stage=on_stage)
     drawn = evaluation.of_samples(of_samples, real, n=n, seed=seed, **drawing) if of_samples else ()
     return _collect(chain(evaluation.of_data(of_data, real, n=n), drawn), real, processes, out, on_record)

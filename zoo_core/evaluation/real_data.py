@@ -6,7 +6,7 @@ from typing import Any
 
 from zoo_core.config import encode
 from zoo_core.data.dataset import Data, load_data
-from zoo_core.datasets import FolderConfig
+from zoo_core.datasets import FolderConfig, HubDatasetConfig
 from zoo_core.errors import ConfigError
 from zoo_core.evaluation.statistics import Moments
 from zoo_core.interfaces import DatasetConfig
@@ -69,10 +69,12 @@ class RealData:
 
     @property
     def dataset(self) -> str:
-        """The name of the data set; for a folder under a variable, with its path: ``folder:$AFHQ/train``."""
+        """The name of the data set; with the path of a folder under a variable, ``folder:$AFHQ/train``, or the repository on the Hub."""
         name = registry().name_of("dataset", type(self.recorded))
         if isinstance(self.recorded, FolderConfig) and self.recorded.path.startswith("$"):
             return f"{name}:{self.recorded.path}"
+        if isinstance(self.recorded, HubDatasetConfig):
+            return f"{name}:{self.recorded.repo}"
         return name
 
     @property

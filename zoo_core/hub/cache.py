@@ -2,7 +2,7 @@
 
 The layout is that of the Hub's own client, so that each finds the files that the other fetched::
 
-    models--ORG--NAME/blobs/OID                 the bytes, under the id that the Hub gives them
+    models--ORG--NAME/blobs/OID                 the bytes, under the id that the Hub gives them; of data sets, datasets--ORG--NAME
     models--ORG--NAME/snapshots/COMMIT/FILE     a link to them
     models--ORG--NAME/refs/REVISION             the commit that a branch or tag meant when it was last fetched
     models--ORG--NAME/zoo/COMMIT.json           the zoo's own: the ids of the files that the commit must have, once they are all here
@@ -71,6 +71,7 @@ class RepoCache:
     Args:
         repo: ``ORG/NAME``.
         root: folder of the whole cache.
+        kind: kind of the repository, ``models`` or ``datasets``.
 
     Example:
         >>> from pathlib import Path
@@ -81,6 +82,7 @@ class RepoCache:
 
     repo: str
     root: Path
+    kind: str = "models"
 
     @property
     def folder(self) -> Path:
@@ -89,7 +91,7 @@ class RepoCache:
 
     @property
     def _named(self) -> str:
-        return "models--" + self.repo.replace("/", "--")
+        return f"{self.kind}--" + self.repo.replace("/", "--")
 
     def snapshot(self, commit: str) -> Path:
         """The folder of a commit's files."""

@@ -120,7 +120,8 @@ def receive(cache: RepoCache, commit: str, file: RemoteFile, pin: Pin | None, on
         HubError: if it did not arrive.
         OSError: if the cache cannot be written.
     """
-    url = f"{endpoint()}/{cache.repo}/resolve/{commit}/{quote(file.name)}"
+    kind = "" if cache.kind == "models" else f"{cache.kind}/"
+    url = f"{endpoint()}/{kind}{cache.repo}/resolve/{commit}/{quote(file.name)}"
     title = f"{file.name} of {cache.repo}@{commit[:12]}"
     deadline = Deadline(host(), title, _FILE_SECONDS, pace=_PACE, longest=_LONGEST)
     fault = ""

@@ -74,6 +74,7 @@ class Repository:
 
     Args:
         name: ``ORG/NAME``.
+        kind: ``models`` or ``datasets``.
 
     Attributes:
         cache: its part of the cache, in the folder that the environment names when the object is made.
@@ -84,9 +85,10 @@ class Repository:
         'models--zoo--cats'
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, kind: str = "models") -> None:
         self.name = name
-        self.cache = RepoCache(name, cache_folder())
+        self.kind = kind
+        self.cache = RepoCache(name, cache_folder(), kind)
 
     def source(self, commit: str) -> str:
         """The repository at a commit, for messages."""
@@ -104,7 +106,7 @@ class Repository:
             IntegrityError: if it answers with another commit than was asked for.
             UnsafeContentError: if a commit, an id or a name in the answer could lead out of the cache.
         """
-        data = get_json(f"/api/models/{self.name}/revision/{quote(revision, safe='')}", {"blobs": "true"}, f"{self.name}@{revision}")
+        data = get_json(f"/api/{self.kind}/{self.name}/revision/{quote(revision, safe='')}", {"blobs": "true"}, f"{self.name}@{revision}")
         siblings = data.get("siblings") if isinstance(data, dict) else None
         if not isinstance(data, dict) or not isinstance(siblings, list):
             raise HubError(f"{host()} does not say what {self.name} holds", "is HF_ENDPOINT a Hugging Face Hub?")
@@ -129,7 +131,7 @@ class Repository:
     def _refs(self, *kinds: str) -> list[dict[str, Any]]:
         """Branches and tags, as the Hub describes them; none if it does not."""
         try:
-            refs = get_json(f"/api/models/{self.name}/refs", {}, f"the branches and tags of {self.name}")
+            refs = get_json(f"/api/{self.kind}/{self.name}/refs", {}, f"the branches and tags of {self.name}")
         except HubError:
             return []
         listed = [refs.get(kind) for kind in kinds] if isinstance(refs, dict) else []
@@ -183,7 +185,7 @@ class Repository:
             return False
         try:
             with self.cache.lock(file.oid, file.name):
-                if doubted and not self._holds(file):
+                if doubted and not self.holds(file):
                     self.cache.remove(commit, file.name, file.oid)
                 missing = not self.cache.blob(file.oid).exists()
                 if missing:
@@ -213,7 +215,7 @@ class Repository:
                 file.name for file in ordered if self.download(listing.commit, file, pin=pins.get(file.name), on_bytes=on_bytes)
             )
 
-    def _holds(self, file: RemoteFile) -> bool:
+    def holds(self, file: RemoteFile) -> bool:
         """Whether the blob of a file in the cache has the content that its id names."""
         digest = hashlib.sha256() if file.is_large else hashlib.sha1(b"blob %d\0" % file.size)
         try:

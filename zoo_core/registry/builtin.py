@@ -19,12 +19,30 @@ def _dataset(name: str, loader: str, config: str, summary: str, license: str = "
 
 
 _DATASETS = [
+    DatasetSpec(
+        name="arrow",
+        target="zoo_core.data.table_loaders:arrow",
+        config="zoo_core.datasets:ArrowConfig",
+        summary="pictures in Arrow files, as save_to_disk of Hugging Face datasets writes them",
+    ),
     _dataset("cifar10", "cifar10", "CIFAR10Config", "small photographs of 10 kinds, 32x32 in colour; 50,000 and 10,000", "unknown"),
     _dataset("fashion-mnist", "fashion_mnist", "FashionMNISTConfig", "articles of clothing, 28x28 grey; 60,000 and 10,000", "mit"),
     _dataset("folder", "folder", "FolderConfig", "images in a folder; subfolders are classes"),
     _dataset("gaussian-mixture", "gaussian_mixture", "GaussianMixtureConfig", "points from a mixture of Gaussians; two in the plane"),
+    DatasetSpec(
+        name="hub",
+        target="zoo_core.hub.datasets:hub_dataset",
+        config="zoo_core.datasets:HubDatasetConfig",
+        summary="pictures in the Parquet files of a data set on the Hugging Face Hub",
+    ),
     _dataset("mnist", "mnist", "MNISTConfig", "handwritten digits, 28x28 grey; 60,000 and 10,000", "unknown"),
     _dataset("moons", "moons", "MoonsConfig", "points on two half circles in the plane"),
+    DatasetSpec(
+        name="parquet",
+        target="zoo_core.data.table_loaders:parquet",
+        config="zoo_core.datasets:ParquetConfig",
+        summary="pictures in Parquet files",
+    ),
 ]
 
 

@@ -7,8 +7,8 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, TextIO
@@ -16,11 +16,14 @@ from typing import Any, TextIO
 import torch
 
 from zoo_core.checkpoint.build import difference
+from zoo_core.config import load_json
 from zoo_core.data.dataset import load_data
+from zoo_core.datasets import HubDatasetConfig
 from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, ResourceError, ZooError
 from zoo_core.hardware.environment import source_commit
 from zoo_core.hardware.precision import DTYPES, PRECISION_HINT, warn_if_emulated
+from zoo_core.hub.datasets import pin_dataset
 from zoo_core.loading import load
 from zoo_core.recipes import FitConfig, Recipe, load_recipe
 from zoo_core.training.checkpoints import Snapshot, locked, save_snapshot
@@ -142,6 +145,8 @@ def _prepared(recipe: Recipe, device: str | None, tracker: str | None, out: Path
     if recipe.data is None:
         raise ConfigError("the recipe names no data", "--data folder:PATH")
     processes = Processes(device, tracker, out)
+    recipe = _pinned(recipe, processes, out)
+    assert recipe.data is not None
     data = load_data(recipe.data)
     if len(set(processes.gather(data.digest))) > 1:
         raise ConfigError("the processes do not read the same data", "every machine needs the same files, under the same path")
@@ -149,6 +154,20 @@ def _prepared(recipe: Recipe, device: str | None, tracker: str | None, out: Path
     loop = Loop(recipe, build(recipe), data, processes)
     check_fits(loop.trainer.model, data, begun=recipe.start_from is not None)
     return loop
+
+
+def _pinned(recipe: Recipe, processes: Processes, out: Path) -> Recipe:
+    """The recipe with the commit of data on the Hub: the one that the run in the folder began with, if the recipe names none."""
+    data = recipe.data
+    if not isinstance(data, HubDatasetConfig):
+        return recipe
+    if not data.revision:
+        with suppress(ZooError):  # of a new run
+            begun = Recipe.from_dict(load_json(out / "recipe.json")).data
+            if isinstance(begun, HubDatasetConfig) and begun.repo == data.repo:
+                data = replace(data, revision=begun.revision)
+    pinned = data
+    return replace(recipe, data=processes.on_main(lambda: pin_dataset(pinned)))
 
 
 def _opening(loop: Loop, origin: Origin, out: Path, monitor: MonitorConfig | None) -> list[str]:

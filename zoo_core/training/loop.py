@@ -24,6 +24,7 @@ from zoo_core.registry.faults import call_plugin, expect, fault
 from zoo_core.rng import StepRng, Stream, isolated
 from zoo_core.specs import ModelSpec, TrainerSpec
 from zoo_core.training import optimizers
+from zoo_core.training.batches import Batches
 from zoo_core.training.checkpoints import Snapshot
 from zoo_core.training.trainer import Batch, Loss, Trainer, is_loops_own, only
 
@@ -145,6 +146,8 @@ class Loop:
         self._recent: dict[str, list[Tensor]] = {}
         self._bad: dict[str, Tensor] = {}
         self._rows = processes.rows(recipe.fit.batch_size, recipe.fit.accumulate)
+        order = {"seed": recipe.fit.seed, "batch_size": recipe.fit.batch_size}
+        self._batches = Batches(data, rows=self._rows, device=self.device, **order)
         phases = trainer.phases(0)
         for phase in recipe.fit.optimizers:
             if phase not in phases:
@@ -215,7 +218,7 @@ class Loop:
         started = time.perf_counter()
         fit = self.recipe.fit
         phases = self.trainer.phases(self.step)
-        parts = [self._part(rows) for rows in self._rows] if self.optimizers.keys() & set(phases) else []
+        parts = self._parts() if self.optimizers.keys() & set(phases) else []
         self.trainer.place(self.step, fit.steps)
         with isolated(fit.seed, self.step, self.processes.index, stream=Stream.STEP, devices=[self.device]):
             for phase in phases:
@@ -225,6 +228,12 @@ class Loop:
                     self._solve(phase)
         self.step += 1
         self.seconds += time.perf_counter() - started
+
+    def _parts(self) -> list[tuple[Batch, StepRng]]:
+        """The parts of the step's batch that this process computes, with their random numbers; the next ones are read ahead."""
+        fit = self.recipe.fit
+        rngs = [StepRng(fit.seed, self.step, fit.batch_size, rows, self.device) for rows in self._rows]
+        return list(zip(self._batches.at(self.step, fit.steps), rngs, strict=True))
 
     def _part(self, rows: slice) -> tuple[Batch, StepRng]:
         """Some rows of the step's batch, with their random numbers."""

@@ -21,7 +21,7 @@ __all__ = ["Origin", "claim_run", "find_run", "flat"]
 _LEFTOVER = re.compile(r"\.tmp-.+-[0-9a-f]{8}")  # from a process that was killed while it wrote
 # A resumed run may change these: they do not change the weights after a step.
 _HARMLESS = re.compile(r"fit\.(save_every|keep|sample_every|log_every|export_dtype)|(sampler|scheduler)(\..+)?")
-_PLACE = ("data.path", "data.root", "data.download")  # the data itself is compared by its digest
+_PLACE = ("data.path", "data.root", "data.download", "data.repo", "data.revision")  # the data itself is compared by its digest
 _TEACHER = re.compile(r"trainer\..+\.sha256")
 _LONGEST = 140  # longest command that an error line has room for, in characters
 

@@ -16,10 +16,11 @@ history, trees in pages, model infos, lists, downloads with ranges and redirects
 ones; commit ids are its own. There are three callers: the owner, a visitor and the anonymous. A private repository is 401 to the
 anonymous and 404 to the visitor, with the code RepoNotFound in both cases; files of a gated one are 401 and 403 with the code GatedRepo.
 
-It does not serve datasets, Spaces, branches, pull requests, multi-part uploads, Xet, and ``list_models`` only by filter, search, author,
-sort and limit. A client with ``hf_xet`` does not ask the server whether it serves Xet: it fetches a Xet token for every upload of a large
-file given as a path or as bytes, and raises the builtin ConnectionError without one. Set ``HF_HUB_DISABLE_XET=1``, as the fixture does, or
-pass an open file, which takes the LFS path. Downloads need neither: they use Xet only if the answer offers it.
+A data set is a repository named ``datasets/OWNER/NAME``. It does not serve Spaces, branches, pull requests, multi-part uploads, Xet, and
+``list_models`` only by filter, search, author, sort and limit. A client with ``hf_xet`` does not ask the server whether it serves Xet: it
+fetches a Xet token for every upload of a large file given as a path or as bytes, and raises the builtin ConnectionError without one. Set
+``HF_HUB_DISABLE_XET=1``, as the fixture does, or pass an open file, which takes the LFS path. Downloads need neither: they use Xet only if
+the answer offers it.
 
 The client repeats most requests, up to five times over about 23 seconds, after 408, 429, 500, 502, 503, 504, a lost connection or a
 timeout: a fault that should fail a test quickly has ``times=1`` or another status, such as 507. Repository infos, commits, tags and

@@ -15,7 +15,7 @@ __all__ = ["auth_check", "commits", "content", "front_matter", "list_models", "m
 
 def list_models(api: Api, call: Call) -> Answer:
     """The models that the caller may see, by tag, author and search."""
-    models = [repo for repo in api.store.repos.values() if not repo.id.startswith("spaces/")]
+    models = [repo for repo in api.store.repos.values() if not repo.id.startswith(("datasets/", "spaces/"))]
     seen = [repo for repo in models if not repo.private or call.user == OWNER]
     if author := call.one("author"):
         seen = [repo for repo in seen if repo.id.split("/")[0] == author]
@@ -40,13 +40,13 @@ def model_info(api: Api, call: Call, repo_id: str, revision: str = "main") -> An
 
 def _info(repo: Repo, commit: Commit, blobs: bool = False) -> dict[str, Any]:
     card = _card(commit)
-    name = repo.id.removeprefix("spaces/")
+    name = repo.id.removeprefix("spaces/").removeprefix("datasets/")
     return {
         "_id": hashlib.sha1(repo.id.encode()).hexdigest()[:24],
         "id": name,
         "modelId": name,
         "author": name.split("/")[0],
-        **({"sdk": card.get("sdk")} if name != repo.id else {}),
+        **({"sdk": card.get("sdk")} if repo.id.startswith("spaces/") else {}),
         "sha": commit.id,
         "private": repo.private,
         "gated": "manual" if repo.gated else False,

@@ -13,9 +13,9 @@ __all__ = ["content_answer", "hub_answer"]
 
 _Routes = tuple[tuple[str, str, Callable[..., Answer]], ...]
 
-# The id of a Space begins with spaces/.
-_REPO, _REVISION = r"((?:spaces/)?[^/]+/[^/]+)", r"([^/]+)"
-_ANY = r"/api/(?:models/([^/]+/[^/]+)|(spaces/[^/]+/[^/]+))"
+# The id of a Space begins with spaces/, that of a data set with datasets/.
+_REPO, _REVISION = r"((?:spaces/|datasets/)?[^/]+/[^/]+)", r"([^/]+)"
+_ANY = r"/api/(?:models/([^/]+/[^/]+)|((?:spaces|datasets)/[^/]+/[^/]+))"
 
 _HUB_ROUTES: _Routes = (
     ("GET", r"/api/whoami-v2", writing.whoami),

@@ -10,7 +10,7 @@ from threading import RLock
 
 __all__ = ["LFS_PATTERNS", "Blob", "Commit", "Refusal", "Repo", "Store", "is_lfs", "make_blob"]
 
-LFS_PATTERNS = ("*.safetensors", "*.npz", "*.png")
+LFS_PATTERNS = ("*.safetensors", "*.npz", "*.parquet", "*.png")
 _LFS_SIZE = 10_000_000
 _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -132,7 +132,7 @@ class Repo:
     True
 
     Args:
-        id: ``OWNER/NAME``, or ``spaces/OWNER/NAME``.
+        id: ``OWNER/NAME``, ``datasets/OWNER/NAME`` or ``spaces/OWNER/NAME``.
         private: whether only the owner sees it.
         gated: whether only the owner may read its files.
         tags: tags of the model.
