@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo_core.data.factory import as_dataset
 from zoo_core.data.dataset import load_data
+from zoo_core.data.factory import as_dataset
 from zoo_core.datasets import HubDatasetConfig
 from zoo_core.errors import ConfigError, GatedError, HubError, IntegrityError, NotFoundError, ZooError
 from zoo_core.hub.datasets import pin_dataset
