@@ -4,12 +4,19 @@ import math
 import os
 import re
 import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo_core.capabilities import supports
 from zoo_core.cli.console import inert, say
-from zoo_core.cli.sample import Drawing, progress
+from zoo_core.cli.progress import Progress
 from zoo_core.errors import Interrupted
+from zoo_core.figures.origin import origin_of
+from zoo_core.figures.titles import walk_text
+from zoo_core.interfaces import OnStep, Sampler, Scheduler
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,9 +24,99 @@ if TYPE_CHECKING:
     from zoo_core.distributed import Processes
     from zoo_core.pretrained import Pretrained
 
-__all__ = ["in_folder", "in_memory", "shared"]
+__all__ = ["Drawing", "in_folder", "in_memory", "progress", "shared"]
 
 _LEFTOVER = re.compile(r"\.tmp-\d{6,}\.png-[0-9a-f]{8}")  # of a process that was killed while it wrote
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """The samples to draw, and the choices that they depend on.
+
+    >>> from zoo_core.samplers import Latent
+    >>> drawing = Drawing(n=10, classes=[0, 1, 2], sampler=Latent(), scheduler=None, seed=0, guidance=None, batch_size=4)
+    >>> drawing.batches(turn=0, turns=2), drawing.class_of(4)
+    ([range(0, 4), range(8, 10)], 1)
+
+    Args:
+        n: number of samples.
+        classes: classes that take turns; empty without labels.
+        sampler, scheduler, seed, guidance, batch_size: as :meth:`zoo_core.pretrained.Pretrained.sample` takes them.
+    """
+
+    n: int
+    classes: Sequence[int]
+    sampler: Sampler
+    scheduler: Scheduler | None
+    seed: int
+    guidance: float | None
+    batch_size: int
+
+    @property
+    def labels(self) -> list[int] | None:
+        return [self.classes[i % len(self.classes)] for i in range(self.n)] if self.classes else None
+
+    @property
+    def walk(self) -> str:
+        return walk_text(self.sampler, self.scheduler)
+
+    def class_of(self, image: int) -> int | None:
+        return self.classes[image % len(self.classes)] if self.classes else None
+
+    def batches(self, turn: int = 0, turns: int = 1) -> list[range]:
+        """The images of every ``turns``-th batch from number ``turn`` on: the same batches for any number of processes."""
+        starts = range(0, self.n, self.batch_size)[turn::turns]
+        return [range(start, min(start + self.batch_size, self.n)) for start in starts]
+
+    def draw(self, model: "Pretrained", images: range, on_step: OnStep) -> "Tensor":
+        return model.sample(
+            len(images),
+            first=images.start,
+            seed=self.seed,
+            sampler=self.sampler,
+            scheduler=self.scheduler,
+            labels=[self.classes[image % len(self.classes)] for image in images] if self.classes else None,
+            guidance=self.guidance,
+            batch_size=self.batch_size,
+            on_step=on_step,
+        )
+
+    def record(self, model: "Pretrained", images: range) -> dict[str, str]:
+        """The facts that a file of these images carries."""
+        return origin_of(
+            model,
+            sampler=self.sampler,
+            scheduler=self.scheduler,
+            images=f"{images.start}-{images.stop - 1}" if len(images) > 1 else str(images.start),
+            seed=self.seed,
+            labels=[self.class_of(image) for image in images] if self.classes else None,
+            guidance=self.guidance,
+            batch_size=self.batch_size,
+            dtype=str(model.dtype).removeprefix("torch."),
+            device=model.device.type,
+        )
+
+
+@contextmanager
+def progress(batches: int, sampler: Sampler, model: "Pretrained", scheduler: Scheduler | None) -> Iterator[OnStep]:
+    """An ``on_step`` that counts the sampler's steps on stderr.
+
+    Args:
+        batches: number of batches, of which each takes all steps.
+        sampler: sampler that calls it.
+        model: model that the sampler evaluates.
+        scheduler: noise levels of the sampler.
+    """
+    able = supports(model.capabilities, sampler.requires)
+    steps = len(sampler.noise_levels(model.sampled_model, scheduler)) - 1 if able else 0
+    with Progress("sample", batches * max(steps, 1), "steps") as bar:
+
+        def on_step(step: int, sigma: float, x: "Tensor", x0: "Tensor") -> None:
+            # A sampler with steps calls it at its start and after every step; one with a single pass calls it once.
+            if step or steps < 1:
+                bar.add(1)
+
+        yield on_step
 
 
 def shared(device: str) -> "Processes | None":

@@ -2,28 +2,25 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo_core.arguments import classes_in
-from zoo_core.capabilities import supports
 from zoo_core.checkpoint.config import CheckpointConfig, class_names, default_sampler, read_config
 from zoo_core.checkpoint.files import TRAINING, Files
 from zoo_core.cli.completers import complete_classes
 from zoo_core.cli.console import inert, say
+from zoo_core.cli.drawing import Drawing, in_folder, in_memory, shared
 from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, OutPath, option, refuse_name, scheduler_option, writable
-from zoo_core.cli.progress import Progress, loading
+from zoo_core.cli.progress import loading
 from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import UsageError
-from zoo_core.figures.origin import origin_of
-from zoo_core.figures.titles import title_line, walk_text
+from zoo_core.figures.titles import title_line
 from zoo_core.hub.fetch import fetch
-from zoo_core.interfaces import OnStep, Sampler, Scheduler
+from zoo_core.interfaces import Sampler
 from zoo_core.samplers.factory import as_sampler
 
 if TYPE_CHECKING:
@@ -32,79 +29,11 @@ if TYPE_CHECKING:
     from zoo_core.distributed import Processes
     from zoo_core.pretrained import Pretrained
 
-__all__ = ["Drawing", "choose_device", "progress", "sample"]
+__all__ = ["choose_device", "sample"]
 
 _SUFFIXES = (".png", ".npz")
 _MOST = 10_000_000
 _IMAGES, _POINTS = 16, 1000  # by default
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """The samples to draw, and the choices that they depend on.
-
-    >>> from zoo_core.samplers import Latent
-    >>> drawing = Drawing(n=10, classes=[0, 1, 2], sampler=Latent(), scheduler=None, seed=0, guidance=None, batch_size=4)
-    >>> drawing.batches(turn=0, turns=2), drawing.class_of(4)
-    ([range(0, 4), range(8, 10)], 1)
-
-    Args:
-        n: number of samples.
-        classes: classes that take turns; empty without labels.
-        sampler, scheduler, seed, guidance, batch_size: as :meth:`zoo_core.pretrained.Pretrained.sample` takes them.
-    """
-
-    n: int
-    classes: Sequence[int]
-    sampler: Sampler
-    scheduler: Scheduler | None
-    seed: int
-    guidance: float | None
-    batch_size: int
-
-    @property
-    def labels(self) -> list[int] | None:
-        return [self.classes[i % len(self.classes)] for i in range(self.n)] if self.classes else None
-
-    @property
-    def walk(self) -> str:
-        return walk_text(self.sampler, self.scheduler)
-
-    def class_of(self, image: int) -> int | None:
-        return self.classes[image % len(self.classes)] if self.classes else None
-
-    def batches(self, turn: int = 0, turns: int = 1) -> list[range]:
-        """The images of every ``turns``-th batch from number ``turn`` on: the same batches for any number of processes."""
-        starts = range(0, self.n, self.batch_size)[turn::turns]
-        return [range(start, min(start + self.batch_size, self.n)) for start in starts]
-
-    def draw(self, model: "Pretrained", images: range, on_step: OnStep) -> "Tensor":
-        return model.sample(
-            len(images),
-            first=images.start,
-            seed=self.seed,
-            sampler=self.sampler,
-            scheduler=self.scheduler,
-            labels=[self.classes[image % len(self.classes)] for image in images] if self.classes else None,
-            guidance=self.guidance,
-            batch_size=self.batch_size,
-            on_step=on_step,
-        )
-
-    def record(self, model: "Pretrained", images: range) -> dict[str, str]:
-        """The facts that a file of these images carries."""
-        return origin_of(
-            model,
-            sampler=self.sampler,
-            scheduler=self.scheduler,
-            images=f"{images.start}-{images.stop - 1}" if len(images) > 1 else str(images.start),
-            seed=self.seed,
-            labels=[self.class_of(image) for image in images] if self.classes else None,
-            guidance=self.guidance,
-            batch_size=self.batch_size,
-            dtype=str(model.dtype).removeprefix("torch."),
-            device=model.device.type,
-        )
 
 
 @click.command()
@@ -169,7 +98,6 @@ def sample(
     classes = classes_in(labels, class_names(files)) if labels is not None else None
     path = _checked(out or Path(f"{files.name}.png"))
     with loading("sample"):
-        from zoo_core.cli.drawing import shared
         from zoo_core.pretrained import assemble
 
         processes = shared(device)
@@ -186,8 +114,6 @@ def sample(
 
 def _draw(path: Path, drawing: Drawing, model: "Pretrained", processes: "Processes | None") -> None:
     """Draws the samples into a file or a folder, alone or with other processes, and says so once."""
-    from zoo_core.cli.drawing import in_folder, in_memory
-
     started = time.perf_counter()
     known = 0
     if path.suffix:
@@ -252,28 +178,6 @@ def choose_device(device: str) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-@contextmanager
-def progress(batches: int, sampler: Sampler, model: "Pretrained", scheduler: Scheduler | None) -> Iterator[OnStep]:
-    """An ``on_step`` that counts the sampler's steps on stderr.
-
-    Args:
-        batches: number of batches, of which each takes all steps.
-        sampler: sampler that calls it.
-        model: model that the sampler evaluates.
-        scheduler: noise levels of the sampler.
-    """
-    able = supports(model.capabilities, sampler.requires)
-    steps = len(sampler.noise_levels(model.sampled_model, scheduler)) - 1 if able else 0
-    with Progress("sample", batches * max(steps, 1), "steps") as bar:
-
-        def on_step(step: int, sigma: float, x: "Tensor", x0: "Tensor") -> None:
-            # A sampler with steps calls it at its start and after every step; one with a single pass calls it once.
-            if step or steps < 1:
-                bar.add(1)
-
-        yield on_step
 
 
 def _write(path: Path, samples: "Tensor", drawing: Drawing, model: "Pretrained") -> None:

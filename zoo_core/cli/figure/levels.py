@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from zoo_core.cli.drawing import progress
 from zoo_core.cli.figure.common import (
     IMAGES,
     MOST,
@@ -20,7 +21,6 @@ from zoo_core.cli.figure.common import (
     with_steps,
 )
 from zoo_core.cli.options import OF_SCHEDULER, scheduler_option
-from zoo_core.cli.sample import progress
 from zoo_core.errors import UsageError
 from zoo_core.figures.origin import origin_of
 from zoo_core.figures.titles import sigma_text, title_line
