@@ -16,6 +16,7 @@ from zoo_core.errors import ConfigError, GatedError, HubError, IntegrityError, N
 from zoo_core.hub.datasets import pin_dataset
 from zoo_core.testing.hub import LoopbackHub
 
+pytest_plugins = ["zoo_core.testing.hub"]
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Table", "TableError", "encoded_pictures", "files_of_split", "read_table", "split_of"]
+__all__ = ["Table", "TableError", "encoded_pictures", "files_of_split", "load_pyarrow", "read_table", "split_of"]
 
-SUFFIXES = (".parquet", ".arrow")
 _IMAGES = ("image", "img", "picture", "png", "jpg", "jpeg")  # names of columns of bytes, where no metadata tells
 _LABELS = ("label", "labels", "class", "category")
 _SPLITS = {
@@ -112,7 +111,7 @@ def read_table(files: Sequence[tuple[str, Path]], image: str, label: str | None)
         ConfigError: if a file is no such table, or has no such column.
         UsageError: if pyarrow is not installed.
     """
-    pyarrow()
+    load_pyarrow()
     import numpy as np
 
     parts: list[dict[str, Any]] = []
@@ -256,7 +255,7 @@ def _opened(path: Path) -> Iterator[Any]:
         raise TableError(reason) from error
 
 
-def pyarrow() -> Any:
+def load_pyarrow() -> Any:
     """The module pyarrow.
 
     Raises:

@@ -58,9 +58,9 @@ def hub_dataset(config: HubDatasetConfig) -> "Data":
         UsageError: if pyarrow is not installed.
     """
     from zoo_core.data.table_loaders import load_table
-    from zoo_core.data.tables import pyarrow
+    from zoo_core.data.tables import load_pyarrow
 
-    pyarrow()  # before anything is fetched
+    load_pyarrow()  # before anything is fetched
     found = _revision(config)
     title = f"{config.repo} at {found.commit[:12]}"
     names = _files(found, config)
