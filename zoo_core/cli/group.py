@@ -45,6 +45,7 @@ _BUILT_IN = {
     "publish": ("zoo_core.cli.publish:publish", "Upload a checkpoint to the Hugging Face Hub, in one commit."),
     "export": ("zoo_core.cli.export:export", "Write a checkpoint's net or decoder as ONNX or torch.export."),
     "pin": ("zoo_core.cli.pin:pin", "Render a plugin's model cards, and pin its checkpoints' files."),
+    "doctor": ("zoo_core.cli.doctor:doctor", "Show where everything comes from, and what is wrong."),
     "plugins": ("zoo_core.cli.plugins:plugins", "List the installed plugins, and check them."),
     "new-plugin": ("zoo_core.cli.new_plugin:new_plugin", "Write a plugin of your own that works at once."),
     "completion": ("zoo_core.cli.completion:completion", "Make the shell complete commands and names by TAB."),
