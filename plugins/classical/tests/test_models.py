@@ -68,6 +68,7 @@ def test_axes_and_variances_are_the_eigenvectors_and_eigenvalues_of_the_covarian
     covariance = net.loadings @ net.loadings.T + net.noise * torch.eye(6)
     torch.testing.assert_close(covariance @ net.axes, net.axes * net.variances, rtol=1e-4, atol=1e-5)
     assert bool((net.variances.diff() <= 0).all())
+    assert torch.equal(net.axes.abs().amax(0), net.axes.amax(0))
     x = noise(4, 6)
     torch.testing.assert_close(net.project(net.project(x)), net.project(x), rtol=1e-4, atol=1e-5)
 

@@ -26,7 +26,7 @@ from zoo_classical.config import (
 from zoo_classical.model import PCA, GaussianMixture, KMeans
 from zoo_classical.trainer import GaussianMixtureTrainer, KMeansTrainer, PCATrainer
 from zoo_core.datasets import GaussianMixtureConfig as PointsConfig
-from zoo_core.errors import ConfigError
+from zoo_core.errors import ConfigError, ZooError
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
 from zoo_core.rng import StepRng
 from zoo_core.testing import assert_resumes, fake_zoo, start_loop
@@ -198,6 +198,21 @@ def test_accumulation_changes_nothing_since_a_step_is_of_the_whole_batch() -> No
         losses.append((loop.logs(), loop.published.state_dict()))
     assert losses[0][0] == losses[1][0]
     assert all(torch.equal(value, losses[1][1][name]) for name, value in losses[0][1].items())
+
+
+@pytest.mark.parametrize("name", ["pca", "gmm", "lloyd"])
+def test_data_that_is_not_finite_is_refused_in_one_line(name: str) -> None:
+    loop = start_loop(RECIPES[name])
+    begin = step if name == "pca" else prepared
+    with pytest.raises(ZooError, match=r"scikit-learn cannot fit this batch: .*NaN"):
+        begin(loop.trainer, torch.full((50, 3), torch.nan))
+
+
+def test_a_covariance_that_is_singular_is_refused_with_the_floor_as_the_next_step() -> None:
+    trainer = GaussianMixtureTrainer(GaussianMixture(GaussianMixtureConfig(components=2)), GaussianMixtureTrainerConfig(floor=0.0))
+    x = torch.tensor([[0.0, 0.0], [0.0, 0.0], [1.0, 1.0], [1.0, 1.0]])
+    with pytest.raises(ZooError, match=r"cannot fit this batch.* -- .*trainer\.floor"):
+        prepared(trainer, x)
 
 
 @pytest.mark.parametrize(

@@ -104,8 +104,9 @@ class PCA(_WithDensity):
 
     @property
     def axes(self) -> Tensor:
-        """The principal axes, orthonormal columns (d, q), of the largest variance first."""
-        return torch.linalg.svd(self.loadings, full_matrices=False)[0]
+        """The principal axes, orthonormal columns (d, q), of the largest variance first; the largest number of each is positive."""
+        axes = torch.linalg.svd(self.loadings, full_matrices=False)[0]
+        return axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
 
     @property
     def variances(self) -> Tensor:

@@ -5,10 +5,8 @@ from collections.abc import Iterable
 from zoo_core.hookspecs import hookimpl
 from zoo_core.specs import FigureSpec, MetricSpec, ModelSpec, RecipeSpec, Spec, TrainerSpec, checkpoints
 
-PCA_PAPER, EM_PAPER, KMEANS_PAPER = "doi:10.1111/1467-9868.00196", "doi:10.1111/j.2517-6161.1977.tb01600.x", "doi:10.1109/TIT.1982.1056489"
 
-
-def _family(name: str, target: str, capabilities: set[str], paper: str, summary: str, training: str) -> tuple[Spec, Spec]:
+def _family(name: str, target: str, capabilities: set[str], summary: str, training: str) -> tuple[Spec, Spec]:
     model = ModelSpec(
         name=name,
         target=f"zoo_classical.model:{target}",
@@ -16,14 +14,12 @@ def _family(name: str, target: str, capabilities: set[str], paper: str, summary:
         trainer=name,
         sampler="latent",
         capabilities=frozenset(capabilities),
-        paper=paper,
         summary=summary,
     )
     trainer = TrainerSpec(
         name=name,
         target=f"zoo_classical.trainer:{target}Trainer",
         config=f"zoo_classical.config:{target}TrainerConfig",
-        paper=paper,
         summary=training,
     )
     return model, trainer
@@ -45,7 +41,6 @@ def zoo_specs() -> Iterable[Spec]:
             "pca",
             "PCA",
             able | {"density"},
-            PCA_PAPER,
             "principal components and isotropic noise: a Gaussian in closed form",
             "the closed form of maximum likelihood, or incremental PCA over batches",
         ),
@@ -53,7 +48,6 @@ def zoo_specs() -> Iterable[Spec]:
             "gmm",
             "GaussianMixture",
             able | {"density"},
-            EM_PAPER,
             "a mixture of Gaussians, in all dimensions or in a principal subspace: an exact density",
             "steps of expectation maximisation",
         ),
@@ -61,7 +55,6 @@ def zoo_specs() -> Iterable[Spec]:
             "kmeans",
             "KMeans",
             able,
-            KMEANS_PAPER,
             "cluster centres: vector quantisation by one codebook",
             "steps of Lloyd's algorithm from the centres of k-means++",
         ),

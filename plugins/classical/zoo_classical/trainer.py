@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from zoo_classical.config import GaussianMixtureTrainerConfig, KMeansTrainerConfig, PCATrainerConfig
 from zoo_classical.model import PCA, GaussianMixture, KMeans
-from zoo_core.errors import ConfigError, ResourceError
+from zoo_core.errors import ConfigError, ResourceError, ZooError
 from zoo_core.interfaces import Rng
 from zoo_core.training.trainer import Batch, Loss, Trainer
 
@@ -42,14 +43,23 @@ def _check_rows(batch: Batch, least: int, what: str) -> None:
 
 @contextmanager
 def _sklearn() -> Iterator[None]:
-    """Inside a ``with`` block, scikit-learn does not warn that one step is not convergence."""
+    """Inside a ``with`` block, scikit-learn does not warn that one step is not convergence, and its refusals are errors of the zoo.
+
+    Raises:
+        ResourceError: if scikit-learn is not installed.
+        ZooError: if it cannot fit the data, such as values that are not finite, or a covariance that is singular.
+    """
     try:
         from sklearn.exceptions import ConvergenceWarning
     except ImportError as error:
         raise ResourceError("fitting needs scikit-learn, which is not installed", "pip install scikit-learn") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
+        try:
+            yield
+        except ValueError as error:  # LinAlgError is one
+            what = f"scikit-learn cannot fit this batch: {shorten(str(error), 120, placeholder=' ...')}"
+            raise ZooError(what, "look at the data; -o trainer.floor=1e-3 keeps the covariances of gmm apart from singular ones") from error
 
 
 def _put(parameter: Tensor, value: "NDArray[Any] | float") -> None:
@@ -205,7 +215,8 @@ class GaussianMixtureTrainer(_Fitted):
         counts = shares.sum(0) + 1e-10
         means = shares.T @ y / counts[:, None]
         covariances = np.stack([(share * (y - mean).T) @ (y - mean) for share, mean in zip(shares.T, means, strict=True)])
-        self._set(counts / counts.sum(), means, covariances / counts[:, None, None] + self.floor * np.eye(y.shape[1]))
+        with _sklearn():
+            self._set(counts / counts.sum(), means, covariances / counts[:, None, None] + self.floor * np.eye(y.shape[1]))
 
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
         model = self.model
@@ -224,7 +235,7 @@ class GaussianMixtureTrainer(_Fitted):
                 means_init=model.means.cpu().double().numpy(),
                 precisions_init=inverse.transpose(0, 2, 1) @ inverse,
             ).fit(_vectors(y))
-        self._set(solver.weights_, solver.means_, solver.covariances_)
+            self._set(solver.weights_, solver.means_, solver.covariances_)
         return Loss(value=-(outside.mean() + solver.lower_bound_).float())
 
     def _set(self, weights: _Array, means: _Array, covariances: _Array) -> None:
