@@ -27,7 +27,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("resume", "continue"), "the same `zoo train` command goes on with the run in its --out"),
         **dict.fromkeys(("plot", "visualize", "vis", "show-samples"), "zoo figure NAME KIND"),
         **dict.fromkeys(("upload", "push", "share"), "zoo publish RUN ORG/NAME"),
-        **dict.fromkeys(("check", "doctor"), "zoo plugins --check, or zoo verify NAME"),
+        **dict.fromkeys(("check",), "zoo plugins --check, or zoo verify NAME"),
         **dict.fromkeys(("help", "man"), "zoo --help, or zoo COMMAND --help"),
         **dict.fromkeys(("version",), "zoo --version"),
     }
