@@ -6,12 +6,14 @@ from zoo_core.checkpoint.files import CONFIG, WEIGHTS
 from zoo_core.errors import IntegrityError, NotFoundError, UnsafeContentError
 from zoo_core.hub.client import host
 from zoo_core.hub.repository import Listing, Repository
-from zoo_core.registry import Reference
+from zoo_core.registry import Reference, registry
+from zoo_core.specs import CheckpointSpec
 
-__all__ = ["check_checkpoint", "check_same_files", "warn_of_names"]
+__all__ = ["check_checkpoint", "check_same_files", "is_near", "warn_of_names"]
 
 _MAX_FILES = 100
 _SHOWN = 3
+_ALIKE = str.maketrans("01_.", "ol--")
 _log = logging.getLogger(__name__)
 
 
@@ -35,13 +37,32 @@ def check_checkpoint(reference: Reference, listing: Listing) -> None:
 
 
 def warn_of_names(repository: Repository, revision: str, listing: Listing) -> None:
-    """Warns of ambiguous names: a renamed repository, and a tag with the name of a branch."""
+    """Warns of ambiguous names: one that is nearly that of a pinned repository, a renamed repository, a tag with the name of a branch."""
     repo = repository.name
+    specs = [claim.spec for claims in registry().claims(CheckpointSpec).values() for claim in claims]
+    pinned = {spec.hub.repo for spec in specs if isinstance(spec, CheckpointSpec) and spec.hub}
+    if repo not in pinned and (near := sorted(other for other in pinned if is_near(repo, other))):
+        _log.warning("zoo: warning: %s is nearly %s, which an installed package pins; make sure which one you mean", repo, near[0])
     if listing.renamed:
         _log.warning("zoo: warning: %s is now %s on %s; write that", repo, listing.renamed, host())
     if revision not in ("main", listing.commit) and len(repository.commits_of(revision)) > 1:
         hint = f"to be sure, write {repo}@{listing.commit}"
         _log.warning("zoo: warning: %s has a branch and a tag %s; %s gave %s -- %s", repo, revision, host(), listing.commit[:12], hint)
+
+
+def is_near(name: str, other: str) -> bool:
+    """Whether a name differs from another by one letter, by two that changed places, by case, or by letters that look alike.
+
+    >>> is_near("zoo/cat", "zoo/cats"), is_near("zoo/c4ts", "zoo/cats"), is_near("zoo/dogs", "zoo/cats")
+    (True, True, False)
+    """
+    name, other = (text.lower().translate(_ALIKE) for text in (name, other))
+    if name == other:
+        return True
+    start = next((i for i, (a, b) in enumerate(zip(name, other, strict=False)) if a != b), min(len(name), len(other)))
+    rest, expected = name[start:], other[start:]
+    swapped = rest[:2][::-1] == expected[:2] and rest[2:] == expected[2:]
+    return swapped or expected in (rest[1:], rest) or rest[1:] == expected[1:] or rest == expected[1:]
 
 
 def check_same_files(repository: Repository, listing: Listing) -> None:
