@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,19 @@ def test_a_pinned_commit_is_read_without_a_request(hub: LoopbackHub, cats: str) 
     assert load_data(pinned).digest == digest
     assert len(hub.requests) == before
     assert load_data("hub:zoo/cats").digest != digest
+
+
+def test_a_commit_that_lists_other_files_than_before_is_refused(hub: LoopbackHub, cats: str) -> None:
+    load_data("hub:zoo/cats")
+
+    def other(body: bytes) -> bytes:
+        return re.sub(rb'"sha256": "[0-9a-f]{64}"', b'"sha256": "' + b"0" * 64 + b'"', body)
+
+    with (
+        hub.fault("GET /api/datasets", rewrite=other),
+        pytest.raises(IntegrityError, match="lists another data/t.* than when it was first"),
+    ):
+        load_data("hub:zoo/cats")
 
 
 def test_the_token_is_not_sent_to_the_address_of_files(hub: LoopbackHub, cats: str) -> None:

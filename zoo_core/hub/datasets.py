@@ -15,6 +15,7 @@ from zoo_core.errors import CardError, ConfigError, GatedError, HubError, Integr
 from zoo_core.hub.cache import COMMIT, is_offline
 from zoo_core.hub.client import host
 from zoo_core.hub.download import RemoteFile, progress_bar
+from zoo_core.hub.listing_checks import check_same_files
 from zoo_core.hub.repository import Listing, Repository
 from zoo_core.interfaces import DatasetConfig
 
@@ -90,6 +91,7 @@ def _revision(config: HubDatasetConfig) -> _Revision:
         return _Revision(repository=repository, commit=commit, oids=known)
     try:
         listing = _with_tables(repository, revision, config)
+        check_same_files(repository, listing)
     except (HubError, ResourceError) as error:
         if known is None or commit is None or isinstance(error, NotFoundError | GatedError):
             raise
