@@ -95,6 +95,7 @@ def test_broken_files_are_named(zoo: Zoo, photos: Path, one_error_line: Callable
         (["folder:none"], 3, "there is no folder none"),
         (["moons:x"], 2, "takes no path"),
         (["moons", "--out", "sheet.jpg"], 2, "a sheet is a PNG"),
+        (["moons", "--decode"], 2, "moons is read into memory"),
         (["nothing"], 3, "unknown dataset 'nothing'"),
         (["folder:photos", "-o", "sise=8"], 3, "sise"),
         (["hub:a/b/c"], 3, "is no name of a data set on the Hub"),

@@ -179,6 +179,15 @@ def test_a_damaged_file_of_images_is_refused(photos: FolderConfig) -> None:
         folder(photos)
 
 
+@pytest.mark.parametrize("facts", [b"", b"[]", b'{"shape": [1]}'])
+def test_a_set_whose_facts_are_damaged_is_decoded_again(photos: FolderConfig, facts: bytes) -> None:
+    data = folder_on_disk(photos)
+    assert data.stored is not None
+    (data.stored.path.parent / "set.json").write_bytes(facts)
+    assert folder(photos).stored is None
+    assert folder_on_disk(photos).digest == data.digest
+
+
 def test_rows_are_those_of_the_map(photos: FolderConfig) -> None:
     data = folder_on_disk(photos)
     assert isinstance(data.stored, StoredImages)

@@ -13,7 +13,7 @@ from zoo_core.cli.options import OutPath, option, writable
 from zoo_core.cli.progress import loading
 from zoo_core.config import apply_overrides, encode
 from zoo_core.data.factory import as_dataset, dataset_values
-from zoo_core.datasets import FolderConfig
+from zoo_core.datasets import FolderConfig, TableConfig
 from zoo_core.errors import UsageError
 from zoo_core.hardware.memory import human_size
 from zoo_core.interfaces import DatasetConfig
@@ -51,6 +51,8 @@ def data(name: str, data_root: str | None, options: tuple[str, ...], decode: boo
     """
     changes = [text.removeprefix("data.") for text in options]
     config = as_dataset(apply_overrides(dataset_values(name), ([f"root={data_root}"] if data_root is not None else []) + changes))
+    if decode and not isinstance(config, FolderConfig | TableConfig):
+        raise UsageError(f"--decode: {encode(config)['name']} is read into memory", "leave it out")
     if out is not None:
         if out.suffix.lower() != ".png":
             raise UsageError(f"--out {out}: a sheet is a PNG", "name a .png")

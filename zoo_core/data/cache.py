@@ -116,13 +116,15 @@ def stored(key: str, *, flip: bool = False) -> Data | None:
     place = cache_folder() / "data" / key
     try:
         facts = json.loads((place / "set.json").read_bytes())
-    except (OSError, ValueError):
+        shape = tuple(map(int, facts["shape"]))
+        facts = {name: facts[name] for name in ("labels", "classes", "digest", "warnings")}
+    except (OSError, ValueError, LookupError, TypeError):  # it is not there, or no set of this version: it is decoded again
         return None
-    images = StoredImages(place / "images", tuple(facts["shape"]))
+    images = StoredImages(place / "images", shape)  # type: ignore[arg-type]  # four numbers, as it was written
     labels = None
     if facts["labels"]:
         labels = torch.from_numpy(np.fromfile(place / "labels", "<i8").astype(np.int64))
-        if len(labels) != facts["shape"][0]:
+        if len(labels) != shape[0]:
             raise ResourceError(f"{place / 'labels'} is damaged", f"remove {place}: the images are decoded again")
     for line in facts["warnings"]:
         warnings.warn(line, RuntimeWarning, stacklevel=3)
@@ -194,6 +196,8 @@ def _decode(pictures: PictureSet, root: Path, key: str) -> None:
     for path in part.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
+    if (root / key).exists():  # without a set.json that can be read
+        shutil.rmtree(root / key)
     part.rename(root / key)
     (root / key / "done").unlink(missing_ok=True)
 
