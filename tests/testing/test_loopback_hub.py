@@ -260,8 +260,17 @@ def test_the_log_says_what_was_asked(hub: LoopbackHub, api: HfApi) -> None:
 
 
 def test_what_is_not_served_says_so(hub: LoopbackHub, api: HfApi) -> None:
-    with pytest.raises(HfHubHTTPError, match="the loopback Hub does not serve GET /api/datasets/zoo/cats"):
-        api.dataset_info(CATS)
+    with pytest.raises(HfHubHTTPError, match="the loopback Hub does not serve GET /api/collections/zoo/cats-1"):
+        api.get_collection("zoo/cats-1")
+
+
+def test_a_data_set_is_beside_the_model_of_its_name(hub: LoopbackHub, api: HfApi) -> None:
+    hub.add_repo(CATS, FILES)
+    commit = hub.add_repo(f"datasets/{CATS}", {"train.parquet": b"PAR1"})
+    info = api.dataset_info(CATS)
+    assert (info.id, info.sha, [file.rfilename for file in info.siblings or ()]) == (CATS, commit, ["train.parquet"])
+    assert Path(api.hf_hub_download(CATS, "train.parquet", repo_type="dataset")).read_bytes() == b"PAR1"
+    assert [model.id for model in api.list_models()] == [CATS]
 
 
 def test_a_client_process_finds_the_hub_and_offline_asks_nothing(hub: LoopbackHub, tmp_path: Path) -> None:
