@@ -77,8 +77,8 @@ def sample(
 ) -> None:
     """Draw images, or points, from the checkpoint REFERENCE.
 
-    Into a folder, a draw that was interrupted goes on by the same command. Under torchrun or accelerate launch, the processes share the
-    batches, and the images stay the same.
+    Into a folder, a draw that was interrupted goes on by the same command. Under torchrun, the processes share the batches, and the
+    images stay the same.
 
     \b
     Examples:
