@@ -90,6 +90,8 @@ def test_every_zoo_command_of_a_document_has_the_commands_own_options(document: 
     assert isinstance(group, click.Group)
     for words in commands(document):
         context = click.Context(group)
+        own, words = [word for word in words if word == "--frozen"], [word for word in words if word != "--frozen"]  # of every command
+        assert len(own) <= 1
         command = group.get_command(context, words[0])
         assert command is not None, words
         if "--help" not in words:
