@@ -53,6 +53,6 @@ def zoo_specs() -> Iterable[Spec]:
             name="afhq-cat",
             family="latent-diffusion",
             target="zoo_latent_diffusion.second_stage:AFHQ_CAT",
-            summary="64x64 photographs by a ddpm of 4x16x16 latents, half an hour on one CPU core",
+            summary="64x64 photographs by a ddpm of 4x16x16 latents, an hour on one CPU core",
         ),
     ]

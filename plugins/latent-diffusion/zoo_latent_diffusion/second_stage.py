@@ -26,7 +26,7 @@ AFHQ_CAT = Recipe(
     model=LatentDiffusionConfig(first_stage=FIRST_STAGE.model, prior=decode(ModelConfig, _DDPM, "prior")),
     trainer=LatentDiffusionTrainerConfig(),
     fit=FitConfig(
-        steps=6000,
+        steps=20_000,
         batch_size=32,
         optimizer=OptimizerConfig(name="adam", lr=1e-3, options={"fused": True}),
         lr_schedule="cosine",
@@ -38,4 +38,7 @@ AFHQ_CAT = Recipe(
     sampler=DPMSolver2M(steps=20),
     scheduler=Karras(sigma_max=80.0),
 )
-"""64x64 photographs: the ddpm of latents of 4x16x16, which needs a trained first stage, ``-o trainer.first_stage.reference=REF``."""
+"""64x64 photographs: the ddpm of latents of 4x16x16, which needs a trained first stage, ``-o trainer.first_stage.reference=REF``.
+
+A step takes a seventh of a second of one CPU core. After 3,200 steps the samples are heads of cats, of which many have no clear face.
+"""
