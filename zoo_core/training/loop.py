@@ -146,8 +146,7 @@ class Loop:
         self._recent: dict[str, list[Tensor]] = {}
         self._bad: dict[str, Tensor] = {}
         self._rows = processes.rows(recipe.fit.batch_size, recipe.fit.accumulate)
-        order = {"seed": recipe.fit.seed, "batch_size": recipe.fit.batch_size}
-        self._batches = Batches(data, rows=self._rows, device=self.device, **order)
+        self._batches = self._batches_of(data)
         phases = trainer.phases(0)
         for phase in recipe.fit.optimizers:
             if phase not in phases:
@@ -209,6 +208,11 @@ class Loop:
         if self.processes.count > 1:
             self.processes.on_main(lambda: len(self.trainer.inputs(self.data, folder)))
         self.inputs = expect(self.trainer.inputs, self.trainer.inputs(self.data, folder), Data)
+        self._batches = self._batches_of(self.inputs)
+
+    def _batches_of(self, data: Data) -> Batches:
+        fit = self.recipe.fit
+        return Batches(data, rows=self._rows, device=self.device, seed=fit.seed, batch_size=fit.batch_size)
 
     def advance(self) -> None:
         """Takes a step: for each phase forward, backward, optimizer, hook and moving average.
