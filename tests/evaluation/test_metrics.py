@@ -42,7 +42,8 @@ OF_DATA, OF_PIXELS = ("accuracy", "bpd", "nll"), ("pixel-saturation", "pixel-std
 
 
 def test_all_metrics_are_registered_and_made_by_name() -> None:
-    assert sorted(registry().claims(MetricSpec)) == ALL
+    own = [name for name, claims in registry().claims(MetricSpec).items() if claims[0].plugin.dist == "zoo-core"]
+    assert sorted(own) == ALL
     for name in ALL:
         module = "pixel_metrics" if name in OF_PIXELS else "data_metrics" if name in OF_DATA else "feature_metrics"
         assert type(make_metric(name)).__module__ == f"zoo_core.evaluation.{module}"

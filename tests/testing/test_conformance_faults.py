@@ -151,6 +151,12 @@ FAULTS = [
         "{'sigmas': lambda self, steps, lo, hi: tuple(hi / 1.1**i for i in range(steps + 1))})()",
     ),
     Fault(check="decodes", what="another shape", model="def decode(self, z, labels=None):\n    return super().decode(z, labels)[:, :1]"),
+    Fault(
+        check="has_latents",
+        what="no denoiser of the latents",
+        hook="model['capabilities'] |= {'latent'}",
+        model="@property\ndef latent(self):\n    return self",
+    ),
     Fault(check="decodes", what="one latent too many", model="def prior(self, rng):\n    return super().prior(rng)[:-1]"),
     Fault(
         check="decodes",

@@ -72,7 +72,7 @@ def checkpoints(filter: str | Sequence[str] = "", *, family: str = "") -> tuple[
     """Returns the names of the installed checkpoints.
 
     >>> checkpoints("*moons")
-    ('maf-moons', 'realnvp-moons')
+    ('gmm-moons', 'maf-moons', 'realnvp-moons')
 
     Args:
         filter: a filter, as for :func:`names`.
