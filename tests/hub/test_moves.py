@@ -7,7 +7,7 @@ import pytest
 
 from zoo_core.errors import IntegrityError, TrustError
 from zoo_core.hub.fetch import fetch, pull
-from zoo_core.testing.hub import LoopbackHub
+from zoo_core.testing.hub import LoopbackHub, loopback_hub
 
 from .helpers import CATS, Contents, changed, run
 
@@ -78,6 +78,19 @@ def test_a_history_that_the_hub_does_not_tell_is_no_update(hub: LoopbackHub, cat
     update(hub, cats)
     with hub.fault("/commits/", status=404), pytest.raises(TrustError, match="has another history now"):
         fetch(CATS)
+
+
+def test_a_history_without_an_end_is_left_after_some_pages(commit: str, cats: Contents) -> None:
+    with loopback_hub(page_size=1) as paged, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_ENDPOINT", paged.endpoint)
+        paged.add_repo("zoo/long", cats)
+        fetch("zoo/long")
+        for number in range(30):
+            paged.commit("zoo/long", {"README.md": cats["README.md"] + b"%d" % number})
+        before = len(paged.requests)
+        with pytest.raises(TrustError, match="has another history now"):
+            fetch("zoo/long")
+        assert len(paged.requests) - before < 50
 
 
 def test_a_tag_that_moved_is_refused(hub: LoopbackHub, cats: Contents, first: str) -> None:

@@ -7,6 +7,7 @@ before are remembered on this machine.
 """
 
 import logging
+from itertools import islice
 
 from zoo_core.errors import HubError, TrustError
 from zoo_core.hub.cache import COMMIT
@@ -15,6 +16,7 @@ from zoo_core.hub.repository import Repository
 
 __all__ = ["check_move"]
 
+_MAX_PAGES = 20  # of fifty commits each, as the Hub sends them
 _log = logging.getLogger(__name__)
 
 
@@ -52,20 +54,20 @@ def _problem(repository: Repository, revision: str, last: str, commit: str) -> s
         return "went back to an older commit"
     if revision != "main" and _is_tag(repository, revision):
         return "is a tag, and moved"
-    if last in _history(repository, commit):
+    if _descends(repository, commit, last):
         return ""
-    return "went back to an older commit" if commit in _history(repository, last) else "has another history now"
+    return "went back to an older commit" if _descends(repository, last, commit) else "has another history now"
 
 
 def _is_tag(repository: Repository, revision: str) -> bool:
     return revision in repository.tags()
 
 
-def _history(repository: Repository, commit: str) -> set[str]:
-    """Ids of the commits up to a commit; empty if the Hub does not know it."""
+def _descends(repository: Repository, commit: str, ancestor: str) -> bool:
+    """Whether the Hub says that ``ancestor`` is in the history of a commit; False if it does not say so within some pages."""
     what = f"the commits of {repository.name}"
     try:
-        pages = get_json_pages(f"/api/models/{repository.name}/commits/{commit}", what)
-        return {entry["id"] for page in pages for entry in page if isinstance(entry, dict) and isinstance(entry.get("id"), str)}
+        pages = islice(get_json_pages(f"/api/models/{repository.name}/commits/{commit}", what), _MAX_PAGES)
+        return any(isinstance(entry, dict) and entry.get("id") == ancestor for page in pages for entry in page)
     except HubError:
-        return set()
+        return False
