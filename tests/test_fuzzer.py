@@ -1,5 +1,6 @@
 """The fuzzer: valid files are read, surprises are seen, and inputs that once surprised are kept."""
 
+import logging
 import random
 import time
 from pathlib import Path
@@ -61,3 +62,4 @@ def test_the_command_counts_keeps_surprises_and_fails(monkeypatch: pytest.Monkey
     assert 0 < len(kept) < 40
     assert f"s: {len(kept)} surprises" in result.output
     assert all(len(path.read_bytes()) % 2 == 0 for path in kept)
+    assert logging.root.manager.disable == logging.NOTSET  # other tests read the log
