@@ -63,3 +63,10 @@ def test_the_command_counts_keeps_surprises_and_fails(monkeypatch: pytest.Monkey
     assert f"s: {len(kept)} surprises" in result.output
     assert all(len(path.read_bytes()) % 2 == 0 for path in kept)
     assert logging.root.manager.disable == logging.NOTSET  # other tests read the log
+
+
+def test_a_long_reference_is_refused_at_once() -> None:
+    target = fuzz.Target(fuzz.TARGETS["reference"].read, b"")
+    started = time.process_time()
+    assert fuzz.surprise(target, b"org/name" + b"[" * 200_000) == ""
+    assert time.process_time() - started < 2

@@ -91,7 +91,7 @@ def parse_reference(text: "str | os.PathLike[str]") -> Reference:
 
 
 def _reference_hint(text: str, known: Iterable[str]) -> str:
-    if set(text) & set("*?["):
+    if set(text) & set("*?[") and len(text) <= 200:  # a longer pattern may take minutes
         matching = [name for name in known if fnmatchcase(name, text)]
         return f"a pattern that matches {', '.join(matching[:6]) or 'no checkpoint'}; write one name"
     if text.lower() in known:
