@@ -41,31 +41,22 @@ def test_two_processes_killed_in_the_middle_of_an_epoch_come_to_the_same_weights
     }
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     words = [
+        "--data",
+        "folder:photos",
         "--device",
         "cpu",
+        "--steps",
+        "12",
+        "--batch-size",
+        "16",
         "-o",
         "data.size=8",
         "-o",
         "data.flip=true",
         "-o",
         "model.shape=[3,8,8]",
-        "--steps",
-        "12",
-        "--batch-size",
-        "16",
     ]
-    words += [
-        "--batch-size",
-        "16",
-        "--data",
-        "folder:photos",
-        "-o",
-        "fit.save_every=3",
-        "-o",
-        "fit.log_every=1",
-        "-o",
-        "fit.sample_every=0",
-    ]
+    words += ["-o", "fit.save_every=3", "-o", "fit.log_every=1", "-o", "fit.sample_every=0"]
 
     def train(out: str, *program: str) -> tuple[int, str]:
         command = [*launch, *program, "train", "fake", *words, "--out", out]

@@ -54,7 +54,7 @@ def convert(model: Pretrained, folder: Path, dtype: str) -> Path:
         raise UsageError(f"weights cannot be stored as {dtype!r}", f"choose one of {', '.join(DTYPES)}")
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty", "name a new folder")
-    state = stored(model.model, getattr(torch, dtype), "--dtype")
+    state = stored(model.model, getattr(torch, dtype), "dtype")
     net = deepcopy(model.model)
     net.load_state_dict(state)
     folder.mkdir(parents=True, exist_ok=True)
