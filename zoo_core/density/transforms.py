@@ -15,9 +15,10 @@ from torch import Tensor
 
 from zoo_core.errors import UsageError
 from zoo_core.images import from_uint8, to_uint8
-from zoo_core.interfaces import Rng
+from zoo_core.interfaces import LogProb, Rng
+from zoo_core.rng import ImageRng
 
-__all__ = ["LEVEL", "UNIT", "Affine", "Compose", "Logit", "Transform", "dequantise", "dequantised_bound"]
+__all__ = ["LEVEL", "UNIT", "Affine", "Compose", "Logit", "Transform", "continuous_log_prob", "dequantise", "dequantised_bound"]
 
 LEVEL = 2 / 255
 """The width of an 8-bit level for images in [-1, 1]."""
@@ -188,3 +189,25 @@ def dequantised_bound(log_density: Callable[[Tensor], Tensor], x: Tensor, rng: R
         y, volume = dequantise(x, rng)
         bounds.append(log_density(y) + volume)
     return torch.stack(bounds).logsumexp(0) - math.log(k)
+
+
+def continuous_log_prob(log_density: Callable[[Tensor], Tensor], x: Tensor, *, images: bool, rng: Rng | None = None, k: int = 1) -> LogProb:
+    """The log-probability of a model with a density: exact for points, and :func:`dequantised_bound` for 8-bit images.
+
+    >>> continuous_log_prob(lambda x: x.sum(1), torch.ones(2, 3), images=False).kind
+    'exact'
+
+    Args:
+        log_density: log-density of continuous samples (n, ...), in nats (n,).
+        x: samples (n, ...); images are rounded to the nearest of the 256 levels.
+        images: whether samples are 8-bit images in [-1, 1].
+        rng: generator of the noise; None for that of images 0 ... n - 1 of seed 0.
+        k: number of draws of the noise.
+
+    Raises:
+        UsageError: if ``k`` is less than 1.
+    """
+    if not images:
+        return LogProb(value=log_density(x), kind="exact", space="continuous")
+    rng = ImageRng(0, range(len(x)), x.device) if rng is None else rng
+    return LogProb(value=dequantised_bound(log_density, x, rng, k), kind="lower_bound", space="uint8")

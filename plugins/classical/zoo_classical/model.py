@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from zoo_classical.config import GaussianMixtureConfig, KMeansConfig, PCAConfig
 from zoo_core.arguments import level_dtype
-from zoo_core.density.transforms import dequantised_bound
+from zoo_core.density.transforms import continuous_log_prob
 from zoo_core.interfaces import Event, LogProb, Rng
-from zoo_core.rng import ImageRng
 
 __all__ = ["PCA", "GaussianMixture", "KMeans"]
 
@@ -67,10 +66,7 @@ class _WithDensity(_Samples, ABC):
             rng: source of the noise; None for that of images 0 ... n - 1 of seed 0.
             k: number of draws; more give a tighter bound.
         """
-        if not self.images:
-            return LogProb(value=self.log_density(x), kind="exact", space="continuous")
-        rng = ImageRng(0, range(len(x)), x.device) if rng is None else rng
-        return LogProb(value=dequantised_bound(self.log_density, x, rng, k), kind="lower_bound", space="uint8")
+        return continuous_log_prob(self.log_density, x, images=self.images, rng=rng, k=k)
 
 
 class PCA(_WithDensity):

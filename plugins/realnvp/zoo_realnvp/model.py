@@ -6,9 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from zoo_core.density.transforms import UNIT, Compose, Logit, dequantised_bound
+from zoo_core.density.transforms import UNIT, Compose, Logit, continuous_log_prob
 from zoo_core.interfaces import Event, LogProb, Rng
-from zoo_core.rng import ImageRng
 from zoo_realnvp.bijection import Bijection, Chain, Flattened, OnHalf, Squeezed
 from zoo_realnvp.config import MAFConfig, RealNVPConfig
 from zoo_realnvp.coupling import AffineCoupling, Mask, ResNet, checkerboard, halves, stripes
@@ -83,10 +82,7 @@ class Flow(nn.Module):
             rng: source of the noise; None for that of images 0 ... n - 1 of seed 0.
             k: number of draws; more give a tighter bound.
         """
-        if not self.images:
-            return LogProb(value=self.log_density(x), kind="exact", space="continuous")
-        rng = ImageRng(0, range(len(x)), x.device) if rng is None else rng
-        return LogProb(value=dequantised_bound(self.log_density, x, rng, k), kind="lower_bound", space="uint8")
+        return continuous_log_prob(self.log_density, x, images=self.images, rng=rng, k=k)
 
 
 class RealNVP(Flow):
