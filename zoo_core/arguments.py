@@ -69,8 +69,10 @@ def as_floats(name: str, x: object, shape: Sequence[int]) -> "Tensor":
     return x.detach()
 
 
-def check_in_range(x: "Tensor", event: "Event") -> "Tensor":
+def check_in_range(x: "Tensor", event: "Event", name: str = "x") -> "Tensor":
     """Returns samples ``x`` of an event, which may exceed its range a little. Pixels in [0, 1] cause a warning.
+
+    The message contains ``name``.
 
     Raises:
         UsageError: if they are not finite, or exceed the range by more than its width.
@@ -79,14 +81,14 @@ def check_in_range(x: "Tensor", event: "Event") -> "Tensor":
         return x
     low, high = map(float, x.aminmax())  # a NaN anywhere makes both of them NaN
     if not float("-inf") < low <= high < float("inf"):
-        raise UsageError("x must be finite")
+        raise UsageError(f"{name} must be finite")
     if event.range is not None:
         first, last = event.range
         if low < 2 * first - last or high > 2 * last - first:
-            message = f"x goes from {low:.3g} to {high:.3g}, and images from {first:g} to {last:g}"
+            message = f"{name} goes from {low:.3g} to {high:.3g}, and images from {first:g} to {last:g}"
             raise UsageError(message, "convert 8-bit images by 2 * x / 255 - 1")
         if first < 0 <= low < high <= last:
-            message = f"x goes from {low:.3g} to {high:.3g}, and images from {first:g} to {last:g}"
+            message = f"{name} goes from {low:.3g} to {high:.3g}, and images from {first:g} to {last:g}"
             warnings.warn(f"{message}: convert images in [0, 1] by 2 * x - 1", RuntimeWarning, stacklevel=3)
     return x
 

@@ -1,23 +1,27 @@
 """Loading of a checkpoint by its reference (``load``), and its description (``info``)."""
 
 import os
-from typing import TYPE_CHECKING, Any, Never
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Never, cast
 
 from zoo_core.cards.markdown import describe
 from zoo_core.cards.metrics_json import METRICS
 from zoo_core.checkpoint.config import family_of, plain_sampler, read_config
 from zoo_core.checkpoint.files import CARD, TRAINING
 from zoo_core.config import encode
+from zoo_core.errors import UsageError
 from zoo_core.hub.fetch import fetch
 from zoo_core.hub.lockfile import Lock
+from zoo_core.registry.reference import stages_of
 from zoo_core.suggestions import LOAD, keywords_of, unknown_keyword
 
 if TYPE_CHECKING:
     import torch
 
+    from zoo_core.interfaces import Conditional
     from zoo_core.pretrained import Pretrained
 
-__all__ = ["Info", "info", "load"]
+__all__ = ["Info", "info", "load", "with_base"]
 
 
 def load(
@@ -36,14 +40,16 @@ def load(
 
     Args:
         reference: ``NAME``, ``DIST:NAME``, the path of a folder (of a checkpoint or of a training run), or ``ORG/REPO[@REVISION]`` on the
-            Hub. An existing folder takes precedence over a repository of that name; ``local:PATH`` always means the folder.
+            Hub. An existing folder takes precedence over a repository of that name; ``local:PATH`` always means the folder. ``A+B`` is a
+            cascade: samples of the checkpoint A are the conditions of B (Ho et al. 2022, arXiv:2106.15282).
         device: device of the model, such as ``cuda``; the CPU if None.
         dtype: dtype in which the net computes: float32 (also if None), bfloat16 or float16; ``auto`` is bfloat16 where the device
             computes it natively, and float32 elsewhere. Samples and noise stay float32.
         lock: path of a lock file, as ``zoo lock`` writes it, that must have this checkpoint with these bytes and package versions.
 
     Raises:
-        UsageError: if reference, device or dtype is not valid, or a keyword is unknown.
+        UsageError: if reference, device or dtype is not valid, or a keyword is unknown; or if the stages of a cascade do not fit.
+        CapabilityError: if a later stage of a cascade takes no conditions.
         ConfigError: if the config is wrong.
         UnknownNameError: if no installed plugin has that checkpoint, or its family.
         IntegrityError: if a file differs from its pin.
@@ -53,11 +59,38 @@ def load(
     """
     for key in other:  # such as users of other libraries type
         raise unknown_keyword("load", key, keywords_of(load), table=LOAD)
-    files = fetch(reference, lock=Lock.read(lock) if lock is not None else None)
+    *bases, last = stages_of(reference)
+    files = fetch(last, lock=Lock.read(lock) if lock is not None else None)
     config = read_config(files)
     from zoo_core.pretrained import assemble
 
-    return assemble(files, config, device=device, dtype=dtype)
+    return with_base(assemble(files, config, device=device, dtype=dtype), bases, lock=lock)
+
+
+def with_base(
+    model: "Pretrained", bases: "Sequence[str | os.PathLike[str]]", *, lock: "str | os.PathLike[str] | None" = None
+) -> "Pretrained":
+    """Makes a model the last stage of a cascade, and returns it.
+
+    Args:
+        model: the last stage.
+        bases: references of the stages before it, the first stage first; without any, the model stays as it is.
+        lock: path of a lock file that must have these checkpoints.
+
+    Raises:
+        CapabilityError: if the model takes no conditions.
+        UsageError: if its conditions have another shape than samples of the stage before.
+        ZooError: as :func:`load` does for the stages.
+    """
+    if not bases:
+        return model
+    model.require("condition", f"follow {bases[-1]} in a cascade")
+    base = load("+".join(map(str, bases)), device=model.device, dtype=model.dtype, lock=lock)
+    drawn, taken = tuple(base.event.shape), tuple(cast("Conditional", model.model).condition_event.shape)
+    if drawn != taken:
+        raise UsageError(f"{base.name} draws samples of the shape {drawn}, and the conditions of {model.files.name} have {taken}")
+    model.base = base
+    return model
 
 
 class Info(dict[str, Any]):

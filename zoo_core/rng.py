@@ -34,6 +34,7 @@ class Stream(IntEnum):
         AUGMENT: mirrored images.
         DATA: generated data sets, and random parts of data.
         NOISE: noise on given samples, and random numbers of metrics.
+        CONDITION: noise on conditions.
 
     >>> generator(0, 0, Stream.SAMPLE).random() == generator(0, 0, Stream.STEP).random()
     False
@@ -46,6 +47,7 @@ class Stream(IntEnum):
     AUGMENT = 4
     DATA = 5
     NOISE = 6
+    CONDITION = 7
 
 
 def generator(seed: int, item: int, stream: Stream) -> np.random.Generator:

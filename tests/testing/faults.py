@@ -140,6 +140,19 @@ FAULTS = [
         model="def __init__(self, config):\n    super().__init__(config)\n    self.scheduler = type('S', (), "
         "{'sigmas': lambda self, steps, lo, hi: tuple(hi / 1.1**i for i in range(steps + 1))})()",
     ),
+    Fault(
+        check="takes_conditions",
+        what="a condition without a denoiser",
+        hook="model['capabilities'] |= {'condition'}",
+        model="condition_event = Event(shape=(2,))\ndef conditioned(self, condition, rng):\n    return self",
+    ),
+    Fault(
+        check="takes_conditions",
+        what="conditions are ignored",
+        denoiser=True,
+        hook="model['capabilities'] |= {'condition'}",
+        model="condition_event = Event(shape=(2,))\ndef conditioned(self, condition, rng):\n    return self",
+    ),
     Fault(check="decodes", what="another shape", model="def decode(self, z, labels=None):\n    return super().decode(z, labels)[:, :1]"),
     Fault(
         check="has_latents",

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ class Drawing:
         n: number of samples.
         classes: classes that take turns; empty without labels.
         sampler, scheduler, seed, guidance, batch_size: as :meth:`zoo_core.pretrained.Pretrained.sample` takes them.
+        conditions: conditions that take turns, (k, *condition_event.shape); None for those of the model.
     """
 
     n: int
@@ -51,6 +53,7 @@ class Drawing:
     seed: int
     guidance: float | None
     batch_size: int
+    conditions: "Tensor | None" = None
 
     @property
     def labels(self) -> list[int] | None:
@@ -77,6 +80,7 @@ class Drawing:
             scheduler=self.scheduler,
             labels=[self.classes[image % len(self.classes)] for image in images] if self.classes else None,
             guidance=self.guidance,
+            condition=None if self.conditions is None else self.conditions[[image % len(self.conditions) for image in images]],
             batch_size=self.batch_size,
             on_step=on_step,
         )
@@ -91,6 +95,7 @@ class Drawing:
             seed=self.seed,
             labels=[self.class_of(image) for image in images] if self.classes else None,
             guidance=self.guidance,
+            conditions=None if self.conditions is None else f"sha256:{sha256(self.conditions.numpy().tobytes()).hexdigest()}",
             batch_size=self.batch_size,
             dtype=str(model.dtype).removeprefix("torch."),
             device=model.device.type,

@@ -9,7 +9,7 @@ import click
 
 from zoo_core.cards.numbers import PLAIN, nature, relation
 from zoo_core.cli.console import echo_json, inert, say
-from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, data_option, option, scheduler_option
+from zoo_core.cli.options import OF_SCHEDULER, STAGES, data_option, option, scheduler_option
 from zoo_core.cli.progress import Progress
 from zoo_core.cli.tables import number, table
 from zoo_core.config import apply_overrides
@@ -21,7 +21,7 @@ __all__ = ["evaluate"]
 
 
 @click.command()
-@click.argument("reference", type=REFERENCE)
+@click.argument("reference", type=STAGES)
 @option("metrics")
 @option("n", type=click.IntRange(2), help="Number of samples to draw.  [default: as many as there are real ones]")
 @option("data")

@@ -18,6 +18,7 @@ from zoo_core.errors import UsageError
 from zoo_core.hub.fetch import fetch
 from zoo_core.interfaces import DatasetConfig, Scheduler
 from zoo_core.registry import other_meaning, parse_reference
+from zoo_core.registry.reference import stages_of
 from zoo_core.samplers.factory import as_scheduler
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "PATTERN",
     "REFERENCE",
     "SEED",
+    "STAGES",
     "OutPath",
     "data_option",
     "option",
@@ -63,6 +65,13 @@ def _holds_model(folder: str) -> bool:
     return any(os.path.isfile(os.path.join(path, name)) for name in ("config.json", "recipe.json", "metrics.jsonl"))
 
 
+class _StagesType(_ReferenceType):
+    """A reference, or a cascade of several with ``+`` between them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return "+".join(super(_StagesType, self).convert(stage, param, ctx) for stage in stages_of(value))
+
+
 class _PatternType(_ReferenceType):
     """A reference, or a pattern with ``*``, ``?`` or ``[...]``, which stays as it is."""
 
@@ -89,6 +98,7 @@ class OutPath(click.Path):
 
 
 REFERENCE = _ReferenceType()
+STAGES = _StagesType()
 PATTERN = _PatternType()
 
 _OPTIONS: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = MappingProxyType(

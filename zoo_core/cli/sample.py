@@ -12,15 +12,18 @@ from zoo_core.arguments import classes_in
 from zoo_core.checkpoint.config import CheckpointConfig, class_names, default_sampler, read_config
 from zoo_core.checkpoint.files import TRAINING, Files
 from zoo_core.cli.completers import complete_classes
+from zoo_core.cli.conditions import pictures_of, read_conditions
 from zoo_core.cli.console import inert, say
 from zoo_core.cli.drawing import Drawing, in_folder, in_memory, shared
-from zoo_core.cli.options import OF_SCHEDULER, REFERENCE, OutPath, option, refuse_name, scheduler_option, writable
+from zoo_core.cli.options import OF_SCHEDULER, STAGES, OutPath, option, refuse_name, scheduler_option, writable
 from zoo_core.cli.progress import loading
 from zoo_core.config import apply_overrides, encode
 from zoo_core.errors import UsageError
 from zoo_core.figures.titles import title_line
 from zoo_core.hub.fetch import fetch
 from zoo_core.interfaces import Sampler
+from zoo_core.loading import with_base
+from zoo_core.registry.reference import stages_of
 from zoo_core.samplers.factory import as_sampler
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ _IMAGES, _POINTS = 16, 1000  # by default
 
 
 @click.command()
-@click.argument("reference", type=REFERENCE)
+@click.argument("reference", type=STAGES)
 @option("n", type=click.IntRange(1, _MOST), help="Number of samples.  [default: 16 images, or 1000 points]")
 @option("seed", help="Image i of a seed is always the same.")
 @click.option(
@@ -47,6 +50,12 @@ _IMAGES, _POINTS = 16, 1000  # by default
     help="A class by number or name, or several such as 0,1,2, 0-9 or Bag,Coat, which repeat.",
 )
 @click.option("--guidance", type=float, metavar="SCALE", help="Classifier-free guidance; 1 has no effect. Needs --labels.")
+@click.option(
+    "--condition",
+    metavar="PATH|REF",
+    help="What samples must fit, such as smaller images: a picture, a folder of them, or a checkpoint that draws them.  "
+    "[default: examples in the checkpoint]",
+)
 @option("sampler")
 @option("scheduler", help="See `zoo list schedulers`.  [default: the checkpoint's, or the trained levels]")
 @option("steps", help="Short for -o steps=N.")
@@ -66,6 +75,7 @@ def sample(
     reference: str,
     n: int | None,
     labels: str | None,
+    condition: str | None,
     sampler: str | None,
     scheduler: str | None,
     steps: int | None,
@@ -88,27 +98,31 @@ def sample(
       zoo sample ddpm-afhq-cat -n 1000 --out cats/        one file each
       torchrun --nproc-per-node 2 -m zoo_core.cli sample ddpm-afhq-cat \\
           -n 50000 --out cats/
+      zoo sample ddpm-afhq-cat+local:runs/larger          a cascade
       zoo sample projection-cgan-fashion-mnist -n 60      a column for each class
       zoo sample local:runs/cat --out cats.npz            without loss
     """
-    files = fetch(reference)
+    pictures = pictures_of(condition)
+    *bases, last = stages_of(reference if pictures or not condition else f"{condition}+{reference}")
+    files = fetch(last)
     config = read_config(files)
     chosen = _sampler(config, sampler, steps, [text for text in options if not text.strip().startswith(OF_SCHEDULER)])
     schedule = scheduler_option(scheduler, options)
     classes = classes_in(labels, class_names(files)) if labels is not None else None
-    path = _checked(out or Path(f"{files.name}.png"))
+    path = _checked(out or Path(f"{'+'.join([*(fetch(base).name for base in bases), files.name])}.png"))
     with loading("sample"):
         from zoo_core.pretrained import assemble
 
         processes = shared(device)
         model = assemble(files, config, device=processes.device if processes else choose_device(device), dtype=dtype)
+        model = with_base(model, bases)
     from zoo_core.pretrained.conditions import class_turns
 
     turns = class_turns(model, classes)
     _check_shape(model, path)
-    drawing = Drawing(
-        n=n or _number(model, turns), classes=turns, sampler=chosen, scheduler=schedule or model.scheduler_of(chosen), **settings
-    )
+    conditions = read_conditions(model, pictures) if pictures else None
+    settings |= {"scheduler": schedule or model.scheduler_of(chosen), "conditions": conditions}
+    drawing = Drawing(n=n or _number(model, turns), classes=turns, sampler=chosen, **settings)
     _draw(path, drawing, model, processes)
 
 

@@ -194,7 +194,16 @@ def model_facts(model: Pretrained, **parts: object) -> Record:
     """
     plugins = plugin_versions({"family": model.config, **parts})
     place = {"build": build(), "processor": processor(model.device)}
-    return {"weights": model.files.digest(WEIGHTS), "versions": {**versions(PACKAGES), **plugins}, **place}
+    facts = {"weights": model.files.digest(WEIGHTS), "versions": {**versions(PACKAGES), **plugins}, **place}
+    return {**facts, "base": base_facts(cast(Pretrained, model.base))} if model.base else facts
+
+
+def base_facts(base: Pretrained) -> Record:
+    """The fields of a record about the stage of a cascade that draws the conditions."""
+    drawing = drawing_facts(base, base.sampler, base.scheduler_of(base.sampler), 0)
+    drawing.pop("seed")
+    before = {"base": base_facts(cast(Pretrained, base.base))} if base.base else {}
+    return {"name": base.files.name, "weights": base.files.digest(WEIGHTS), **drawing, **before}
 
 
 def _check_labels(metric: DataMetric, name: str, real: RealData, model: Pretrained) -> None:

@@ -23,8 +23,9 @@ def origin_of(model: "Pretrained", **facts: object) -> dict[str, str]:
         facts["scheduler"] = model.scheduler_of(sampler)
     return {
         "Software": f"zoo-core {__version__}",
-        "reference": str(model.files.reference),
+        "reference": model.reference,
         "weights": f"sha256:{model.files.digest(WEIGHTS)}",
+        **({"base weights": f"sha256:{model.base.files.digest(WEIGHTS)}"} if model.base else {}),
         **{key: _text(value) for key, value in facts.items() if value is not None},
     }
 

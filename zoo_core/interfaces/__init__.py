@@ -24,6 +24,7 @@ from zoo_core.interfaces.parts import (
 from zoo_core.interfaces.protocols import (
     CAPABILITIES,
     Classify,
+    Conditional,
     Decoder,
     Denoiser,
     Density,
@@ -39,6 +40,7 @@ from zoo_core.interfaces.protocols import (
 __all__ = [
     "CAPABILITIES",
     "Classify",
+    "Conditional",
     "DatasetConfig",
     "DatasetLike",
     "Decoder",

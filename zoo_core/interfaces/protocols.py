@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CAPABILITIES",
     "Classify",
+    "Conditional",
     "Decoder",
     "Denoiser",
     "Density",
@@ -177,6 +178,35 @@ class LatentModel(Protocol):
 
     def decode(self, z: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
         """Decodes latents ``z`` (n, *latent.event.shape) into samples (n, *event.shape); ``labels`` are int64 (n,)."""
+        ...
+
+
+@runtime_checkable
+class Conditional(Protocol):
+    """Capability ``condition``: samples that fit a condition, such as an image of lower resolution or the embedding of a text.
+
+    Such a model also has the capability ``denoise`` or ``latent``, which is without a condition. A model with the attribute
+    ``example_conditions``, a tensor (k, *condition_event.shape), is sampled with example i modulo k for image i by default; other models
+    are sampled without a condition.
+
+    >>> from zoo_core.testing.fake import FakeConditional
+    >>> from zoo_core.testing.fake_config import FakeConditionalConfig
+    >>> isinstance(FakeConditional(FakeConditionalConfig()), Conditional)
+    True
+    """
+
+    @property
+    def condition_event(self) -> Event:
+        """Shape and range of one condition."""
+        ...
+
+    def conditioned(self, condition: "Tensor", rng: Rng) -> Denoiser:
+        """Returns the denoiser given a condition for each row, of samples or, with the capability ``latent``, of latents.
+
+        Args:
+            condition: conditions (n, *condition_event.shape).
+            rng: random numbers of the n rows, for models that add noise to conditions.
+        """
         ...
 
 
@@ -352,6 +382,7 @@ CAPABILITIES: dict[str, type] = {
     "decode": Decoder,
     "encode": Encoder,
     "latent": LatentModel,
+    "condition": Conditional,
     "density": Density,
     "labels": Labelled,
     "features": Features,

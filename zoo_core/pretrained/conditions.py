@@ -1,19 +1,19 @@
-"""Conditions of sampling: class labels, by number or name, and the guidance scale."""
+"""Conditions of sampling: class labels, by number or name, other conditions, and the guidance scale."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from zoo_core.arguments import classes_of
+from zoo_core.arguments import as_floats, check_in_range, classes_of
 from zoo_core.errors import CapabilityError, ConfigError, UsageError
-from zoo_core.interfaces import Denoiser, Labelled, LabelsLike
+from zoo_core.interfaces import Conditional, Denoiser, Labelled, LabelsLike, Rng
 from zoo_core.samplers import Guided
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from zoo_core.pretrained.loaded import Loaded
 
-__all__ = ["class_turns", "labels_of", "with_guidance"]
+__all__ = ["check_guidance", "class_turns", "conditioned", "conditions_of", "labels_of"]
 
 
 def labels_of(pretrained: "Loaded", labels: LabelsLike, n: int, first: int | None = None) -> "Tensor | None":
@@ -57,28 +57,73 @@ def class_turns(pretrained: "Loaded", classes: Sequence[int] | None) -> list[int
     return list(classes)
 
 
-def with_guidance(pretrained: "Loaded", scale: float, labels: "Tensor | None") -> Guided:
-    """Returns the model with classifier-free guidance.
+def conditions_of(pretrained: "Loaded", condition: "Tensor | None", n: int, first: int) -> "Tensor | None":
+    """Returns the condition of each sample, float32 (n, *condition_event.shape) on the model's device; None for samples without one.
+
+    Args:
+        pretrained: the model.
+        condition: conditions, one for each sample or a single one for all. If None, image i has example i modulo their number of a model
+            that has examples.
+        n: number of samples.
+        first: number of the first image.
+
+    Raises:
+        UsageError: if the conditions have another shape or number, or values that are not finite or out of their range.
+        CapabilityError: if the model takes no conditions.
+    """
+    if condition is None:
+        examples: Tensor | None = getattr(pretrained.model, "example_conditions", None)
+        if examples is None or "condition" not in pretrained.capabilities:
+            return None
+        return examples[[image % len(examples) for image in range(first, first + n)]].float()
+    pretrained.require("condition", "take a condition")
+    event = cast(Conditional, pretrained.model).condition_event
+    given = check_in_range(as_floats("condition", condition, event.shape), event, "condition").float().to(pretrained.device)
+    if len(given) not in (1, n):
+        raise UsageError(f"condition has {len(given)} rows for {n} samples", "pass one condition, or one for each sample")
+    return given.expand(n, *event.shape)
+
+
+def conditioned(pretrained: "Loaded", condition: "Tensor | None", rng: Rng, guidance: float | None) -> "nn.Module | Denoiser":
+    """Returns the model that a sampler gets for some rows: given their conditions, and guided.
+
+    Args:
+        pretrained: the model.
+        condition: conditions of the rows, (n, *condition_event.shape), or None.
+        rng: random numbers of the rows, for noise on conditions.
+        guidance: scale of classifier-free guidance, which :func:`check_guidance` has checked; None without guidance.
+    """
+    model = pretrained.sampled_model
+    given = model if condition is None else cast(Conditional, pretrained.model).conditioned(condition, rng)
+    if guidance is None:
+        return given
+    return Guided(cast(Denoiser, given), guidance, None if condition is None else cast(Denoiser, model))
+
+
+def check_guidance(pretrained: "Loaded", scale: float, labels: "Tensor | None", condition: "Tensor | None") -> None:
+    """Checks that samples can be guided.
 
     Args:
         pretrained: the model.
         scale: guidance scale; 1 is the plain conditional model.
-        labels: int64 (n,).
+        labels: classes, int64 (n,), or None.
+        condition: conditions, (n, *condition_event.shape), or None.
 
     Raises:
-        UsageError: if there are no labels.
+        UsageError: if there are neither labels nor conditions.
         ConfigError: if the scale is not a finite number.
         CapabilityError: if the model cannot denoise, has no classes, or is class-conditional only.
     """
     pretrained.require_walk("be guided")
-    if labels is None:
+    if labels is None and condition is None:
+        if "condition" in pretrained.capabilities:
+            raise UsageError("guidance needs a condition", "pass condition=, or --condition on the command line")
         _require_labels(pretrained, "be guided", "leave guidance out")
         raise UsageError("guidance needs labels", "pass labels=, or --labels on the command line")
     if getattr(pretrained.model, "needs_labels", False):
         raise CapabilityError(f"{pretrained.name} cannot be guided: it is class-conditional only", "leave guidance out")
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not -1e6 < scale < 1e6:
         raise ConfigError(f"guidance must be a finite number, not {str(scale)[:40]}")
-    return Guided(cast(Denoiser, pretrained.sampled_model), scale)
 
 
 def _require_labels(pretrained: "Loaded", what: str, hint: str) -> None:

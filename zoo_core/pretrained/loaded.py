@@ -40,6 +40,7 @@ class Loaded(metaclass=Suggesting):
         files: verified files of the checkpoint.
         device: device on which the net computes.
         dtype: dtype in which the net computes.
+        base: the model that draws the conditions of this one, in a cascade; otherwise None.
     """
 
     def __init__(self, *, model: nn.Module, config: CheckpointConfig, family: ModelSpec, files: Files) -> None:
@@ -50,6 +51,7 @@ class Loaded(metaclass=Suggesting):
         self.files = files
         self.device = torch.device("cpu")
         self.dtype = torch.float32
+        self.base: Loaded | None = None
         self._laid_out = False
 
     def __repr__(self) -> str:
@@ -67,8 +69,13 @@ class Loaded(metaclass=Suggesting):
 
     @property
     def name(self) -> str:
-        """Name of the checkpoint."""
-        return self.files.name
+        """Name of the checkpoint; of a cascade, the names of its stages with ``+`` between them."""
+        return f"{self.base.name}+{self.files.name}" if self.base else self.files.name
+
+    @property
+    def reference(self) -> str:
+        """Reference of the checkpoint; of a cascade, the references of its stages with ``+`` between them."""
+        return f"{self.base.reference}+{self.files.reference}" if self.base else str(self.files.reference)
 
     @cached_property
     def card(self) -> ModelCard:
@@ -139,6 +146,8 @@ class Loaded(metaclass=Suggesting):
             self.model.to(self.device)
         if dtype is not None:
             self.dtype = dtype_of(dtype, self.device)
+        if self.base is not None:
+            self.base.to(device, dtype)
         warn_if_emulated(str(self.dtype).removeprefix("torch."), self.device, "float32 is faster here; dtype auto takes what is fastest")
         return self
 
@@ -171,6 +180,7 @@ class Loaded(metaclass=Suggesting):
                 raise CapabilityError(f"{self.name} cannot {what}: {why}", "its attribute model.latent denoises latents")
             owner = "model" if capability in self.family.capabilities else "family"
             lack = f"has no {capability}" if capability in ("labels", "density", "features") else f"cannot {capability}"
+            lack = "takes no conditions" if capability == "condition" else lack
             raise capability_error(f"{self.name} cannot {what}: its {owner} {lack}", capability)
 
     def require_walk(self, what: str) -> None:

@@ -29,6 +29,7 @@ class Pretrained(Sampling):
         files: verified files of the checkpoint.
         device: device on which the net computes.
         dtype: dtype in which the net computes.
+        base: the model that draws the conditions of this one, in a cascade such as ``load("A+B")``; otherwise None.
     """
 
 

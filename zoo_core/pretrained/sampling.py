@@ -6,12 +6,13 @@ from itertools import pairwise
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo_core.arguments import as_int, as_levels, check_in_range
 from zoo_core.capabilities import capability_error, supports
 from zoo_core.errors import ResourceError, UsageError
 from zoo_core.interfaces import (
+    Conditional,
     Decoder,
     Denoiser,
     Labelled,
@@ -21,7 +22,7 @@ from zoo_core.interfaces import (
     SamplerLike,
     SchedulerLike,
 )
-from zoo_core.pretrained.conditions import labels_of, with_guidance
+from zoo_core.pretrained.conditions import check_guidance, conditioned, conditions_of, labels_of
 from zoo_core.pretrained.inference import Inference
 from zoo_core.pretrained.sampler_options import check_callback, check_denoises, check_noisy, how_many, levels_from, with_options
 from zoo_core.registry.faults import check_samples
@@ -54,6 +55,7 @@ class Sampling(Inference):
         scheduler: SchedulerLike | None = None,
         labels: LabelsLike = None,
         guidance: float | None = None,
+        condition: Tensor | None = None,
         x: Tensor | None = None,
         sigma: float | None = None,
         batch_size: int = 64,
@@ -75,6 +77,9 @@ class Sampling(Inference):
             scheduler: scheduler of the noise levels; that of :meth:`scheduler_of` if None.
             labels: classes, as numbers or names. If None, a class-conditional model draws image i of class i modulo their number.
             guidance: scale of classifier-free guidance; 1 is the plain conditional model.
+            condition: conditions such as images of lower resolution, one for each sample or a single one for all, float
+                (n, *condition_event.shape). If None, samples of ``base`` are the conditions of a cascade, and a model with examples of
+                conditions draws image i with example i modulo their number.
             x: samples, or latents if these are denoised, with noise of level ``sigma`` to start from, as :meth:`add_noise` makes them.
             sigma: noise level of ``x``; the ``steps`` levels of the sampler lie between it and 0.
             batch_size: number of images that are computed at once; changes speed and memory only.
@@ -83,23 +88,30 @@ class Sampling(Inference):
             options: options of the sampler, such as ``steps=10`` or ``eta=0.5``.
 
         Raises:
-            UsageError: if n, first or batch_size is out of range, labels, x or sigma do not fit, or an option is unknown.
+            UsageError: if n, first or batch_size is out of range, labels, condition, x or sigma do not fit, or an option is unknown.
             ResourceError: if the memory is too small for n images.
             ConfigError: if there is no such sampler or scheduler, or an option has a wrong value.
-            CapabilityError: if the model lacks what the sampler, the labels or guidance need.
+            CapabilityError: if the model lacks what the sampler, the labels, the condition or guidance need.
             PluginError: if the sampler or the model does not return samples.
         """
         check_callback(on_step)
         start = None if x is None else self._states(x)
-        n = how_many(n, start, sigma)
+        n = how_many(n, start, sigma) if condition is None or n is not None else len(condition)
         first = as_int("first", first)
         walker, sigmas = self._walk(sampler, scheduler, self.sample, options, sigma)
+        given: Tensor | None
+        if self.base is not None and condition is None:
+            given, labels, guidance = self._base_samples(n, seed, first, labels, guidance, batch_size)
+        else:
+            given = conditions_of(self, condition, n, first)
         classes = labels_of(self, labels, n, first)
-        model = self.sampled_model if guidance is None else with_guidance(self, guidance, classes)
+        if guidance is not None:
+            check_guidance(self, guidance, classes, given)
         if start is not None:
-            check_noisy(start, sigmas[0], cast(Denoiser, model).event)
+            check_noisy(start, sigmas[0], cast(Denoiser, self.sampled_model).event)
 
         def walk(rows: slice, rng: ImageRng, y: Tensor | None) -> Tensor:
+            model = self._given(given, rows, seed, first, guidance)
             if start is not None:  # drawn and dropped, so that the steps draw the same noise as after a start of their own
                 cast(Denoiser, model).start(rng, sigmas[0])
             return walker(model, rng, sigmas=sigmas, x=None if start is None else start[rows], labels=y, on_step=on_step)
@@ -143,6 +155,7 @@ class Sampling(Inference):
         scheduler: SchedulerLike | None = None,
         labels: LabelsLike = None,
         guidance: float | None = None,
+        condition: Tensor | None = None,
         jump: int = 1,
         times: int = 5,
         batch_size: int = 64,
@@ -179,10 +192,13 @@ class Sampling(Inference):
             hint = "take another sampler, or times=1, which goes straight down"
             raise UsageError(f"{type(chosen).__name__} cannot go back up to a noise level, as inpainting does", hint)
         classes = labels_of(self, labels, n, as_int("first", first))
-        model = cast(Denoiser, self.sampled_model) if guidance is None else with_guidance(self, guidance, classes)
+        given = conditions_of(self, condition, n, first)
+        if guidance is not None:
+            check_guidance(self, guidance, classes, given)
         values, part = self._latent_part(known, mask, classes) if "latent" in self.capabilities else (known, mask)
 
         def walk(rows: slice, rng: ImageRng, y: Tensor | None) -> Tensor:
+            model = cast(Denoiser, self._given(given, rows, seed, first, guidance))
             return chosen(Inpainted(model, values[rows], part[rows].float()), rng, sigmas=path, labels=y, on_step=on_step)
 
         out = self._drawn(walk, chosen, n, classes, batch_size, seed, first)
@@ -290,6 +306,23 @@ class Sampling(Inference):
             check_samples(type(sampler), samples, out[rows].shape)
             out[rows] = samples
         return out
+
+    def _given(self, condition: Tensor | None, rows: slice, seed: int, first: int, guidance: float | None) -> nn.Module | Denoiser:
+        """The model that a sampler gets for some rows; row 0 is image ``first``."""
+        images = range(first + rows.start, first + rows.stop)
+        rng = ImageRng(as_int("seed", seed), images, self.device, stream=Stream.CONDITION)
+        return conditioned(self, None if condition is None else condition[rows], rng, guidance)
+
+    def _base_samples(
+        self, n: int, seed: int, first: int, labels: LabelsLike, guidance: float | None, batch_size: int
+    ) -> tuple[Tensor, LabelsLike, float | None]:
+        """The conditions that the first stages of a cascade draw, and the labels and guidance that are left for the last one."""
+        base = cast(Sampling, self.base)
+        theirs: dict[str, Any] = {"labels": labels, "guidance": guidance} if "labels" in base.capabilities else {}
+        condition = base.sample(n, seed=seed, first=first, batch_size=batch_size, **theirs).to(self.device)
+        if (bounds := cast(Conditional, self.model).condition_event.range) is not None:
+            condition = condition.clamp(*bounds)
+        return condition, *((labels, guidance) if "labels" in self.capabilities or not theirs else (None, None))
 
     def _latent_part(self, known: Tensor, mask: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor]:
         """The known part of latents, with its mask (n, 1, h, w). Before samples are encoded, unknown pixels get the known ones' mean."""

@@ -132,7 +132,7 @@ RENAMED: Mapping[str, str] = MappingProxyType(
         "hub.WEIGHTS": "checkpoint.files.WEIGHTS",
         "images.save_samples": "figures.samples.save_samples",
         "pretrained.conditions.Labels": "interfaces.LabelsLike",
-        "pretrained.conditions.guided": "pretrained.conditions.with_guidance",
+        "pretrained.conditions.guided": "pretrained.conditions.conditioned",
         "registry.faults.checked": "registry.faults.expect",
         "registry.faults.culprit": "registry.faults.plugin_error_from",
         "registry.faults.made": "registry.faults.call_plugin",

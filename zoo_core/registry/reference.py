@@ -13,7 +13,7 @@ from zoo_core.registry.discovery import registry
 from zoo_core.registry.plugin import NAME
 from zoo_core.specs import CheckpointSpec
 
-__all__ = ["REPO", "Reference", "other_meaning", "parse_reference"]
+__all__ = ["REPO", "Reference", "other_meaning", "parse_reference", "stages_of"]
 
 # As on the Hub: no `--`, `..` or `.git`, which would make two repositories one folder of its cache; a revision is a safe path below `refs`.
 REPO = r"(?![^@]*(?:--|\.\.))[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?/[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?(?<!\.git)"
@@ -90,12 +90,33 @@ def parse_reference(text: "str | os.PathLike[str]") -> Reference:
     raise UsageError(f"{text[:200]!r} is not a checkpoint reference", _reference_hint(text, known))
 
 
+def stages_of(reference: "str | os.PathLike[str]") -> "tuple[str | os.PathLike[str], ...]":
+    """Returns the references of the stages of a cascade ``A+B``, of which each draws the conditions of the next; or the reference alone.
+
+    >>> stages_of("ddpm-afhq-cat+upsampler"), stages_of("ddpm-afhq-cat")
+    (('ddpm-afhq-cat', 'upsampler'), ('ddpm-afhq-cat',))
+
+    An existing folder whose name has a ``+`` is that folder.
+
+    Raises:
+        UsageError: if there is nothing before or behind a ``+``.
+    """
+    if not isinstance(reference, str) or "+" not in reference or os.path.isdir(reference.removeprefix("local:")):
+        return (reference,)
+    stages = tuple(reference.split("+"))
+    if not all(stages):
+        raise UsageError(f"{reference[:200]!r} is not a cascade", "write REFERENCE+REFERENCE, the first stage first")
+    return stages
+
+
 def _reference_hint(text: str, known: Iterable[str]) -> str:
     if set(text) & set("*?[") and len(text) <= 200:  # a longer pattern may take minutes
         matching = [name for name in known if fnmatchcase(name, text)]
         return f"a pattern that matches {', '.join(matching[:6]) or 'no checkpoint'}; write one name"
     if text.lower() in known:
         return f"did you mean {text.lower()}?"
+    if "+" in text.strip("+"):
+        return "load, `zoo sample`, `zoo evaluate` and `zoo figure` take a cascade A+B; the others take one checkpoint"
     if "/" in text and ":" not in text:
         return f"there is no folder {text[:60]} here"
     return "write NAME, DIST:NAME, ORG/REPO[@REVISION] or the path of a folder"

@@ -42,7 +42,8 @@ class Guided(DenoiserWrapper):
 
     D(x, sigma, y) = D(x, sigma) + scale * (D(x, sigma, y) - D(x, sigma)): scale 0 ignores the label, 1 is the plain conditional model. (The
     paper's w is scale - 1.) Two forward passes a step, but one for the scales 0 and 1, and where the net takes the scale as an input; see
-    :class:`~zoo_core.interfaces.Labelled`.
+    :class:`~zoo_core.interfaces.Labelled`. With other conditions than labels, D(x, sigma, y) is ``model`` and D(x, sigma) is
+    ``unconditional``; labels are left out of the second too.
 
     >>> from zoo_core.testing.fake import FakeDenoiser
     >>> from zoo_core.testing.fake_config import FakeDenoiserConfig
@@ -52,13 +53,20 @@ class Guided(DenoiserWrapper):
     Args:
         model: the denoiser to guide.
         scale: the guidance scale.
+        unconditional: the denoiser without the condition of ``model``; the same one, whose condition are labels alone, if None.
     """
 
-    def __init__(self, model: Denoiser, scale: float) -> None:
+    def __init__(self, model: Denoiser, scale: float, unconditional: Denoiser | None = None) -> None:
         super().__init__(model)
         self.scale = scale
+        self.unconditional = unconditional
 
     def denoise(self, x: "Tensor", sigma: "Tensor", labels: "Tensor | None" = None) -> "Tensor":
+        if self.unconditional is not None:
+            if self.scale == 1:
+                return self.model.denoise(x, sigma, labels)
+            without = self.unconditional.denoise(x, sigma)
+            return without + self.scale * (self.model.denoise(x, sigma, labels) - without)
         if labels is None:
             raise UsageError("guidance needs labels", "pass labels=, or --labels on the command line")
         if getattr(self.model, "guidance_embeds", False):

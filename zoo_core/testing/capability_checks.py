@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.capabilities import lacking
-from zoo_core.interfaces import Classify, Decoder, Denoiser, Density, Encoder, Features, LatentModel, LogProb
+from zoo_core.interfaces import Classify, Conditional, Decoder, Denoiser, Density, Encoder, Features, LatentModel, LogProb
 from zoo_core.rng import ImageRng
 from zoo_core.testing.tested_family import ROWS, TOLERANCE, Subject, assert_shaped, distance, outputs_of
 
@@ -26,6 +26,7 @@ __all__ = [
     "check_log_prob_is_well_formed",
     "check_more_draws_make_no_bound_worse",
     "check_noise_levels_fit",
+    "check_takes_conditions",
 ]
 
 _SEEDS = 12
@@ -74,6 +75,34 @@ def check_has_latents(subject: Subject) -> None:
     assert low - TOLERANCE <= float(x.min()) and float(x.max()) <= high + TOLERANCE, "decode leaves event.range: clamp its values"
     if "encode" in subject.capabilities:
         assert_shaped(cast(Encoder, model).encode(x, subject.labels(model)), shape, "encode")
+
+
+def check_takes_conditions(subject: Subject) -> None:
+    """``conditioned`` returns a denoiser with the event of the unconditional one, and the condition of a row changes that row alone."""
+    model = subject.model()
+    assert subject.capabilities & {"denoise", "latent"}, "a model with conditions needs the capability denoise or latent too"
+    plain = cast(LatentModel, model).latent if "latent" in subject.capabilities else cast(Denoiser, model)
+    condition = subject.conditions(model)
+    changed = condition.clone()
+    changed[1] = -condition[1]
+    estimates = []
+    for each in (condition, changed):
+        given = cast(Conditional, model).conditioned(each, ImageRng(4, range(ROWS)))
+        flaw = lacking(given, "denoise")
+        assert not flaw, f"what conditioned returns {flaw}"
+        assert given.event == plain.event, f"conditioned changes the event from {plain.event} to {given.event}"
+        sigma = math.sqrt(math.prod(given.sigma_range))
+        x = plain.start(ImageRng(0, range(ROWS)), sigma)
+        x0 = given.denoise(x, torch.full((ROWS,), sigma, dtype=torch.float64), subject.labels(model)).detach()
+        assert_shaped(x0, (ROWS, *plain.event.shape), "denoise of conditioned")
+        estimates.append(x0)
+    moved = distance(*estimates).view(ROWS, -1).amax(dim=1)
+    assert moved[1] > 0, "the condition changes nothing"
+    moved[1] = 0
+    assert moved.max() <= TOLERANCE, "the condition of row 1 changes another row"
+    examples = getattr(model, "example_conditions", None)
+    event = cast(Conditional, model).condition_event
+    assert examples is None or tuple(examples.shape[1:]) == tuple(event.shape), "example_conditions have another shape than condition_event"
 
 
 def check_decodes(subject: Subject) -> None:

@@ -1,7 +1,7 @@
 """The fake families: small enough to check by hand; together they have every capability.
 
 ``fake`` is an affine flow whose log-probability has a closed form, trained in two phases; ``fake-denoiser`` is the exact denoiser of a
-Gaussian, trained in one; ``fake-latent`` decodes what such a denoiser draws.
+Gaussian, trained in one; ``fake-latent`` decodes what such a denoiser draws, and ``fake-conditional`` is given noisy samples.
 """
 
 import math
@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from zoo_core.data.dataset import Data
 from zoo_core.interfaces import Denoiser, DiscreteScheduler, Event, LogProb, Rng
 from zoo_core.rng import Stream, generator
+from zoo_core.samplers.wrappers import DenoiserWrapper
 from zoo_core.testing.fake_config import (
+    FakeConditionalConfig,
     FakeConfig,
     FakeDataConfig,
     FakeDenoiserConfig,
@@ -27,7 +29,7 @@ from zoo_core.training.adversarial import AdversarialTrainer
 from zoo_core.training.teachers import load_teacher
 from zoo_core.training.trainer import Batch, Loss, Trainer
 
-__all__ = ["Fake", "FakeDenoiser", "FakeDenoiserTrainer", "FakeLatent", "FakeStudent", "FakeTrainer", "fake_data"]
+__all__ = ["Fake", "FakeConditional", "FakeDenoiser", "FakeDenoiserTrainer", "FakeLatent", "FakeStudent", "FakeTrainer", "fake_data"]
 
 
 def _event(shape: tuple[int, ...], bounded: bool) -> Event:
@@ -162,6 +164,45 @@ class FakeLatent(nn.Module):
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         return F.avg_pool2d(x, 2)
+
+
+class FakeConditional(FakeDenoiser):
+    """The denoiser of x_0 ~ N(m, s^2), whose condition is c = x_0 + tau n with standard normal n.
+
+    D(x, sigma, c) = (m / s^2 + c / tau^2 + x / sigma^2) / (1 / s^2 + 1 / tau^2 + 1 / sigma^2), so that samples given c are those of a
+    Gaussian of the variance 1 / (1 / s^2 + 1 / tau^2).
+
+    >>> model = FakeConditional(FakeConditionalConfig(std=1.0, tau=1.0))
+    >>> model.conditioned(torch.tensor([[3.0, 0.0]]), rng=None).denoise(torch.zeros(1, 2), torch.tensor([1.0])).tolist()
+    [[1.0, 0.0]]
+    """
+
+    def __init__(self, config: FakeConditionalConfig) -> None:
+        super().__init__(FakeDenoiserConfig(shape=config.shape, classes=config.classes, bounded=config.bounded, std=config.std))
+        self.condition_event = self.event
+        self.tau = config.tau
+        if config.examples:
+            shape = (config.examples, *config.shape)
+            self.register_buffer("example_conditions", torch.linspace(-1, 1, math.prod(shape)).view(shape))
+
+    def conditioned(self, condition: Tensor, rng: Rng | None) -> Denoiser:
+        return _Given(self, condition, self.tau)
+
+
+class _Given(DenoiserWrapper):
+    """The posterior's mean given noisy conditions: that of the observation x with the noise sigma and of c with the noise tau."""
+
+    def __init__(self, model: Denoiser, condition: Tensor, tau: float) -> None:
+        super().__init__(model)
+        self.condition = condition
+        self.tau = tau
+
+    def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
+        # Two observations of x_0 are one, at their mean weighted by precisions.
+        level = sigma.double().view(-1, *[1] * len(self.event.shape)) ** 2
+        precision = 1 / level + 1 / self.tau**2
+        both = (x / level + self.condition / self.tau**2) / precision
+        return self.model.denoise(both, precision.rsqrt().flatten(), labels).to(x.dtype)
 
 
 class FakeDenoiserTrainer(Trainer):

@@ -14,6 +14,7 @@ __all__ = [
     "IMAGES",
     "NOISE",
     "TINY",
+    "FakeConditionalConfig",
     "FakeConfig",
     "FakeDataConfig",
     "FakeDenoiserConfig",
@@ -119,6 +120,34 @@ class FakeLatentConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         check_range(self, classes=(0, 1000), std=(1e-3, 10.0))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FakeConditionalConfig(ModelConfig):
+    """The config of the exact denoiser of a Gaussian, whose condition is a noisy sample.
+
+    >>> FakeConditionalConfig().tau
+    0.25
+
+    Args:
+        shape: shape of a sample, and of a condition.
+        classes: number of classes; 0 for a model without labels.
+        bounded: whether the model declares the range [-1, 1] of images.
+        std: standard deviation of every component.
+        tau: standard deviation of the noise of a condition.
+        examples: number of conditions that the model has; 0 for none.
+    """
+
+    shape: tuple[int, ...] = (2,)
+    classes: int = 0
+    bounded: bool = False
+    std: float = 0.5
+    tau: float = 0.25
+    examples: int = 0
+
+    def __post_init__(self) -> None:
+        _check_shape(self.shape)
+        check_range(self, classes=(0, 1000), std=(1e-3, 10.0), tau=(1e-3, 10.0), examples=(0, 100))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -39,6 +39,14 @@ def zoo_specs() -> Iterable[Spec]:
             sampler="ancestral",
             summary="images that are decoded from latents, for tests",
         ),
+        ModelSpec(
+            name="fake-conditional",
+            target=f"{HEAVY}:FakeConditional",
+            config=f"{LIGHT}:FakeConditionalConfig",
+            capabilities=frozenset({"denoise", "condition", "labels"}),
+            sampler="ancestral",
+            summary="the exact denoiser of a Gaussian given a noisy sample, for tests",
+        ),
         TrainerSpec(
             name="fake",
             target=f"{HEAVY}:FakeTrainer",

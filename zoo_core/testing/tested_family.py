@@ -16,6 +16,7 @@ from zoo_core.errors import ConfigError
 from zoo_core.images import from_uint8, to_uint8
 from zoo_core.interfaces import (
     Classify,
+    Conditional,
     Decoder,
     Denoiser,
     Density,
@@ -88,6 +89,12 @@ class Subject:
         """A label for each image, by its number; None for a model without labels."""
         return torch.tensor(list(images)) % cast(Any, model).num_classes if "labels" in self.capabilities else None
 
+    def conditions(self, model: nn.Module, images: Sequence[int] = range(ROWS)) -> Tensor:
+        """A condition for each image, by its number."""
+        event = cast(Conditional, model).condition_event
+        condition = 0.5 * ImageRng(3, images).normal(*event.shape)
+        return condition.clamp(*event.range) if event.range else condition
+
     def trainer(self) -> Trainer:
         """The trainer of ``training`` around a fresh model, in train mode."""
         name = self.spec.trainer if self.training is None else registry().name_of("trainer", type(self.training))
@@ -133,6 +140,11 @@ def outputs_of(subject: Subject, model: nn.Module, images: Sequence[int] = range
             outputs["start"] = start = latent.start(ImageRng(0, images), sigma)
             outputs["denoise"] = latent.denoise(start, torch.full((len(images),), sigma, dtype=torch.float64), labels)
             outputs["decoded"] = cast(LatentModel, model).decode(start / sigma, labels)
+        if "condition" in able:
+            given = cast(Conditional, model).conditioned(subject.conditions(model, images), ImageRng(4, images))
+            sigma = math.sqrt(math.prod(given.sigma_range))
+            outputs["start given"] = start = given.start(ImageRng(0, images), sigma)
+            outputs["denoise given"] = given.denoise(start, torch.full((len(images),), sigma, dtype=torch.float64), labels)
         if "decode" in able:
             outputs["prior"] = z = cast(Decoder, model).prior(ImageRng(0, images))
             outputs["decode"] = x = cast(Decoder, model).decode(z, labels)

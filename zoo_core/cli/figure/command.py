@@ -16,7 +16,7 @@ from zoo_core.cli.figure.levels import draw_forward, draw_inpaint, draw_langevin
 from zoo_core.cli.figure.plane import draw_density, draw_samples, draw_score_field
 from zoo_core.cli.figure.plugin import draw_plugin_figure, plugin_figures
 from zoo_core.cli.figure.records import draw_guidance, draw_loss, draw_metrics, draw_quality, drawable_records
-from zoo_core.cli.options import REFERENCE, OutPath, option
+from zoo_core.cli.options import STAGES, OutPath, option
 from zoo_core.errors import CapabilityError, UnknownNameError, UsageError, ZooError
 from zoo_core.hub.fetch import fetch
 from zoo_core.registry import registry
@@ -83,7 +83,7 @@ _KINDS: Mapping[str, _Kind] = {
 
 
 @click.command()
-@click.argument("target", type=REFERENCE, metavar="REFERENCE|RUN")
+@click.argument("target", type=STAGES, metavar="REFERENCE|RUN")
 @click.argument(
     "kind", required=False, metavar="KIND", shell_complete=lambda ctx, param, text: [kind for kind in _names() if kind.startswith(text)]
 )

@@ -15,6 +15,8 @@ from zoo_core.errors import UsageError
 from zoo_core.figures.canvas import FORMATS
 from zoo_core.figures.titles import joined, sigma_text, title_line, walk_text
 from zoo_core.hub.fetch import fetch
+from zoo_core.loading import with_base
+from zoo_core.registry.reference import stages_of
 from zoo_core.samplers.factory import as_sampler
 
 if TYPE_CHECKING:
@@ -147,13 +149,14 @@ def opened(target: str, page: Page, kind: str) -> "tuple[Pretrained, Page]":
     Raises:
         UsageError, ResourceError: if the page cannot be written to.
     """
-    files = fetch(target)
+    *bases, last = stages_of(target)
+    files = fetch(last)
     config = read_config(files)
     page = page.named(files.name, kind)
     with loading(kind):
         from zoo_core.pretrained import assemble
 
-        return assemble(files, config), page
+        return with_base(assemble(files, config), bases), page
 
 
 def is_plane(model: "Pretrained") -> bool:

@@ -1,0 +1,58 @@
+"""The option ``--condition``: pictures that samples must fit."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from zoo_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo_core.interfaces import Conditional
+    from zoo_core.pretrained import Pretrained
+
+__all__ = ["pictures_of", "read_conditions"]
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+_MOST = 10_000
+
+
+def pictures_of(condition: str | None) -> Sequence[Path]:
+    """Returns the picture files that ``--condition`` names, in the order of their names; none for a reference to a checkpoint.
+
+    Raises:
+        UsageError: if a folder has no pictures, or too many.
+    """
+    if condition is None:
+        return ()
+    path = Path(condition).expanduser()
+    if path.is_file() or path.suffix.lower() in _SUFFIXES:
+        return (path,)
+    if not path.is_dir() or any((path / name).is_file() for name in ("config.json", "recipe.json")):
+        return ()
+    found = sorted(Path(entry) for entry in os.scandir(path) if entry.is_file() and Path(entry).suffix.lower() in _SUFFIXES)
+    if not found:
+        raise UsageError(f"--condition {condition}: there is no picture in this folder", "name a picture, or a folder of them")
+    if len(found) > _MOST:
+        raise UsageError(f"--condition {condition}: {len(found):,} pictures, and at most {_MOST:,} are read", "name a smaller folder")
+    return found
+
+
+def read_conditions(model: "Pretrained", pictures: Sequence[Path]) -> "Tensor":
+    """Reads pictures as conditions of a model: cropped to their shape and resized, (k, *condition_event.shape) in [-1, 1].
+
+    Raises:
+        CapabilityError: if the model takes no conditions.
+        UsageError: if its conditions are no images, or a picture cannot be read.
+    """
+    import torch
+
+    from zoo_core import images
+
+    model.require("condition", "take a condition")
+    shape = cast("Conditional", model.model).condition_event.shape
+    if not images.is_image(shape):
+        raise UsageError(f"conditions of {model.name} are no images, but of the shape {tuple(shape)}", "pass them in Python: condition=")
+    return torch.stack([images.read_image(path, shape) for path in pictures])
