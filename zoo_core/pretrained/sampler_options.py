@@ -103,8 +103,8 @@ def check_callback(on_step: object) -> None:
         raise UsageError(f"on_step must be a function of (step, sigma, x, x0), not {str(on_step)[:40]!r}")
 
 
-def how_many(n: object, x: "Tensor | None", sigma: object) -> int:
-    """The number of samples: ``n``, or the number of rows of ``x``.
+def how_many(n: object, x: "Tensor | None", sigma: object, condition: "Tensor | None" = None) -> int:
+    """The number of samples: ``n``, or the number of rows of ``x`` or of ``condition``.
 
     Raises:
         UsageError: if both are missing, if they differ, or if one of ``x`` and ``sigma`` is missing.
@@ -112,6 +112,8 @@ def how_many(n: object, x: "Tensor | None", sigma: object) -> int:
     if (x is None) != (sigma is None):
         hint = "add_noise(images, sigma) makes x of clean images; scheduler= chooses the levels of a walk from pure noise"
         raise UsageError("x and sigma go together: noisy samples, and their noise level", hint)
+    if x is None and n is None and condition is not None:
+        return as_int("the number of rows of condition", len(condition), 1)
     if x is None and n is None:
         raise UsageError("sample needs the number of samples", "sample(16) draws 16; batch_size is how many are computed at once")
     rows = None if x is None else as_int("the number of rows of x", len(x), 1)

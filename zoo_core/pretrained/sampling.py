@@ -63,23 +63,19 @@ class Sampling(Inference):
         first: int = 0,
         **options: Any,
     ) -> Tensor:
-        """Draws images ``first`` ... ``first + n - 1`` of a seed: float32 (n, *event.shape), on the CPU; images are in [-1, 1].
-
-        The noise of an image depends on the seed and on its number alone.
+        """Draws images ``first`` ... ``first + n - 1`` of a seed, each by its own noise: float32 (n, *event.shape), images in [-1, 1].
 
             cats.sample(16, sampler="dpmpp-2m", scheduler="karras", steps=10)
             cats.sample(x=cats.add_noise(images, 2.0), sigma=2.0)  # SDEdit (Meng et al. 2022, arXiv:2108.01073)
 
         Args:
-            n: number of images; the number of rows of ``x`` if that is given.
+            n: number of images; the number of rows of ``x`` or ``condition`` if one is given.
             seed: seed in [0, 2**64).
             sampler: sampler, or its name with its own defaults, or options of the default sampler such as ``{"steps": 20}``.
             scheduler: scheduler of the noise levels; that of :meth:`scheduler_of` if None.
             labels: classes, as numbers or names. If None, a class-conditional model draws image i of class i modulo their number.
             guidance: scale of classifier-free guidance; 1 is the plain conditional model.
-            condition: conditions such as images of lower resolution, one for each sample or a single one for all, float
-                (n, *condition_event.shape). If None, samples of ``base`` are the conditions of a cascade, and a model with examples of
-                conditions draws image i with example i modulo their number.
+            condition: conditions (n, *condition_event.shape), or one for all; if None, samples of ``base``, or the model's examples.
             x: samples, or latents if these are denoised, with noise of level ``sigma`` to start from, as :meth:`add_noise` makes them.
             sigma: noise level of ``x``; the ``steps`` levels of the sampler lie between it and 0.
             batch_size: number of images that are computed at once; changes speed and memory only.
@@ -88,7 +84,7 @@ class Sampling(Inference):
             options: options of the sampler, such as ``steps=10`` or ``eta=0.5``.
 
         Raises:
-            UsageError: if n, first or batch_size is out of range, labels, condition, x or sigma do not fit, or an option is unknown.
+            UsageError: if a number is out of range, labels, condition, x or sigma do not fit, or an option is unknown.
             ResourceError: if the memory is too small for n images.
             ConfigError: if there is no such sampler or scheduler, or an option has a wrong value.
             CapabilityError: if the model lacks what the sampler, the labels, the condition or guidance need.
@@ -96,25 +92,18 @@ class Sampling(Inference):
         """
         check_callback(on_step)
         start = None if x is None else self._states(x)
-        n = how_many(n, start, sigma) if condition is None or n is not None else len(condition)
-        first = as_int("first", first)
+        n, first = how_many(n, start, sigma, condition), as_int("first", first)
         walker, sigmas = self._walk(sampler, scheduler, self.sample, options, sigma)
-        given: Tensor | None
-        if self.base is not None and condition is None:
-            given, labels, guidance = self._base_samples(n, seed, first, labels, guidance, batch_size)
-        else:
-            given = conditions_of(self, condition, n, first)
-        classes = labels_of(self, labels, n, first)
-        if guidance is not None:
-            check_guidance(self, guidance, classes, given)
+        if condition is None:
+            condition, labels, guidance = self._base_samples(n, seed, first, labels, guidance, batch_size)
+        classes, given = self._checked(labels, condition, guidance, n, first)
         if start is not None:
             check_noisy(start, sigmas[0], cast(Denoiser, self.sampled_model).event)
 
         def walk(rows: slice, rng: ImageRng, y: Tensor | None) -> Tensor:
             model = self._given(given, rows, seed, first, guidance)
-            if start is not None:  # drawn and dropped, so that the steps draw the same noise as after a start of their own
-                cast(Denoiser, model).start(rng, sigmas[0])
-            return walker(model, rng, sigmas=sigmas, x=None if start is None else start[rows], labels=y, on_step=on_step)
+            x = None if start is None else _started(model, rng, sigmas[0], start[rows])
+            return walker(model, rng, sigmas=sigmas, x=x, labels=y, on_step=on_step)
 
         return self._drawn(walk, walker, n, classes, batch_size, seed, first)
 
@@ -191,10 +180,7 @@ class Sampling(Inference):
         if not chosen.can_rise and any(after > before for before, after in pairwise(path)):
             hint = "take another sampler, or times=1, which goes straight down"
             raise UsageError(f"{type(chosen).__name__} cannot go back up to a noise level, as inpainting does", hint)
-        classes = labels_of(self, labels, n, as_int("first", first))
-        given = conditions_of(self, condition, n, first)
-        if guidance is not None:
-            check_guidance(self, guidance, classes, given)
+        classes, given = self._checked(labels, condition, guidance, n, as_int("first", first))
         values, part = self._latent_part(known, mask, classes) if "latent" in self.capabilities else (known, mask)
 
         def walk(rows: slice, rng: ImageRng, y: Tensor | None) -> Tensor:
@@ -307,6 +293,15 @@ class Sampling(Inference):
             out[rows] = samples
         return out
 
+    def _checked(
+        self, labels: LabelsLike, condition: Tensor | None, guidance: float | None, n: int, first: int
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """The classes and the conditions of n samples, which can be guided by that scale."""
+        classes, given = labels_of(self, labels, n, first), conditions_of(self, condition, n, first)
+        if guidance is not None:
+            check_guidance(self, guidance, classes, given)
+        return classes, given
+
     def _given(self, condition: Tensor | None, rows: slice, seed: int, first: int, guidance: float | None) -> nn.Module | Denoiser:
         """The model that a sampler gets for some rows; row 0 is image ``first``."""
         images = range(first + rows.start, first + rows.stop)
@@ -315,9 +310,11 @@ class Sampling(Inference):
 
     def _base_samples(
         self, n: int, seed: int, first: int, labels: LabelsLike, guidance: float | None, batch_size: int
-    ) -> tuple[Tensor, LabelsLike, float | None]:
+    ) -> tuple[Tensor | None, LabelsLike, float | None]:
         """The conditions that the first stages of a cascade draw, and the labels and guidance that are left for the last one."""
-        base = cast(Sampling, self.base)
+        base = cast(Sampling | None, self.base)
+        if base is None:
+            return None, labels, guidance
         theirs: dict[str, Any] = {"labels": labels, "guidance": guidance} if "labels" in base.capabilities else {}
         condition = base.sample(n, seed=seed, first=first, batch_size=batch_size, **theirs).to(self.device)
         if (bounds := cast(Conditional, self.model).condition_event.range) is not None:
@@ -338,6 +335,12 @@ class Sampling(Inference):
             return self.encode(end[None], labels)[0].to(self.device)
         with self._inference():
             return cast(Decoder, self.model).prior(ImageRng(seed, [end], self.device))[0]
+
+
+def _started(model: Any, rng: ImageRng, sigma: float, x: Tensor) -> Tensor:
+    """``x``, after a start that is drawn and dropped, so that the steps draw the same noise as after a start of their own."""
+    model.start(rng, sigma)
+    return x
 
 
 def _empty(n: int, shape: Sequence[int]) -> Tensor:
