@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from zoo_core.config import check_range
-from zoo_core.errors import UsageError
+from zoo_core.errors import CapabilityError, UsageError
 from zoo_core.interfaces import Decoder, OnStep, Rng, Sampler, Scheduler
 from zoo_core.registry.faults import check_samples
 
@@ -29,6 +29,9 @@ class Latent(Sampler):
 
     Args:
         temperature: factor on the latents; below 1 it trades variety for typicality.
+        truncation: what a decoder with the attribute ``truncates = True`` gets as a further keyword of ``decode``, to trade variety for
+            quality in its own way: the factor psi on styles of Karras et al. 2019 (arXiv:1812.04948, appendix B), or the bound of
+            latents of Brock et al. 2019 (arXiv:1809.11096, section 3.1). None for none.
 
     Raises:
         ConfigError: if an option is out of range.
@@ -37,9 +40,10 @@ class Latent(Sampler):
     requires: ClassVar[str] = "decode"
 
     temperature: float = 1.0
+    truncation: float | None = None
 
     def __post_init__(self) -> None:
-        check_range(self, temperature=(0.0, 100.0))
+        check_range(self, temperature=(0.0, 100.0), truncation=(0.0, 100.0))
 
     def noise_levels(self, model: Decoder, scheduler: Scheduler | None) -> tuple[float, ...]:
         if scheduler is not None:
@@ -57,8 +61,20 @@ class Latent(Sampler):
         on_step: OnStep | None = None,
     ) -> "Tensor":
         z = model.prior(rng) * self.temperature if x is None else x
-        x = model.decode(z, labels)
+        x = model.decode(z, labels, **self._options(model))
         check_samples(model.decode, x, (len(z), *model.event.shape))
         if on_step:
             on_step(0, 0.0, x, x)
         return x
+
+    def _options(self, model: Decoder) -> dict[str, float]:
+        """The further keywords of ``decode``.
+
+        Raises:
+            CapabilityError: if there is a truncation, and the decoder has none.
+        """
+        if self.truncation is None:
+            return {}
+        if not getattr(model, "truncates", False):
+            raise CapabilityError(f"{type(model).__name__} has no truncation", "leave truncation out; temperature scales the latents")
+        return {"truncation": self.truncation}

@@ -92,8 +92,8 @@ class _Repeated:
 class AdversarialTrainer(Trainer):
     """A trainer with two phases: ``critic`` in every step, and ``generator``, which trains the model, in every ``n_critic``-th step.
 
-    If the model has classes, generator and critic get the labels of the batch. A family passes its critic, and overrides ``judge``,
-    ``critic_loss``, ``generator_loss`` and ``penalty`` if it needs to.
+    If the model has classes, generator and critic get the labels of the batch. A family passes its critic, and overrides ``draw``,
+    ``shown``, ``judge``, ``critic_loss``, ``generator_loss`` and ``penalty`` if it needs to.
 
     The phase ``critic`` logs ``critic.real`` and ``critic.fake``, the mean judgements of real and of generated samples (a probability of
     being real, or an output), and ``critic.gap``, the difference of the mean outputs. If the critic tells all samples apart, or the gap
@@ -150,6 +150,18 @@ class AdversarialTrainer(Trainer):
     def parameters_of(self, phase: str) -> Iterable[nn.Parameter]:
         return (self.critic if phase == "critic" else self.model).parameters()
 
+    def draw(self, rng: Rng, labels: Tensor | None) -> Tensor:
+        """Generated samples (len(rng), *event.shape) of the classes ``labels`` (len(rng),)."""
+        generator = cast(Decoder, self.model)
+        return generator.decode(generator.prior(rng), labels)
+
+    def shown(self, x: Tensor, rng: Rng) -> Tensor:
+        """What the critic sees of real or generated samples ``x`` (len(rng), *event.shape), of the same shape: by default ``x`` itself.
+
+        A differentiable augmentation belongs here (:func:`zoo_core.training.augmentation.augmented`).
+        """
+        return x
+
     def judge(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """The critic's outputs (n,) for ``x`` (n, *event.shape) of the classes ``labels`` (n,)."""
         outputs: Tensor = self.critic(x, labels) if self.num_classes else self.critic(x)
@@ -169,25 +181,26 @@ class AdversarialTrainer(Trainer):
         return self.loss.generator(of_fake).mean()
 
     def penalty(self, real: Tensor, fake: Tensor, labels: Tensor | None, rng: Rng) -> tuple[Tensor | None, Mapping[str, Tensor]]:
-        """A term to add to the critic's loss, () or None, and logs. ``real`` and ``fake`` have the same shape and labels."""
+        """A term to add to the critic's loss, () or None, and logs. ``real`` and ``fake``, as shown, have the same shape and labels."""
         return None, {}
 
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
         labels = real_labels = batch.labels if self.num_classes else None
         if self.num_classes and labels is None:
             raise ConfigError("the model has classes and the data no labels", "name images in class folders, or a set that has labels")
-        generator = cast(Decoder, self.model)
+        real_rng = rng
         if phase == "generator" and self.generator_factor > 1:
             rng = _Repeated(rng, self.generator_factor)
             labels = None if labels is None else labels.repeat(self.generator_factor)
         with torch.set_grad_enabled(phase == "generator" and torch.is_grad_enabled()):
-            fake = generator.decode(generator.prior(rng), labels)
+            fake = self.shown(self.draw(rng, labels), rng)
         of_fake = self._outputs(fake, labels)
         if phase == "generator":
-            return Loss(value=self.generator_loss(of_fake, lambda: self._outputs(batch.x, real_labels)))
-        of_real = self._outputs(batch.x, labels)
+            return Loss(value=self.generator_loss(of_fake, lambda: self._outputs(self.shown(batch.x, real_rng), real_labels)))
+        real = self.shown(batch.x, rng)
+        of_real = self._outputs(real, labels)
         value = self.critic_loss(of_real, of_fake)
-        extra, logs = self.penalty(batch.x, fake, labels, rng)
+        extra, logs = self.penalty(real, fake, labels, rng)
         return Loss(value=value if extra is None else value + extra, logs={**self._judgements(of_real, of_fake), **logs})
 
     def _outputs(self, x: Tensor, labels: Tensor | None) -> Tensor:
