@@ -11,6 +11,7 @@ ROOT = Path(zoo_core.__file__).parent
 # From the lowest on.
 LAYERS = [
     "errors",
+    "vocabulary",
     "suggestions",
     "atomic",
     "specs",

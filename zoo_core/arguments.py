@@ -19,6 +19,7 @@ __all__ = [
     "as_floats",
     "as_int",
     "as_levels",
+    "as_samples",
     "check_in_range",
     "class_of",
     "classes_in",
@@ -26,6 +27,7 @@ __all__ = [
     "dtype_of",
     "level_dtype",
     "levels_like",
+    "single",
 ]
 
 _SINGLE = {"mps"}  # devices without float64
@@ -67,6 +69,31 @@ def as_floats(name: str, x: object, shape: Sequence[int]) -> "Tensor":
         hint = "zoo_core.images.from_uint8 converts 8-bit images" if x.dtype == torch.uint8 else "x.float() converts them"
         raise UsageError(f"{name} must be floats, not {str(x.dtype).removeprefix('torch.')}", hint)
     return x.detach()
+
+
+def as_samples(name: str, x: object, event: "Event") -> "Tensor":
+    """Returns samples ``x`` (n, *event.shape), detached: floats, or int64 if the event has categories.
+
+    Raises:
+        UsageError: if it is anything else; the message contains ``name``.
+    """
+    import torch
+
+    if event.categories is None:
+        return as_floats(name, x, event.shape)
+    if not isinstance(x, torch.Tensor) or x.dtype != torch.int64:
+        kind = str(x.dtype).removeprefix("torch.") if isinstance(x, torch.Tensor) else type(x).__name__
+        raise UsageError(f"{name} must be a tensor of categories, int64, not {kind}", "read(texts) of a model of texts makes one")
+    if x.ndim == 0 or tuple(x.shape[1:]) != tuple(event.shape):
+        raise UsageError(f"{name} must have the shape (n, {', '.join(map(str, event.shape))}), not {tuple(x.shape)}")
+    if x.numel() and not 0 <= x.min() <= x.max() < event.categories:
+        raise UsageError(f"{name} must be categories in 0 ... {event.categories - 1}, not {int(x.min())} to {int(x.max())}")
+    return x
+
+
+def single(x: "Tensor") -> "Tensor":
+    """Returns ``x`` in float32; categories stay int64."""
+    return x.float() if x.is_floating_point() else x
 
 
 def check_in_range(x: "Tensor", event: "Event", name: str = "x") -> "Tensor":

@@ -109,7 +109,7 @@ MARKDOWN = Style(name=code, word=word, beside="Â±", relations={"upper_bound": "â
 PLAIN = Style(name=one_line, word=one_line, beside="+-", relations={"upper_bound": "<=", "lower_bound": ">=", "estimate": "~"})
 
 _KINDS = {"upper_bound": "an upper bound", "lower_bound": "a lower bound", "estimate": "an estimate"}
-SPACES = {"continuous": "of a density", "uint8": "of 8-bit images", "binary": "of binary images"}
+SPACES = {"continuous": "of a density", "uint8": "of 8-bit images", "binary": "of binary images", "categorical": "of categories"}
 """Words for the spaces that a log-likelihood can refer to."""
 _METHODS = {"ode": "by the ODE", "bound": "by the variational bound"}
 

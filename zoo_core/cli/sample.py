@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.arguments import classes_in
+from zoo_core.atomic import write_file
 from zoo_core.checkpoint.config import CheckpointConfig, class_names, default_sampler, read_config
 from zoo_core.checkpoint.files import TRAINING, Files
 from zoo_core.cli.completers import complete_classes
@@ -34,14 +35,14 @@ if TYPE_CHECKING:
 
 __all__ = ["choose_device", "sample"]
 
-_SUFFIXES = (".png", ".npz")
+_SUFFIXES = (".png", ".npz", ".txt")
 _MOST = 10_000_000
-_IMAGES, _POINTS = 16, 1000  # by default
+_IMAGES, _POINTS, _TEXTS = 16, 1000, 4  # by default
 
 
 @click.command()
 @click.argument("reference", type=STAGES)
-@option("n", type=click.IntRange(1, _MOST), help="Number of samples.  [default: 16 images, or 1000 points]")
+@option("n", type=click.IntRange(1, _MOST), help="Number of samples.  [default: 16 images, 1000 points, or 4 texts]")
 @option("seed", help="Image i of a seed is always the same.")
 @click.option(
     "--labels",
@@ -70,7 +71,11 @@ _IMAGES, _POINTS = 16, 1000  # by default
     show_default=True,
     help="The net computes in float32, bfloat16, float16; auto: bfloat16 where it is native.",
 )
-@click.option("--out", type=OutPath(), help="A .png (grid or plot), an .npz, or a folder of PNGs.  [default: NAME.png]")
+@click.option(
+    "--out",
+    type=OutPath(),
+    help="A .png (grid, plot or page), an .npz, a .txt of texts, or a folder of PNGs.  [default: NAME.png; texts: the terminal]",
+)
 def sample(
     reference: str,
     n: int | None,
@@ -85,7 +90,7 @@ def sample(
     out: Path | None,
     **settings: Any,
 ) -> None:
-    """Draw images, or points, from the checkpoint REFERENCE.
+    """Draw images, points or texts from the checkpoint REFERENCE.
 
     Into a folder, a draw that was interrupted goes on by the same command. Under torchrun, the processes share the batches, and the
     images stay the same.
@@ -101,6 +106,7 @@ def sample(
       zoo sample ddpm-afhq-cat+local:runs/larger          a cascade
       zoo sample projection-cgan-fashion-mnist -n 60      a column for each class
       zoo sample local:runs/cat --out cats.npz            without loss
+      zoo sample local:runs/words -n 8 --out texts.txt
     """
     pictures = pictures_of(condition)
     *bases, last = stages_of(reference if pictures or not condition else f"{condition}+{reference}")
@@ -109,7 +115,9 @@ def sample(
     chosen = _sampler(config, sampler, steps, [text for text in options if not text.strip().startswith(OF_SCHEDULER)])
     schedule = scheduler_option(scheduler, options)
     classes = classes_in(labels, class_names(files)) if labels is not None else None
-    path = _checked(out or Path(f"{'+'.join([*(fetch(base).name for base in bases), files.name])}.png"))
+    named = f"{'+'.join([*(fetch(base).name for base in bases), files.name])}.png"
+    if out is not None:
+        _checked(out)
     with loading("sample"):
         from zoo_core.pretrained import assemble
 
@@ -119,18 +127,20 @@ def sample(
     from zoo_core.pretrained.conditions import class_turns
 
     turns = class_turns(model, classes)
-    _check_shape(model, path)
+    path = out or (None if "text" in model.capabilities else _checked(Path(named)))
+    if path is not None:
+        _check_shape(model, path)
     conditions = read_conditions(model, pictures) if pictures else None
     settings |= {"scheduler": schedule or model.scheduler_of(chosen), "conditions": conditions}
     drawing = Drawing(n=n or _number(model, turns), classes=turns, sampler=chosen, **settings)
     _draw(path, drawing, model, processes)
 
 
-def _draw(path: Path, drawing: Drawing, model: "Pretrained", processes: "Processes | None") -> None:
-    """Draws the samples into a file or a folder, alone or with other processes, and says so once."""
+def _draw(path: Path | None, drawing: Drawing, model: "Pretrained", processes: "Processes | None") -> None:
+    """Draws the samples into a file or a folder, or texts to the terminal, alone or with other processes, and says so once."""
     started = time.perf_counter()
     known = 0
-    if path.suffix:
+    if path is None or path.suffix:
         samples = in_memory(drawing, model, processes)
         if samples is not None:
             _write(path, samples, drawing, model)
@@ -141,7 +151,8 @@ def _draw(path: Path, drawing: Drawing, model: "Pretrained", processes: "Process
         processes.leave()
     if processes is None or processes.main:
         kept = f", {known:,} of them from before" if known else ""
-        say(inert(f"{path}: {drawing.n} from {model.name}, seed {drawing.seed}, {drawing.walk}{kept}; {seconds:.1f} s"))
+        place = "texts" if path is None else path
+        say(inert(f"{place}: {drawing.n} from {model.name}, seed {drawing.seed}, {drawing.walk}{kept}; {seconds:.1f} s"))
 
 
 def _sampler(config: CheckpointConfig, name: str | None, steps: int | None, options: Sequence[str]) -> Sampler:
@@ -154,19 +165,26 @@ def _sampler(config: CheckpointConfig, name: str | None, steps: int | None, opti
 
 def _number(model: "Pretrained", turns: Sequence[int]) -> int:
     """The default number of samples: whole turns of the classes."""
+    if "text" in model.capabilities:
+        return _TEXTS
     if tuple(model.event.shape) == (2,):
         return _POINTS
     return math.ceil(_IMAGES / len(turns)) * len(turns) if turns else _IMAGES
 
 
 def _check_shape(model: "Pretrained", path: Path) -> None:
-    """Refuses a folder of pictures for samples that are not images.
+    """Refuses a folder of pictures for samples that are not images, and a text file for samples that are not texts.
 
     Raises:
-        UsageError: if ``path`` is such a folder.
+        UsageError: if ``path`` is such a folder or file.
     """
     from zoo_core.images import is_image
 
+    if path.suffix.lower() == ".txt" and "text" not in model.capabilities:
+        raise UsageError(f"--out {path}: samples of {model.name} are not texts", "name a .png or an .npz")
+    if not path.suffix and "text" in model.capabilities:
+        hint = "name a .txt, a .png for a page, or an .npz"
+        raise UsageError(f"--out {path}: a folder of pictures, but {model.name} draws texts", hint)
     if not path.suffix and not is_image(model.event.shape):
         what = f"--out {path}: a folder of pictures, but samples of {model.name} are not images"
         raise UsageError(what, "name a .npz, or a .png for a plot of points")
@@ -179,7 +197,7 @@ def _checked(path: Path) -> Path:
         UsageError, ResourceError: if it cannot.
     """
     if path.suffix and path.suffix.lower() not in _SUFFIXES and not path.is_dir():
-        raise UsageError(f"--out {path}: cannot write {path.suffix}", "name a .png, an .npz, or a folder")
+        raise UsageError(f"--out {path}: cannot write {path.suffix}", "name a .png, an .npz, a .txt of texts, or a folder")
     if path.suffix and path.is_dir():
         raise UsageError(f"--out {path} is a folder", "name a file, or a folder without a suffix")
     return writable(path)
@@ -194,25 +212,38 @@ def choose_device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _write(path: Path, samples: "Tensor", drawing: Drawing, model: "Pretrained") -> None:
-    """Writes the samples; if classes take turns in a grid, every column is of one class, under its name."""
+def _write(path: Path | None, samples: "Tensor", drawing: Drawing, model: "Pretrained") -> None:
+    """Writes the samples, or texts to the terminal; if classes take turns in a grid, every column is of one class, under its name."""
     import torch
 
     from zoo_core import images
-    from zoo_core.figures.samples import save_samples
+    from zoo_core.figures.samples import save_samples, save_texts
 
     record = drawing.record(model, range(drawing.n))
     columns = images.class_columns(len(drawing.classes), len(samples))
     names = _names(model.files, drawing.classes)
     above = [names[place % len(names)] for place in range(min(columns, len(samples)))] if columns and names else ()
     title = title_line(model.name, drawing.walk, f"seed {drawing.seed}") if tuple(model.event.shape) == (2,) else ""
+    if path is None or path.suffix.lower() == ".txt":
+        texts = _texts(model.show(samples))
+        click.echo(inert(texts), nl=False) if path is None else write_file(path, texts.encode())
+        return
     if not samples.isfinite().all():
         say("zoo: warning: some of the samples are not finite")
     if path.suffix.lower() == ".npz":
         classes = {"labels": torch.tensor([drawing.class_of(image) for image in range(drawing.n)])} if drawing.classes else {}
         images.save_npz(path, samples, record, **classes)
+    elif "text" in model.capabilities:
+        save_texts(path, model.show(samples), record, title=title_line(model.name, drawing.walk, f"seed {drawing.seed}"))
     else:
         save_samples(path, samples, record, columns, title, above)
+
+
+def _texts(texts: Sequence[str]) -> str:
+    """Texts below each other, each under a line with its number; one alone as it is."""
+    if len(texts) == 1:
+        return f"{texts[0]}\n"
+    return "\n".join(f"--- {number} ---\n{text}\n" for number, text in enumerate(texts))
 
 
 def _names(files: Files, classes: Sequence[int]) -> list[str]:

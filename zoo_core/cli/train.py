@@ -109,7 +109,9 @@ def train(
     recipe_name = recipe_name or first_preset(family)
     recipe = recipe_of(family, recipe_name, data, data_root, given)
     if dry_run:
-        recipe = _for_machine(recipe, device)
+        from zoo_core.data.vocabularies import with_vocabulary
+
+        recipe = with_vocabulary(_for_machine(recipe, device))
         click.echo(dump_json(recipe.to_dict()), nl=False)
         _print_cost(recipe)
         _print_data(recipe)

@@ -1,6 +1,7 @@
 """Data sets in memory or on disk, and the order in which training reads them, a function of the seed and the step without a state."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -15,6 +16,7 @@ from zoo_core.registry import registry, resolve
 from zoo_core.registry.faults import call_plugin
 from zoo_core.rng import StepRng, Stream, permutation
 from zoo_core.specs import DatasetSpec
+from zoo_core.vocabulary import Vocabulary
 
 __all__ = ["Batch", "Data", "load_data"]
 
@@ -24,7 +26,7 @@ class Batch:
     """Rows of a data set.
 
     Args:
-        x: samples, float32 (n, *event.shape); images in [-1, 1].
+        x: samples, float32 (n, *event.shape); images in [-1, 1], and categories int64.
         labels: int64 (n,), or None.
         index: places of the rows in the data set, int64 (n,).
 
@@ -42,12 +44,14 @@ class Data:
     """A data set in memory, or images in a file on disk.
 
     Args:
-        x: uint8 images (N, c, h, w), or float32 samples (N, ...), which the model receives unchanged; of images on disk, a map of the file.
+        x: uint8 images (N, c, h, w), or float32 samples (N, ...), which the model receives unchanged, or int64 categories (N, ...); of
+            images on disk, a map of the file.
         labels: int64 (N,), at least 0, or None.
         classes: names of the labels.
         flip: True if training mirrors images left to right at random.
         stored: the file of the images, if they are on disk.
         recorded_digest: digest of the samples, if it is known without reading them.
+        vocabulary: the tokens that categories stand for; those of int64 samples alone.
 
     Raises:
         ConfigError: if there is no sample, or if x or the labels are no tensors or have another dtype or shape.
@@ -65,16 +69,21 @@ class Data:
     flip: bool = False
     stored: StoredImages | None = None
     recorded_digest: str = ""
+    vocabulary: Vocabulary | None = None
 
     def __post_init__(self) -> None:
         x, labels = self.x, self.labels
         for name, value in (("data", x), ("labels", labels)):
             if not (isinstance(value, Tensor) or (value is None and name == "labels")):
                 raise ConfigError(f"{name} must be one tensor, not a {type(value).__name__}", "stack them: all samples have one shape")
-        if x.dtype not in (torch.uint8, torch.float32) or x.ndim < 2 or (x.dtype == torch.uint8 and x.ndim != 4):
-            raise ConfigError(f"data must be uint8 images (N, c, h, w) or float32 (N, ...), not {x.dtype} {tuple(x.shape)}")
+        if x.dtype not in (torch.uint8, torch.float32, torch.int64) or x.ndim < 2 or (x.dtype == torch.uint8 and x.ndim != 4):
+            raise ConfigError(f"data must be uint8 images (N, c, h, w), float32 or int64 (N, ...), not {x.dtype} {tuple(x.shape)}")
         if not len(x):
             raise ConfigError("the data has no sample")
+        if (x.dtype == torch.int64) != (self.vocabulary is not None):
+            raise ConfigError("int64 samples are categories: they have a vocabulary, and no others do", "Data(x=..., vocabulary=...)")
+        if self.vocabulary is not None and not 0 <= x.min() <= x.max() < len(self.vocabulary):
+            raise ConfigError(f"categories must be in 0 ... {len(self.vocabulary) - 1}, not {int(x.min())} to {int(x.max())}")
         if labels is not None and (labels.dtype != torch.int64 or labels.shape != x.shape[:1] or labels.min() < 0):
             actual = f"{labels.dtype} {tuple(labels.shape)} from {labels.min()} on"
             raise ConfigError(f"labels must be int64 ({len(x)},) from 0 on, not {actual}")
@@ -84,22 +93,25 @@ class Data:
 
     @property
     def event(self) -> Event:
-        """The shape of a sample, and the range [-1, 1] for images."""
-        return Event(shape=tuple(self.x.shape[1:]), range=(-1.0, 1.0) if self.x.dtype == torch.uint8 else None)
+        """The shape of a sample, the range [-1, 1] for images, and the number of categories."""
+        categories = None if self.vocabulary is None else len(self.vocabulary)
+        return Event(shape=tuple(self.x.shape[1:]), range=(-1.0, 1.0) if self.x.dtype == torch.uint8 else None, categories=categories)
 
     @cached_property
     def digest(self) -> str:
-        """The sha256 of all samples and labels, in hex; resumed runs and records compare it."""
+        """The sha256 of all samples, labels and tokens, in hex; resumed runs and records compare it."""
         if self.recorded_digest:
             return self.recorded_digest
         sha = hashlib.sha256(f"{self.x.dtype} {tuple(self.x.shape)}".encode())
         sha.update(self.x.contiguous().numpy().tobytes())
         if self.labels is not None:
             sha.update(self.labels.contiguous().numpy().tobytes())
+        if self.vocabulary is not None:
+            sha.update(json.dumps(self.vocabulary.tokens).encode())
         return sha.hexdigest()
 
     def rows(self, index: Tensor) -> Tensor:
-        """The samples at ``index`` (n,), float32 (n, *event.shape); images in [-1, 1]."""
+        """The samples at ``index`` (n,), float32 (n, *event.shape), or int64 categories; images in [-1, 1]."""
         x = self.x[index] if self.stored is None else self.stored.rows(index)
         return x.float() / 127.5 - 1 if x.dtype == torch.uint8 else x
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from zoo_core.data.factory import as_dataset
+from zoo_core.data.vocabularies import with_vocabulary_of
 from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.evaluation.factory import make_metric, training_data
@@ -17,7 +18,7 @@ from zoo_core.evaluation.metrics import DataMetric, Metric
 from zoo_core.evaluation.real_data import RealData
 from zoo_core.evaluation.records import check_records, save_records
 from zoo_core.hub.datasets import pin_dataset
-from zoo_core.interfaces import DatasetLike, Sampler, SamplerLike, SchedulerLike
+from zoo_core.interfaces import DatasetConfig, DatasetLike, Sampler, SamplerLike, SchedulerLike
 from zoo_core.loading import load
 from zoo_core.pretrained import Pretrained
 
@@ -80,10 +81,15 @@ def evaluate(
         processes.on_main(lambda: check_records(out))
     model = reference.to(processes.device) if isinstance(reference, Pretrained) else load(reference, device=processes.device)
     _check_capabilities(of_data, model)
-    real = RealData(processes.on_main(lambda: pin_dataset(as_dataset(data))), model.event.shape) if data else training_data(model)
+    real = RealData(processes.on_main(lambda: _dataset(data, model)), model.event.shape) if data else training_data(model)
     evaluation = Evaluation(model=model, processes=processes, batch_size=batch_size, on_batch=on_batch, on_stage=on_stage)
     drawn = evaluation.of_samples(of_samples, real, n=n, seed=seed, **drawing) if of_samples else ()
     return _collect(chain(evaluation.of_data(of_data, real, n=n), drawn), real, processes, out, on_record)
+
+
+def _dataset(data: DatasetLike, model: Pretrained) -> DatasetConfig:
+    """The config of given data, with the commit of data on the Hub, and of a text with the model's vocabulary."""
+    return with_vocabulary_of(pin_dataset(as_dataset(data)), model.config)
 
 
 def _listed(choice: Any) -> Sequence[Any]:

@@ -14,7 +14,7 @@ from zoo_core.checkpoint.files import WEIGHTS
 from zoo_core.config import encode
 from zoo_core.data.dataset import Data
 from zoo_core.distributed import Processes
-from zoo_core.errors import ConfigError, ZooError
+from zoo_core.errors import CapabilityError, ConfigError, ZooError
 from zoo_core.evaluation.compare import Comparison, Results
 from zoo_core.evaluation.factory import default_feature_space
 from zoo_core.evaluation.feature_spaces import load_feature_space
@@ -81,6 +81,9 @@ class Evaluation:
         floors: bool = False,
     ) -> Iterator[Record]:
         """Draws samples by each sampler and guidance scale, compares them with ``real``, and yields their records; see :func:`evaluate`."""
+        if metrics and self.model.event.categories is not None:
+            what = f"{next(iter(metrics))} compares numbers such as pixels, and {self.model.name} draws categories"
+            raise CapabilityError(what, "metrics of texts are bpd, in bits per character or word, and nll")
         space = load_feature_space(features or default_feature_space(real.config, self.model.event.shape), self.processes.device)
         classes = cast(int, getattr(self.model.model, "num_classes", 0)) if "labels" in self.model.capabilities else 0
         passes: dict[str, Any] = {"batch_size": self.batch_size, "on_batch": self.on_batch, "on_stage": self.on_stage}

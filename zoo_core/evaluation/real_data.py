@@ -62,7 +62,8 @@ class RealData:
         """
         data = load_data(self.config)
         if data.event.shape != self.shape:
-            raise ConfigError(f"the data has samples of {list(data.event.shape)}, the model of {list(self.shape)}", "choose other --data")
+            hint = "choose other --data" if data.vocabulary is None else f"-o data.length={self.shape[0]}"
+            raise ConfigError(f"the data has samples of {list(data.event.shape)}, the model of {list(self.shape)}", hint)
         if self._digest and data.digest != self._digest:
             self.moments.clear()  # they are moments of other data
         return data

@@ -1,4 +1,4 @@
-"""Samples as a picture: a grid of images, or a plot of points in the plane."""
+"""Samples as a picture: a grid of images, a plot of points in the plane, or a page of texts."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from zoo_core.figures.points import scatter
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["save_samples"]
+__all__ = ["save_samples", "save_texts"]
 
 
 def save_samples(
@@ -45,3 +45,24 @@ def save_samples(
         write_file(Path(path), png(class_sheet(samples, names), metadata))
     else:
         save_png(path, samples, metadata, columns)
+
+
+def save_texts(
+    path: "str | os.PathLike[str]", texts: Sequence[str], metadata: Mapping[str, str] | None = None, *, title: str = "", first: int = 0
+) -> None:
+    """Writes texts as a picture of a page, each under its number.
+
+    Args:
+        path: path of the PNG.
+        texts: the texts.
+        metadata: facts that the file carries.
+        title: title of the page.
+        first: number of the first text.
+
+    Raises:
+        ResourceError: if the file cannot be written.
+    """
+    from zoo_core.figures.page import text_page
+    from zoo_core.images import png
+
+    write_file(Path(path), png(text_page(texts, title=title, names=[str(first + i) for i in range(len(texts))]), metadata))

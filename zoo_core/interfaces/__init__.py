@@ -7,6 +7,7 @@ Capabilities are protocols: a model has a capability if it has its methods. Samp
 are frozen dataclasses whose fields are the options.
 """
 
+from zoo_core.interfaces.log_prob import LogProb
 from zoo_core.interfaces.parts import (
     DatasetConfig,
     DatasetLike,
@@ -33,8 +34,9 @@ from zoo_core.interfaces.protocols import (
     Features,
     Labelled,
     LatentModel,
-    LogProb,
     Rng,
+    TextModel,
+    Unmasker,
 )
 
 __all__ = [
@@ -62,5 +64,7 @@ __all__ = [
     "Scheduler",
     "SchedulerLike",
     "Teacher",
+    "TextModel",
     "TrainerConfig",
+    "Unmasker",
 ]

@@ -129,6 +129,8 @@ def _inputs(pretrained: Pretrained, part: str, n: int, seed: int) -> tuple[list[
         inputs = {"x": model.start(rng, high) / high * sigma.view(-1, *[1] * len(model.event.shape)).float(), "sigma": sigma.float()}
         if part == "step":
             inputs["sigma_next"] = inputs["sigma"] * 0.8
+    elif model.event.categories is not None:
+        inputs = {"x": rng.integers(0, model.event.categories, *model.event.shape)}
     else:
         inputs = {"x": rng.uniform(*model.event.shape) * 2 - 1}
     if "labels" in pretrained.capabilities and part in _LABELLED:

@@ -1,13 +1,14 @@
 """Calls of a loaded model on given samples: latents, log-probabilities, denoising, features and classes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from zoo_core.arguments import as_floats, as_int, as_levels, check_in_range
+from zoo_core.arguments import as_floats, as_int, as_levels, as_samples, check_in_range, single
+from zoo_core.errors import UsageError
 from zoo_core.interfaces import (
     Classify,
     Decoder,
@@ -17,6 +18,7 @@ from zoo_core.interfaces import (
     LabelsLike,
     LatentModel,
     LogProb,
+    TextModel,
 )
 from zoo_core.pretrained.conditions import labels_of
 from zoo_core.pretrained.loaded import Loaded
@@ -107,7 +109,7 @@ class Inference(Loaded):
             rng = ImageRng(seed, range(first + rows.start, first + rows.stop), self.device)
             with self._inference(torch.float32):
                 y = None if classes is None else classes[rows]
-                parts.append(log_prob_of(self.model, by, x[rows].float(), rng, y, draws))
+                parts.append(log_prob_of(self.model, by, single(x[rows]), rng, y, draws))
             check_space(x[rows], parts[-1].space)
         return concatenate(parts)
 
@@ -128,15 +130,33 @@ class Inference(Loaded):
         denoise = cast(Denoiser, self.model).denoise
         return self._run(lambda x, y: denoise(x, levels, y), x, labels_of(self, labels, len(x)))
 
+    def show(self, x: Tensor) -> list[str]:
+        """The texts of samples ``x`` (n, *event.shape) of a model of texts."""
+        self.require("text", "show samples as text")
+        return cast(TextModel, self.model).show(as_samples("x", x, self.event).to(self.device))
+
+    def read(self, texts: Sequence[str]) -> Tensor:
+        """The samples int64 (n, *event.shape) of texts, on the CPU, for a model of texts.
+
+        Raises:
+            UsageError: if ``texts`` is not a list of texts, or none of them.
+            ConfigError: if a text has another length than a sample, or a character or word that is not in the vocabulary.
+            CapabilityError: if the model is not one of texts.
+        """
+        self.require("text", "read text")
+        if isinstance(texts, str) or not texts or not all(isinstance(text, str) for text in texts):
+            raise UsageError("texts must be a list of texts", 'read(["one text"]) reads one')
+        return cast(TextModel, self.model).read(texts).cpu()
+
     def features(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
         """Computes features (n, d), float32, of samples ``x`` (n, *event.shape); ``batch_size`` changes speed and memory only."""
         self.require("features", "give features")
-        return self._rows(cast(Features, self.model).features, check_in_range(as_floats("x", x, self.event.shape), self.event), batch_size)
+        return self._rows(cast(Features, self.model).features, check_in_range(as_samples("x", x, self.event), self.event), batch_size)
 
     def classify(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
         """Computes log-probabilities of the classes (n, num_classes), float32, of samples ``x`` (n, *event.shape)."""
         self.require("classify", "tell classes")
-        return self._rows(cast(Classify, self.model).classify, check_in_range(as_floats("x", x, self.event.shape), self.event), batch_size)
+        return self._rows(cast(Classify, self.model).classify, check_in_range(as_samples("x", x, self.event), self.event), batch_size)
 
     def _rows(self, function: Callable[[Tensor], Tensor], x: Tensor, batch_size: int) -> Tensor:
         size = as_int("batch_size", batch_size, 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from zoo_core.arguments import as_floats, dtype_of
+from zoo_core.arguments import as_samples, dtype_of, single
 from zoo_core.capabilities import capability_error, check_partial, supports
 from zoo_core.cards.card import ModelCard, parse
 from zoo_core.checkpoint.config import CheckpointConfig, class_names, default_sampler
@@ -190,14 +190,14 @@ class Loaded(metaclass=Suggesting):
 
     def _run(self, function: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
         with self._inference():
-            return function(x.float(), labels).float().cpu()
+            return single(function(single(x), labels)).cpu()
 
     def _samples(self, x: Tensor) -> Tensor:
-        return as_floats("x", x, self.event.shape).to(self.device)
+        return as_samples("x", x, self.event).to(self.device)
 
     def _states(self, x: Tensor) -> Tensor:
         """``x`` checked to be states of a sampler: samples, or latents of a model that denoises these."""
-        return as_floats("x", x, cast(Denoiser, self.sampled_model).event.shape).to(self.device)
+        return as_samples("x", x, cast(Denoiser, self.sampled_model).event).to(self.device)
 
     def _inference(self, dtype: torch.dtype | None = None) -> AbstractContextManager[None]:
         """Returns :func:`zoo_core.hardware.devices.inference` in ``dtype`` or the model's own, after a change to the fast memory layout."""

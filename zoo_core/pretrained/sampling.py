@@ -1,6 +1,6 @@
 """Sampling of a loaded model: from noise or a given start, beside a known part, and along a path."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, cast
@@ -8,13 +8,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from zoo_core.arguments import as_int, as_levels, check_in_range
+from zoo_core.arguments import as_int, as_levels, check_in_range, single
 from zoo_core.capabilities import capability_error, supports
 from zoo_core.errors import ResourceError, UsageError
 from zoo_core.interfaces import (
     Conditional,
     Decoder,
     Denoiser,
+    Event,
     Labelled,
     LabelsLike,
     OnStep,
@@ -157,7 +158,8 @@ class Sampling(Inference):
         The sampler walks with :class:`zoo_core.samplers.Inpainted` along the levels of :func:`zoo_core.samplers.resampled` (RePaint,
         Lugmayr et al. 2022, arXiv:2201.09865), with ``times`` as many forward passes as ``sample``. Row i has the noise of image
         ``first`` + i. A model with the capability ``latent`` walks in its latents, of which a cell is known where all of its pixels are;
-        the known pixels are put into what it decodes. All other arguments and errors are those of :meth:`sample`.
+        the known pixels are put into what it decodes. A model with the capability ``unmask`` begins with the known places shown, and takes
+        as many passes as ``sample``; jump and times have no effect. All other arguments and errors are those of :meth:`sample`.
 
         Args:
             x: samples (n, *event.shape) within the range of the event; read only where the mask is 1, NaN is allowed elsewhere.
@@ -168,13 +170,27 @@ class Sampling(Inference):
 
         Raises:
             UsageError: if ``x`` or the mask has a wrong shape or wrong values, or the sampler cannot inpaint.
-            CapabilityError: if the model cannot denoise, or denoises latents and cannot encode samples into images of these.
+            CapabilityError: if the model can neither denoise nor unmask, or denoises latents and cannot encode samples into images of
+                these.
         """
-        self.require_walk("inpaint")
+        if "unmask" not in self.capabilities:
+            self.require_walk("inpaint")
         check_callback(on_step)
         known, mask = known_values(self._samples(x), mask, self.event)
         n = as_int("the number of rows of x", len(known), 1)
         chosen, sigmas = self._walk(sampler, scheduler, self.inpaint, options)
+        if chosen.requires == "unmask":
+            classes, _ = self._checked(labels, condition, guidance, n, as_int("first", first))
+            start = torch.where(mask, known, cast(int, self.event.categories))
+            return self._drawn(
+                lambda rows, rng, y: chosen(self.model, rng, x=start[rows], labels=y, on_step=on_step),
+                chosen,
+                n,
+                classes,
+                batch_size,
+                seed,
+                first,
+            )
         check_denoises(chosen, "inpaint")
         path = resampled(sigmas, jump=as_int("jump", jump, 1), times=as_int("times", times, 1, 1000))
         if not chosen.can_rise and any(after > before for before, after in pairwise(path)):
@@ -248,7 +264,7 @@ class Sampling(Inference):
         with self._inference():
             start = model.start(rng, sigmas[0])[0], model.start(ImageRng(seed, [b], self.device), sigmas[0])[0]
             x = decoded(self.model, chosen(model, rng, sigmas=sigmas, x=mix(*start, weights, spherical), labels=classes), classes)
-        return x.float().cpu()
+        return single(x).cpu()
 
     def _walk(
         self, sampler: Any, scheduler: Any, call: Callable[..., object], options: Mapping[str, Any], sigma: float | None = None
@@ -279,7 +295,7 @@ class Sampling(Inference):
         """The samples that ``walk`` returns for rows 0 ... n - 1, in batches, each with its own noise; row 0 is image ``first``."""
         seed = as_int("seed", seed)
         size = as_int("batch_size", batch_size, 1)
-        out = _empty(n, self.event.shape)
+        out = _empty(n, self.event)
         for begin in range(0, n, size):
             rows = slice(begin, min(begin + size, n))
             rng = ImageRng(seed, range(first + rows.start, first + rows.stop), self.device)
@@ -289,7 +305,7 @@ class Sampling(Inference):
                 if "latent" in self.capabilities:
                     check_samples(type(sampler), samples, (len(samples), *self._latent_shape))
                     samples = decoded(self.model, samples, y)
-            check_samples(type(sampler), samples, out[rows].shape)
+            check_samples(type(sampler), samples, out[rows].shape, self.event.categories)
             out[rows] = samples
         return out
 
@@ -323,6 +339,8 @@ class Sampling(Inference):
 
     def _latent_part(self, known: Tensor, mask: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor]:
         """The known part of latents, with its mask (n, 1, h, w). Before samples are encoded, unknown pixels get the known ones' mean."""
+        if self.event.categories is not None and self._latent_shape[: known.ndim - 1] == self.event.shape:  # a vector for each place
+            return self.encode(known, classes).to(self.device), mask[..., None]
         side = self._latent_shape[1:]
         if len(side) != 2 or known.ndim != 4 or any(whole % part for whole, part in zip(known.shape[2:], side, strict=True)):
             raise capability_error(f"{self.name} cannot inpaint: its latents are no smaller images of its samples", "denoise")
@@ -343,8 +361,8 @@ def _started(model: Any, rng: ImageRng, sigma: float, x: Tensor) -> Tensor:
     return x
 
 
-def _empty(n: int, shape: Sequence[int]) -> Tensor:
+def _empty(n: int, event: Event) -> Tensor:
     try:
-        return torch.empty(n, *shape)
+        return torch.empty(n, *event.shape, dtype=torch.float32 if event.categories is None else torch.int64)
     except (RuntimeError, MemoryError) as error:
         raise ResourceError(f"no memory for {n} samples", "draw them in parts: first= is the number of the first one") from error

@@ -43,6 +43,19 @@ _DATASETS = [
         config="zoo_core.datasets:ParquetConfig",
         summary="pictures in Parquet files",
     ),
+    DatasetSpec(
+        name="pydoc",
+        target="zoo_core.data.text:pydoc",
+        config="zoo_core.data.text_sets:PydocConfig",
+        summary="the help texts of Python's language reference, which every CPython carries, as characters or words",
+        license="psf-2.0",
+    ),
+    DatasetSpec(
+        name="text",
+        target="zoo_core.data.text:text",
+        config="zoo_core.data.text_sets:TextConfig",
+        summary="a plain text file, as characters or words",
+    ),
 ]
 
 
@@ -95,6 +108,13 @@ _SAMPLERS = [
     _sampler("lms", "LinearMultistep", DEIS, "linear multistep method, of order 4: rho-AB-DEIS"),
     _sampler("predictor-corrector", "PredictorCorrector", SDE, "ancestral steps with Langevin corrections between them"),
     _sampler("unipc", "UniPC", UNIPC, "UniPC-2: dpmpp-2m and a corrector without further passes, of order 3"),
+    SamplerSpec(
+        name="unmask",
+        target="zoo_core.samplers:Unmask",
+        requires="unmask",
+        paper="arXiv:2107.03006",
+        summary="shows the hidden places of texts, some of them a step, in any order",
+    ),
     SamplerSpec(name="latent", target="zoo_core.samplers:Latent", requires="decode", summary="decodes a draw from the prior; one pass"),
 ]
 

@@ -105,16 +105,17 @@ def _article(name: str) -> str:
     return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 
 
-def check_samples(by: object, x: "Tensor", shape: tuple[int, ...]) -> None:
+def check_samples(by: object, x: "Tensor", shape: tuple[int, ...], categories: int | None = None) -> None:
     """Checks samples ``x``, the result of ``by``: broadcasting would silently repeat a single row.
 
     Raises:
-        PluginError: if ``x`` is not a tensor of floats of that shape.
+        PluginError: if ``x`` is not a tensor of floats of that shape; or of int64, if the samples are of ``categories``.
     """
     dtype = str(getattr(x, "dtype", "")).removeprefix("torch.")
-    if not dtype or x.shape != shape or not x.is_floating_point():
+    if not dtype or x.shape != shape or (not x.is_floating_point() if categories is None else dtype != "int64"):
         result = f"{dtype} of shape {tuple(x.shape)}" if dtype else type(x).__name__
-        raise fault(by, f"{getattr(by, '__name__', type(by).__name__)} returns {result}, not floats of shape {tuple(shape)}")
+        wanted = "floats" if categories is None else "int64"
+        raise fault(by, f"{getattr(by, '__name__', type(by).__name__)} returns {result}, not {wanted} of shape {tuple(shape)}")
 
 
 def call_plugin(by: Callable[..., object], *arguments: object, kind: type[T]) -> T:

@@ -11,6 +11,7 @@ from zoo_core.samplers.heun import Heun
 from zoo_core.samplers.langevin import Langevin, PredictorCorrector
 from zoo_core.samplers.latent import Latent
 from zoo_core.samplers.multistep import DPMSolver2M, LinearMultistep, SDEDPMSolver2M, UniPC
+from zoo_core.samplers.unmask import Unmask
 from zoo_core.samplers.wrappers import DenoiserWrapper, Guided, Inpainted, Masked
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "PredictorCorrector",
     "SDEDPMSolver2M",
     "UniPC",
+    "Unmask",
     "resampled",
 ]
 

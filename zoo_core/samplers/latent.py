@@ -62,7 +62,7 @@ class Latent(Sampler):
     ) -> "Tensor":
         z = model.prior(rng) * self.temperature if x is None else x
         x = model.decode(z, labels, **self._options(model))
-        check_samples(model.decode, x, (len(z), *model.event.shape))
+        check_samples(model.decode, x, (len(z), *model.event.shape), model.event.categories)
         if on_step:
             on_step(0, 0.0, x, x)
         return x

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo_core.arguments import single
 from zoo_core.errors import UsageError
 from zoo_core.interfaces import Event
 
@@ -30,7 +31,7 @@ def known_values(x: "Tensor", mask: "Tensor | str", event: Event) -> "tuple[Tens
         event: shape and range of one sample.
 
     Returns:
-        The known values, float32 (n, *event.shape), 0 elsewhere; and the mask, bool (n, *event.shape).
+        The known values, float32 or int64 categories (n, *event.shape), 0 elsewhere; and the mask, bool (n, *event.shape).
 
     Raises:
         UsageError: if the mask has another shape or other values, or ``x`` is out of range.
@@ -51,7 +52,7 @@ def known_values(x: "Tensor", mask: "Tensor | str", event: Event) -> "tuple[Tens
         known = mask.to(x.device, torch.bool).expand_as(x)
     except RuntimeError:
         raise UsageError(f"mask must broadcast to the shape of x, {tuple(x.shape)}; it has {tuple(mask.shape)}") from None
-    values = torch.where(known, x.float(), 0.0)
+    values = torch.where(known, single(x), 0)
     low, high = event.range or (-torch.inf, torch.inf)
     if not bool((values.isfinite() & (~known | ((values >= low) & (values <= high)))).all()):
         raise UsageError(f"x must be in [{low:g}, {high:g}] where it is known" if event.range else "x must be finite where it is known")

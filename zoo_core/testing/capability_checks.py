@@ -70,7 +70,7 @@ def check_has_latents(subject: Subject) -> None:
     assert_shaped(latent.denoise(z, torch.ones(ROWS, dtype=torch.float64), subject.labels(model)), shape, "latent.denoise")
     event = cast(LatentModel, model).event
     x = cast(LatentModel, model).decode(z, subject.labels(model)).detach()
-    assert_shaped(x, (ROWS, *event.shape), "decode")
+    assert_shaped(x, (ROWS, *event.shape), "decode", event.categories)
     low, high = event.range or (-math.inf, math.inf)
     assert low - TOLERANCE <= float(x.min()) and float(x.max()) <= high + TOLERANCE, "decode leaves event.range: clamp its values"
     if "encode" in subject.capabilities:
@@ -112,7 +112,7 @@ def check_decodes(subject: Subject) -> None:
     z = decoder.prior(ImageRng(0, range(ROWS)))
     assert len(z) == ROWS, f"the prior gives {len(z)} latents for {ROWS} rows"
     x = decoder.decode(z, subject.labels(model))
-    assert_shaped(x, (ROWS, *decoder.event.shape), "decode")
+    assert_shaped(x, (ROWS, *decoder.event.shape), "decode", decoder.event.categories)
     if decoder.event.range:
         (low, high), (least, most) = decoder.event.range, x.detach().aminmax()
         inside = low - TOLERANCE <= least <= most <= high + TOLERANCE
@@ -151,13 +151,13 @@ def _decoded(subject: Subject, model: nn.Module) -> tuple[Tensor, Tensor]:
 def check_log_prob_is_well_formed(subject: Subject) -> None:
     """``log_prob`` returns a finite number for each row, with its kind and space.
 
-    An estimate has a standard error; a mass is at most 1, and only images have one.
+    An estimate has a standard error; a mass is at most 1, and only images and categories have one.
     """
     model = subject.model()
     result = cast(Density, model).log_prob(subject.judged(model), subject.labels(model), rng=ImageRng(1, range(ROWS)))
     assert isinstance(result, LogProb), f"log_prob gives a {type(result).__name__}, not a LogProb"
     assert result.kind in ("exact", "lower_bound", "estimate"), f"unknown kind of log-probability: {result.kind!r}"
-    assert result.space in ("continuous", "uint8", "binary"), f"unknown space: {result.space!r}"
+    assert result.space in ("continuous", "uint8", "binary", "categorical"), f"unknown space: {result.space!r}"
     assert_shaped(result.value, (ROWS,), "log_prob")
     assert result.kind != "estimate" or result.stderr is not None, "an estimate has a standard error"
     assert result.kind != "exact" or result.stderr is None, "an exact log-probability has no standard error"
@@ -167,7 +167,12 @@ def check_log_prob_is_well_formed(subject: Subject) -> None:
     if result.space != "continuous":
         most = result.value.max().item()
         assert most <= 0, f"a mass of {result.space} is at most 1, so its logarithm cannot be {most:.3g}: is the width of a level missing?"
-        assert cast(Any, model).event.range == (-1.0, 1.0), f"{result.space} is of images in [-1, 1], and the event has another range"
+    event = cast(Any, model).event
+    assert (result.space == "categorical") == (event.categories is not None), (
+        f"the space {result.space} does not fit {event.categories or 'no'} categories"
+    )
+    if result.space in ("uint8", "binary"):
+        assert event.range == (-1.0, 1.0), f"{result.space} is of images in [-1, 1], and the event has another range"
 
 
 def check_more_draws_make_no_bound_worse(subject: Subject) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from zoo_core.capabilities import lacking, supports
 from zoo_core.config import decode, encode
-from zoo_core.interfaces import CAPABILITIES, Decoder, Denoiser, Density, LatentModel, ModelConfig
+from zoo_core.interfaces import CAPABILITIES, Decoder, Denoiser, Density, LatentModel, ModelConfig, Unmasker
 from zoo_core.registry import registry, resolve
 from zoo_core.rng import ImageRng, Stream, isolated
 from zoo_core.specs import CheckpointSpec, RecipeSpec, SamplerSpec
@@ -33,6 +33,7 @@ from zoo_core.testing.tested_family import (
     assert_strict,
     distance,
     global_state,
+    hide,
     outputs_of,
     same,
 )
@@ -206,6 +207,8 @@ def check_inputs_are_left_alone(subject: Subject) -> None:
         given["denoise"] = (cast(Denoiser, model).start(ImageRng(0, range(ROWS)), sigma), levels)
     if "decode" in able:
         given["decode"] = (cast(Decoder, model).prior(ImageRng(0, range(ROWS))),)
+    if "unmask" in able:
+        given["unmask"] = (hide(subject.batch(model).x, cast(Unmasker, model).event, ImageRng(3, range(ROWS))),)
     given |= {name: (subject.batch(model).x,) for name in ("encode", "features", "classify") if name in able}
     given |= {"log_prob": (subject.judged(model),)} if "density" in able else {}
     for name, tensors in given.items():

@@ -9,9 +9,9 @@
         check()
 
 A family is passed by its name; a sampler, a scheduler, a metric or the config of a data set as an instance, and a command as the object
-of click. The checks are the functions of :mod:`zoo_core.testing.checks`, ``capability_checks``, ``trainer_checks``, ``sampler_checks``,
-``scheduler_checks``, ``metric_checks``, ``command_checks`` and ``tested_part``. Use a small config: they build a family about forty
-times, and load a data set four times.
+of click. The checks are the functions of :mod:`zoo_core.testing.checks`, ``capability_checks``, ``text_checks``, ``trainer_checks``,
+``sampler_checks``, ``scheduler_checks``, ``metric_checks``, ``command_checks`` and ``tested_part``. Use a small config: they
+build a family about forty times, and load a data set four times.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -34,6 +34,7 @@ from zoo_core.testing import (
     sampler_checks,
     scheduler_checks,
     tested_part,
+    text_checks,
     trainer_checks,
 )
 from zoo_core.testing.tested_family import Subject
@@ -77,6 +78,9 @@ _ALL: tuple[tuple[Callable[[Subject], None], set[str]], ...] = (
     (capability_checks.check_labels_matter, {"labels"}),
     (capability_checks.check_gives_features, {"features"}),
     (capability_checks.check_classifies, {"classify"}),
+    (text_checks.check_unmasks, {"unmask"}),
+    (text_checks.check_has_categories, {"text"}),
+    (text_checks.check_reads_what_it_shows, {"text"}),
     (checks.check_rows_do_not_depend_on_their_batch, set()),
     (checks.check_inputs_are_left_alone, set()),
     (checks.check_global_generators_are_left_alone, set()),

@@ -9,6 +9,7 @@ from zoo_core.interfaces import DatasetConfig, DiscreteScheduler, ModelConfig, T
 from zoo_core.recipes import FitConfig, OptimizerConfig, Recipe
 from zoo_core.samplers import Ancestral, Latent
 from zoo_core.schedulers import Cosine
+from zoo_core.vocabulary import Vocabulary
 
 __all__ = [
     "IMAGES",
@@ -21,6 +22,7 @@ __all__ = [
     "FakeDenoiserTrainerConfig",
     "FakeLatentConfig",
     "FakeStudentConfig",
+    "FakeTextConfig",
     "FakeTrainerConfig",
 ]
 
@@ -101,6 +103,25 @@ class FakeDenoiserConfig(ModelConfig):
     def __post_init__(self) -> None:
         _check_shape(self.shape)
         check_range(self, classes=(0, 1000), mean=(-10.0, 10.0), std=(1e-3, 10.0))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FakeTextConfig(ModelConfig):
+    """The config of texts whose characters are independent of each other.
+
+    >>> len(FakeTextConfig().vocabulary)
+    3
+
+    Args:
+        vocabulary: the characters.
+        length: number of characters of a text.
+    """
+
+    vocabulary: Vocabulary = Vocabulary(tokens=("a", "b", "\n"))
+    length: int = 4
+
+    def __post_init__(self) -> None:
+        check_range(self, length=(1, 4096))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -47,6 +47,15 @@ def zoo_specs() -> Iterable[Spec]:
             sampler="ancestral",
             summary="the exact denoiser of a Gaussian given a noisy sample, for tests",
         ),
+        ModelSpec(
+            name="fake-text",
+            target="zoo_core.testing.fake_text:FakeText",
+            config=f"{LIGHT}:FakeTextConfig",
+            trainer="model-loss",
+            capabilities=frozenset({"unmask", "density", "text"}),
+            sampler="unmask",
+            summary="texts of independent characters, for tests",
+        ),
         TrainerSpec(
             name="fake",
             target=f"{HEAVY}:FakeTrainer",

@@ -15,7 +15,7 @@ from zoo_core.interfaces import CAPABILITIES, Event, Rng, Scheduler
 from zoo_core.rng import ImageRng
 from zoo_core.samplers import resampled
 from zoo_core.schedulers import Geometric, Karras
-from zoo_core.testing.tested_family import ROWS, TOLERANCE, distance, same
+from zoo_core.testing.tested_family import ROWS, TOLERANCE, assert_shaped, distance, same
 from zoo_core.testing.tested_part import CLASSES, SHAPE, Part, alone
 
 __all__ = [
@@ -62,13 +62,29 @@ class _Decodes:
         return (z / 2 + _centre(labels)).tanh()
 
 
+class _Unmasks:
+    """Categories that all have the same probability, but for category y of row y, which is likelier."""
+
+    event = Event(shape=SHAPE, categories=5)
+    num_classes = CLASSES
+
+    def unmask(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        logits = torch.zeros(*x.shape, 5)
+        return (logits if labels is None else logits + 5 * _one_hot(labels)).log_softmax(-1)
+
+
+def _one_hot(labels: Tensor) -> Tensor:
+    return torch.nn.functional.one_hot(labels, 5).view(-1, 1, 1, 1, 5)
+
+
 def _centre(labels: Tensor | None) -> Tensor | float:
     """m_y."""
     return 0.0 if labels is None else 0.4 * (labels.float().view(-1, 1, 1, 1) - 1)
 
 
 def _model(part: Part) -> Any:
-    return _Denoises() if part.value.requires == "denoise" else _Decodes()
+    stand_ins: dict[str, type] = {"denoise": _Denoises, "decode": _Decodes, "unmask": _Unmasks}
+    return stand_ins[part.value.requires]()
 
 
 def _sampled(part: Part, images: Sequence[int] = range(ROWS), **options: Any) -> Tensor:
@@ -103,8 +119,11 @@ def check_noise_levels_fit(part: Part) -> None:
 
 
 def check_draws_samples(part: Part) -> None:
-    """It returns a sample of the event's shape for each row, finite, float32 or wider."""
+    """It returns a sample of the event's shape for each row: finite, float32 or wider, or categories of a model of these."""
     x = _sampled(part)
+    if (categories := _model(part).event.categories) is not None:
+        assert_shaped(x, (ROWS, *SHAPE), "it", categories)
+        return
     assert tuple(x.shape) == (ROWS, *SHAPE), f"it gives the shape {tuple(x.shape)}, not {(ROWS, *SHAPE)}"
     assert x.is_floating_point() and x.element_size() >= 4, f"it gives {x.dtype}, and must give float32 or wider"
     assert bool(x.isfinite().all()), "it gives values that are not finite"
@@ -157,13 +176,17 @@ def check_steps_are_reported(part: Part) -> None:
 
 
 def check_starts_at_x(part: Part) -> None:
-    """It starts at ``x`` if that is given, and does not change it in place."""
+    """It starts at ``x`` if that is given, and does not change it in place; of categories, it keeps those that are shown."""
     start = 7 * ImageRng(3, range(ROWS)).normal(*SHAPE)
+    if (categories := _model(part).event.categories) is not None:
+        start = ImageRng(3, range(ROWS)).integers(0, categories + 1, *SHAPE)
+        x = _sampled(part, x=start)
+        assert bool(((x == start) | (start == categories)).all()), "it changes categories that are shown"
     kept = start.clone()
     seen: list[Tensor] = []
     other = _sampled(part, x=start, on_step=lambda step, sigma, x, x0: seen.append(x.clone()))
     assert same(start, kept), "it changes its argument x in place"
-    if part.value.requires == "denoise":
+    if part.value.requires in ("denoise", "unmask"):
         assert seen and same(seen[0], kept), "it does not start at x"
     else:
         assert not same(other, _sampled(part)), "it does not start at x"

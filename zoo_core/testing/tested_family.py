@@ -25,8 +25,10 @@ from zoo_core.interfaces import (
     Features,
     LatentModel,
     ModelConfig,
+    Rng,
     Sampler,
     TrainerConfig,
+    Unmasker,
 )
 from zoo_core.registry import Plugin, registry, resolve
 from zoo_core.rng import ImageRng, StepRng, Stream, isolated
@@ -43,7 +45,9 @@ __all__ = [
     "assert_strict",
     "distance",
     "global_state",
+    "hide",
     "outputs_of",
+    "random_samples",
     "same",
 ]
 
@@ -108,18 +112,28 @@ class Subject:
     def batch(self, model: nn.Module) -> Batch:
         """Random rows like those of a data set."""
         event: Event = cast(Any, model).event
-        x = 0.5 * StepRng(0, 0, ROWS, stream=Stream.DATA).normal(*event.shape)
+        x = random_samples(event, StepRng(0, 0, ROWS, stream=Stream.DATA))
         labels = torch.arange(ROWS) % cast(Any, model).num_classes if {"labels", "classify"} & self.capabilities else None
         return Batch(x=x.clamp(*event.range) if event.range else x, labels=labels, index=torch.arange(ROWS))
 
     def judged(self, model: nn.Module, images: Sequence[int] = range(ROWS)) -> Tensor:
         """A row for each image, by its number, in the space of the model's log-probability: 8-bit levels, or -1 and 1, for images."""
         event: Event = cast(Any, model).event
-        x = 0.5 * ImageRng(1, images).normal(*event.shape)
+        x = random_samples(event, ImageRng(1, images))
         x = from_uint8(to_uint8(x)) if event.range == (-1.0, 1.0) else x
         with torch.no_grad():
             space = getattr(cast(Density, model).log_prob(x, self.labels(model, images), rng=ImageRng(2, images)), "space", "")
         return torch.where(x > 0, 1.0, -1.0) if space == "binary" else x
+
+
+def random_samples(event: Event, rng: Rng) -> Tensor:
+    """Random rows of an event: numbers of standard deviation 1/2, or categories."""
+    return 0.5 * rng.normal(*event.shape) if event.categories is None else rng.integers(0, event.categories, *event.shape)
+
+
+def hide(x: Tensor, event: Event, rng: Rng) -> Tensor:
+    """Samples of categories with about half of their places hidden."""
+    return x.masked_fill(rng.uniform(*event.shape) < 0.5, cast(int, event.categories))
 
 
 def outputs_of(subject: Subject, model: nn.Module, images: Sequence[int] = range(ROWS), labels: Tensor | None = None) -> dict[str, Tensor]:
@@ -127,7 +141,7 @@ def outputs_of(subject: Subject, model: nn.Module, images: Sequence[int] = range
     able = subject.capabilities
     outputs = {}
     labels = subject.labels(model, images) if labels is None else labels
-    x = 0.5 * ImageRng(1, images).normal(*cast(Decoder, model).event.shape)
+    x = random_samples(cast(Decoder, model).event, ImageRng(1, images))
     with torch.no_grad():
         if "denoise" in able:
             denoiser = cast(Denoiser, model)
@@ -152,6 +166,8 @@ def outputs_of(subject: Subject, model: nn.Module, images: Sequence[int] = range
             outputs["encode"] = cast(Encoder, model).encode(x, labels)
         if "density" in able:
             outputs["log_prob"] = cast(Density, model).log_prob(subject.judged(model, images), labels, rng=ImageRng(2, images)).value
+        if "unmask" in able:
+            outputs["unmask"] = cast(Unmasker, model).unmask(hide(x, cast(Unmasker, model).event, ImageRng(3, images)), labels)
         if "features" in able:
             outputs["features"] = cast(Features, model).features(x)
         if "classify" in able:
@@ -237,12 +253,17 @@ def _replaced(plain: Any, path: Sequence[Any], value: object) -> Any:
     return copy
 
 
-def assert_shaped(x: Tensor, shape: tuple[int, ...], what: str) -> None:
-    """Checks that ``x`` is finite float32 of a shape.
+def assert_shaped(x: Tensor, shape: tuple[int, ...], what: str, categories: int | None = None) -> None:
+    """Checks that ``x`` is finite float32 of a shape; or int64 in 0 ... categories - 1, if these are given.
 
     Raises:
         AssertionError: if it is not.
     """
     assert tuple(x.shape) == shape, f"{what} gives the shape {tuple(x.shape)}, not {shape}"
+    if categories is not None:
+        assert x.dtype == torch.int64, f"{what} gives {x.dtype} for int64 categories"
+        low, high = int(x.min()), int(x.max())
+        assert 0 <= low <= high < categories, f"{what} gives categories from {low} to {high}, and there are {categories}"
+        return
     assert x.dtype == torch.float32, f"{what} gives {x.dtype} for float32"
     assert bool(torch.isfinite(x).all()), f"{what} gives values that are not finite"

@@ -72,8 +72,8 @@ def part(value: Sampler | Scheduler | Metric | DataMetric | DatasetConfig | clic
         return _command(value)
     kind = "metric" if isinstance(value, Metric | DataMetric) else value.kind
     claim = registry().claim_of(kind, type(value))
-    if isinstance(value, Sampler) and value.requires not in ("denoise", "decode"):
-        raise UsageError(f"there is no stand-in for samplers that require {value.requires!r}", "denoise and decode have one")
+    if isinstance(value, Sampler) and value.requires not in ("denoise", "decode", "unmask"):
+        raise UsageError(f"there is no stand-in for samplers that require {value.requires!r}", "denoise, decode and unmask have one")
     return Part(value=value, spec=claim.spec, plugin=claim.plugin)
 
 
@@ -125,10 +125,12 @@ def _data(part: Part) -> Data:
 
 
 def check_samples_are_well_formed(part: Part) -> None:
-    """The samples are 8-bit images (N, 1 or 3, h, w), or finite float32 (N, ...), within [-1, 1] for images."""
+    """The samples are 8-bit images (N, 1 or 3, h, w), finite float32 (N, ...), within [-1, 1] for images, or categories."""
     x = _data(part).x
     if x.dtype == torch.uint8:
         assert is_image(x.shape[1:]), f"uint8 samples are images (N, 1 or 3, h, w), not {tuple(x.shape)}"
+        return
+    if x.dtype == torch.int64:  # Data itself checks categories
         return
     assert bool(x.isfinite().all()), "samples are not finite"
     most = x.abs().max().item()

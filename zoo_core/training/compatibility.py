@@ -13,7 +13,7 @@ __all__ = ["check_fits"]
 
 
 def check_fits(model: nn.Module, data: Data, *, begun: bool = False) -> None:
-    """Checks that a model draws samples of the data's shape and range, and has exactly the classes of the data.
+    """Checks that a model draws samples of the data's shape, range and vocabulary, and has exactly the classes of the data.
 
     Args:
         model: model to train.
@@ -27,6 +27,7 @@ def check_fits(model: nn.Module, data: Data, *, begun: bool = False) -> None:
     if event.shape != data.event.shape:
         what = f"the data has samples of {list(data.event.shape)}, the model of {list(event.shape)}"
         raise ConfigError(what, f"the sizes and channels of data.* and model.* must agree{_to_agree(model, event.shape, data.event.shape)}")
+    _check_vocabulary(model, event.categories, data)
     if event.range is not None and data.x.is_floating_point():
         low, high = map(float, data.x.aminmax())
         if not event.range[0] <= low <= high <= event.range[1]:
@@ -38,10 +39,24 @@ def check_fits(model: nn.Module, data: Data, *, begun: bool = False) -> None:
     _check_classes(cast(int, getattr(model, "num_classes", 0)), data, begun)
 
 
+def _check_vocabulary(model: nn.Module, categories: int | None, data: Data) -> None:
+    if (categories is None) != (data.vocabulary is None):
+        theirs, ours = ("numbers", "categories") if data.vocabulary is None else ("categories", "numbers")
+        raise ConfigError(f"the data is of {theirs}, and the model of {ours}", "a family of texts goes with --data text:PATH or pydoc")
+    own = getattr(model, "vocabulary", None)
+    if data.vocabulary is not None and own is not None and own != data.vocabulary:
+        what = f"the data has a vocabulary of {len(data.vocabulary)} {data.vocabulary.unit}s, the model another one of {len(own)}"
+        raise ConfigError(what, "leave data.vocabulary out: it is then the model's")
+
+
 def _to_agree(model: nn.Module, ours: tuple[int, ...], theirs: tuple[int, ...]) -> str:
-    """A hint with the options that make images of data and model (c, h, w) agree; empty for other samples."""
+    """A hint with the options that make images of data and model (c, h, w), or texts, agree; empty for other samples."""
     if len(ours) != 3 or len(theirs) != 3:
-        return ""
+        return (
+            f", as by -o data.length={ours[0]}"
+            if len(ours) == len(theirs) == 1 and hasattr(getattr(model, "config", None), "length")
+            else ""
+        )
     options = [f"-o data.size={ours[-1]}"] if ours[1:] != theirs[1:] else []
     if ours[0] != theirs[0] and hasattr(getattr(model, "config", None), "channels"):
         options.append(f"-o model.channels={theirs[0]}")

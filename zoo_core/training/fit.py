@@ -18,6 +18,7 @@ import torch
 from zoo_core.checkpoint.build import difference
 from zoo_core.config import load_json
 from zoo_core.data.dataset import load_data
+from zoo_core.data.vocabularies import with_vocabulary
 from zoo_core.datasets import HubDatasetConfig
 from zoo_core.distributed import Processes
 from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, ResourceError, ZooError
@@ -145,7 +146,7 @@ def _prepared(recipe: Recipe, device: str | None, tracker: str | None, out: Path
     if recipe.data is None:
         raise ConfigError("the recipe names no data", "--data folder:PATH")
     processes = Processes(device, tracker, out)
-    recipe = _pinned(recipe, processes, out)
+    recipe = with_vocabulary(_pinned(recipe, processes, out))
     assert recipe.data is not None
     data = load_data(recipe.data)
     if len(set(processes.gather(data.digest))) > 1:

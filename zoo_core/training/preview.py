@@ -9,11 +9,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from zoo_core.arguments import single
 from zoo_core.cards.metrics_log import curve, read_metrics
 from zoo_core.config import encode
-from zoo_core.figures.samples import save_samples
+from zoo_core.figures.samples import save_samples, save_texts
 from zoo_core.images import class_columns, is_image, save_npz
-from zoo_core.interfaces import Decoder, Denoiser, Sampler, Scheduler
+from zoo_core.interfaces import Decoder, Denoiser, Sampler, Scheduler, TextModel
 from zoo_core.registry import registry
 from zoo_core.rng import ImageRng
 from zoo_core.samplers.latent_space import decoded, sampled_model
@@ -23,6 +24,7 @@ __all__ = ["draw", "layout", "pictures", "save_sheet"]
 
 COUNT, SEED = 64, 0
 POINTS = 2000
+TEXTS = 16
 
 
 def layout(model: nn.Module) -> tuple[int, int | None]:
@@ -49,8 +51,8 @@ def save_sheet(
 ) -> None:
     """Draws the first images of seed 0, or 2,000 points in the plane, and writes them as a PNG.
 
-    If the model has classes, they take turns, so that a column of the PNG is of one class (:func:`layout`). Samples that are neither images
-    nor points in the plane are written as an .npz beside it.
+    If the model has classes, they take turns, so that a column of the PNG is of one class (:func:`layout`). Texts are written
+    on a page; samples that are neither texts, images nor points in the plane, as an .npz beside it.
 
     Args:
         path: path of the PNG.
@@ -65,13 +67,18 @@ def save_sheet(
     """
     classes = _classes(model)
     count, columns = layout(model)
-    if tuple(cast(Denoiser | Decoder, model).event.shape) == (2,):
+    event = cast(Denoiser | Decoder, model).event
+    if event.categories is not None:
+        count = TEXTS
+    elif event.shape == (2,):
         count = POINTS
     x = draw(model, sampler, device, range(count), torch.arange(count) % classes if classes else None, scheduler)
     facts = {**(metadata or {}), "sampler": json.dumps(encode(sampler)), "seed": str(SEED)}
     facts |= {"scheduler": json.dumps(encode(scheduler))} if scheduler else {}
     shape = tuple(x.shape[1:])
-    if is_image(shape) or (shape == (2,) and find_spec("matplotlib")):
+    if isinstance(model, TextModel):
+        save_texts(path, model.show(x), facts)
+    elif is_image(shape) or (shape == (2,) and find_spec("matplotlib")):
         save_samples(path, x, facts, columns)
     else:
         save_npz(path.with_suffix(".npz"), x, facts)
@@ -85,7 +92,7 @@ def draw(
     labels: Tensor | None,
     scheduler: Scheduler | None = None,
 ) -> Tensor:
-    """Images ``index`` of seed 0 from a model in training, float32 (n, *event.shape), on the CPU."""
+    """Images ``index`` of seed 0 from a model in training, float32 or int64 (n, *event.shape), on the CPU."""
     was_training = model.training
     model.eval()
     try:
@@ -96,7 +103,7 @@ def draw(
             x = decoded(model, x, y)
     finally:
         model.train(was_training)
-    return x.float().cpu()
+    return single(x).cpu()
 
 
 def pictures(out: Path, export: Path) -> dict[str, bytes]:

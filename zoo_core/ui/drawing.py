@@ -236,7 +236,7 @@ def npz_of(samples: "Tensor", origin: Mapping[str, str], ready: Prepared) -> byt
 
 
 def _count(model: "Pretrained", choice: Choice) -> str:
-    noun = "point" if tuple(model.event.shape) == (2,) else "image"
+    noun = "text" if "text" in model.capabilities else "point" if tuple(model.event.shape) == (2,) else "image"
     return f"{choice.n:,} {noun}s of seed {choice.seed}" if choice.n > 1 else f"The first {noun} of seed {choice.seed}"
 
 
@@ -257,6 +257,10 @@ def step_counter(model: "Pretrained", ready: Prepared, batches: int, report: Rep
 def _sheet(model: "Pretrained", samples: "Tensor", ready: Prepared, origin: Mapping[str, str], title: str) -> bytes:
     from zoo_core import images
 
+    if "text" in model.capabilities:
+        from zoo_core.figures.page import text_page
+
+        return images.png(text_page(model.show(samples), title=title), origin)
     if tuple(model.event.shape) == (2,):
         import torch
 

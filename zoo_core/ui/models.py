@@ -75,7 +75,7 @@ class Abilities:
     Args:
         draws: whether it draws samples; a classifier does not.
         denoises: whether it has noise levels, steps, a reverse process and inpainting.
-        image: whether its samples are images; otherwise they are points, if it draws any that can be shown.
+        image: whether its samples are images; otherwise they are points or texts, if it draws any that can be shown.
         plane: whether its samples are points in the plane.
         samplers: names of the samplers that support it.
         schedulers: names of the schedulers, for models that denoise.
@@ -107,7 +107,7 @@ def abilities(model: "Pretrained") -> Abilities:
         return Abilities(draws=False)
     specs = [claims[0].spec for claims in registry().claims(SamplerSpec).values()]
     samplers = tuple(spec.name for spec in specs if isinstance(spec, SamplerSpec) and supports(model.capabilities, spec.requires))
-    denoises = model.denoises
+    denoises = model.denoises and model.event.categories is None  # the process of texts is no picture
     classes = int(getattr(model.model, "num_classes", 0)) if "labels" in model.capabilities else 0
     return Abilities(
         draws=True,

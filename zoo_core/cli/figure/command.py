@@ -16,6 +16,7 @@ from zoo_core.cli.figure.levels import draw_forward, draw_inpaint, draw_langevin
 from zoo_core.cli.figure.plane import draw_density, draw_samples, draw_score_field
 from zoo_core.cli.figure.plugin import draw_plugin_figure, plugin_figures
 from zoo_core.cli.figure.records import draw_guidance, draw_loss, draw_metrics, draw_quality, drawable_records
+from zoo_core.cli.figure.texts import draw_unmasking
 from zoo_core.cli.options import STAGES, OutPath, option
 from zoo_core.errors import CapabilityError, UnknownNameError, UsageError, ZooError
 from zoo_core.hub.fetch import fetch
@@ -33,8 +34,9 @@ class _Kind:
         draw: function that draws it.
         takes: options that it has, with their defaults.
         needs: capabilities of which the model must have one; empty for a figure of records, which needs no model.
-        of: samples of the model: ``images``, ``points`` in the plane, or ``all``; empty for a figure of records.
-        most: largest number of images, points or paths in it.
+        of: samples of the model: ``images``, ``points`` in the plane, ``texts``, or ``all``, images and points; empty for a
+            figure of records.
+        most: largest number of images, points, paths or texts in it.
     """
 
     draw: Callable[..., None]
@@ -70,6 +72,7 @@ _KINDS: Mapping[str, _Kind] = {
         draw_interpolation, {"images": (), "points": 8, **_MADE, "steps": None, **_OF_SAMPLER, **_PLOT}, "decode denoise latent", "all"
     ),
     "latent-grid": _Kind(draw_latent_grid, {"n": 20}, "decode", "images"),  # 20 as in Kingma & Welling 2013
+    "unmasking": _Kind(draw_unmasking, {"n": 1, "seed": 0, "points": 6, "steps": None, **_OF_SAMPLER}, "unmask", "texts", 16),
     "loss": _Kind(draw_loss, _PLOT),
     "metrics": _Kind(draw_metrics, {"metrics": (), **_PLOT}),
     "quality": _Kind(draw_quality, {"metrics": (), **_PLOT}),
@@ -111,14 +114,16 @@ _KINDS: Mapping[str, _Kind] = {
     "n",
     type=click.IntRange(min=1),
     help="Number of images, points or paths; inpaint: completions of each; latent-grid: images a side.  "
-    "[default: 4; nearest, reconstruct: 8; latent-grid: 20; of points: 1000; reverse of points: 200; samples: 2000]",
+    "[default: 4; nearest, reconstruct: 8; latent-grid: 20; of points: 1000; reverse of points: 200; samples: 2000; unmasking: 1]",
 )
 @option("seed", default=None, show_default=False, help="Seed of the images and the noise.  [default: 0]")
 @click.option("--show", metavar="N,...", help="langevin: the steps to show, such as 0,200,last.  [default: every fifth]")
-@click.option("--points", type=click.IntRange(2, 64), metavar="N", help="interpolate: points on a path.  [default: 8]")
+@click.option(
+    "--points", type=click.IntRange(2, 64), metavar="N", help="interpolate: points on a path; unmasking: stages.  [default: 8; 6]"
+)
 @option("sampler", help="See `zoo list samplers`.  [default: the checkpoint's; interpolate: ddim]")
 @option("scheduler", help="inpaint: see `zoo list schedulers`.  [default: the checkpoint's]")
-@option("steps", help="reverse, inpaint, interpolate, samples: steps of the sampler.")
+@option("steps", help="reverse, inpaint, interpolate, samples, unmasking: steps of the sampler.")
 @option("options", help="An option of the sampler, such as eta=0.5; inpaint: or scheduler.KEY; repeatable.")
 @click.option(
     "--metric",
@@ -151,6 +156,7 @@ def figure(target: str, kind: str | None, out: Path | None, title: str | None, *
     reconstruct  images above their reconstructions from latents
     interpolate  images, or points, on paths between two latents, or noises
     latent-grid  a model with 2 latent dimensions over the quantiles of its prior
+    unmasking    texts while their hidden places are shown, with the share of these
     loss         the loss over the steps of training, of a checkpoint or a RUN
     metrics      fd and others that --eval-every measured, over training steps
     quality      the numbers of metrics.json over evaluations of the net and time
@@ -238,6 +244,7 @@ def _drawable(target: str) -> list[str]:
     model = assemble(files, config)
     samples = {"images": is_image(model.event.shape) if hasattr(model.model, "event") else False, "points": is_plane(model)}
     samples["all"] = any(samples.values())
+    samples["texts"] = "text" in model.capabilities
     able = model.capabilities
     drawn = [name for name, each in _KINDS.items() if able.intersection(each.needs.split()) and samples[each.of]]
     added = [name for name, spec in plugin_figures(_KINDS).items() if not spec.requires or able.intersection(spec.requires.split())]
