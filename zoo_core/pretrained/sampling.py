@@ -179,24 +179,12 @@ class Sampling(Inference):
         known, mask = known_values(self._samples(x), mask, self.event)
         n = as_int("the number of rows of x", len(known), 1)
         chosen, sigmas = self._walk(sampler, scheduler, self.inpaint, options)
-        if chosen.requires == "unmask":
-            classes, _ = self._checked(labels, condition, guidance, n, as_int("first", first))
-            start = torch.where(mask, known, cast(int, self.event.categories))
-            return self._drawn(
-                lambda rows, rng, y: chosen(self.model, rng, x=start[rows], labels=y, on_step=on_step),
-                chosen,
-                n,
-                classes,
-                batch_size,
-                seed,
-                first,
-            )
-        check_denoises(chosen, "inpaint")
-        path = resampled(sigmas, jump=as_int("jump", jump, 1), times=as_int("times", times, 1, 1000))
-        if not chosen.can_rise and any(after > before for before, after in pairwise(path)):
-            hint = "take another sampler, or times=1, which goes straight down"
-            raise UsageError(f"{type(chosen).__name__} cannot go back up to a noise level, as inpainting does", hint)
         classes, given = self._checked(labels, condition, guidance, n, as_int("first", first))
+        if chosen.requires == "unmask":
+            start = torch.where(mask, known, cast(int, self.event.categories))
+            return self._infilled(start, chosen, classes, batch_size, seed, first, on_step)
+        check_denoises(chosen, "inpaint")
+        path = _path(chosen, sigmas, as_int("jump", jump, 1), as_int("times", times, 1, 1000))
         values, part = self._latent_part(known, mask, classes) if "latent" in self.capabilities else (known, mask)
 
         def walk(rows: slice, rng: ImageRng, y: Tensor | None) -> Tensor:
@@ -337,6 +325,16 @@ class Sampling(Inference):
             condition = condition.clamp(*bounds)
         return condition, *((labels, guidance) if "labels" in self.capabilities or not theirs else (None, None))
 
+    def _infilled(
+        self, start: Tensor, sampler: Sampler, classes: Tensor | None, batch_size: int, seed: int, first: int, on_step: OnStep | None
+    ) -> Tensor:
+        """Texts ``start`` (n, *event.shape) with their hidden places drawn by a sampler of masked models."""
+
+        def walk(rows: slice, rng: ImageRng, y: Tensor | None) -> Tensor:
+            return sampler(self.model, rng, x=start[rows], labels=y, on_step=on_step)
+
+        return self._drawn(walk, sampler, len(start), classes, batch_size, seed, first)
+
     def _latent_part(self, known: Tensor, mask: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor]:
         """The known part of latents, with its mask (n, 1, h, w). Before samples are encoded, unknown pixels get the known ones' mean."""
         if self.event.categories is not None and self._latent_shape[: known.ndim - 1] == self.event.shape:  # a vector for each place
@@ -359,6 +357,19 @@ def _started(model: Any, rng: ImageRng, sigma: float, x: Tensor) -> Tensor:
     """``x``, after a start that is drawn and dropped, so that the steps draw the same noise as after a start of their own."""
     model.start(rng, sigma)
     return x
+
+
+def _path(sampler: Sampler, sigmas: Sequence[float], jump: int, times: int) -> tuple[float, ...]:
+    """The levels of inpainting.
+
+    Raises:
+        UsageError: if they rise, and the sampler cannot.
+    """
+    path = resampled(sigmas, jump=jump, times=times)
+    if not sampler.can_rise and any(after > before for before, after in pairwise(path)):
+        hint = "take another sampler, or times=1, which goes straight down"
+        raise UsageError(f"{type(sampler).__name__} cannot go back up to a noise level, as inpainting does", hint)
+    return path
 
 
 def _empty(n: int, event: Event) -> Tensor:
