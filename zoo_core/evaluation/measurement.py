@@ -27,7 +27,7 @@ from zoo_core.pretrained import Pretrained
 from zoo_core.rng import Stream, generator
 from zoo_core.samplers.factory import as_sampler, as_scheduler
 
-__all__ = ["Evaluation", "Record", "count_evaluations", "drawing_facts", "model_facts", "random_subset"]
+__all__ = ["Evaluation", "Record", "base_facts", "count_evaluations", "drawing_facts", "model_facts", "random_subset"]
 
 PACKAGES = ("zoo-core", "torch", "numpy")
 
