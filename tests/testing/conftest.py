@@ -16,6 +16,7 @@ def _write_broken(
     folder: Path,
     *,
     denoiser: bool = False,
+    text: bool = False,
     top: str = "",
     hook: str = "",
     config_top: str = "",
@@ -24,20 +25,23 @@ def _write_broken(
     trainer: str = "",
 ) -> Path:
     """Writes the distribution zoo-broken with the family ``broken``: lines at the top of its modules, or in the bodies of its classes."""
-    fake = "FakeDenoiser" if denoiser else "Fake"
+    fake = "FakeDenoiser" if denoiser else "FakeText" if text else "Fake"
     able, sampler = ("{'denoise'}", "ancestral") if denoiser else ("{'decode', 'encode', 'density', 'labels'}", "latent")
+    able, sampler = ("{'unmask', 'density', 'text'}", "unmask") if text else (able, sampler)
+    trains = "Fake" if text else fake
     (folder / "zoo_broken_config.py").write_text(
         f"{config_top}\nfrom collections.abc import Mapping\nfrom dataclasses import dataclass\nfrom typing import Any\n"
         f"from zoo_core.recipes import Recipe\nfrom zoo_core.testing.fake_config import *\n\n"
         f"@dataclass(frozen=True, kw_only=True, slots=True)\nclass Config({fake}Config):\n{indent(config or 'pass', '    ')}\n\n"
-        f"@dataclass(frozen=True, kw_only=True, slots=True)\nclass TrainerConfig({fake}TrainerConfig):\n    pass\n\n"
+        f"@dataclass(frozen=True, kw_only=True, slots=True)\nclass TrainerConfig({trains}TrainerConfig):\n    pass\n\n"
         "RECIPE = Recipe(model=Config(), trainer=TrainerConfig())\n"
     )
     (folder / "zoo_broken_model.py").write_text(
         "import random\nfrom dataclasses import replace\nimport numpy as np\nimport torch\nfrom torch import nn\n"
-        "from zoo_core.interfaces import *\nfrom zoo_core.testing.fake import *\nfrom zoo_core.training.trainer import Loss\n\n"
+        "from zoo_core.interfaces import *\nfrom zoo_core.testing.fake import *\n"
+        "from zoo_core.testing.fake_text import *\nfrom zoo_core.training.trainer import Loss\n\n"
         f"class Model({fake}):\n{indent(model or 'pass', '    ')}\n\n"
-        f"class Trainer({fake}Trainer):\n{indent(trainer or 'pass', '    ')}\n"
+        f"class Trainer({trains}Trainer):\n{indent(trainer or 'pass', '    ')}\n"
     )
     source = (
         f"{top}\nfrom zoo_core.hookspecs import hookimpl\nfrom zoo_core.specs import *\n\n"

@@ -1,4 +1,4 @@
-"""Faults in copies of the fake families, each with the conformance check that must catch it."""
+"""Faults in copies of the fake families, each with the check that must catch it; those of texts are in ``text_faults``."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,6 +14,7 @@ class Fault:
     check: str
     what: str
     denoiser: bool = False
+    text: bool = False
     top: str = ""
     hook: str = ""
     config_top: str = ""

@@ -10,6 +10,7 @@ from zoo_core.testing import checks_of, fake_zoo, installed
 from zoo_core.testing.conformance import CHECKS
 
 from .faults import FAULTS, JUDGE, JUDGES, Fault
+from .text_faults import TEXT_FAULTS
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +19,7 @@ def _zoo() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.check}: {fault.what}")
+@pytest.mark.parametrize("fault", [*FAULTS, *TEXT_FAULTS], ids=lambda fault: f"{fault.check}: {fault.what}")
 def test_a_check_catches_its_fault(fault: Fault, write_broken: Callable[..., Path], tmp_path: Path) -> None:
     with installed(fault.write(write_broken, tmp_path), names=["zoo-broken"]):
         (check,) = (check for check in checks_of("broken") if check.name == fault.check)
@@ -34,4 +35,4 @@ def test_the_judge_without_a_fault_gives_features_and_classifies(write_broken: C
 
 
 def test_every_check_has_a_fault_that_it_catches() -> None:
-    assert {fault.check for fault in FAULTS} == set(CHECKS)
+    assert {fault.check for fault in [*FAULTS, *TEXT_FAULTS]} == set(CHECKS)

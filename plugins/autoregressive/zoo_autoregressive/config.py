@@ -1,4 +1,4 @@
-"""Configs of the families pixelcnn and pixel-transformer."""
+"""Configs of the families pixelcnn, pixel-transformer and text-transformer."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,8 +6,9 @@ from typing import Literal
 from zoo_core.config import check_range
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import ModelConfig
+from zoo_core.vocabulary import Vocabulary
 
-__all__ = ["AutoregressiveConfig", "PixelCNNConfig", "PixelTransformerConfig"]
+__all__ = ["AutoregressiveConfig", "PixelCNNConfig", "PixelTransformerConfig", "TextTransformerConfig"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,5 +98,36 @@ class PixelTransformerConfig(AutoregressiveConfig):
     def __post_init__(self) -> None:
         AutoregressiveConfig.__post_init__(self)
         check_range(self, layers=(1, 64), width=(1, 16_384), heads=(1, 256))
+        if self.width % self.heads:
+            raise ConfigError(f"heads must divide width, but {self.heads} does not divide {self.width}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextTransformerConfig(ModelConfig):
+    """A decoder-only Transformer over the tokens of a text (Radford et al. 2018, "Improving language understanding").
+
+    Args:
+        vocabulary: tokens by their numbers; training takes those of its data if there are none.
+        length: number of characters, words or pieces of a text.
+        layers: number of blocks.
+        width: width of the residual stream.
+        heads: number of heads; a divisor of width.
+
+    Raises:
+        ConfigError: if a value is out of range, or heads does not divide width.
+
+    Example:
+        >>> TextTransformerConfig(length=128).width
+        96
+    """
+
+    vocabulary: Vocabulary = Vocabulary()
+    length: int = 64
+    layers: int = 3
+    width: int = 96
+    heads: int = 4
+
+    def __post_init__(self) -> None:
+        check_range(self, length=(1, 4096), layers=(1, 64), width=(1, 16_384), heads=(1, 256))
         if self.width % self.heads:
             raise ConfigError(f"heads must divide width, but {self.heads} does not divide {self.width}")

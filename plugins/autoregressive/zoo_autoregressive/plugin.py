@@ -31,6 +31,21 @@ def zoo_specs() -> Iterable[Spec]:
             paper="arXiv:1904.10509",
             summary="causal attention over the pixels before: exact probabilities of binary and 8-bit images",
         ),
+        ModelSpec(
+            name="text-transformer",
+            target="zoo_autoregressive.text:TextTransformer",
+            config="zoo_autoregressive.config:TextTransformerConfig",
+            trainer="model-loss",
+            sampler="latent",
+            capabilities=ABLE | {"text"},
+            summary="causal attention over the tokens of a text before: exact probabilities of texts",
+        ),
+        RecipeSpec(
+            name="pydoc",
+            family="text-transformer",
+            target="zoo_autoregressive.recipes:TEXT_PYDOC",
+            summary="pieces of Python's help texts, ten minutes on one CPU core",
+        ),
         RecipeSpec(
             name="mnist",
             family="pixelcnn",
