@@ -77,6 +77,8 @@ class FitConfig:
         lr_cycles: number of equal parts of the run, each with the whole schedule and its warm-up.
         warmup: number of steps over which the learning rate rises linearly from 0.
         clip_norm: largest norm of a phase's gradient; None for no clipping.
+        simultaneous: whether the gradients of all phases of a step are taken at the weights before it: simultaneous descent-ascent. If
+            not, each phase sees the weights that the phases before it left.
         ema: moving average of the weights; None publishes the raw weights.
         precision: ``no`` is float32; ``bf16`` and ``fp16`` run the forward pass under autocast, fp16 with a loss that is scaled up.
             ``auto`` is ``bf16`` where the hardware computes it natively and ``no`` elsewhere; the run records the choice.
@@ -101,6 +103,7 @@ class FitConfig:
     lr_cycles: int = 1
     warmup: int = 0
     clip_norm: float | None = None
+    simultaneous: bool = False
     ema: EMAConfig | None = EMAConfig()
     precision: Literal["auto", "no", "bf16", "fp16"] = "no"
     accumulate: int = 1

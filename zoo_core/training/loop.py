@@ -215,7 +215,7 @@ class Loop:
         return Batches(data, rows=self._rows, device=self.device, seed=fit.seed, batch_size=fit.batch_size)
 
     def advance(self) -> None:
-        """Takes a step: for each phase forward, backward, optimizer, hook and moving average.
+        """Takes a step: for each phase forward, backward, optimizer, hook and moving average; or all gradients first, if ``simultaneous``.
 
         A phase without an optimizer takes its step in the trainer, on the whole batch and in every process alike.
         """
@@ -225,11 +225,16 @@ class Loop:
         parts = self._parts() if self.optimizers.keys() & set(phases) else []
         self.trainer.place(self.step, fit.steps)
         with isolated(fit.seed, self.step, self.processes.index, stream=Stream.STEP, devices=[self.device]):
+            trained = [phase for phase in phases if phase in self.optimizers]
+            for phase in trained if fit.simultaneous else ():
+                self._differentiate(phase, parts)
             for phase in phases:
-                if phase in self.optimizers:
-                    self._phase(phase, parts)
-                else:
+                if phase not in trained:
                     self._solve(phase)
+                    continue
+                if not fit.simultaneous:
+                    self._differentiate(phase, parts)
+                self._take(phase)
         self.step += 1
         self.seconds += time.perf_counter() - started
 
@@ -251,16 +256,17 @@ class Loop:
             self.trainer.after(phase)
         self._note(phase, loss)
 
-    def _phase(self, phase: str, parts: Sequence[tuple[Batch, StepRng]]) -> None:
-        optimizer = self.optimizers[phase]
+    def _differentiate(self, phase: str, parts: Sequence[tuple[Batch, StepRng]]) -> None:
         scaler = self._scalers[phase]
-        parameters = self._parameters(phase)
-        with only(self.trainer, parameters):
+        with only(self.trainer, self._parameters(phase)):
             for batch, rng in parts[:-1]:
                 with self.processes.without_sync(self._wrapped):
                     self._backward(phase, batch, rng, scaler)
             self._backward(phase, *parts[-1], scaler)
         self.processes.share_buffers(self.trainer)
+
+    def _take(self, phase: str) -> None:
+        optimizer, scaler, parameters = self.optimizers[phase], self._scalers[phase], self._parameters(phase)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe.fit, self._optimizer_config(phase).lr, self.step)
         scaler.unscale_(optimizer)

@@ -8,7 +8,7 @@ SMALL = ProjectionCGANConfig(shape=(1, 12, 12), num_classes=3, latent=4, width=4
 ONE_CLASS = ProjectionCGANConfig(shape=(3, 8, 8), num_classes=1, latent=2, width=4, multipliers=(1,))
 
 
-@parametrize_checks("projection-cgan", config=SMALL, trainer=ProjectionCGANTrainerConfig(width=4, multipliers=(1, 2, 2)))
+@parametrize_checks("projection-cgan", config=SMALL, trainer=ProjectionCGANTrainerConfig(width=4, multipliers=(1, 2, 2), class_bias=True))
 def test_a_conditional_gan_conforms(check: Check) -> None:
     check()
 

@@ -216,6 +216,20 @@ def test_the_optimal_projection_of_gaussian_features_is_the_difference_of_their_
         torch.testing.assert_close(slopes[:, 2] + head.linear.bias, b, rtol=0, atol=1e-4)
 
 
+def test_a_class_bias_is_a_number_for_each_class_that_begins_at_zero() -> None:
+    head, plain = Projection(4, 3, class_bias=True), Projection(4, 3)
+    plain.load_state_dict({name: value for name, value in head.state_dict().items() if name != "class_bias"})
+    assert head.class_bias is not None
+    phi, labels = torch.randn(6, 4), torch.tensor([0, 1, 2, 2, 1, 0])
+    torch.testing.assert_close(head(phi, labels), plain(phi, labels))
+    with torch.no_grad():
+        head.class_bias.copy_(torch.tensor([0.5, -1.0, 2.0]))
+    expected = torch.tensor([0.5, -1.0, 2.0, 2.0, -1.0, 0.5])
+    torch.testing.assert_close(head(phi, labels) - plain(phi, labels), expected)
+    critic = Critic((2, 12, 12), 3, replace(TINY_CRITIC, class_bias=True))
+    assert _count(critic) == _count(Critic((2, 12, 12), 3, TINY_CRITIC)) + 3
+
+
 def test_nothing_is_decoded_without_labels() -> None:
     with pytest.raises(UsageError, match=r"needs labels -- pass labels=") as error:
         Generator(TINY).decode(torch.zeros(2, 4))

@@ -53,6 +53,7 @@ class ProjectionCGANTrainerConfig(TrainerConfig):
         width: number of channels that ``multipliers`` multiply.
         multipliers: block i of the critic has width * multipliers[i] channels.
         halvings: number of blocks that halve the side, the first ones.
+        class_bias: whether the critic adds a learned number b_y for each class, as a log-linear model of the classes has.
 
     Raises:
         ConfigError: if a value is out of range, or there are fewer blocks than halvings.
@@ -68,6 +69,7 @@ class ProjectionCGANTrainerConfig(TrainerConfig):
     width: int = 128
     multipliers: tuple[int, ...] = (1, 1, 1, 1)
     halvings: int = 2
+    class_bias: bool = False
 
     def __post_init__(self) -> None:
         check_range(self, n_critic=(1, 1000), generator_factor=(1, 64), width=(1, 4096), multipliers=(1, 64), halvings=(0, _MOST_BLOCKS))

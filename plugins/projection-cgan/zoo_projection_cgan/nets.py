@@ -141,20 +141,24 @@ class DownBlock(nn.Module):
 class Projection(nn.Module):
     """v_y . phi + psi(phi) with psi(phi) = w . phi + b (Miyato & Koyama 2018, arXiv:1802.05637, eq. 9 and figure 1d).
 
+    With ``class_bias``, b_y is added: the log-odds of two classes are affine in phi then, as those of a classifier with biases. The paper
+    leaves it out.
+
     Example:
         >>> Projection(8, num_classes=10)(torch.zeros(2, 8), torch.tensor([0, 7])).shape
         torch.Size([2])
     """
 
-    def __init__(self, width: int, num_classes: int) -> None:
+    def __init__(self, width: int, num_classes: int, *, class_bias: bool = False) -> None:
         super().__init__()
         self.embed = nn.Embedding(num_classes, width)
         self.linear = nn.Linear(width, 1)
+        self.class_bias = nn.Parameter(torch.zeros(num_classes)) if class_bias else None
 
     def forward(self, phi: Tensor, labels: Tensor) -> Tensor:
         """Outputs (n,) of features ``phi`` (n, width) and ``labels`` int64 (n,)."""
         out: Tensor = (self.embed(labels) * phi).sum(dim=1) + self.linear(phi)[:, 0]
-        return out
+        return out if self.class_bias is None else out + self.class_bias[labels]
 
 
 class Critic(nn.Module):
@@ -184,7 +188,7 @@ class Critic(nn.Module):
         self.blocks = nn.Sequential(
             *(DownBlock(*pair, first=i == 0, halves=i < config.halvings) for i, pair in enumerate(pairwise(widths)))
         )
-        self.project = Projection(widths[-1], num_classes)
+        self.project = Projection(widths[-1], num_classes, class_bias=config.class_bias)
         initialise(self)
         for layer in [layer for layer in self.modules() if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding)]:
             spectral_norm(layer)

@@ -3,12 +3,19 @@
 from collections.abc import Iterable
 
 from zoo_core.hookspecs import hookimpl
-from zoo_core.specs import Spec, family
+from zoo_core.specs import FigureSpec, Spec, family
 
 
 @hookimpl
 def zoo_specs() -> Iterable[Spec]:
-    return family(
+    figure = FigureSpec(
+        name="style-mixing",
+        target="zoo_stylegan.figures:style_mixing",
+        requires="decode",
+        n=6,
+        summary="coarse styles of one image with the fine styles of another",
+    )
+    specs = family(
         "stylegan",
         package="zoo_stylegan",
         model="StyleGAN",
@@ -24,3 +31,4 @@ def zoo_specs() -> Iterable[Spec]:
             "paper": ("PAPER", "1024x1024 faces of a folder, configuration F of Karras et al. 2020"),
         },
     )
+    return (*specs, figure)
