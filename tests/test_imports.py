@@ -41,6 +41,7 @@ HEAVY_MODULES = (
     "zoo_core.images",
     "zoo_core.models.denoising",
     "zoo_core.models.text",
+    "zoo_core.models.critics",
     "zoo_core.models.unet",
     "zoo_core.pretrained",
     "zoo_core.rng",

@@ -261,7 +261,7 @@ def test_an_installed_plugin_is_found_from_a_subprocess(tmp_path: Path) -> None:
     source = "from zoo_core.registry import registry; print(*registry().claims('family'))"
     env = {**environment(write_fake_plugin(tmp_path)), "ZOO_PLUGINS": "zoo-fake"}
     done = subprocess.run([sys.executable, "-c", source], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout == "fake fake-conditional fake-denoiser fake-latent fake-text\n"
+    assert done.stdout == "fake fake-conditional fake-denoiser fake-filler fake-latent fake-text\n"
 
 
 # Names

@@ -142,6 +142,12 @@ FAULTS = [
         "{'sigmas': lambda self, steps, lo, hi: tuple(hi / 1.1**i for i in range(steps + 1))})()",
     ),
     Fault(
+        check="fills",
+        what="it does not look at the known part",
+        hook="model['capabilities'] |= {'fill'}",
+        model="def fill(self, x, mask, rng):\n    return self.decode(self.prior(rng))",
+    ),
+    Fault(
         check="takes_conditions",
         what="a condition without a denoiser",
         hook="model['capabilities'] |= {'condition'}",

@@ -1,5 +1,7 @@
 """Images with a known part, and completions of it."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -29,7 +31,8 @@ def inpainted(
         pretrained: model that inpaints.
         x: images in [-1, 1], (n, c, h, w).
         mask: True for known pixels, bool, of a shape that broadcasts to that of ``x``.
-        variants: number of completions of each image; completion j of image i has the noise of image ``first`` + i * variants + j.
+        variants: number of completions of each image, which differ by their noise alone; completion j of image i has the noise of image
+            ``first`` + i * variants + j.
         seed: seed of that noise.
         sampler: sampler, as ``Pretrained.inpaint`` takes it; the checkpoint's own when None.
         scheduler: noise levels; those of ``pretrained.scheduler_of(sampler)`` when None.
@@ -40,8 +43,11 @@ def inpainted(
     Returns:
         Each image, its known part on grey, and its completions: (n, 2 + variants, c, h, w).
     """
-    denoiser(pretrained)
+    walks = "fill" not in pretrained.capabilities or pretrained.denoises
+    if walks:
+        denoiser(pretrained)
     shown = x.where(mask.expand_as(x), 0.0)
     rows = x.repeat_interleave(variants, 0)
-    completions = pretrained.inpaint(rows, mask, seed=seed, sampler=sampler, scheduler=scheduler, times=times, first=first, on_step=on_step)
+    options: dict[str, Any] = {"sampler": sampler, "scheduler": scheduler, "times": times, "on_step": on_step} if walks else {}
+    completions = pretrained.inpaint(rows, mask, seed=seed, first=first, **options)
     return torch.cat([x[:, None], shown[:, None], completions.view(len(x), variants, *x.shape[1:])], dim=1)

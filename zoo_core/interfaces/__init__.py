@@ -7,6 +7,7 @@ Capabilities are protocols: a model has a capability if it has its methods. Samp
 are frozen dataclasses whose fields are the options.
 """
 
+from zoo_core.interfaces.event import Event
 from zoo_core.interfaces.log_prob import LogProb
 from zoo_core.interfaces.parts import (
     DatasetConfig,
@@ -30,8 +31,8 @@ from zoo_core.interfaces.protocols import (
     Denoiser,
     Density,
     Encoder,
-    Event,
     Features,
+    Filler,
     Labelled,
     LatentModel,
     Rng,
@@ -52,6 +53,7 @@ __all__ = [
     "Encoder",
     "Event",
     "Features",
+    "Filler",
     "Labelled",
     "LabelsLike",
     "LatentModel",

@@ -1,9 +1,9 @@
 """Capabilities of models: protocols, and the values that they take and return."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from zoo_core.interfaces.event import Event
 from zoo_core.interfaces.log_prob import LogProb
 
 if TYPE_CHECKING:
@@ -19,32 +19,14 @@ __all__ = [
     "Denoiser",
     "Density",
     "Encoder",
-    "Event",
     "Features",
+    "Filler",
     "Labelled",
     "LatentModel",
     "Rng",
     "TextModel",
     "Unmasker",
 ]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
-    """Shape and range of one sample.
-
-    >>> Event(shape=(3, 32, 32), range=(-1, 1)).shape
-    (3, 32, 32)
-
-    Args:
-        shape: shape of one sample, without the batch dimension.
-        range: closed range of its values, (-1, 1) for images; None if it has none.
-        categories: number of categories of discrete samples, which are int64 in 0 ... categories - 1; None for numbers, which are float32.
-    """
-
-    shape: tuple[int, ...]
-    range: tuple[float, float] | None = None
-    categories: int | None = None
 
 
 class Rng(Protocol):
@@ -366,6 +348,32 @@ class TextModel(Protocol):
         ...
 
 
+@runtime_checkable
+class Filler(Protocol):
+    """Capability ``fill``: fills in the unknown part of samples in one pass, as context encoders do (Pathak et al. 2016, arXiv:1604.07379).
+
+    >>> from zoo_core.testing.fake import FakeFiller
+    >>> from zoo_core.testing.fake_config import FakeFillerConfig
+    >>> isinstance(FakeFiller(FakeFillerConfig()), Filler)
+    True
+    """
+
+    @property
+    def event(self) -> Event:
+        """Shape and range of one sample."""
+        ...
+
+    def fill(self, x: "Tensor", mask: "Tensor", rng: Rng) -> "Tensor":
+        """Returns whole samples (n, *event.shape); the caller puts the known part back.
+
+        Args:
+            x: samples (n, *event.shape), 0 where they are unknown.
+            mask: True where ``x`` is known, bool (n, *event.shape).
+            rng: random numbers of the n rows, for models that draw.
+        """
+        ...
+
+
 CAPABILITIES: dict[str, type] = {
     "denoise": Denoiser,
     "decode": Decoder,
@@ -378,4 +386,5 @@ CAPABILITIES: dict[str, type] = {
     "classify": Classify,
     "unmask": Unmasker,
     "text": TextModel,
+    "fill": Filler,
 }

@@ -5,12 +5,12 @@ import torch
 from zoo_core.checkpoint.build import build
 from zoo_core.checkpoint.config import CheckpointConfig, family_of
 from zoo_core.checkpoint.files import Files
-from zoo_core.pretrained.sampling import Sampling
+from zoo_core.pretrained.inpainting import Inpainting
 
 __all__ = ["Pretrained", "assemble"]
 
 
-class Pretrained(Sampling):
+class Pretrained(Inpainting):
     """A trained model with its config and card.
 
     Every draw is a function of a seed and an image's number; torch's global generator is neither read nor advanced. Results carry no

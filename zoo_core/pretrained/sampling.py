@@ -1,8 +1,7 @@
 """Sampling of a loaded model: from noise or a given start, beside a known part, and along a path."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any, cast
 
 import torch
@@ -25,14 +24,12 @@ from zoo_core.interfaces import (
 )
 from zoo_core.pretrained.conditions import check_guidance, conditioned, conditions_of, labels_of
 from zoo_core.pretrained.inference import Inference
-from zoo_core.pretrained.sampler_options import check_callback, check_denoises, check_noisy, how_many, levels_from, with_options
+from zoo_core.pretrained.sampler_options import check_callback, check_noisy, how_many, levels_from, with_options
 from zoo_core.registry.faults import check_samples
 from zoo_core.rng import ImageRng, Stream
-from zoo_core.samplers import Inpainted, resampled
 from zoo_core.samplers.factory import as_sampler, as_scheduler
 from zoo_core.samplers.interpolation import mix
-from zoo_core.samplers.latent_space import decoded, latent_mask
-from zoo_core.samplers.masks import known_values
+from zoo_core.samplers.latent_space import decoded
 from zoo_core.schedulers import Continuous
 from zoo_core.suggestions import keywords_of, unknown_keyword
 
@@ -134,66 +131,6 @@ class Sampling(Inference):
         eps = ImageRng(seed, range(first, first + len(x)), self.device, stream=Stream.NOISE).normal(*x.shape[1:])
         levels = as_levels(sigma, len(x)).to(x).view(-1, *[1] * (x.ndim - 1))
         return (x + levels * eps).cpu()
-
-    def inpaint(
-        self,
-        x: Tensor,
-        mask: Tensor | str,
-        *,
-        seed: int = 0,
-        sampler: SamplerLike | None = None,
-        scheduler: SchedulerLike | None = None,
-        labels: LabelsLike = None,
-        guidance: float | None = None,
-        condition: Tensor | None = None,
-        jump: int = 1,
-        times: int = 5,
-        batch_size: int = 64,
-        on_step: OnStep | None = None,
-        first: int = 0,
-        **options: Any,
-    ) -> Tensor:
-        """Keeps the known part of ``x`` bit for bit and fills in the rest: float32 (n, *event.shape), on the CPU.
-
-        The sampler walks with :class:`zoo_core.samplers.Inpainted` along the levels of :func:`zoo_core.samplers.resampled` (RePaint,
-        Lugmayr et al. 2022, arXiv:2201.09865), with ``times`` as many forward passes as ``sample``. Row i has the noise of image
-        ``first`` + i. A model with the capability ``latent`` walks in its latents, of which a cell is known where all of its pixels are;
-        the known pixels are put into what it decodes. A model with the capability ``unmask`` begins with the known places shown, and takes
-        as many passes as ``sample``; jump and times have no effect. All other arguments and errors are those of :meth:`sample`.
-
-        Args:
-            x: samples (n, *event.shape) within the range of the event; read only where the mask is 1, NaN is allowed elsewhere.
-            mask: True or 1 where ``x`` is known, False or 0 elsewhere, of a shape that broadcasts to that of ``x``; or the name of the
-                part of an image that is known: ``top``, ``bottom``, ``left``, ``right``, ``centre`` or ``border``.
-            jump: number of levels that the walk goes down before it goes up again.
-            times: number of times that it goes down each stretch; 1 goes straight down, and fits less well.
-
-        Raises:
-            UsageError: if ``x`` or the mask has a wrong shape or wrong values, or the sampler cannot inpaint.
-            CapabilityError: if the model can neither denoise nor unmask, or denoises latents and cannot encode samples into images of
-                these.
-        """
-        if "unmask" not in self.capabilities:
-            self.require_walk("inpaint")
-        check_callback(on_step)
-        known, mask = known_values(self._samples(x), mask, self.event)
-        n = as_int("the number of rows of x", len(known), 1)
-        chosen, sigmas = self._walk(sampler, scheduler, self.inpaint, options)
-        classes, given = self._checked(labels, condition, guidance, n, as_int("first", first))
-        if chosen.requires == "unmask":
-            start = torch.where(mask, known, cast(int, self.event.categories))
-            return self._infilled(start, chosen, classes, batch_size, seed, first, on_step)
-        check_denoises(chosen, "inpaint")
-        path = _path(chosen, sigmas, as_int("jump", jump, 1), as_int("times", times, 1, 1000))
-        values, part = self._latent_part(known, mask, classes) if "latent" in self.capabilities else (known, mask)
-
-        def walk(rows: slice, rng: ImageRng, y: Tensor | None) -> Tensor:
-            model = cast(Denoiser, self._given(given, rows, seed, first, guidance))
-            return chosen(Inpainted(model, values[rows], part[rows].float()), rng, sigmas=path, labels=y, on_step=on_step)
-
-        out = self._drawn(walk, chosen, n, classes, batch_size, seed, first)
-        # With the masked score, and if the sampler does not end with an estimate, x is only near the known values.
-        return torch.where(mask.cpu(), known.cpu(), out)
 
     def interpolate(
         self,
@@ -325,27 +262,6 @@ class Sampling(Inference):
             condition = condition.clamp(*bounds)
         return condition, *((labels, guidance) if "labels" in self.capabilities or not theirs else (None, None))
 
-    def _infilled(
-        self, start: Tensor, sampler: Sampler, classes: Tensor | None, batch_size: int, seed: int, first: int, on_step: OnStep | None
-    ) -> Tensor:
-        """Texts ``start`` (n, *event.shape) with their hidden places drawn by a sampler of masked models."""
-
-        def walk(rows: slice, rng: ImageRng, y: Tensor | None) -> Tensor:
-            return sampler(self.model, rng, x=start[rows], labels=y, on_step=on_step)
-
-        return self._drawn(walk, sampler, len(start), classes, batch_size, seed, first)
-
-    def _latent_part(self, known: Tensor, mask: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The known part of latents, with its mask (n, 1, h, w). Before samples are encoded, unknown pixels get the known ones' mean."""
-        if self.event.categories is not None and self._latent_shape[: known.ndim - 1] == self.event.shape:  # a vector for each place
-            return self.encode(known, classes).to(self.device), mask[..., None]
-        side = self._latent_shape[1:]
-        if len(side) != 2 or known.ndim != 4 or any(whole % part for whole, part in zip(known.shape[2:], side, strict=True)):
-            raise capability_error(f"{self.name} cannot inpaint: its latents are no smaller images of its samples", "denoise")
-        count = mask.sum(dim=(2, 3), keepdim=True).clamp(min=1)
-        filled = torch.where(mask, known, known.sum(dim=(2, 3), keepdim=True) / count)
-        return self.encode(filled, classes).to(self.device), latent_mask(mask, cast(tuple[int, int], tuple(side)))
-
     def _latent(self, end: "int | Tensor", seed: int, labels: int | None) -> Tensor:
         if isinstance(end, Tensor):
             return self.encode(end[None], labels)[0].to(self.device)
@@ -357,19 +273,6 @@ def _started(model: Any, rng: ImageRng, sigma: float, x: Tensor) -> Tensor:
     """``x``, after a start that is drawn and dropped, so that the steps draw the same noise as after a start of their own."""
     model.start(rng, sigma)
     return x
-
-
-def _path(sampler: Sampler, sigmas: Sequence[float], jump: int, times: int) -> tuple[float, ...]:
-    """The levels of inpainting.
-
-    Raises:
-        UsageError: if they rise, and the sampler cannot.
-    """
-    path = resampled(sigmas, jump=jump, times=times)
-    if not sampler.can_rise and any(after > before for before, after in pairwise(path)):
-        hint = "take another sampler, or times=1, which goes straight down"
-        raise UsageError(f"{type(sampler).__name__} cannot go back up to a noise level, as inpainting does", hint)
-    return path
 
 
 def _empty(n: int, event: Event) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.capabilities import lacking
-from zoo_core.interfaces import Classify, Conditional, Decoder, Denoiser, Density, Encoder, Features, LatentModel, LogProb
+from zoo_core.interfaces import Classify, Conditional, Decoder, Denoiser, Density, Encoder, Features, Filler, LatentModel, LogProb
 from zoo_core.rng import ImageRng
 from zoo_core.testing.tested_family import ROWS, TOLERANCE, Subject, assert_shaped, distance, outputs_of
 
@@ -20,6 +20,7 @@ __all__ = [
     "check_density_is_that_of_decode",
     "check_encode_gives_latents",
     "check_encode_inverts_decode",
+    "check_fills",
     "check_gives_features",
     "check_has_latents",
     "check_labels_matter",
@@ -103,6 +104,23 @@ def check_takes_conditions(subject: Subject) -> None:
     examples = getattr(model, "example_conditions", None)
     event = cast(Conditional, model).condition_event
     assert examples is None or tuple(examples.shape[1:]) == tuple(event.shape), "example_conditions have another shape than condition_event"
+
+
+def check_fills(subject: Subject) -> None:
+    """``fill`` returns samples of the event's shape, within its range; what it fills in depends on the known part of its row alone."""
+    model = subject.model()
+    filler = cast(Filler, model)
+    known, mask = subject.known(model)
+    x = filler.fill(known, mask, ImageRng(5, range(ROWS))).detach()
+    assert_shaped(x, (ROWS, *filler.event.shape), "fill")
+    low, high = filler.event.range or (-math.inf, math.inf)
+    assert low - TOLERANCE <= float(x.min()) and float(x.max()) <= high + TOLERANCE, "fill leaves event.range: clamp its values"
+    changed = known.clone()
+    changed[1] = -changed[1]
+    moved = distance(x, filler.fill(changed, mask, ImageRng(5, range(ROWS))).detach()).view(ROWS, -1).amax(dim=1)
+    assert moved[1] > 0, "what fill draws does not depend on the known part"
+    moved[1] = 0
+    assert moved.max() <= TOLERANCE, "the known part of row 1 changes another row"
 
 
 def check_decodes(subject: Subject) -> None:

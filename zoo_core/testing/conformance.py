@@ -69,6 +69,7 @@ _ALL: tuple[tuple[Callable[[Subject], None], set[str]], ...] = (
     (capability_checks.check_noise_levels_fit, {"denoise"}),
     (capability_checks.check_has_latents, {"latent"}),
     (capability_checks.check_takes_conditions, {"condition"}),
+    (capability_checks.check_fills, {"fill"}),
     (capability_checks.check_decodes, {"decode"}),
     (capability_checks.check_encode_gives_latents, {"decode", "encode"}),
     (capability_checks.check_encode_inverts_decode, {"decode", "encode", "density"}),

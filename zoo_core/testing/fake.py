@@ -1,7 +1,8 @@
 """The fake families: small enough to check by hand; together they have every capability.
 
 ``fake`` is an affine flow whose log-probability has a closed form, trained in two phases; ``fake-denoiser`` is the exact denoiser of a
-Gaussian, trained in one; ``fake-latent`` decodes what such a denoiser draws, and ``fake-conditional`` is given noisy samples.
+Gaussian, trained in one; ``fake-latent`` decodes what such a denoiser draws, ``fake-conditional`` is given noisy samples, and
+``fake-filler`` parts of samples.
 """
 
 import math
@@ -21,6 +22,7 @@ from zoo_core.testing.fake_config import (
     FakeDataConfig,
     FakeDenoiserConfig,
     FakeDenoiserTrainerConfig,
+    FakeFillerConfig,
     FakeLatentConfig,
     FakeStudentConfig,
     FakeTrainerConfig,
@@ -29,7 +31,17 @@ from zoo_core.training.adversarial import AdversarialTrainer
 from zoo_core.training.teachers import load_teacher
 from zoo_core.training.trainer import Batch, Loss, Trainer
 
-__all__ = ["Fake", "FakeConditional", "FakeDenoiser", "FakeDenoiserTrainer", "FakeLatent", "FakeStudent", "FakeTrainer", "fake_data"]
+__all__ = [
+    "Fake",
+    "FakeConditional",
+    "FakeDenoiser",
+    "FakeDenoiserTrainer",
+    "FakeFiller",
+    "FakeLatent",
+    "FakeStudent",
+    "FakeTrainer",
+    "fake_data",
+]
 
 
 def _event(shape: tuple[int, ...], bounded: bool) -> Event:
@@ -141,6 +153,27 @@ class FakeDenoiser(nn.Module):
         level = sigma.double().view(-1, *[1] * len(self.event.shape)) ** 2
         variance = (2 * self.log_std.double()).exp()
         return ((variance * x + level * mean) / (variance + level)).to(x.dtype)
+
+
+class FakeFiller(nn.Module):
+    """Fills the unknown values of a sample with the mean of the known ones, and noise.
+
+    >>> from zoo_core.rng import ImageRng
+    >>> x, known = torch.tensor([[3.0, 0.0]]), torch.tensor([[True, False]])
+    >>> FakeFiller(FakeFillerConfig(noise=0.0)).fill(x, known, ImageRng(0, [0])).tolist()
+    [[3.0, 3.0]]
+    """
+
+    def __init__(self, config: FakeFillerConfig) -> None:
+        super().__init__()
+        self.event = _event(config.shape, config.bounded)
+        self.scale = nn.Parameter(torch.tensor(1.0))
+        self.noise = config.noise
+
+    def fill(self, x: Tensor, mask: Tensor, rng: Rng) -> Tensor:
+        known = mask.flatten(1).sum(1).clamp(min=1)
+        mean = ((x * mask).flatten(1).sum(1) / known).view(-1, *[1] * (x.ndim - 1))
+        return self.scale * mean + self.noise * rng.normal(*self.event.shape).to(x)
 
 
 class FakeLatent(nn.Module):

@@ -20,6 +20,7 @@ __all__ = [
     "FakeDataConfig",
     "FakeDenoiserConfig",
     "FakeDenoiserTrainerConfig",
+    "FakeFillerConfig",
     "FakeLatentConfig",
     "FakeStudentConfig",
     "FakeTextConfig",
@@ -122,6 +123,28 @@ class FakeTextConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         check_range(self, length=(1, 4096))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FakeFillerConfig(ModelConfig):
+    """The config of a model that fills the unknown values of a sample with the mean of the known ones.
+
+    >>> FakeFillerConfig().noise
+    0.1
+
+    Args:
+        shape: shape of a sample.
+        bounded: whether the model declares the range [-1, 1] of images.
+        noise: standard deviation of the noise on what is filled in.
+    """
+
+    shape: tuple[int, ...] = (2,)
+    bounded: bool = False
+    noise: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check_shape(self.shape)
+        check_range(self, noise=(0.0, 10.0))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

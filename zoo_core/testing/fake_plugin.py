@@ -56,6 +56,13 @@ def zoo_specs() -> Iterable[Spec]:
             sampler="unmask",
             summary="texts of independent characters, for tests",
         ),
+        ModelSpec(
+            name="fake-filler",
+            target=f"{HEAVY}:FakeFiller",
+            config=f"{LIGHT}:FakeFillerConfig",
+            capabilities=frozenset({"fill"}),
+            summary="the mean of the known values in place of the others, for tests",
+        ),
         TrainerSpec(
             name="fake",
             target=f"{HEAVY}:FakeTrainer",

@@ -23,6 +23,7 @@ from zoo_core.interfaces import (
     Encoder,
     Event,
     Features,
+    Filler,
     LatentModel,
     ModelConfig,
     Rng,
@@ -99,6 +100,12 @@ class Subject:
         condition = 0.5 * ImageRng(3, images).normal(*event.shape)
         return condition.clamp(*event.range) if event.range else condition
 
+    def known(self, model: nn.Module, images: Sequence[int] = range(ROWS)) -> tuple[Tensor, Tensor]:
+        """A sample for each image, by its number, of which about half is known, 0 elsewhere; and the mask of the known part."""
+        x = random_samples(cast(Filler, model).event, ImageRng(1, images))
+        mask = ImageRng(6, images).uniform(*x.shape[1:]) < 0.5
+        return torch.where(mask, x, 0.0), mask
+
     def trainer(self) -> Trainer:
         """The trainer of ``training`` around a fresh model, in train mode."""
         name = self.spec.trainer if self.training is None else registry().name_of("trainer", type(self.training))
@@ -168,6 +175,9 @@ def outputs_of(subject: Subject, model: nn.Module, images: Sequence[int] = range
             outputs["log_prob"] = cast(Density, model).log_prob(subject.judged(model, images), labels, rng=ImageRng(2, images)).value
         if "unmask" in able:
             outputs["unmask"] = cast(Unmasker, model).unmask(hide(x, cast(Unmasker, model).event, ImageRng(3, images)), labels)
+        if "fill" in able:
+            known, mask = subject.known(model, images)
+            outputs["fill"] = cast(Filler, model).fill(known, mask, ImageRng(5, images))
         if "features" in able:
             outputs["features"] = cast(Features, model).features(x)
         if "classify" in able:

@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import Event, Features, Rng
+from zoo_core.models.critics import PatchCritic
 from zoo_core.training.adversarial import LOSSES
 from zoo_core.training.teachers import load_teacher
 from zoo_core.training.trainer import Batch, Loss, Trainer
 from zoo_latent_diffusion.autoencoder import Autoencoder
 from zoo_latent_diffusion.config import AutoencoderTrainerConfig
 
-__all__ = ["AutoencoderTrainer", "PatchCritic", "activations", "cropped", "feature_distance", "kl_to_standard_normal"]
+__all__ = ["AutoencoderTrainer", "activations", "cropped", "feature_distance", "kl_to_standard_normal"]
 
 
 def kl_to_standard_normal(mu: Tensor, log_sigma: Tensor) -> Tensor:
@@ -81,31 +82,6 @@ def cropped(x: Tensor, corner: Tensor, side: int) -> Tensor:
     places = corner[:, :, None] + torch.arange(side, device=x.device)
     image, channel = (torch.arange(count, device=x.device) for count in x.shape[:2])
     return x[image[:, None, None, None], channel[:, None, None], places[:, 0, None, :, None], places[:, 1, None, None, :]]
-
-
-class PatchCritic(nn.Sequential):
-    """A convolutional critic of patches (Isola et al. 2017, arXiv:1611.07004, section 3.2): images to a map of outputs (n, 1, h, w).
-
-    >>> PatchCritic(3, 8)(torch.zeros(2, 3, 16, 16)).shape
-    torch.Size([2, 1, 4, 4])
-
-    Args:
-        channels: channels of an image.
-        width: channels of the first convolution, of stride 2; the second one has twice as many.
-    """
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__(
-            nn.Conv2d(channels, width, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
-            nn.GroupNorm(1, 2 * width),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(2 * width, 2 * width, 3, padding=1),
-            nn.GroupNorm(1, 2 * width),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(2 * width, 1, 3, padding=1),
-        )
 
 
 class AutoencoderTrainer(Trainer):

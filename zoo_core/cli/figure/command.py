@@ -64,7 +64,7 @@ _KINDS: Mapping[str, _Kind] = {
     "inpaint": _Kind(
         draw_inpaint,
         {"images": (), "mask": "left", "times": 5, **_MADE, "steps": None, "scheduler": None, **_OF_SAMPLER},
-        "denoise latent",
+        "denoise latent fill",
         "images",
     ),
     "reconstruct": _Kind(draw_reconstruct, {"images": (), "n": 8, **_REAL}, "encode", "images"),

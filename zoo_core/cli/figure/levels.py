@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zoo_core.cli.drawing import progress
 from zoo_core.cli.figure.common import (
@@ -24,6 +25,9 @@ from zoo_core.cli.options import OF_SCHEDULER, scheduler_option
 from zoo_core.errors import UsageError
 from zoo_core.figures.origin import origin_of
 from zoo_core.figures.titles import sigma_text, title_line
+
+if TYPE_CHECKING:
+    from zoo_core.pretrained import Pretrained
 
 __all__ = ["draw_forward", "draw_inpaint", "draw_langevin", "draw_reverse"]
 
@@ -160,6 +164,9 @@ def draw_inpaint(
     from zoo_core import figures
     from zoo_core.samplers.masks import read_mask
 
+    if "fill" in model.capabilities and not model.denoises:
+        _draw_filled(model, page, images, mask, seed)
+        return
     figures.denoiser(model)
     shape = model.event.shape
     own = [text for text in options if not text.strip().startswith(OF_SCHEDULER)]
@@ -179,3 +186,17 @@ def draw_inpaint(
     page.sheet(cells, facts, line, columns=columns)
     share = known.float().mean().item()
     page.say(f"{len(x)} images of which {share:.0%} is known ({mask}), {n} completions of each")
+
+
+def _draw_filled(model: "Pretrained", page: Page, images: Sequence[Path], mask: str, seed: int) -> None:
+    """Pictures, their known part by ``mask``, and what a model with the capability ``fill`` puts in place of the rest."""
+    from zoo_core import figures
+    from zoo_core.samplers.masks import read_mask
+
+    if not images:
+        raise UsageError(f"{model.name} draws no samples to fill in", "name pictures: --image FILE")
+    x, known = pictures(model, images), read_mask(mask, model.event.shape)
+    cells = figures.inpainted(model, x, known, 1, seed=seed)
+    line = title_line(model.name, f"known: {mask}", f"seed {seed}")
+    page.sheet(cells, origin_of(model, seed=seed, mask=mask), line, columns=["image", "known", "filled"])
+    page.say(f"{len(x)} images of which {known.float().mean().item():.0%} is known ({mask}), filled in one pass")
