@@ -68,12 +68,9 @@ class Inpainting(Sampling):
 
         Raises:
             UsageError: if ``x`` or the mask has a wrong shape or wrong values, or the sampler cannot inpaint.
-            CapabilityError: if the model can neither denoise nor unmask, or denoises latents and cannot encode samples into images of
-                these.
+            CapabilityError: if the model can neither denoise, unmask nor fill, or cannot encode samples into images of latents.
         """
-        fills = "fill" in self.capabilities and not self.denoises
-        if "unmask" not in self.capabilities and not fills:
-            self.require_walk("inpaint")
+        fills = self._fills()
         check_callback(on_step)
         known, mask = known_values(self._samples(x), mask, self.event)
         n = as_int("the number of rows of x", len(known), 1)
@@ -83,15 +80,14 @@ class Inpainting(Sampling):
         chosen, sigmas = self._walk(sampler, scheduler, self.inpaint, options)
         classes, given = self._checked(labels, condition, guidance, n, as_int("first", first))
         if chosen.requires == "unmask":
-            start = torch.where(mask, known, cast(int, self.event.categories))
-            return self._infilled(start, chosen, classes, batch_size, seed, first, on_step)
+            return self._infilled(known, mask, chosen, classes, batch_size, seed, first, on_step)
         check_denoises(chosen, "inpaint")
         path = _path(chosen, sigmas, as_int("jump", jump, 1), as_int("times", times, 1, 1000))
         values, part = self._latent_part(known, mask, classes) if "latent" in self.capabilities else (known, mask)
 
         def walk(rows: slice, rng: ImageRng, y: Tensor | None) -> Tensor:
-            model = cast(Denoiser, self._given(given, rows, seed, first, guidance))
-            return chosen(Inpainted(model, values[rows], part[rows].float()), rng, sigmas=path, labels=y, on_step=on_step)
+            model = Inpainted(cast(Denoiser, self._given(given, rows, seed, first, guidance)), values[rows], part[rows].float())
+            return chosen(model, rng, sigmas=path, labels=y, on_step=on_step)
 
         out = self._drawn(walk, chosen, n, classes, batch_size, seed, first)
         # With the masked score, and if the sampler does not end with an estimate, x is only near the known values.
@@ -118,10 +114,30 @@ class Inpainting(Sampling):
             parts.append(torch.where(mask[rows], x, drawn.float()).cpu())
         return torch.cat(parts)
 
+    def _fills(self) -> bool:
+        """Whether the model fills in one pass, without a sampler.
+
+        Raises:
+            CapabilityError: if it cannot inpaint at all.
+        """
+        fills = "fill" in self.capabilities and not self.denoises
+        if "unmask" not in self.capabilities and not fills:
+            self.require_walk("inpaint")
+        return fills
+
     def _infilled(
-        self, start: Tensor, sampler: Sampler, classes: Tensor | None, batch_size: int, seed: int, first: int, on_step: OnStep | None
+        self,
+        known: Tensor,
+        mask: Tensor,
+        sampler: Sampler,
+        classes: Tensor | None,
+        batch_size: int,
+        seed: int,
+        first: int,
+        on_step: OnStep | None,
     ) -> Tensor:
-        """Texts ``start`` (n, *event.shape) with their hidden places drawn by a sampler of masked models."""
+        """Texts (n, *event.shape) with their unknown places drawn by a sampler of masked models."""
+        start = torch.where(mask, known, cast(int, self.event.categories))
 
         def walk(rows: slice, rng: ImageRng, y: Tensor | None) -> Tensor:
             return sampler(self.model, rng, x=start[rows], labels=y, on_step=on_step)

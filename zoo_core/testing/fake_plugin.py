@@ -12,6 +12,10 @@ HEAVY, LIGHT = "zoo_core.testing.fake", "zoo_core.testing.fake_config"
 
 @hookimpl
 def zoo_specs() -> Iterable[Spec]:
+    return [*_families(), *_parts()]
+
+
+def _families() -> Iterable[Spec]:
     return [
         ModelSpec(
             name="fake",
@@ -63,6 +67,11 @@ def zoo_specs() -> Iterable[Spec]:
             capabilities=frozenset({"fill"}),
             summary="the mean of the known values in place of the others, for tests",
         ),
+    ]
+
+
+def _parts() -> Iterable[Spec]:
+    return [
         TrainerSpec(
             name="fake",
             target=f"{HEAVY}:FakeTrainer",
