@@ -28,6 +28,7 @@ RUNNABLE = [
     "docs/figures.md",
     "docs/notes.md",
     "docs/samplers.md",
+    "docs/text.md",
     "docs/training.md",
     *(str(path.relative_to(ROOT)) for path in ROOT.glob("plugins/*/README.md")),
 ]

@@ -54,6 +54,7 @@ TEXT_FAULTS = [
         check="inputs_are_left_alone",
         what="it changes a place of a text in place",
         text=True,
-        model="def log_prob(self, x, labels=None, *, rng=None, k=1):\n    result = super().log_prob(x)\n    x[:, 0] = 0\n    return result",
+        model="def log_prob(self, x, labels=None, *, rng=None, k=1):\n    result = super().log_prob(x)\n"
+        "    x.copy_((x + 1) % 3)\n    return result",
     ),
 ]

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from zoo_core.config import check_range
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import ModelConfig
+from zoo_core.models.config import DenoisingConfig
 from zoo_core.vocabulary import Vocabulary
 
-__all__ = ["MaskDiffusionConfig", "TextEncoderConfig"]
+__all__ = ["EmbeddingDiffusionConfig", "MaskDiffusionConfig", "TextEncoderConfig"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,3 +58,36 @@ class MaskDiffusionConfig(TextEncoderConfig):
         >>> MaskDiffusionConfig(layers=2).layers
         2
     """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmbeddingDiffusionConfig(TextEncoderConfig):
+    """Gaussian diffusion on embeddings of tokens (Li et al. 2022, arXiv:2205.14217).
+
+    Args:
+        size: number of components of an embedding.
+        sigma_min: smallest noise level; a component has the standard deviation 1.
+        sigma_max: largest noise level.
+
+    Raises:
+        ConfigError: if a value is out of range, or as :class:`TextEncoderConfig` raises.
+
+    Example:
+        >>> EmbeddingDiffusionConfig(size=16).denoising.shape
+        (64, 16)
+    """
+
+    size: int = 32
+    sigma_min: float = 0.05
+    sigma_max: float = 20.0
+
+    def __post_init__(self) -> None:
+        TextEncoderConfig.__post_init__(self)
+        check_range(self, size=(1, 4096))
+        if not 0 < self.sigma_min < self.sigma_max:
+            raise ConfigError(f"sigma_min must be in (0, sigma_max), not {self.sigma_min:g}")
+
+    @property
+    def denoising(self) -> DenoisingConfig:
+        """The config of the denoiser of embeddings, (length, size)."""
+        return DenoisingConfig(shape=(self.length, self.size), sigma_min=self.sigma_min, sigma_max=self.sigma_max, sigma_data=1.0)

@@ -19,6 +19,22 @@ def zoo_specs() -> Iterable[Spec]:
             paper="arXiv:2406.07524",
             summary="texts whose hidden places are shown in any order, with a bound on their probability",
         ),
+        ModelSpec(
+            name="embedding-diffusion",
+            target="zoo_text_diffusion.embedding:EmbeddingDiffusion",
+            config="zoo_text_diffusion.config:EmbeddingDiffusionConfig",
+            trainer="model-loss",
+            sampler="ancestral",
+            capabilities=frozenset({"latent", "encode", "text"}),
+            paper="arXiv:2205.14217",
+            summary="Gaussian diffusion on embeddings of tokens; the nearest token at each place",
+        ),
+        RecipeSpec(
+            name="pydoc",
+            family="embedding-diffusion",
+            target="zoo_text_diffusion.recipes:EMBEDDING_PYDOC",
+            summary="pieces of Python's help texts",
+        ),
         RecipeSpec(
             name="pydoc",
             family="mask-diffusion",

@@ -1,12 +1,14 @@
 """The named recipes of the families of text diffusion."""
 
+from dataclasses import replace
+
 from zoo_core.data.text_sets import PydocConfig
 from zoo_core.recipes import EMAConfig, FitConfig, OptimizerConfig, Recipe
-from zoo_core.samplers import Unmask
+from zoo_core.samplers import Ancestral, Unmask
 from zoo_core.vocabulary import Vocabulary
-from zoo_text_diffusion.config import MaskDiffusionConfig
+from zoo_text_diffusion.config import EmbeddingDiffusionConfig, MaskDiffusionConfig
 
-__all__ = ["MASK_PYDOC"]
+__all__ = ["EMBEDDING_PYDOC", "MASK_PYDOC"]
 
 MASK_PYDOC = Recipe(
     model=MaskDiffusionConfig(),
@@ -24,3 +26,11 @@ MASK_PYDOC = Recipe(
     sampler=Unmask(),
 )
 """Windows of 64 pieces, about 158 characters, of Python's help texts, in about twenty minutes of one CPU core."""
+
+EMBEDDING_PYDOC = Recipe(
+    model=EmbeddingDiffusionConfig(),
+    fit=replace(MASK_PYDOC.fit, steps=6000, optimizer=replace(MASK_PYDOC.fit.optimizer, lr=1e-3)),
+    data=MASK_PYDOC.data,
+    sampler=Ancestral(steps=100),
+)
+"""The same windows by Gaussian diffusion on embeddings of 32 components."""
