@@ -7,6 +7,7 @@ from zoo_core.arguments import as_floats, check_in_range, classes_of
 from zoo_core.errors import CapabilityError, ConfigError, UsageError
 from zoo_core.interfaces import Conditional, Denoiser, Labelled, LabelsLike, Rng
 from zoo_core.samplers import Guided
+from zoo_core.samplers.conditions import example_conditions
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -72,10 +73,7 @@ def conditions_of(pretrained: "Loaded", condition: "Tensor | None", n: int, firs
         CapabilityError: if the model takes no conditions.
     """
     if condition is None:
-        examples: Tensor | None = getattr(pretrained.model, "example_conditions", None)
-        if examples is None or "condition" not in pretrained.capabilities:
-            return None
-        return examples[[image % len(examples) for image in range(first, first + n)]].float()
+        return example_conditions(pretrained.model, range(first, first + n)) if "condition" in pretrained.capabilities else None
     pretrained.require("condition", "take a condition")
     event = cast(Conditional, pretrained.model).condition_event
     given = check_in_range(as_floats("condition", condition, event.shape), event, "condition").float().to(pretrained.device)

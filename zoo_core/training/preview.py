@@ -14,9 +14,10 @@ from zoo_core.cards.metrics_log import curve, read_metrics
 from zoo_core.config import encode
 from zoo_core.figures.samples import save_samples, save_texts
 from zoo_core.images import class_columns, is_image, save_npz
-from zoo_core.interfaces import Decoder, Denoiser, Sampler, Scheduler, TextModel
+from zoo_core.interfaces import Conditional, Decoder, Denoiser, Sampler, Scheduler, TextModel
 from zoo_core.registry import registry
-from zoo_core.rng import ImageRng
+from zoo_core.rng import ImageRng, Stream
+from zoo_core.samplers.conditions import example_conditions
 from zoo_core.samplers.latent_space import decoded, sampled_model
 from zoo_core.specs import MetricSpec
 
@@ -99,7 +100,10 @@ def draw(
         with torch.no_grad():
             y = None if labels is None else labels.to(device)
             walked = sampled_model(model)
-            x = sampler(walked, ImageRng(SEED, index, device), sigmas=sampler.noise_levels(walked, scheduler), labels=y)
+            sigmas = sampler.noise_levels(walked, scheduler)
+            if (condition := example_conditions(model, index)) is not None:
+                walked = cast(Conditional, model).conditioned(condition, ImageRng(SEED, index, device, stream=Stream.CONDITION))
+            x = sampler(walked, ImageRng(SEED, index, device), sigmas=sigmas, labels=y)
             x = decoded(model, x, y)
     finally:
         model.train(was_training)

@@ -19,6 +19,7 @@ from zoo_core.rng import ImageRng, StepRng
 from zoo_core.samplers import DPMSolver2M, Heun
 from zoo_core.schedulers import Karras
 from zoo_core.testing import assert_resumes, write_checkpoint
+from zoo_core.training.preview import draw
 from zoo_super_resolution.config import SuperResolutionConfig, SuperResolutionTrainerConfig
 from zoo_super_resolution.model import SuperResolution, enlarged, reduced
 from zoo_super_resolution.trainer import SuperResolutionTrainer
@@ -115,6 +116,14 @@ def test_examples_are_enlarged_by_default(tmp_path: Path) -> None:
     model.example_conditions.uniform_(-1, 1)
     larger = loaded(tmp_path, model)
     assert torch.allclose(larger.sample(2, first=3), larger.sample(2, first=3, condition=model.example_conditions[3:5]), atol=1e-6)
+
+
+def test_the_sheet_of_a_run_shows_enlarged_examples(tmp_path: Path) -> None:
+    model = net()
+    model.example_conditions.uniform_(-1, 1)
+    larger = loaded(tmp_path, model)
+    x = draw(model, larger.sampler, torch.device("cpu"), range(2, 5), None, Karras(sigma_max=2.0))
+    assert torch.allclose(x, larger.sample(3, first=2), atol=1e-5)
 
 
 @pytest.fixture
