@@ -71,7 +71,7 @@ def test_a_record_holds_all_that_the_number_depends_on(checkpoint: str) -> None:
     assert record["n"] == {"real": 256, "drawn": 60}
     assert record["weights"] == model.files.digest("model.safetensors")
     assert record["features"] == {"name": "map", "digest": "0" * 64, "resize": "none"}
-    assert record["sampler"] == {"name": "latent", "temperature": 1.0}
+    assert record["sampler"] == {"name": "latent", "temperature": 1.0, "truncation": None}
     assert (record["nfe"], record["seed"], record["dataset"]) == (1, 0, "fake-data")
     assert set(record["versions"]) == {"python", "zoo-core", "torch", "numpy", "zoo-fake"}
     assert record["build"] == build()

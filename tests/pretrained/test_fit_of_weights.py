@@ -207,7 +207,7 @@ def test_info_tells_config_capabilities_size_and_pins_without_torch(tmp_path: Pa
     info = json.loads(done.stdout)
     assert (info["name"], info["family"], info["parameters"], info["pinned"]) == ("fake-blobs", "fake", 10, True)
     assert info["config"]["model"] == {"name": "fake", "shape": [2], "classes": 3, "bounded": False}
-    assert info["sampler"] == {"name": "latent", "temperature": 1.0}
+    assert info["sampler"] == {"name": "latent", "temperature": 1.0, "truncation": None}
     assert all(len(pin["sha256"]) == 64 for pin in info["files"].values())
 
 

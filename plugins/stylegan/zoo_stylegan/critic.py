@@ -18,8 +18,8 @@ def group_deviation(x: Tensor, group: int) -> Tensor:
 
     Karras et al. 2018, arXiv:1710.10196, section 3: the deviation over the rows, at each place of each channel, averaged over all places.
 
-    >>> group_deviation(torch.tensor([-1.0, 1.0, 5.0, 5.0]).view(4, 1, 1, 1), 2)[:, 1].flatten()
-    tensor([1.0000, 1.0000, 0.0001, 0.0001])
+    >>> group_deviation(torch.tensor([-1.0, 1.0, 4.0, 8.0]).view(4, 1, 1, 1), 2)[:, 1].flatten()
+    tensor([1., 1., 2., 2.])
 
     Args:
         x: feature maps.
