@@ -44,7 +44,7 @@ KEYWORDS: Mapping[str, str] = MappingProxyType(
         "n_samples": _N,
         "output_type": _PICTURES,
         "progress": _STEP,
-        "prompt": "models are conditioned on classes, not on text: " + _LABELS,
+        "prompt": "prompts= of models of texts; others are conditioned on classes: " + _LABELS,
         "return_dict": "leave it out: samples are a tensor",
         "show_progress": _STEP,
         "strength": _START,

@@ -85,3 +85,19 @@ def test_conditions_that_do_not_fit_get_one_line(
     result = zoo("sample", *words)
     assert said in one_error_line(result)
     assert result.code == code
+
+
+def test_prompts_take_turns_and_stand_in_the_files(larger: str, zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    def conditions(model: Any, texts: list[str]) -> torch.Tensor:
+        return torch.stack([torch.full((3, 8, 8), len(text) / 10 - 0.4) for text in texts])
+
+    assert "cannot take prompts" in zoo("sample", larger, "--prompt", "red").err
+    monkeypatch.setattr(FakeConditional, "prompt_conditions", conditions, raising=False)
+    assert zoo("sample", larger, "-n", 3, "--prompt", "red", "--prompt", "a cat", "--out", "three.npz").code == 0
+    expected = zoo_core.load(larger).sample(prompts=["red", "a cat", "red"])
+    assert torch.allclose(samples("three.npz"), expected, atol=1e-5)
+    assert zoo("sample", larger, "-n", 2, "--prompt", "red", "--out", "two.png").code == 0
+    assert Image.open("two.png").info["prompts"] == '["red"]'
+    both = zoo("sample", larger, "--prompt", "red", "--condition", "two.png")
+    assert both.code == 2
+    assert "--prompt and --condition are both given" in both.err

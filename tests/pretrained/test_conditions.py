@@ -140,3 +140,22 @@ def test_stages_that_do_not_fit_are_refused(stages: str, tmp_path: Path) -> None
 def test_a_folder_whose_name_has_a_plus_is_a_folder(tmp_path: Path) -> None:
     folder = conditional(tmp_path / "a+b")
     assert zoo_core.load(f"local:{folder}").name == "a+b"
+
+
+def test_prompts_are_conditions_that_the_model_computes(points: Pretrained, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CapabilityError, match="points cannot take prompts: it is not conditioned on texts"):
+        points.sample(1, prompts="a")
+    made = {"a": torch.tensor([0.5, 0.0]), "b": torch.tensor([-0.5, 1.0])}
+    monkeypatch.setattr(
+        FakeConditional, "prompt_conditions", lambda model, texts: torch.stack([made[text] for text in texts]), raising=False
+    )
+    expected = points.sample(condition=torch.stack([made["b"], made["a"]]), seed=3, guidance=2.0)
+    assert torch.equal(points.sample(prompts=["b", "a"], seed=3, guidance=2.0), expected)
+    assert torch.equal(points.sample(2, prompts="a", seed=3), points.sample(2, condition=made["a"][None], seed=3))
+    with pytest.raises(UsageError, match="prompts and condition are both given"):
+        points.sample(1, prompts="a", condition=made["a"][None])
+    for wrong in ([], [1]):
+        with pytest.raises(UsageError, match="prompts must be a text, or a list of them"):
+            points.sample(1, prompts=wrong)  # type: ignore[arg-type]  # what the test is about
+    with pytest.raises(UsageError, match="condition has 2 rows for 3 samples"):
+        points.sample(3, prompts=["a", "b"])

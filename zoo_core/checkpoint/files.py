@@ -85,6 +85,9 @@ class Files:
         if known is not None:
             return tuple(sorted(known))
         try:
+            if self.reference.layout:  # which reads some of them, and refuses others by their names
+                paths = [path for pattern in ("*", "*/*") for path in self.folder.glob(pattern) if path.is_file()]
+                return tuple(sorted(path.relative_to(self.folder).as_posix() for path in paths))
             return tuple(sorted(path.name for path in self.folder.iterdir() if path.is_file() and is_data(path.name)))
         except OSError as error:
             raise ResourceError(f"cannot read {self.folder}: {_why(error)}") from error
@@ -136,8 +139,8 @@ class Files:
             size = os.fstat(file.fileno()).st_size
             if pin and size != pin.size:
                 raise self._tampered(f"{name} is {'longer' if size > pin.size else 'shorter'} than the pinned {pin.size} bytes")
-            if not pin and size > max_size(name):
-                raise UnsafeContentError(f"{self.reference}: {name} is larger than {max_size(name) >> 20} MiB", "do not use it")
+            if not pin and size > (limit := max_size(name, self.reference.layout)):
+                raise UnsafeContentError(f"{self.reference}: {name} is larger than {limit >> 20} MiB", "do not use it")
             oid = self.oids[name] if self.oids is not None else ""
             stream = Stream(file, size, name=name, git=len(oid) == 40, hashed=hashed)
             try:
@@ -165,7 +168,7 @@ class Files:
     def read_once(self, name: str) -> bytes:
         """Reads and verifies a file as :meth:`read` does, without a repair."""
         pin = self._pin(name)
-        limit = pin.size if pin else max_size(name)
+        limit = pin.size if pin else max_size(name, self.reference.layout)
         data = self._bytes(name, limit)
         if pin and len(data) != pin.size:
             raise self._tampered(f"{name} is {'longer' if len(data) > pin.size else 'shorter'} than the pinned {pin.size} bytes")
@@ -198,13 +201,13 @@ class Files:
         """Reads a JSON object from a verified file; raises as :meth:`read` does, and ConfigError if it is not valid."""
         return parse_json(self.read(name), name)
 
-    def tensors(self) -> Mapping[str, TensorInfo]:
+    def tensors(self, name: str = WEIGHTS) -> Mapping[str, TensorInfo]:
         """Reads only the header of the weights, unverified: for display, never for loading."""
-        self._pin(WEIGHTS)
-        with self._open(WEIGHTS) as file:
+        self._pin(name)
+        with self._open(name) as file:
             start = file.read(8)
             start += file.read(min(int.from_bytes(start, "little"), MAX_HEADER_BYTES + 1))
-            return read_header(start, os.fstat(file.fileno()).st_size, WEIGHTS)
+            return read_header(start, os.fstat(file.fileno()).st_size, name)
 
     def _pin(self, name: str) -> Pin | None:
         check_name(name)
@@ -360,9 +363,14 @@ def is_data(name: str) -> bool:
     return bool(_NAME.fullmatch(name)) and Path(name).suffix.lower() in _SUFFIXES
 
 
-def max_size(name: str) -> int:
-    """Returns the size limit in bytes of an unpinned file of that name, as its parser has it."""
-    return _LARGEST_WEIGHTS if Path(name).name == WEIGHTS else _LARGEST.get(Path(name).suffix.lower(), _LARGEST_OTHER)
+def max_size(name: str, layout: str = "") -> int:
+    """Returns the size limit in bytes of an unpinned file of that name, as its parser has it.
+
+    In the ``layout`` of another library, all safetensors files are weights.
+    """
+    suffix = Path(name).suffix.lower()
+    is_weights = suffix == ".safetensors" if layout else Path(name).name == WEIGHTS
+    return _LARGEST_WEIGHTS if is_weights else _LARGEST.get(suffix, _LARGEST_OTHER)
 
 
 def oid_of(data: bytes, like: str) -> str:

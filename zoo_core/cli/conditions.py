@@ -1,4 +1,4 @@
-"""The option ``--condition``: pictures that samples must fit."""
+"""The options ``--condition`` and ``--prompt``: pictures and texts that samples must fit."""
 
 import os
 from collections.abc import Sequence
@@ -40,17 +40,25 @@ def pictures_of(condition: str | None) -> Sequence[Path]:
     return found
 
 
-def read_conditions(model: "Pretrained", pictures: Sequence[Path]) -> "Tensor":
-    """Reads pictures as conditions of a model: cropped to their shape and resized, (k, *condition_event.shape) in [-1, 1].
+def read_conditions(model: "Pretrained", pictures: Sequence[Path], prompts: Sequence[str]) -> "Tensor | None":
+    """Reads pictures as conditions of a model, cropped to their shape and resized, or computes conditions of texts.
+
+    Returns:
+        The conditions, (k, *condition_event.shape), of pictures in [-1, 1]; None without pictures and texts.
 
     Raises:
-        CapabilityError: if the model takes no conditions.
-        UsageError: if its conditions are no images, or a picture cannot be read.
+        CapabilityError: if the model takes no conditions, or no texts.
+        UsageError: if there are pictures and texts, its conditions are no images, a picture cannot be read, or a text is too long.
     """
     import torch
 
     from zoo_core import images
+    from zoo_core.pretrained.conditions import prompted
 
+    if prompts and pictures:
+        raise UsageError("--prompt and --condition are both given", "leave one of them out")
+    if not pictures:
+        return prompted(model, prompts or None, None)
     model.require("condition", "take a condition")
     shape = cast("Conditional", model.model).condition_event.shape
     if not images.is_image(shape):

@@ -44,6 +44,7 @@ class Drawing:
         classes: classes that take turns; empty without labels.
         sampler, scheduler, seed, guidance, batch_size: as :meth:`zoo_core.pretrained.Pretrained.sample` takes them.
         conditions: conditions that take turns, (k, *condition_event.shape); None for those of the model.
+        prompts: the texts that they were computed from, if any.
     """
 
     n: int
@@ -54,6 +55,7 @@ class Drawing:
     guidance: float | None
     batch_size: int
     conditions: "Tensor | None" = None
+    prompts: Sequence[str] = ()
 
     @property
     def labels(self) -> list[int] | None:
@@ -95,7 +97,8 @@ class Drawing:
             seed=self.seed,
             labels=[self.class_of(image) for image in images] if self.classes else None,
             guidance=self.guidance,
-            conditions=None if self.conditions is None else f"sha256:{sha256(self.conditions.numpy().tobytes()).hexdigest()}",
+            conditions=None if self.conditions is None else f"sha256:{sha256(self.conditions.cpu().numpy().tobytes()).hexdigest()}",
+            prompts=list(self.prompts) or None,
             batch_size=self.batch_size,
             dtype=str(model.dtype).removeprefix("torch."),
             device=model.device.type,

@@ -59,6 +59,8 @@ def _checked(files: Files) -> str:
 
 def _say_unknown(files: Files) -> None:
     """Warns if no installed plugin has the family of the checkpoint."""
+    if files.reference.layout:  # the plugin of a layout has its families
+        return
     model = files.json(CONFIG).get("model")
     family = model.get("name") if isinstance(model, dict) else None
     if isinstance(family, str) and family.rpartition(":")[2] not in registry().claims(ModelSpec):

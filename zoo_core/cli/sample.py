@@ -50,13 +50,14 @@ _IMAGES, _POINTS, _TEXTS = 16, 1000, 4  # by default
     shell_complete=complete_classes,
     help="A class by number or name, or several such as 0,1,2, 0-9 or Bag,Coat, which repeat.",
 )
-@click.option("--guidance", type=float, metavar="SCALE", help="Classifier-free guidance; 1 has no effect. Needs --labels.")
+@click.option("--guidance", type=float, metavar="SCALE", help="Classifier-free guidance; 1 has no effect. Needs --labels or --prompt.")
 @click.option(
     "--condition",
     metavar="PATH|REF",
     help="What samples must fit, such as smaller images: a picture, a folder of them, or a checkpoint that draws them.  "
     "[default: examples in the checkpoint]",
 )
+@click.option("--prompt", "prompts", metavar="TEXT", multiple=True, help="A text that samples must fit; several take turns.")
 @option("sampler")
 @option("scheduler", help="See `zoo list schedulers`.  [default: the checkpoint's, or the trained levels]")
 @option("steps", help="Short for -o steps=N.")
@@ -81,6 +82,7 @@ def sample(
     n: int | None,
     labels: str | None,
     condition: str | None,
+    prompts: tuple[str, ...],
     sampler: str | None,
     scheduler: str | None,
     steps: int | None,
@@ -130,8 +132,8 @@ def sample(
     path = out or (None if "text" in model.capabilities else _checked(Path(named)))
     if path is not None:
         _check_shape(model, path)
-    conditions = read_conditions(model, pictures) if pictures else None
-    settings |= {"scheduler": schedule or model.scheduler_of(chosen), "conditions": conditions}
+    settings |= {"conditions": read_conditions(model, pictures, prompts), "prompts": prompts}
+    settings["scheduler"] = schedule or model.scheduler_of(chosen)
     drawing = Drawing(n=n or _number(model, turns), classes=turns, sampler=chosen, **settings)
     _draw(path, drawing, model, processes)
 

@@ -104,12 +104,12 @@ class RepoCache:
     def present_oids(self, commit: str) -> Mapping[str, str]:
         """Ids of the files in a commit's folder, read from their links. Some files of the commit may be missing."""
         oids = {}
+        folder = self.snapshot(commit)
         with suppress(OSError):
-            for name in sorted(os.listdir(self.snapshot(commit))):
-                path = self.snapshot(commit) / name
+            for path in sorted([*folder.iterdir(), *folder.glob("*/*")]):
                 oid = Path(os.readlink(path)).name if path.is_symlink() else ""
                 if OID.fullmatch(oid):
-                    oids[name] = oid
+                    oids[path.relative_to(folder).as_posix()] = oid
         return oids
 
     def has(self, commit: str, name: str, oid: str, size: int) -> bool:

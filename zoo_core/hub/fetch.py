@@ -16,7 +16,8 @@ from dataclasses import replace
 
 from zoo_core.atomic import disk_error
 from zoo_core.checkpoint.content import check_file
-from zoo_core.checkpoint.files import CONFIG, WEIGHTS, Files, OnFile, check_name, is_data
+from zoo_core.checkpoint.files import CONFIG, WEIGHTS, Files, OnFile, check_name
+from zoo_core.checkpoint.layouts import presented
 from zoo_core.errors import (
     CardError,
     ConfigError,
@@ -32,7 +33,9 @@ from zoo_core.errors import (
 )
 from zoo_core.hub.cache import COMMIT
 from zoo_core.hub.client import host
-from zoo_core.hub.listing_checks import check_checkpoint, check_same_files, warn_of_names
+from zoo_core.hub.hints import hinted
+from zoo_core.hub.layouts import check_listed, fetch_listed, is_whole, wanted_by, wanted_names
+from zoo_core.hub.listing_checks import check_same_files, warn_of_names
 from zoo_core.hub.lockfile import Lock, LockedCheckpoint, frozen_lock
 from zoo_core.hub.moves import check_move
 from zoo_core.hub.repository import Repository
@@ -44,6 +47,7 @@ __all__ = [
     "cached_commit",
     "fetch",
     "is_packaged",
+    "located",
     "packaged",
     "pull",
     "registered_copies",
@@ -57,10 +61,29 @@ _log = logging.getLogger(__name__)
 def fetch(reference: "str | os.PathLike[str] | Reference", *, accept_move: bool = False, lock: Lock | None = None) -> Files:
     """Finds the files of a checkpoint, and fetches those that are neither in a package nor in the cache.
 
+    Files of another library's layout are presented in that of the zoo.
+
+    Args:
+        reference: the checkpoint, as :func:`located` takes it.
+        accept_move, lock: as for :func:`located`.
+
+    Returns:
+        The files. Each is verified when it is read.
+
+    Raises:
+        ZooError: as :func:`located` does, and as a layout does.
+    """
+    return presented(located(reference, accept_move=accept_move, lock=lock))
+
+
+def located(reference: "str | os.PathLike[str] | Reference", *, accept_move: bool = False, lock: Lock | None = None) -> Files:
+    """Finds the files of a checkpoint as they are, in the zoo's layout or in another, and fetches those that are missing.
+
     No file is read yet.
 
     Args:
-        reference: ``NAME``, ``DIST:NAME``, ``ORG/NAME[@REVISION]``, ``local:PATH``, or the path of a folder.
+        reference: ``NAME``, ``DIST:NAME``, ``ORG/NAME[@REVISION]``, ``local:PATH``, or the path of a folder; ``LAYOUT:`` may stand before
+            the last three.
         accept_move: whether a branch of ORG/NAME may have gone back since it was last fetched, and a tag moved.
         lock: lock file that must have the checkpoint; that of ZOO_FROZEN if None.
 
@@ -109,7 +132,7 @@ def _local(reference: Reference) -> Files:
     folder = reference.path
     try:
         is_folder = folder.is_dir()
-        is_whole = (folder / CONFIG).exists()
+        holds_checkpoint = bool(reference.layout) or (folder / CONFIG).exists()
     except OSError as error:
         raise disk_error(f"cannot read {folder}", error) from error
     run = folder.parent if folder.name == "export" else folder
@@ -118,7 +141,7 @@ def _local(reference: Reference) -> Files:
     if not is_folder:
         what = f"{folder} is a file" if folder.is_file() else f"there is no folder {folder}"
         raise NotFoundError(what, "name the folder of a checkpoint or of a training run")
-    if not is_whole:
+    if not holds_checkpoint:
         other = f"; {reference.name}@main is the repository on the Hub" if _REPO.fullmatch(reference.name) else ""
         raise NotFoundError(f"{folder} holds no checkpoint: it has no {CONFIG}", f"name the folder of a checkpoint or of a run{other}")
     named = folder.resolve().parent if folder.name == "export" else folder.resolve()
@@ -132,7 +155,7 @@ def _registered(reference: Reference) -> Files:
     try:
         claim = registry().claim(CheckpointSpec, reference.name)
     except UnknownNameError as error:
-        raise _hinted(reference, error) from None
+        raise hinted(reference, error) from None
     spec = _spec(claim)
     _check_names(spec)
     if spec.hub is None or is_packaged(spec):
@@ -216,7 +239,7 @@ def _download(files: Files, hint: str) -> Files:
     assert files.hub is not None
     assert files.pins is not None
     repository = Repository(files.hub.repo)
-    listing = repository.listing(files.hub.commit, files.pins.__contains__)
+    listing = repository.listing(files.hub.commit, files.pins.__contains__, files.reference.layout)
     if missing := sorted(set(files.pins) - set(listing.files)):
         raise NotFoundError(f"{repository.name} at {files.hub.commit[:12]} on {host()} has no {missing[0]}", hint)
     source = repository.source(files.hub.commit)
@@ -237,24 +260,23 @@ def _from_hub(reference: Reference, accept_move: bool) -> Files:
         return _download_current(reference, repository, revision, accept_move)
     except (HubError, ResourceError) as error:
         if here is None or isinstance(error, NotFoundError | GatedError):
-            raise _hinted(reference, error) from None
+            raise hinted(reference, error) from None
         _log.warning("zoo: warning: using the last fetched copy of %s, %s: %s", reference, here.source, error.what)
         return here
 
 
 def _download_current(reference: Reference, repository: Repository, revision: str, accept_move: bool) -> Files:
     """The files of a revision as the Hub has it now; fetches those that are not in the cache."""
-    listing = repository.listing(revision, _is_wanted)
+    listing = repository.listing(revision, wanted_by(reference), reference.layout)
     commit = listing.commit
     check_same_files(repository, listing)
     check_move(repository, revision, commit, accept=accept_move)
     files = cached_commit(reference, commit)
     if files is None or files.oids != listing.oids:
-        check_checkpoint(reference, listing)
+        check_listed(reference, listing)
         warn_of_names(repository, revision, listing)
-        fresh = repository.download_all(listing, {})
-        files = _snapshot(reference, _name(reference), repository, commit)
-        files = replace(files, oids=listing.oids, fresh=fresh, source=repository.source(commit))
+        files = replace(_snapshot(reference, _name(reference), repository, commit), oids=listing.oids, source=repository.source(commit))
+        files = replace(files, fresh=fetch_listed(files, repository, listing))
     repository.cache.save_required_oids(commit, listing.oids)
     repository.cache.save_ref(revision, commit)
     return files
@@ -275,8 +297,9 @@ def snapshot(reference: Reference, commit: str) -> Files | None:
     """
     repository = Repository(reference.name)
     known = repository.cache.required_oids(commit) or repository.cache.present_oids(commit)
-    oids = {name: oid for name, oid in known.items() if _is_wanted(name)}
-    if not {CONFIG, WEIGHTS} <= set(oids):
+    is_wanted = wanted_by(reference)
+    oids = {name: oid for name, oid in known.items() if is_wanted(name)}
+    if not is_whole(reference, oids):
         return None
     return replace(_snapshot(reference, _name(reference), repository, commit), oids=oids)
 
@@ -301,10 +324,6 @@ def _name(reference: Reference) -> str:
     return reference.name.partition("/")[2]
 
 
-def _is_wanted(name: str) -> bool:
-    return is_data(name) and "/" not in name
-
-
 def _fetch_again(files: Files, name: str, error: IntegrityError) -> None:
     """Replaces a wrong file of the cache.
 
@@ -315,27 +334,12 @@ def _fetch_again(files: Files, name: str, error: IntegrityError) -> None:
     repository = Repository(files.hub.repo)
     commit = files.hub.commit
     try:
-        file = repository.listing(commit, name.__eq__).files.get(name)
+        file = repository.listing(commit, name.__eq__, files.reference.layout).files.get(name)
         if file is None or (files.oids is not None and file.oid != files.oids[name]):
             raise IntegrityError(f"{host()} has another {name} at {commit[:12]} now")
         repository.download(commit, file, pin=(files.pins or {}).get(name), doubted=True)
     except ZooError as again:
         raise IntegrityError(error.what, f"the cache is wrong, and it could not be fetched again: {again.what}") from None
-
-
-def _hinted(reference: Reference, error: ZooError) -> ZooError:
-    """The error, with a better hint if a folder may have been meant."""
-    text = str(reference)
-    if os.path.isdir(text):
-        near = f"{error.hint} " if error.hint.startswith("did you mean") else ""
-        return type(error)(error.what, f"{near}the folder {text} here holds no checkpoint")
-    parent, _, last = text.rpartition("/")
-    if parent and reference.revision is None and os.path.isdir(parent):
-        from difflib import get_close_matches
-
-        close = get_close_matches(last, os.listdir(parent), n=1)
-        return type(error)(error.what, f"there is no folder {text} here" + (f": did you mean {parent}/{close[0]}?" if close else ""))
-    return error
 
 
 # Fetched and verified
@@ -352,7 +356,7 @@ def pull(*references: "str | os.PathLike[str]", on_file: OnFile | None = None, a
         accept_move: as for :func:`fetch`.
 
     Returns:
-        The files of each checkpoint.
+        The files of each checkpoint, as they are.
 
     Raises:
         IntegrityError: if a file is not the pinned or listed one.
@@ -363,17 +367,18 @@ def pull(*references: "str | os.PathLike[str]", on_file: OnFile | None = None, a
     """
     if not references:
         raise UsageError("no checkpoint given", "`zoo list` shows what there is")
-    fetched = [fetch(reference, accept_move=accept_move) for reference in references]
+    fetched = [located(reference, accept_move=accept_move) for reference in references]
     for files in fetched:
         _verify(files, on_file)
     return fetched
 
 
 def _verify(files: Files, on_file: OnFile | None) -> None:
+    shown = presented(files)
     for name in (CONFIG, WEIGHTS):
-        if name not in files.names:
+        if name not in shown.names:
             raise NotFoundError(f"{files.reference} is not a checkpoint: it has no {name}", files.repair_hint())
-    for name in files.names:
+    for name in wanted_names(files):
         try:
             size = check_file(files, name)
         except (CardError, ConfigError, UnsafeContentError) as error:

@@ -9,7 +9,7 @@ from zoo_core.hub.repository import Listing, Repository
 from zoo_core.registry import Reference, registry
 from zoo_core.specs import CheckpointSpec
 
-__all__ = ["check_checkpoint", "check_same_files", "is_near", "warn_of_names"]
+__all__ = ["check_checkpoint", "check_count", "check_same_files", "is_near", "warn_of_names"]
 
 _MAX_FILES = 100
 _SHOWN = 3
@@ -27,13 +27,22 @@ def check_checkpoint(reference: Reference, listing: Listing) -> None:
     for name in (CONFIG, WEIGHTS):
         if name not in listing.files:
             raise NotFoundError(f"{reference} is not a checkpoint of the zoo: it has no {name}", "`zoo list --remote` shows checkpoints")
-    if len(listing.files) > _MAX_FILES:
-        raise UnsafeContentError(f"{reference} holds {len(listing.files)} files, and a checkpoint at most {_MAX_FILES}", "do not use it")
+    check_count(reference, listing)
     skipped = [name for name in listing.skipped if name != ".gitattributes"]
     if skipped:
         more = f" and {len(skipped) - _SHOWN} more" if len(skipped) > _SHOWN else ""
         named = ", ".join(repr(name[:60]) for name in skipped[:_SHOWN])
         _log.warning("zoo: warning: not fetched from %s, since no checkpoint needs it: %s%s", reference, named, more)
+
+
+def check_count(reference: Reference, listing: Listing) -> None:
+    """Refuses a repository with more files than a checkpoint has.
+
+    Raises:
+        UnsafeContentError: if there are too many files.
+    """
+    if len(listing.files) > _MAX_FILES:
+        raise UnsafeContentError(f"{reference} holds {len(listing.files)} files, and a checkpoint at most {_MAX_FILES}", "do not use it")
 
 
 def warn_of_names(repository: Repository, revision: str, listing: Listing) -> None:

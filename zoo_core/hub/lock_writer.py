@@ -8,9 +8,11 @@ from typing import Any
 
 from zoo_core.checkpoint.config import read_config
 from zoo_core.checkpoint.files import Files
+from zoo_core.checkpoint.layouts import presented
 from zoo_core.config import Tagged
 from zoo_core.errors import UsageError
 from zoo_core.hub.fetch import pull
+from zoo_core.hub.layouts import wanted_names
 from zoo_core.hub.lockfile import LOCK, Lock, LockedCheckpoint
 from zoo_core.registry import registry
 from zoo_core.specs import Pin
@@ -59,13 +61,13 @@ def lock(*references: str, path: "str | os.PathLike[str]" = LOCK, dry_run: bool 
 
 def locked(files: Files) -> LockedCheckpoint:
     """The entry of a lock file for verified files."""
-    pins = {name: Pin(sha256=files.digest(name), size=files.size(name)) for name in files.names}
+    pins = {name: Pin(sha256=files.digest(name), size=files.size(name)) for name in wanted_names(files)}
     return LockedCheckpoint(files=pins, distributions=_distributions(files), hub=files.hub)
 
 
 def _distributions(files: Files) -> dict[str, str]:
     """Versions of zoo-core, of the packages of all parts of a config, and of the one that pins the checkpoint."""
-    plugins = [registry().claim_of(type(part).kind, type(part)).plugin for part in _parts(read_config(files))]
+    plugins = [registry().claim_of(type(part).kind, type(part)).plugin for part in _parts(read_config(presented(files)))]
     plugins += [plugin for plugin in registry().plugins if plugin.dist in (files.dist, "zoo-core")]
     return {plugin.dist: plugin.version for plugin in plugins if plugin.version}
 

@@ -94,12 +94,13 @@ class Repository:
         """The repository at a commit, for messages."""
         return f"{host()}, {self.name} at {commit[:12]}"
 
-    def listing(self, revision: str, is_wanted: Callable[[str], bool]) -> Listing:
+    def listing(self, revision: str, is_wanted: Callable[[str], bool], layout: str = "") -> Listing:
         """The files of a revision, in one request.
 
         Args:
             revision: a commit, branch or tag.
             is_wanted: tells by its name whether a file is wanted.
+            layout: the layout of the files, on which the limits of their sizes depend; empty for that of the zoo.
 
         Raises:
             HubError: if the Hub cannot be reached, or its answer is not a description of a repository.
@@ -117,7 +118,7 @@ class Repository:
             what = f"{host()} was asked for {self.name} at {revision[:12]} and answered with {commit[:12]}"
             raise IntegrityError(what, "is HF_ENDPOINT right?")
         entries = {self._checked_name(sibling): sibling for sibling in siblings}
-        files = {name: self._checked_file(name, entry) for name, entry in entries.items() if is_wanted(name)}
+        files = {name: self._checked_file(name, entry, max_size(name, layout)) for name, entry in entries.items() if is_wanted(name)}
         if len({name.lower() for name in files}) != len(files):
             raise self._unsafe("it has two files whose names differ in case alone")
         name = data.get("id")
@@ -236,13 +237,13 @@ class Repository:
             raise self._unsafe(f"{name!r:.80} is not a name for a file")
         return name
 
-    def _checked_file(self, name: str, sibling: Mapping[str, Any]) -> RemoteFile:
+    def _checked_file(self, name: str, sibling: Mapping[str, Any], largest: int) -> RemoteFile:
         lfs = sibling.get("lfs")
         is_large = isinstance(lfs, dict)
         oid = lfs.get("sha256") if isinstance(lfs, dict) else sibling.get("blobId")
         size = lfs.get("size") if isinstance(lfs, dict) else sibling.get("size")
         if not isinstance(oid, str) or not OID.fullmatch(oid) or (len(oid) == 64) != is_large:
             raise self._unsafe(f"{oid!r:.60}, the id of {name} there, is not the id of a file")
-        if type(size) is not int or not 0 <= size <= max_size(name):
-            raise self._unsafe(f"{name} has {size!r:.60} bytes, and may have {max_size(name)} at most")
+        if type(size) is not int or not 0 <= size <= largest:
+            raise self._unsafe(f"{name} has {size!r:.60} bytes, and may have {largest} at most")
         return RemoteFile(name, oid, size)

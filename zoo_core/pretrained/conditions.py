@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from zoo_core.pretrained.loaded import Loaded
 
-__all__ = ["check_guidance", "class_turns", "conditioned", "conditions_of", "labels_of"]
+__all__ = ["check_guidance", "class_turns", "conditioned", "conditions_of", "labels_of", "prompted"]
 
 
 def labels_of(pretrained: "Loaded", labels: LabelsLike, n: int, first: int | None = None) -> "Tensor | None":
@@ -80,6 +80,33 @@ def conditions_of(pretrained: "Loaded", condition: "Tensor | None", n: int, firs
     if len(given) not in (1, n):
         raise UsageError(f"condition has {len(given)} rows for {n} samples", "pass one condition, or one for each sample")
     return given.expand(n, *event.shape)
+
+
+def prompted(pretrained: "Loaded", prompts: str | Sequence[str] | None, condition: "Tensor | None") -> "Tensor | None":
+    """Returns the conditions that a model of texts computes from prompts, float32 (n, *condition_event.shape); else ``condition``.
+
+    Args:
+        pretrained: the model.
+        prompts: a text, or several; None for none.
+        condition: conditions, or None.
+
+    Raises:
+        UsageError: if both are given, or prompts are not texts, or one is too long for the model.
+        CapabilityError: if the model takes no texts.
+    """
+    if prompts is None:
+        return condition
+    texts = [prompts] if isinstance(prompts, str) else list(prompts)
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise UsageError("prompts must be a text, or a list of them, and not empty")
+    if condition is not None:
+        raise UsageError("prompts and condition are both given", "leave one of them out")
+    compute = getattr(pretrained.model, "prompt_conditions", None)
+    if "condition" not in pretrained.capabilities or compute is None:
+        hint = "`zoo list families` shows what each family can; labels= chooses a class"
+        raise CapabilityError(f"{pretrained.name} cannot take prompts: it is not conditioned on texts", hint)
+    made: Tensor = compute(texts)
+    return made
 
 
 def conditioned(pretrained: "Loaded", condition: "Tensor | None", rng: Rng, guidance: float | None) -> "nn.Module | Denoiser":

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -123,12 +123,15 @@ def how_many(n: object, x: "Tensor | None", sigma: object, condition: "Tensor | 
     return cast(int, rows or count)
 
 
-def check_noisy(x: "Tensor", sigma: float, event: Event) -> None:
-    """Warns of samples that should have noise of level ``sigma`` and look clean.
+def check_noisy(x: "Tensor | None", sigmas: Sequence[float], event: Event) -> None:
+    """Warns of samples that should have noise of level ``sigmas[0]`` and look clean; does nothing without samples.
 
     Raises:
         UsageError: if they are not finite.
     """
+    if x is None:
+        return
+    sigma = sigmas[0]
     low, high = map(float, x.aminmax())  # both are NaN if any value is
     if not -math.inf < low <= high < math.inf:
         raise UsageError("x must be finite")

@@ -22,7 +22,7 @@ from zoo_core.interfaces import (
     SamplerLike,
     SchedulerLike,
 )
-from zoo_core.pretrained.conditions import check_guidance, conditioned, conditions_of, labels_of
+from zoo_core.pretrained.conditions import check_guidance, conditioned, conditions_of, labels_of, prompted
 from zoo_core.pretrained.inference import Inference
 from zoo_core.pretrained.sampler_options import check_callback, check_noisy, how_many, levels_from, with_options
 from zoo_core.registry.faults import check_samples
@@ -54,6 +54,7 @@ class Sampling(Inference):
         labels: LabelsLike = None,
         guidance: float | None = None,
         condition: Tensor | None = None,
+        prompts: str | Sequence[str] | None = None,
         x: Tensor | None = None,
         sigma: float | None = None,
         batch_size: int = 64,
@@ -63,7 +64,6 @@ class Sampling(Inference):
     ) -> Tensor:
         """Draws images ``first`` ... ``first + n - 1`` of a seed, each by its own noise: float32 (n, *event.shape), images in [-1, 1].
 
-            cats.sample(16, sampler="dpmpp-2m", scheduler="karras", steps=10)
             cats.sample(x=cats.add_noise(images, 2.0), sigma=2.0)  # SDEdit (Meng et al. 2022, arXiv:2108.01073)
 
         Args:
@@ -74,6 +74,7 @@ class Sampling(Inference):
             labels: classes, as numbers or names. If None, a class-conditional model draws image i of class i modulo their number.
             guidance: scale of classifier-free guidance; 1 is the plain conditional model.
             condition: conditions (n, *condition_event.shape), or one for all; if None, samples of ``base``, or the model's examples.
+            prompts: texts in place of conditions, one for each image or one for all, for models of texts.
             x: samples, or latents if these are denoised, with noise of level ``sigma`` to start from, as :meth:`add_noise` makes them.
             sigma: noise level of ``x``; the ``steps`` levels of the sampler lie between it and 0.
             batch_size: number of images that are computed at once; changes speed and memory only.
@@ -90,13 +91,12 @@ class Sampling(Inference):
         """
         check_callback(on_step)
         start = None if x is None else self._states(x)
+        condition = prompted(self, prompts, condition)
         n, first = how_many(n, start, sigma, condition), as_int("first", first)
         walker, sigmas = self._walk(sampler, scheduler, self.sample, options, sigma)
-        if condition is None:
-            condition, labels, guidance = self._base_samples(n, seed, first, labels, guidance, batch_size)
+        condition, labels, guidance = self._base_samples(condition, n, seed, first, labels, guidance, batch_size)
         classes, given = self._checked(labels, condition, guidance, n, first)
-        if start is not None:
-            check_noisy(start, sigmas[0], cast(Denoiser, self.sampled_model).event)
+        check_noisy(start, sigmas, cast(Denoiser, self.sampled_model).event)
 
         def walk(rows: slice, rng: ImageRng, y: Tensor | None) -> Tensor:
             model = self._given(given, rows, seed, first, guidance)
@@ -250,12 +250,12 @@ class Sampling(Inference):
         return conditioned(self, None if condition is None else condition[rows], rng, guidance)
 
     def _base_samples(
-        self, n: int, seed: int, first: int, labels: LabelsLike, guidance: float | None, batch_size: int
+        self, condition: Tensor | None, n: int, seed: int, first: int, labels: LabelsLike, guidance: float | None, batch_size: int
     ) -> tuple[Tensor | None, LabelsLike, float | None]:
-        """The conditions that the first stages of a cascade draw, and the labels and guidance that are left for the last one."""
+        """The conditions that are given, or that the first stages of a cascade draw; the labels and guidance that are left for the last."""
         base = cast(Sampling | None, self.base)
-        if base is None:
-            return None, labels, guidance
+        if base is None or condition is not None:
+            return condition, labels, guidance
         theirs: dict[str, Any] = {"labels": labels, "guidance": guidance} if "labels" in base.capabilities else {}
         condition = base.sample(n, seed=seed, first=first, batch_size=batch_size, **theirs).to(self.device)
         if (bounds := cast(Conditional, self.model).condition_event.range) is not None:

@@ -144,6 +144,9 @@ def check_repo(repo: str) -> None:
 def _local_files(text: "str | os.PathLike[str]") -> Files:
     """The files of a checkpoint in a package or in a folder."""
     reference = parse_reference(text)
+    if reference.layout:
+        hint = f"`zoo export {reference} --format safetensors` writes one from it"
+        raise UsageError(f"{reference} is not a checkpoint in the layout of the zoo", hint)
     if reference.kind == "hub" and not _is_run(reference):
         raise UsageError(f"there is no folder {text} here", "publish NAME, or the folder of a checkpoint or of a training run")
     if reference.kind == "name":

@@ -1,9 +1,9 @@
-"""References to checkpoints: ``NAME``, ``DIST:NAME``, ``ORG/REPO[@REVISION]`` or a folder."""
+"""References to checkpoints: ``NAME``, ``DIST:NAME``, ``ORG/REPO[@REVISION]`` or a folder; ``LAYOUT:`` before the last two."""
 
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, cast
@@ -11,7 +11,7 @@ from typing import Literal, cast
 from zoo_core.errors import UsageError
 from zoo_core.registry.discovery import registry
 from zoo_core.registry.plugin import NAME
-from zoo_core.specs import CheckpointSpec
+from zoo_core.specs import CheckpointSpec, LayoutSpec
 
 __all__ = ["REPO", "Reference", "other_meaning", "parse_reference", "stages_of"]
 
@@ -25,6 +25,8 @@ _REPO = rf"(?P<repo>{REPO})(?:@(?P<revision>{_REVISION}))?"  # compiled when it 
 class Reference:
     """A checkpoint as a user writes it: ``NAME``, ``DIST:NAME``, ``ORG/REPO[@REVISION]`` or ``local:PATH``.
 
+    The last two may have the layout of another library, by its name: ``LAYOUT:ORG/REPO[@REVISION]`` or ``LAYOUT:local:PATH``.
+
     >>> reference = parse_reference("my-org/my-vae@main")
     >>> reference.kind, reference.name, reference.revision
     ('hub', 'my-org/my-vae', 'main')
@@ -33,14 +35,17 @@ class Reference:
         kind: ``name``, ``hub`` or ``local``.
         name: the name, repository or path.
         revision: branch, tag or commit of a repository.
+        layout: name of the layout of its files; empty for that of the zoo.
     """
 
     kind: Literal["name", "hub", "local"]
     name: str
     revision: str | None = None
+    layout: str = ""
 
     def __str__(self) -> str:
-        return f"local:{self.name}" if self.kind == "local" else self.name + (f"@{self.revision}" if self.revision else "")
+        layout = f"{self.layout}:" if self.layout else ""
+        return layout + (f"local:{self.name}" if self.kind == "local" else self.name + (f"@{self.revision}" if self.revision else ""))
 
     def spec(self) -> CheckpointSpec:
         """Returns the registered checkpoint of a ``name`` reference; raises as :meth:`Registry.claim` does."""
@@ -66,15 +71,32 @@ def parse_reference(text: "str | os.PathLike[str]") -> Reference:
     ``ORG/REPO@main`` always means the Hub. A name without a slash means a folder only if that contains a checkpoint or a run.
 
     Args:
-        text: one of the four forms of :class:`Reference`; a path object always means a folder.
+        text: one of the forms of :class:`Reference`; a path object always means a folder.
 
     Raises:
-        UsageError: if ``text`` has none of the four forms.
+        UsageError: if ``text`` has none of the forms.
     """
     if isinstance(text, os.PathLike):
         text = f"local:{os.fspath(text)}"
     if not isinstance(cast(object, text), str):
         raise UsageError(f"{text!r:.60} is not a checkpoint reference", "pass a name, or the path of a folder")
+    layout, colon, rest = text.partition(":")
+    if colon and layout in registry().claims(LayoutSpec):
+        return _laid_out(layout, rest)
+    return _plain(text)
+
+
+def _laid_out(layout: str, text: str) -> Reference:
+    """A reference to files of another library's layout: a folder that exists, or a repository."""
+    reference = Reference(kind="local", name=text) if text and "\0" not in text and os.path.isdir(text) else _plain(text)
+    if reference.kind == "name":
+        hint = f"write {layout}:ORG/REPO[@REVISION] or {layout}:local:PATH"
+        raise UsageError(f"{layout}:{text[:200]!r} is not a checkpoint reference", hint)
+    return replace(reference, layout=layout)
+
+
+def _plain(text: str) -> Reference:
+    """A reference without a layout."""
     if text.startswith("local:") and len(text) > len("local:") and "\0" not in text:
         return Reference(kind="local", name=text.removeprefix("local:"))
     is_path = text.startswith(("./", "../", "~", "/")) or text in (".", "..") or ("/" in text and os.path.isdir(text))
@@ -119,6 +141,9 @@ def _reference_hint(text: str, known: Iterable[str]) -> str:
         return "load, `zoo sample`, `zoo evaluate` and `zoo figure` take a cascade A+B; the others take one checkpoint"
     if "/" in text and ":" not in text:
         return f"there is no folder {text[:60]} here"
+    layout, _, rest = text.partition(":")
+    if NAME.fullmatch(layout) and (rest.startswith("local:") or re.fullmatch(_REPO, rest)):
+        return f"no installed plugin reads the layout {layout}: pip install zoo-{layout}, if there is such a package"
     return "write NAME, DIST:NAME, ORG/REPO[@REVISION] or the path of a folder"
 
 

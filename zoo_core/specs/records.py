@@ -19,6 +19,7 @@ __all__ = [
     "DatasetSpec",
     "FigureSpec",
     "Hub",
+    "LayoutSpec",
     "MetricSpec",
     "ModelSpec",
     "Pin",
@@ -231,6 +232,22 @@ class FigureSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LayoutSpec(Spec):
+    """A layout of the files of another library, which become a checkpoint of the zoo: references ``NAME:ORG/REPO`` and ``NAME:local:PATH``.
+
+    >>> LayoutSpec(name="diffusers", target="zoo_diffusers.layout:Diffusers").kind
+    'layout'
+
+    Args:
+        target: class derived from :class:`zoo_core.checkpoint.layouts.Layout`, in a light module; built without arguments.
+    """
+
+    kind: ClassVar[str] = "layout"
+
+    target: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pin:
     """The required digest and size of a file.
 
@@ -329,7 +346,7 @@ KINDS: Mapping[str, type[Spec]] = MappingProxyType(
         cls.kind: cls
         for cls in (
             *(ModelSpec, TrainerSpec, SamplerSpec, SchedulerSpec, RecipeSpec),
-            *(DatasetSpec, MetricSpec, CheckpointSpec, CommandSpec, FigureSpec),
+            *(DatasetSpec, MetricSpec, CheckpointSpec, CommandSpec, FigureSpec, LayoutSpec),
         )
     }
 )

@@ -19,6 +19,7 @@ from zoo_core.specs import (
     CheckpointSpec,
     CommandSpec,
     FigureSpec,
+    LayoutSpec,
     MetricSpec,
     ModelSpec,
     RecipeSpec,
@@ -110,6 +111,7 @@ def _bases(spec: Spec) -> tuple[type, ...]:
     """The base classes of which the target of a spec must be derived; none if it is a function."""
     from torch import nn
 
+    from zoo_core.checkpoint.layouts import Layout
     from zoo_core.evaluation.metrics import DataMetric, Metric
     from zoo_core.training.trainer import Trainer
 
@@ -119,6 +121,7 @@ def _bases(spec: Spec) -> tuple[type, ...]:
         SamplerSpec: (Sampler,),
         SchedulerSpec: (Scheduler,),
         MetricSpec: (Metric, DataMetric),
+        LayoutSpec: (Layout,),
     }
     return bases.get(type(spec), ())
 
