@@ -12,7 +12,7 @@ PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
 # These cost seconds to import, so that no module at all may import them at its top; pyproject.toml bans more in the light ones.
-COSTLY := ["accelerate", "cleanfid", "matplotlib", "scipy", "sklearn", "tensorboard", "timm", "torchvision"]
+COSTLY := ["accelerate", "cleanfid", "diffusers", "matplotlib", "scipy", "sklearn", "tensorboard", "timm", "torchvision", "transformers"]
 
 .PHONY: help setup demo test check docs release ten-minutes browser-test bench clean
 .DELETE_ON_ERROR:

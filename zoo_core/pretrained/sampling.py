@@ -1,6 +1,6 @@
 """Sampling of a loaded model: from noise or a given start, beside a known part, and along a path."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
