@@ -108,7 +108,8 @@ def layout_of(reference: Reference) -> Layout:
     Raises:
         PluginError: if it is no layout.
     """
-    return call_plugin(resolve(registry().spec(LayoutSpec, reference.layout).target), kind=Layout)
+    target = resolve(registry().spec(LayoutSpec, reference.layout).target)
+    return call_plugin(target, kind=Layout)  # type: ignore[type-abstract]  # a class derived from it
 
 
 def presented(files: Files) -> Files:
