@@ -9,6 +9,8 @@ __all__ = ["code", "describe", "one_line", "word"]
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,()%/-]*")
 
+_MOST_ITEMS = 100  # of a list in a line
+
 
 def one_line(text: str) -> str:
     """``text`` in one line, without characters that cannot be printed."""
@@ -33,7 +35,7 @@ def word(text: str) -> str:
 
 
 def describe(part: Mapping[str, Any]) -> str:
-    """One line for the name and plain values of a sampler, scheduler, ...; nested values and nulls are left out.
+    """One line for the name and plain values of a sampler, scheduler, ...; nested values and nulls are left out, long lists cut short.
 
     Example:
         >>> from zoo_core.cards.markdown import describe
@@ -41,5 +43,10 @@ def describe(part: Mapping[str, Any]) -> str:
         'ancestral: steps=50, eta=1.0'
     """
     plain = {key: value for key, value in part.items() if key != "name" and value is not None and not isinstance(value, Mapping)}
-    options = ", ".join(f"{key}={json.dumps(value)}" for key, value in plain.items())
+    options = ", ".join(f"{key}={_short(value)}" for key, value in plain.items())
     return ": ".join(filter(None, [str(part.get("name", "")), options]))
+
+
+def _short(value: object) -> str:
+    """A value as JSON; of a list of more than 100 items, their number."""
+    return f"[{len(value):,} items]" if isinstance(value, list) and len(value) > _MOST_ITEMS else json.dumps(value)

@@ -13,7 +13,7 @@ __all__ = ["EMBEDDING_PYDOC", "MASK_PYDOC"]
 MASK_PYDOC = Recipe(
     model=MaskDiffusionConfig(),
     fit=FitConfig(
-        steps=3500,
+        steps=5000,
         batch_size=32,
         optimizer=OptimizerConfig(name="adamw", lr=3e-3, weight_decay=0.01, options={"fused": True, "betas": [0.9, 0.98]}),
         lr_schedule="cosine",
