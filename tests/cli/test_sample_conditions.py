@@ -97,7 +97,8 @@ def test_prompts_take_turns_and_stand_in_the_files(larger: str, zoo: Zoo, monkey
     expected = zoo_core.load(larger).sample(prompts=["red", "a cat", "red"])
     assert torch.allclose(samples("three.npz"), expected, atol=1e-5)
     assert zoo("sample", larger, "-n", 2, "--prompt", "red", "--out", "two.png").code == 0
-    assert Image.open("two.png").info["prompts"] == '["red"]'
+    with Image.open("two.png") as picture:
+        assert picture.info["prompts"] == '["red"]'
     both = zoo("sample", larger, "--prompt", "red", "--condition", "two.png")
     assert both.code == 2
     assert "--prompt and --condition are both given" in both.err
