@@ -33,6 +33,7 @@ LAYERS = [
     "density",
     "cards",
     "checkpoint",
+    "trust",
     "hub",
     "pretrained",
     "loading",

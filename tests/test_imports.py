@@ -14,7 +14,19 @@ import pytest
 import zoo_core
 from zoo_core.testing import environment, write_fake_plugin
 
-HEAVY_IMPORTS = ("PIL", "einops", "huggingface_hub", "matplotlib", "numpy", "safetensors", "timm", "torch", "torchvision", "yaml")
+HEAVY_IMPORTS = (
+    "PIL",
+    "cryptography",
+    "einops",
+    "huggingface_hub",
+    "matplotlib",
+    "numpy",
+    "safetensors",
+    "timm",
+    "torch",
+    "torchvision",
+    "yaml",
+)
 # Modules that may import torch and numpy; every other module of zoo_core is light.
 HEAVY_MODULES = (
     "zoo_core.checkpoint.build",

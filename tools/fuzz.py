@@ -26,6 +26,7 @@ from zlib import crc32
 
 import click
 
+from tools.fuzz_signatures import READERS
 from zoo_core.errors import ZooError
 
 __all__ = ["CORPUS", "TARGETS", "Target", "change", "main", "surprise"]
@@ -239,6 +240,7 @@ TARGETS: Mapping[str, Target] = {
     "png": Target(_png, _sample_png()),
     "lock": Target(_lock, _json(format=1, checkpoints={"vae-mnist": {"hub": None, "distributions": {}, "files": {"config.json": _FILE}}})),
     "reference": Target(_reference, b"org/name@v1.0"),
+    **{name: Target(*reader) for name, reader in READERS.items()},
 }
 """The readers by name."""
 

@@ -27,8 +27,8 @@ __all__ = ["CARD", "CONFIG", "TRAINING", "WEIGHTS", "Files", "OnFile", "Stream",
 CARD, CONFIG, WEIGHTS, TRAINING = "README.md", "config.json", "model.safetensors", "training.json"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){0,3}", re.ASCII)
-_SUFFIXES = {".md", ".json", ".safetensors", ".png", ".txt", ""}
-_LARGEST = {".json": MAX_JSON_BYTES, ".md": MAX_CARD_BYTES, ".parquet": 64 << 30, ".safetensors": 256 << 20}
+_SUFFIXES = {".md", ".json", ".safetensors", ".png", ".sig", ".txt", ""}
+_LARGEST = {".json": MAX_JSON_BYTES, ".md": MAX_CARD_BYTES, ".parquet": 64 << 30, ".safetensors": 256 << 20, ".sig": 1 << 20}
 _LARGEST_WEIGHTS = 16 << 30
 _LARGEST_OTHER = 64 << 20
 _CHUNK = 1 << 30

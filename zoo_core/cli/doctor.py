@@ -22,6 +22,8 @@ from zoo_core.hub.lockfile import LOCK, frozen_lock
 from zoo_core.hub.redaction import TOKEN_VARIABLES, access_tokens
 from zoo_core.registry import Reference, installations, registry
 from zoo_core.specs import KINDS, CheckpointSpec
+from zoo_core.trust.envelope import now
+from zoo_core.trust.keys import carriers
 
 __all__ = ["Finding", "doctor", "findings"]
 
@@ -59,6 +61,7 @@ def findings() -> Iterator[Finding]:
     yield from _checkpoints()
     yield from _cache()
     yield from _network()
+    yield from _trust()
     yield from _settings()
 
 
@@ -240,6 +243,25 @@ def _without_login(url: str) -> str:
         return f"{parts.scheme + '://' if parts.scheme else ''}{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
     except ValueError:
         return "not an address"
+
+
+def _trust() -> Iterator[Finding]:
+    """The keys that plugins carry, and whether signatures by them can be checked."""
+    found = carriers()
+    for carrier in found:
+        try:
+            listed = carrier.carried()
+        except ZooError as error:
+            yield Finding(state="problem", topic="trust", text=error.what, hint=error.hint)
+            continue
+        repositories = ", ".join(listed.repositories)
+        text = (
+            f"{carrier.dist} carries {len(listed.keys)} keys for {repositories} (version {listed.version}, until {listed.expires:%Y-%m-%d})"
+        )
+        yield Finding(state="note" if listed.expires < now() else "ok", topic="trust", text=text)
+    if found and not _version("cryptography"):
+        text = "cryptography is not installed: signatures cannot be checked, and these repositories are refused"
+        yield Finding(state="problem", topic="trust", text=text, hint="pip install 'zoo-core[sign]'")
 
 
 def _settings() -> Iterator[Finding]:

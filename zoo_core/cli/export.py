@@ -27,9 +27,10 @@ _FOR_PARTS = {"part": "--part", "n": "-n"}
 @click.option("--format", "format_", type=click.Choice(_FORMATS), default="onnx", show_default=True, help="See above.")
 @option("n", type=click.IntRange(1, 4096), default=1, show_default=True, help="Rows that the file computes at once.")
 @click.option("--dtype", type=click.Choice(["float32", "float16", "bfloat16"]), help="Of safetensors.  [default: float16]")
+@click.option("--bom", is_flag=True, help="Write a bill of materials (CycloneDX 1.6, JSON) instead: files, data, packages, numbers.")
 @click.option("--out", type=click.Path(path_type=Path), help="File to write, or folder.  [default: by the name]")
 @click.pass_context
-def export(context: click.Context, reference: str, part: str, format_: str, n: int, dtype: str | None, out: Path | None) -> None:
+def export(context: click.Context, reference: str, part: str, format_: str, n: int, dtype: str | None, bom: bool, out: Path | None) -> None:
     """Write the checkpoint REFERENCE in another form.
 
     onnx and torch (torch.export) write a part of it as a file that runs without the zoo, which is run and compared with the model before it
@@ -42,8 +43,13 @@ def export(context: click.Context, reference: str, part: str, format_: str, n: i
       zoo export ddpm-afhq-cat --part step -n 4 --out cat-step.onnx
       zoo export classifier-mnist --format torch
       zoo export ddpm-afhq-cat --format safetensors --dtype float16
+      zoo export ddpm-afhq-cat --bom
     """
-    if format_ == "safetensors":
+    if bom:
+        if any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in (*_FOR_PARTS, "format_", "dtype")):
+            raise UsageError("--bom writes no model", "leave --part, --format, -n and --dtype out")
+        _write_bom(reference, out)
+    elif format_ == "safetensors":
         given = [flag for name, flag in _FOR_PARTS.items() if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
         if given:
             raise UsageError(f"{given[0]} is of the formats onnx and torch", "leave it out: safetensors holds all weights")
@@ -52,6 +58,23 @@ def export(context: click.Context, reference: str, part: str, format_: str, n: i
         raise UsageError("--dtype is of the format safetensors", "add --format safetensors, or leave it out")
     else:
         _export_part(reference, out, part, format_, n)
+
+
+def _write_bom(reference: str, out: Path | None) -> None:
+    """Writes the bill of materials of a checkpoint."""
+    from zoo_core.atomic import write_file
+    from zoo_core.config import dump_json
+    from zoo_core.hub.fetch import pull
+    from zoo_core.hub.lock_writer import locked
+    from zoo_core.loading import info
+    from zoo_core.trust.bom import bill_of_materials
+
+    [files] = pull(reference)
+    entry = locked(files)
+    document = bill_of_materials(info(reference), {name: pin.sha256 for name, pin in entry.files.items()}, entry.distributions)
+    path = out or Path(f"{files.name}.cdx.json")
+    write_file(path, dump_json(document).encode())
+    click.echo(inert(f"{path}: {len(document['components'])} components"))
 
 
 def _export_part(reference: str, out: Path | None, part: str, format_: str, n: int) -> None:

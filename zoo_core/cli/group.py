@@ -44,6 +44,7 @@ _BUILT_IN = {
     "train": ("zoo_core.cli.train:train", "Train a model, or resume a run."),
     "publish": ("zoo_core.cli.publish:publish", "Upload a checkpoint to the Hugging Face Hub, in one commit."),
     "export": ("zoo_core.cli.export:export", "Write a checkpoint as ONNX, as torch.export, or in half precision."),
+    "keys": ("zoo_core.cli.keys:keys", "Make keys, and list those that sign a plugin's checkpoints."),
     "pin": ("zoo_core.cli.pin:pin", "Render a plugin's model cards, and pin its checkpoints' files."),
     "doctor": ("zoo_core.cli.doctor:doctor", "Show where everything comes from, and what is wrong."),
     "plugins": ("zoo_core.cli.plugins:plugins", "List the installed plugins, and check them."),

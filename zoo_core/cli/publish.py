@@ -15,6 +15,7 @@ from zoo_core.hardware.memory import human_size
 from zoo_core.publishing import Published
 from zoo_core.publishing import publish as publish_checkpoint
 from zoo_core.publishing.options import command_line
+from zoo_core.publishing.signing import DAYS
 from zoo_core.publishing.space import publish_space
 from zoo_core.specs import Pin
 
@@ -30,10 +31,23 @@ _SHOWN = 8
 @click.option("--private", is_flag=True, help="Create a private repository; refuse a public one.")
 @click.option("--tag", metavar="NAME", help="Tag of the commit, such as v1.")
 @click.option("--pin", type=click.Path(path_type=Path, dir_okay=False), help="The plugin's checkpoints.json: write repo and commit there.")
+@click.option("--sign", type=click.Path(path_type=Path, dir_okay=False), metavar="KEY", help="Sign with the private key in this PEM file.")
+@click.option(
+    "--days", type=click.IntRange(1, 3650), default=DAYS, show_default=True, help="With --sign: days until it must be signed again."
+)
 @click.option("--space", is_flag=True, help="Publish a Space that serves the page of `zoo ui` for each REFERENCE, and no weights.")
 @click.option("--force", is_flag=True, help="Replace files that others have put into the repository.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print what would change, and send nothing.")
-def publish(references: tuple[str, ...], repo: str, license: str | None, pin: Path | None, space: bool, **options: Any) -> None:
+def publish(
+    references: tuple[str, ...],
+    repo: str,
+    license: str | None,
+    pin: Path | None,
+    sign: Path | None,
+    days: int,
+    space: bool,
+    **options: Any,
+) -> None:
     """Publish the checkpoint REFERENCE on the Hugging Face Hub: a name, or the folder of a checkpoint or of a training run.
 
     Checks everything first, then makes one commit; prints the commit and each file's sha256 as JSON. Logs in with HF_TOKEN, or as
@@ -46,18 +60,19 @@ def publish(references: tuple[str, ...], repo: str, license: str | None, pin: Pa
       zoo publish runs/cat --repo ORG/cat --license mit --dry-run
       zoo publish runs/cat --repo ORG/cat --license mit --tag v1
       zoo publish ddpm-afhq-cat --repo ORG/cat --pin PLUGIN/checkpoints.json
+      zoo publish runs/cat --repo ORG/cat --sign release.pem
       zoo publish vae-mnist ORG/cat --space --repo ORG/page
     """
     options["progress"] = sys.stderr.isatty()
     with command_line():
         if space:
-            if license or pin:
-                raise UsageError("--license and --pin mean nothing to a Space, which holds no weights", "leave them out")
+            if license or pin or sign:
+                raise UsageError("--license, --pin and --sign mean nothing to a Space, which holds no weights", "leave them out")
             done = publish_space(references, repo, **options)
         else:
             if len(references) > 1:
                 raise UsageError("a repository holds one checkpoint", "publish them one by one, or show them on one page with --space")
-            done = publish_checkpoint(references[0], repo, license=license, pin=pin, **options)
+            done = publish_checkpoint(references[0], repo, license=license, pin=pin, sign=sign, days=days, **options)
     if done.left_out:
         say(inert(f"left out: {_some(done.left_out)}"))
     if options["dry_run"]:

@@ -24,8 +24,9 @@ __all__ = ["show"]
 @click.option("--card", is_flag=True, help="Print the model card, in Markdown.")
 @click.option("--numbers", "every_number", is_flag=True, help="Print all numbers: of every sampler, beside those of real samples.")
 @click.option("--files", is_flag=True, help="Print the files with their sizes and pinned sha256.")
+@click.option("--provenance", is_flag=True, help="Print what it was trained from, as an in-toto statement with SLSA's predicate.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def show(reference: str, card: bool, every_number: bool, files: bool, as_json: bool) -> None:
+def show(reference: str, card: bool, every_number: bool, files: bool, provenance: bool, as_json: bool) -> None:
     """Show the checkpoint REFERENCE on a page: its model, data, licence, numbers and use.
 
     \b
@@ -33,6 +34,7 @@ def show(reference: str, card: bool, every_number: bool, files: bool, as_json: b
       zoo show ddpm-afhq-cat
       zoo show ddpm-afhq-cat --card
       zoo show ddpm-afhq-cat --numbers
+      zoo show ddpm-afhq-cat --provenance
       zoo show ddpm-afhq-cat --json
       zoo show ORG/NAME@v1.0
       zoo show local:runs/cat
@@ -41,6 +43,14 @@ def show(reference: str, card: bool, every_number: bool, files: bool, as_json: b
 
     if as_json and (card or every_number or files):
         raise UsageError("--json prints everything", "leave --card, --numbers and --files out")
+    if provenance:
+        if card or every_number or files or as_json:
+            raise UsageError("--provenance prints a document of its own", "leave the other options out")
+        from zoo_core.hub.fetch import fetch
+        from zoo_core.trust.provenance import provenance as stated
+
+        echo_json(stated(fetch(reference)).to_dict())
+        return
     facts = info(reference)
     if as_json:
         echo_json(facts)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ from zoo_core.cards.numbers import PLAIN, relation, sampler_of
 from zoo_core.cli.console import echo_json, inert, row, say
 from zoo_core.cli.options import REFERENCE, option
 from zoo_core.data.factory import data_name
-from zoo_core.errors import IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError, ZooError
+from zoo_core.errors import IntegrityError, NotFoundError, ResourceError, TrustError, UnsafeContentError, UsageError, ZooError
 from zoo_core.hub.verify import State, local_copies, verdicts
 from zoo_core.registry import parse_reference
 
@@ -25,6 +26,7 @@ __all__ = ["verify"]
 # From the gravest on: the first that occurs gives the exit code.
 _ERRORS: dict[State, tuple[type[ZooError], str, str]] = {
     "differs": (IntegrityError, "differ from their pins", "`zoo pull` mends the cache; install the package again for its own"),
+    "untrusted": (TrustError, "are not signed as they must be", "do not use them; the lines above say why"),
     "unsafe": (UnsafeContentError, "must not be opened", "do not use them; write to their publisher"),
     "unreadable": (ResourceError, "cannot be read", "check their permissions, and the disk"),
     "missing": (NotFoundError, "are missing", "`zoo pull` fetches files from the Hub; install the package again for its own"),
@@ -34,6 +36,11 @@ _ERRORS: dict[State, tuple[type[ZooError], str, str]] = {
 @click.command()
 @click.argument("references", type=REFERENCE, metavar="[REFERENCE]...", nargs=-1)
 @click.option("--all", "all_", is_flag=True, help="Every registered checkpoint that is here; the default.")
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="PEM file of public keys: check that one of them signed each REFERENCE, which may be a folder.",
+)
 @click.option("--quick", is_flag=True, help="Draw the golden samples of each REFERENCE again, and compare them.")
 @click.option("--metrics", is_flag=True, help="Measure the numbers of each REFERENCE again, as recorded, and compare them.")
 @click.option(
@@ -42,12 +49,20 @@ _ERRORS: dict[State, tuple[type[ZooError], str, str]] = {
 @option("data_root", help="With --metrics: folder that holds the files of mnist, cifar10, ...")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(
-    references: tuple[str, ...], all_: bool, quick: bool, metrics: bool, data: tuple[str, ...], data_root: str | None, as_json: bool
+    references: tuple[str, ...],
+    all_: bool,
+    key: Path | None,
+    quick: bool,
+    metrics: bool,
+    data: tuple[str, ...],
+    data_root: str | None,
+    as_json: bool,
 ) -> None:
     """Check installed files, in packages and in the Hugging Face cache, against their recorded sha256. Needs no network.
 
-    Prints a line for each file: ok, missing, differs, unreadable, or unsafe if it must not be opened. The exit code is 5 if a file
-    differs, 7 if one is unsafe, 8 if one is unreadable, and 4 if one is missing.
+    Prints a line for each file: ok, missing, differs, unreadable, or unsafe if it must not be opened; and one for the signature of a
+    repository: untrusted if it is not valid, unchecked if its key is not known. The exit code is 5 if a file differs, 6 if a signature is
+    untrusted, 7 if a file is unsafe, 8 if one is unreadable, and 4 if one is missing.
 
     With --quick, it draws the golden samples again instead; with --metrics, it measures the numbers of the card again. Prints a line for
     each number: pass, drift (a small difference, on another build), fail, or absent if the data or the features are not here. For a
@@ -58,6 +73,7 @@ def verify(
       zoo verify
       zoo verify ddpm-afhq-cat ORG/NAME
       zoo verify --all --json
+      zoo verify ORG/NAME --key release.pem.pub
       zoo verify ddpm-afhq-cat --quick
       zoo verify classifier-mnist --metrics
       zoo verify local:runs/digits --metrics --data-root data
@@ -67,8 +83,10 @@ def verify(
         raise UsageError("--data and --data-root are for --metrics", "zoo verify NAME --metrics --data-root DIR")
     if references and all_:
         raise UsageError("--all stands for every checkpoint, and others were named too", "leave one of them out")
+    if key and (quick or metrics or not references):
+        raise UsageError("--key checks the signature of a REFERENCE", "zoo verify ORG/NAME --key release.pem.pub")
     if not (quick or metrics):
-        _check_files(references, as_json)
+        _check_files(references, key, as_json)
         return
     if not references:
         raise UsageError("--quick and --metrics need a REFERENCE", "zoo verify NAME --quick")
@@ -82,14 +100,14 @@ def verify(
             _remeasure(references, as_json, **where)
 
 
-def _check_files(references: tuple[str, ...], as_json: bool) -> None:
-    """Prints a verdict for each file.
+def _check_files(references: tuple[str, ...], key: Path | None, as_json: bool) -> None:
+    """Prints a verdict for each file and signature.
 
     Raises:
-        IntegrityError, UnsafeContentError, ResourceError, NotFoundError: if a file is not ok.
+        IntegrityError, TrustError, UnsafeContentError, ResourceError, NotFoundError: if a file is not ok.
     """
     checked = []
-    for verdict in verdicts(*references):
+    for verdict in verdicts(*references, key=key):
         checked.append(verdict)
         if not as_json:
             why = f": {verdict.why}" if verdict.why else ""

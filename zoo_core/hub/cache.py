@@ -6,6 +6,7 @@ The layout is that of the Hub's own client, so that each finds the files that th
     models--ORG--NAME/snapshots/COMMIT/FILE     a link to them
     models--ORG--NAME/refs/REVISION             the commit that a branch or tag meant when it was last fetched
     models--ORG--NAME/zoo/COMMIT.json           the zoo's own: the ids of the files that the commit must have, once they are all here
+    models--ORG--NAME/zoo/index.sig, keys.sig   of a signed repository: the index and the list of keys that were accepted last
     .locks/models--ORG--NAME/OID.lock           held while a blob is fetched; a killed process holds none
 
 An OID is the sha256 of a large file and git's id of any other, so the files can be checked without any request. The
@@ -131,6 +132,17 @@ class RepoCache:
         """Writes down the ids of a commit's files, once all of them are here; does nothing if the cache is read-only."""
         if self.required_oids(commit) != oids:
             self._write(self._note(commit), json.dumps({"files": dict(oids)}))
+
+    def note(self, name: str) -> bytes:
+        """A note about the repository, as :meth:`save_note` wrote it; empty if there is none."""
+        with suppress(OSError):
+            return _start_of(self.folder / "zoo" / name, _MAX_NOTE)
+        return b""
+
+    def save_note(self, name: str, data: bytes) -> None:
+        """Writes a note about the repository; does nothing if it is there, or the cache is read-only."""
+        if self.note(name) != data:
+            self._write(self.folder / "zoo" / name, data.decode())
 
     def _note(self, commit: str) -> Path:
         return self.folder / "zoo" / f"{commit}.json"

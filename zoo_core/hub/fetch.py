@@ -39,6 +39,7 @@ from zoo_core.hub.listing_checks import check_same_files, warn_of_names
 from zoo_core.hub.lockfile import Lock, LockedCheckpoint, frozen_lock
 from zoo_core.hub.moves import check_move
 from zoo_core.hub.repository import Repository
+from zoo_core.hub.signed import check_signed, only_signed, remember_signed
 from zoo_core.registry import REPO, Claim, Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec, Hub
 
@@ -97,8 +98,9 @@ def located(reference: "str | os.PathLike[str] | Reference", *, accept_move: boo
         OfflineError: if the checkpoint is on the Hub alone, and there is no network.
         HubError: if the Hub does not send it.
         IntegrityError: if the Hub sends other bytes than the pinned or listed ones.
-        TrustError: if the Hub would be asked by plain HTTP over a network, or a branch went back or a tag moved; or if
-            the lock file has no such checkpoint, or other versions of its packages.
+        TrustError: if the Hub would be asked by plain HTTP over a network, or a branch went back or a tag moved; if an
+            installed plugin carries keys for the repository, and its signatures are not valid; or if the lock file has no
+            such checkpoint, or other versions of its packages.
         UnsafeContentError: if the Hub's answer could lead out of the cache.
         ResourceError: if the cache cannot be written.
     """
@@ -255,12 +257,13 @@ def _from_hub(reference: Reference, accept_move: bool) -> Files:
     commit = revision if COMMIT.fullmatch(revision) else repository.cache.ref(revision)
     here = cached_commit(reference, commit) if commit else None
     if here and commit == revision and repository.cache.required_oids(revision):
-        return here
+        return check_signed(here, revision)
     try:
         return _download_current(reference, repository, revision, accept_move)
     except (HubError, ResourceError) as error:
         if here is None or isinstance(error, NotFoundError | GatedError):
             raise hinted(reference, error) from None
+        here = check_signed(here, revision)
         _log.warning("zoo: warning: using the last fetched copy of %s, %s: %s", reference, here.source, error.what)
         return here
 
@@ -271,12 +274,16 @@ def _download_current(reference: Reference, repository: Repository, revision: st
     commit = listing.commit
     check_same_files(repository, listing)
     check_move(repository, revision, commit, accept=accept_move)
+    listed = replace(_snapshot(reference, _name(reference), repository, commit), oids=listing.oids)
+    listing = only_signed(listed, revision, listing)
     files = cached_commit(reference, commit)
     if files is None or files.oids != listing.oids:
         check_listed(reference, listing)
         warn_of_names(repository, revision, listing)
-        files = replace(_snapshot(reference, _name(reference), repository, commit), oids=listing.oids, source=repository.source(commit))
+        files = replace(listed, oids=listing.oids, source=repository.source(commit))
         files = replace(files, fresh=fetch_listed(files, repository, listing))
+    files = check_signed(files, revision)
+    remember_signed(files, revision)
     repository.cache.save_required_oids(commit, listing.oids)
     repository.cache.save_ref(revision, commit)
     return files

@@ -3,21 +3,34 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from zoo_core.checkpoint.content import check_file
 from zoo_core.checkpoint.files import Files
-from zoo_core.errors import CardError, ConfigError, IntegrityError, NotFoundError, ResourceError, UnsafeContentError, UsageError
+from zoo_core.errors import (
+    CardError,
+    ConfigError,
+    IntegrityError,
+    NotFoundError,
+    ResourceError,
+    TrustError,
+    UnsafeContentError,
+    UsageError,
+)
 from zoo_core.hub.cache import COMMIT
-from zoo_core.hub.fetch import registered_copies, snapshot
+from zoo_core.hub.fetch import fetch, registered_copies, snapshot
 from zoo_core.hub.repository import Repository
+from zoo_core.hub.signed import check_by_key, check_signed, must_be_signed
 from zoo_core.registry import Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec
+from zoo_core.trust.manifest import SIGNATURE
 
 __all__ = ["State", "Verdict", "local_copies", "verdicts", "verify"]
 
-State = Literal["ok", "missing", "differs", "unsafe", "unreadable"]
-"""``unsafe``: a file with its pinned digest that must not be opened all the same, such as weights with NaN."""
+State = Literal["ok", "missing", "differs", "unsafe", "unreadable", "untrusted", "unchecked"]
+"""``unsafe``: a file with its pinned digest that must not be opened all the same, such as weights with NaN. ``untrusted``: a signature that
+is not valid, or is missing, or cannot be checked. ``unchecked``: a signature by a key that nobody knows here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +39,7 @@ class Verdict:
 
     Args:
         reference: reference of its checkpoint.
-        file: name of the file.
+        file: name of the file; ``signature`` for the signature of all of them.
         source: place that holds it: a distribution and its version, or the cache.
         state: one of :data:`State`.
         why: reason, in words; empty for ``ok``.
@@ -45,30 +58,36 @@ class Verdict:
     why: str = ""
 
 
-def verify(*references: "str | os.PathLike[str]") -> list[Verdict]:
+def verify(*references: "str | os.PathLike[str]", key: Path | None = None) -> list[Verdict]:
     """Compares every file of the given checkpoints, in each place on this machine that holds them, with its pin.
 
     Args:
         references: names of checkpoints or repositories; without any, all registered checkpoints on this machine. Files
-            of a repository that nothing pins are compared with the ids that the Hub listed when they were fetched.
+            of a repository that nothing pins are compared with the ids that the Hub listed when they were fetched, and
+            its signatures are checked by the keys that installed plugins carry.
+        key: file of public keys that must have signed the given checkpoints, which may be local folders then.
 
     Returns:
         A verdict for each file in each place.
 
     Raises:
-        UsageError: if a reference is not valid, or is a local folder, which nothing pins.
+        UsageError: if a reference is not valid, or is a local folder, which nothing pins, without ``key``.
         UnknownNameError, NameConflictError: if no installed plugin, or several, have a checkpoint of that name.
         NotFoundError: if a given checkpoint is not on this machine.
+        ConfigError: if ``key`` holds no public keys.
     """
-    return list(verdicts(*references))
+    return list(verdicts(*references, key=key))
 
 
-def verdicts(*references: "str | os.PathLike[str]") -> Iterator[Verdict]:
+def verdicts(*references: "str | os.PathLike[str]", key: Path | None = None) -> Iterator[Verdict]:
     """The verdicts of :func:`verify`, one file after the other."""
     for reference in map(parse_reference, references):
-        if reference.kind == "local":
-            raise UsageError(f"nothing pins {reference}", "`zoo pull PATH` reads and checks the files of a folder")
-        yield from _verdicts(local_copies(reference))
+        if reference.kind == "local" and key is None:
+            raise UsageError(f"nothing pins {reference}", "`zoo pull PATH` reads the files of a folder; --key checks its signature")
+        copies = [fetch(reference)] if reference.kind == "local" else local_copies(reference)
+        yield from _verdicts(copies)
+        for files in copies:
+            yield from _signature(files, key)
     if not references:
         for claims in registry().claims(CheckpointSpec).values():
             for claim in claims:
@@ -114,6 +133,30 @@ def _verdicts(copies: list[Files]) -> Iterator[Verdict]:
                 yield verdict
     if all(missing):
         yield from (verdict for lacking in missing[:1] for verdict in lacking)
+
+
+def _signature(files: Files, key: Path | None) -> Iterator[Verdict]:
+    """The verdict of the signature of a repository, or of a folder; none if there is none, and nobody asks for it."""
+    state: State = "ok"
+    why = ""
+    try:
+        if key is not None:
+            check_by_key(files, key)
+        elif files.pins is not None or files.hub is None:
+            return
+        elif must_be_signed(files.hub.repo):
+            check_signed(replace(files, repair=None), files.reference.revision or "main")
+        elif SIGNATURE in files.names:
+            state, why = "unchecked", f"no installed plugin carries keys for {files.hub.repo}; --key FILE checks it"
+        else:
+            return
+    except (TrustError, NotFoundError) as error:
+        state, why = "untrusted", error.what
+    except IntegrityError as error:
+        state, why = "differs", error.what
+    except ResourceError as error:
+        state, why = "unreadable", error.what
+    yield Verdict(reference=str(files.reference), file="signature", source=files.source, state=state, why=why)
 
 
 def _verdict(files: Files, name: str) -> Verdict:

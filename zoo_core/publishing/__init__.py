@@ -10,6 +10,7 @@ from pathlib import Path
 from zoo_core.hub.client import endpoint
 from zoo_core.publishing.bundle import Bundle, check_pin, prepare, write_pin
 from zoo_core.publishing.failures import after_commit
+from zoo_core.publishing.signing import DAYS, Signer
 from zoo_core.publishing.upload import Published, check_endpoint, check_tag, preview, send
 
 __all__ = ["Bundle", "Published", "check_pin", "prepare", "publish"]
@@ -26,6 +27,8 @@ def publish(
     dry_run: bool = False,
     progress: bool = False,
     force: bool = False,
+    sign: str | Path | None = None,
+    days: int = DAYS,
 ) -> Published:
     """Publishes a checkpoint on the Hub, as the owner of the token in ``HF_TOKEN`` or of the login.
 
@@ -42,20 +45,22 @@ def publish(
             reached.
         progress: whether to show the client's progress bars on stderr.
         force: whether to replace the work of others in the repository.
+        sign: path of a private key that signs the version; needs the extra ``sign``.
+        days: days until the index of a signed version expires.
 
     Returns:
         The repository, commit, files and changes.
 
     Raises:
         UsageError: if the reference, ``repo`` or ``tag`` is not valid, no licence is stated, ``private`` does not fit,
-            or the repository holds work of others, without ``force``.
+            or the repository holds work of others, without ``force``; or it is signed, without ``sign``.
         CardError, ConfigError: if the card, the config or metrics.json is not valid, or they contradict each other.
         NotFoundError: if there is no such folder, or it has no card, config or weights.
         HubError: if there is no login, the Hub refuses or cannot be reached, somebody else published meanwhile, or the
             tag is taken.
         IntegrityError: if a file is not the pinned one, or the Hub holds something else than was sent.
         ResourceError: if ``pin`` cannot be written.
-        TrustError: if the endpoint is plain HTTP and not this machine.
+        TrustError: if the endpoint is plain HTTP and not this machine, or the keys of the plugin have expired.
         UnsafeContentError: if the folder has links, code or secrets, or weights that are malformed, NaN or infinite.
         UnknownNameError: if no installed plugin has the family.
         IncompatibleCheckpoint: if weights and config do not fit each other.
@@ -65,12 +70,15 @@ def publish(
     else:
         check_endpoint()
     check_tag(tag)
+    signer = Signer.load(sign, days) if sign is not None else None
+    if signer:
+        signer.keys(repo)
     bundle = prepare(reference, repo, license=license)
     if pin is not None:
         check_pin(Path(pin), bundle)
     if dry_run:
-        return preview(bundle, force=force)
-    published = send(bundle, private=private, tag=tag, progress=progress, force=force)
+        return preview(bundle, force=force, signer=signer)
+    published = send(bundle, private=private, tag=tag, progress=progress, force=force, signer=signer)
     if pin is not None:
         with after_commit(published.commit):
             write_pin(Path(pin), bundle, published.commit)

@@ -17,6 +17,7 @@ from typing import Literal
 from zoo_core import __version__, cards
 from zoo_core.checkpoint.files import CARD, oid_of
 from zoo_core.errors import CardError, UsageError
+from zoo_core.hub.signed import SIGNATURES
 from zoo_core.publishing.bundle import PUBLISHED, Bundle
 from zoo_core.publishing.options import option
 from zoo_core.publishing.secrets import check_text
@@ -133,7 +134,7 @@ def plan_commit(
     for file, oid in remote.oids.items():
         if file not in bundle.files:
             own = last.oids.get(file) == oid
-            changes[file] = "delete" if own and file in PUBLISHED else "keep"
+            changes[file] = "delete" if own and file in (*PUBLISHED, *SIGNATURES) else "keep"
     if force:
         return Plan(bundle=bundle, changes=changes)
     if name and name != bundle.name and changes_anything(changes):

@@ -22,6 +22,7 @@ from zoo_core.publishing.bundle import Bundle
 from zoo_core.publishing.changes import Change, Plan, RemoteCommit, changes_anything, commit_title, plan_commit
 from zoo_core.publishing.failures import after_commit, offline_error, refused_card_error, translate_error, with_empty_repository
 from zoo_core.publishing.options import option
+from zoo_core.publishing.signing import Signer, check_unsigned
 from zoo_core.specs import Pin
 
 if TYPE_CHECKING:
@@ -110,7 +111,15 @@ def check_tag(tag: str | None) -> None:
         raise UsageError(f"{tag!r} is not a name for a tag", f"write it as {option('tag', 'v1')}")
 
 
-def send(bundle: Bundle, *, private: bool = False, tag: str | None = None, progress: bool = False, force: bool = False) -> Published:
+def send(
+    bundle: Bundle,
+    *,
+    private: bool = False,
+    tag: str | None = None,
+    progress: bool = False,
+    force: bool = False,
+    signer: Signer | None = None,
+) -> Published:
     """Makes a repository hold the files of a bundle, in one commit, or in none if it holds them already.
 
     Files of an older version that the bundle does not have are deleted in that commit; all others stay.
@@ -121,11 +130,13 @@ def send(bundle: Bundle, *, private: bool = False, tag: str | None = None, progr
         tag: name of a tag for the commit.
         progress: whether to show the client's progress bars on stderr.
         force: whether to replace the work of others in the repository.
+        signer: signer of the version; None for none.
 
     Raises:
         HubError: if there is no login, the Hub refuses or cannot be reached, somebody else published meanwhile, or the
             tag is taken.
-        UsageError: if ``private`` is set and the repository is public, or it holds work of others, without ``force``.
+        UsageError: if ``private`` is set and the repository is public, or it holds work of others or is signed, without
+            ``force`` or ``signer``.
         IntegrityError: if the Hub holds something else than what was sent.
     """
     with _client(bundle.repo, progress) as api:
@@ -136,7 +147,7 @@ def send(bundle: Bundle, *, private: bool = False, tag: str | None = None, progr
             hint = f"make it private in its settings, or leave {option('private')} out"
             raise UsageError(f"{bundle.repo} exists, and is not private", hint)
         with with_empty_repository(bundle.repo, existing is None, translate):
-            plan = _plan(api, bundle, remote, force or existing is None)  # the Hub writes a README.md into a new Space
+            plan = _plan(api, bundle, remote, force or existing is None, signer)  # the Hub writes a README.md into a new Space
             needed = changes_anything(plan.changes)
             tagged = _tagged(api, bundle, tag)
             if tagged and (needed or tagged != remote.commit):
@@ -149,7 +160,7 @@ def send(bundle: Bundle, *, private: bool = False, tag: str | None = None, progr
         return _published(plan, commit, str(api.endpoint))
 
 
-def compare(bundle: Bundle, *, force: bool = False) -> Published:
+def compare(bundle: Bundle, *, force: bool = False, signer: Signer | None = None) -> Published:
     """The result that :func:`send` would have. The repository is only read.
 
     Args:
@@ -162,13 +173,13 @@ def compare(bundle: Bundle, *, force: bool = False) -> Published:
     """
     with _client(bundle.repo, progress=False, may_write=False) as api:
         remote = _remote_commit(api, bundle) or RemoteCommit(commit="", oids={})
-        return _published(_plan(api, bundle, remote, force), "", str(api.endpoint))
+        return _published(_plan(api, bundle, remote, force, signer), "", str(api.endpoint))
 
 
-def preview(bundle: Bundle, *, force: bool = False) -> Published:
+def preview(bundle: Bundle, *, force: bool = False, signer: Signer | None = None) -> Published:
     """The result of a dry run: that of :func:`compare`, or without changes, and with a warning, if the Hub cannot be asked."""
     try:
-        return compare(bundle, force=force)
+        return compare(bundle, force=force, signer=signer)
     except HubError as error:
         _log.warning("zoo: warning: the changes in %s are unknown: %s", bundle.repo, error)
         return Published(repo=bundle.repo, commit="", files=bundle.pins, card=bundle.card, left_out=bundle.left_out)
@@ -187,8 +198,10 @@ def _published(plan: Plan, commit: str, endpoint: str) -> Published:
     )
 
 
-def _plan(api: "HfApi", bundle: Bundle, remote: RemoteCommit, force: bool) -> Plan:
-    """The changes to make, by the history of the repository."""
+def _plan(api: "HfApi", bundle: Bundle, remote: RemoteCommit, force: bool, signer: Signer | None) -> Plan:
+    """The changes to make, by the history of the repository, with signatures if there is a signer."""
+    if not (signer or force):
+        check_unsigned(bundle.repo, remote)
 
     def at(commit: str) -> RemoteCommit:
         return _remote_commit(api, bundle, commit) or RemoteCommit(commit=commit, oids={})
@@ -197,7 +210,8 @@ def _plan(api: "HfApi", bundle: Bundle, remote: RemoteCommit, force: bool) -> Pl
         return get_body(f"/{bundle.path}/resolve/{commit}/{name}", {}, f"{name} of {bundle.repo}")[0]
 
     is_empty = not set(remote.oids) - {".gitattributes"}
-    return plan_commit(bundle, remote, () if is_empty else _history(bundle), at=at, read=content, force=force)
+    plan = plan_commit(bundle, remote, () if is_empty else _history(bundle), at=at, read=content, force=force)
+    return signer.signed(plan, remote, content) if signer else plan
 
 
 def _history(bundle: Bundle) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,137 @@
+"""Keys that are replaced, lost or stolen: the steps of docs/trust.md, by the commands that it names."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from zoo_core.errors import TrustError, UsageError, ZooError
+from zoo_core.hub.fetch import fetch
+from zoo_core.testing.hub import LoopbackHub
+from zoo_core.trust.keys import PASSWORD, PrivateKey, PublicKey, carrier_of, new_key
+
+from .helpers import CAT, Author, commit_of, later, serve
+
+pytest_plugins = ["zoo_core.testing.hub"]
+pytest.importorskip("cryptography")
+pytestmark = pytest.mark.usefixtures("carried")
+
+
+class Package:
+    """The package of the plugin on a machine of a user, who installed it once, and does not update it until told."""
+
+    def __init__(self, author: Author) -> None:
+        self.author = author
+        self.files = {path.name: path.read_bytes() for path in author.package.iterdir()}
+
+    def install(self) -> None:
+        for name, data in self.files.items():
+            (self.author.package / name).write_bytes(data)
+
+
+def test_a_release_key_is_replaced_without_a_new_package(author: Author, hub: LoopbackHub) -> None:
+    user = Package(author)
+    author.release(hub, 1)
+    commit_of()
+    author.list_keys("release", "second", version=2)  # both for a while
+    author.release(hub, 2, key="second")
+    user.install()
+    assert commit_of() == hub.commits(CAT)[0].id
+    author.list_keys("second", version=3)  # the old one is gone
+    author.release(hub, 3, key="second")
+    user.install()
+    assert commit_of() == hub.commits(CAT)[0].id
+
+
+def test_a_lost_or_stolen_release_key_signs_nothing_more_once_the_new_list_was_seen(author: Author, hub: LoopbackHub) -> None:
+    user = Package(author)
+    author.release(hub, 1)
+    commit_of()
+    author.list_keys("second", version=2)
+    author.release(hub, 2, key="second")
+    user.install()
+    assert commit_of() == hub.commits(CAT)[0].id
+    serve(hub, author.sign(9))  # the thief, with the old key, the old list and a high serial
+    with pytest.raises(TrustError, match=f"signed by key '{author.public('release').id[:12]}', and the keys of zoo-cats are "):
+        fetch(CAT)
+
+
+def test_a_list_of_keys_that_is_kept_back_expires(author: Author, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    author.release(hub, 1, days=3000)
+    assert commit_of()
+    later(monkeypatch, 701)
+    match = r"the list of keys of zoo-cats \(version 1\) expired on .*: a newer one may be kept from you -- pip install --upgrade zoo-cats"
+    with pytest.raises(TrustError, match=match):
+        fetch(CAT)
+
+
+def test_a_list_by_another_root_key_counts_for_nothing(author: Author, hub: LoopbackHub) -> None:
+    author.release(hub, 1)
+    mine = (author.package / "keys.sig").read_bytes()
+    forged = author.list_keys("thief", version=9, root="thieves-root")
+    (author.package / "keys.sig").write_bytes(mine)
+    second = serve(hub, {**author.sign(1), "keys.sig": forged})
+    assert commit_of() == second  # signed by the listed key all the same
+    carrier = carrier_of(CAT)
+    assert carrier
+    assert carrier.newest(forged)[0].keys == (author.public("release"),)
+
+
+def test_a_lost_root_key_is_replaced_by_the_second_one_without_a_break(author: Author, hub: LoopbackHub) -> None:
+    (author.package / "root.pub").write_text(author.public("root").pem + author.public("spare").pem)
+    author.list_keys("release")
+    user = Package(author)
+    author.list_keys("release", version=2, root="spare")  # signed by the spare one
+    author.release(hub, 1)
+    user.install()
+    assert commit_of() == hub.commits(CAT)[0].id
+
+
+def test_with_all_root_keys_lost_a_new_package_brings_new_ones(author: Author, hub: LoopbackHub) -> None:
+    user = Package(author)
+    author.release(hub, 1)
+    commit_of()
+    (author.package / "root.pub").write_text(author.public("new-root").pem)
+    author.list_keys("new-release", root="new-root")
+    fresh = Package(author)
+    second = author.release(hub, 2, key="new-release")
+    assert commit_of() == second  # with the new package, whose list begins at version 1 again
+    user.install()
+    with pytest.raises(TrustError, match=r"and the keys of zoo-cats are .* -- .* then update the package that carries the keys"):
+        fetch(CAT)
+    fresh.install()
+    assert commit_of() == second
+
+
+def test_a_key_file_is_private_and_is_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "key.pem"
+    monkeypatch.setenv(PASSWORD, "a long one")
+    public = new_key(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert b"ENCRYPTED" in path.read_bytes()
+    assert PrivateKey.load(path).public == public == PublicKey.load_all(tmp_path / "key.pem.pub")[0]
+    with pytest.raises(UsageError, match="is there already"):
+        new_key(path)
+    for value in ("", "another"):
+        monkeypatch.setenv(PASSWORD, value)
+        with pytest.raises(UsageError, match=PASSWORD):
+            PrivateKey.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "x", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\nmore"])
+def test_what_is_not_a_public_key_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.pub").write_text(text)
+    with pytest.raises(ZooError, match="does not hold public keys in PEM"):
+        PublicKey.load_all(tmp_path / "x.pub")
+
+
+def test_a_key_of_another_kind_is_named(tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+
+    key = ed25519.Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    with pytest.raises(TrustError, match="is not of a curve P-256, P-384 or P-521"):
+        PublicKey(public.decode()).verify(b"", b"")
+    with pytest.raises(TrustError, match="cannot be read"):
+        PublicKey("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n").verify(b"", b"")

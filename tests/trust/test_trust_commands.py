@@ -1,0 +1,146 @@
+"""``zoo keys``, ``zoo publish --sign`` and ``zoo verify`` as programs: lines and exit codes."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from zoo_core.cli import doctor
+from zoo_core.cli.group import zoo
+from zoo_core.errors import TrustError, ZooError
+from zoo_core.hub.fetch import pull
+from zoo_core.hub.verify import verify
+from zoo_core.testing import environment, write_fake_plugin, write_plugin
+from zoo_core.testing.hub import LoopbackHub
+
+from .helpers import CAT, Author, contents, later, serve, shift, version
+
+pytest_plugins = ["zoo_core.testing.hub"]
+pytest.importorskip("cryptography")
+
+
+def run_zoo(*args: object, site: Path) -> "subprocess.CompletedProcess[str]":
+    words = [sys.executable, "-m", "zoo_core.cli", *map(str, args)]
+    env = {**environment(site), "ZOO_PLUGINS": "zoo-fake,zoo-cats"}
+    return subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=300)
+
+
+def invoke(*args: object) -> tuple[ZooError | None, str]:
+    done = CliRunner().invoke(zoo, [*map(str, args)])
+    assert done.exception is None or isinstance(done.exception, ZooError), done.exception
+    return done.exception, done.stdout
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Path]:
+    """A folder with the installed distributions zoo-fake and zoo-cats."""
+    folder = write_fake_plugin(tmp_path / "site")
+    write_plugin(folder, "zoo-cats", "", entry="cats = zoo_cats.plugin")
+    (folder / "zoo_cats.py").unlink()
+    (folder / "zoo_cats").mkdir()
+    (folder / "zoo_cats" / "__init__.py").touch()
+    (folder / "zoo_cats" / "plugin.py").touch()
+    return folder
+
+
+@pytest.mark.slow
+def test_an_author_and_a_user_from_the_first_key_to_a_refused_forgery(
+    run: Path, hub: LoopbackHub, fakes: None, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    steps = [
+        ("keys", "new", "root.pem"),
+        ("keys", "new", "release.pem"),
+        ("keys", "sign", site / "zoo_cats", "--root", "root.pem", "--key", "release.pem.pub", "--repo", "zoo/*"),
+        ("publish", f"local:{run}", "--repo", CAT, "--license", "mit", "--sign", "release.pem"),
+        ("pull", CAT),
+        ("verify", CAT),
+    ]
+    for words in steps:
+        done = run_zoo(*words, site=site)
+        assert done.returncode == 0, (words, done.stderr)
+    assert "ok         zoo/cat signature (" in done.stdout
+    serve(hub, {**contents(hub), "model.safetensors": shift(run, 2.0).joinpath("export/model.safetensors").read_bytes()})
+    for words, code in ((("pull", CAT), 5), (("sample", CAT, "-n", "1", "--out", "x.png"), 5)):
+        done = run_zoo(*words, site=site)
+        assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+        assert "model.safetensors of zoo/cat at" in done.stderr
+    serve(hub, {name: data for name, data in contents(hub).items() if not name.endswith(".sig")})
+    done = run_zoo("pull", CAT, site=site)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (6, "", 1)
+
+
+def test_verify_tells_the_state_of_the_signature(
+    author: Author, hub: LoopbackHub, carried: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    author.release(hub, 1)
+    pull(CAT)
+    assert [(verdict.file, verdict.state) for verdict in verify(CAT)][-1] == ("signature", "ok")
+    later(monkeypatch, 200)
+    error, told = invoke("verify", CAT)
+    assert isinstance(error, TrustError)
+    assert "untrusted  zoo/cat signature" in told.replace("\n           ", " ")
+    assert "expired on" in told
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    [verdict] = [verdict for verdict in verify(CAT) if verdict.state != "ok"]
+    assert (verdict.state, verdict.why) == ("untrusted", "signatures cannot be checked: cryptography is not installed")
+
+
+def test_verify_checks_by_a_given_key_and_says_where_none_is_known(
+    author: Author, hub: LoopbackHub, carried: Author, tmp_path: Path
+) -> None:
+    author.release(hub, 1, repo="alone/cat")
+    pull("alone/cat")
+    [verdict] = [verdict for verdict in verify("alone/cat") if verdict.state != "ok"]
+    assert verdict.state == "unchecked"
+    assert verdict.why == "no installed plugin carries keys for alone/cat; --key FILE checks it"
+    assert invoke("verify", "alone/cat")[0] is None
+    key = author.folder / "release.pem.pub"
+    assert {verdict.state for verdict in verify("alone/cat", key=key)} == {"ok"}
+    author.make("other")
+    error, _ = invoke("verify", "alone/cat", "--key", author.folder / "other.pem.pub")
+    assert isinstance(error, TrustError)
+    for name, data in version(1).items():
+        (tmp_path / name).write_bytes(data)
+    error, _ = invoke("verify", f"local:{tmp_path}", "--key", key)
+    assert isinstance(error, TrustError)  # a folder that nobody signed
+
+
+def test_the_doctor_tells_the_keys_that_plugins_carry(author: Author, carried: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told() -> list[tuple[str, str]]:
+        return [(finding.state, finding.text) for finding in doctor._trust()]
+
+    [(state, text)] = told()
+    assert (state, text.partition(" (")[0]) == ("ok", "zoo-cats carries 1 keys for zoo/*")
+    monkeypatch.setattr(doctor, "_version", lambda name: "")
+    assert told()[1] == ("problem", "cryptography is not installed: signatures cannot be checked, and these repositories are refused")
+    (author.package / "keys.sig").write_text("{}")
+    assert told()[0][0] == "problem"
+
+
+def test_keys_are_listed_shown_and_renewed(author: Author, fakes: None) -> None:
+    (author.package / "keys.sig").unlink()
+    folder = author.folder
+    error, told = invoke("keys", "sign", author.package, "--root", folder / "root.pem")
+    assert error
+    assert "the first list needs keys and repositories" in error.what
+    args = ("keys", "sign", author.package, "--root", folder / "root.pem")
+    error, told = invoke(*args, "--key", folder / "release.pem.pub", "--repo", "zoo/*", "--repo", "other/cat")
+    assert error is None
+    assert told.splitlines()[0].startswith("version 1, until ")
+    error, told = invoke(*args, "--days", "3")
+    assert told.splitlines()[0].startswith("version 2, until ")
+    assert told == invoke("keys", "show", author.package)[1]
+    assert f"key {author.public('release').id}" in told
+    assert "for other/cat" in told
+    for words, wrong in (
+        ((*args, "--repo", "no/such/name"), "its repositories are not ORG/NAME"),
+        (("keys", "sign", author.package, "--root", folder / "release.pem"), "is none of the root keys"),
+        (("keys", "sign", folder, "--root", folder / "root.pem"), "is not the package of a plugin"),
+    ):
+        error, _ = invoke(*words)
+        assert error
+        assert wrong in error.what

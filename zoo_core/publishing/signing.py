@@ -1,0 +1,135 @@
+"""Signatures of a checkpoint that is published: they are made once the commit is planned, over exactly the files that it will hold."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from zoo_core.errors import IntegrityError, TrustError, UsageError
+from zoo_core.hub.signed import SIGNATURES
+from zoo_core.publishing.changes import Change, Plan, RemoteCommit
+from zoo_core.publishing.options import option
+from zoo_core.specs import Pin
+from zoo_core.trust.envelope import after, read, sign, verify
+from zoo_core.trust.index import INDEX, Index
+from zoo_core.trust.keys import KEYS, PrivateKey, carrier_of
+from zoo_core.trust.manifest import SIGNATURE, digests_of, statement_of
+
+__all__ = ["DAYS", "Signer", "check_unsigned"]
+
+DAYS = 180
+"""The days for which an index is valid, by default."""
+
+Read = Callable[[str, str], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Adds signatures to a planned commit.
+
+    >>> Signer.load(Path("none.pem"), days=0)
+    Traceback (most recent call last):
+        ...
+    zoo_core.errors.UsageError: days must be between 1 and 3650, not 0 -- leave it out for 180
+
+    Args:
+        key: the key that signs.
+        days: days until the index expires.
+    """
+
+    key: PrivateKey
+    days: int
+
+    @classmethod
+    def load(cls, path: "str | Path", days: int) -> "Signer":
+        """The signer of a PEM file with a private key.
+
+        Raises:
+            UsageError: if it is not such a file, or cryptography is not installed; or if ``days`` is out of range.
+            ResourceError: if it cannot be read.
+        """
+        if not 1 <= days <= 3650:
+            raise UsageError(f"{option('days')} must be between 1 and 3650, not {days}", f"leave it out for {DAYS}")
+        return cls(PrivateKey.load(Path(path)), days)
+
+    def signed(self, plan: Plan, remote: RemoteCommit, content: Callable[[str, str], bytes]) -> Plan:
+        """The plan with signatures. Those in the repository stay if they are by this key, for these files, and last half of ``days`` more.
+
+        Args:
+            plan: the planned commit.
+            remote: the present commit of the repository.
+            content: returns the bytes of a file of a commit.
+
+        Raises:
+            UsageError: if an installed plugin carries keys for the repository, and not this one.
+            TrustError: if the keys in that plugin are malformed, or have expired.
+        """
+        bundle = plan.bundle
+        there = {name: content(remote.commit, name) for name in SIGNATURES if name in remote.oids}
+        files = self._kept(plan, there) or self._new(plan, there.get(INDEX, b""))
+        files |= self.keys(bundle.repo, there.get(KEYS, b""))
+        changes: dict[str, Change] = {name: kind for name, kind in plan.changes.items() if name not in SIGNATURES}
+        for name, data in files.items():
+            changes[name] = "unchanged" if there.get(name) == data else "replace" if name in there else "add"
+        changes |= {name: "delete" for name in there if name not in files}
+        pins = {name: Pin(sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for name, data in files.items()}
+        return Plan(bundle=replace(bundle, files={**bundle.files, **files}, pins={**bundle.pins, **pins}), changes=changes)
+
+    def _kept(self, plan: Plan, there: Mapping[str, bytes]) -> dict[str, bytes]:
+        """The signatures in the repository, if they may stay; none otherwise."""
+        try:
+            signature, index = there[SIGNATURE], there[INDEX]
+            own = (self.key.public,)
+            digests = digests_of(verify(signature, own, SIGNATURE, owner="yours"), SIGNATURE)
+            current = Index.parse(verify(index, own, INDEX, owner="yours"), INDEX)
+            current.check(plan.bundle.repo, signature)
+        except (KeyError, TrustError, IntegrityError):
+            return {}
+        lasts = current.expires > after(self.days / 2)
+        return {SIGNATURE: signature, INDEX: index} if lasts and digests == _digests(plan) else {}
+
+    def _new(self, plan: Plan, last: bytes) -> dict[str, bytes]:
+        """New signatures. The serial is the time in seconds, so that it grows even where the last index is lost."""
+        bundle = plan.bundle
+        signature = sign(statement_of(bundle.name, _digests(plan)), self.key)
+        serial = int(after(0).timestamp())
+        with suppress(TrustError):
+            serial = max(serial, Index.parse(read(last, INDEX), INDEX).serial + 1)
+        index = Index(repo=bundle.repo, serial=serial, expires=after(self.days), signature=hashlib.sha256(signature).hexdigest())
+        return {SIGNATURE: signature, INDEX: index.signed(self.key)}
+
+    def keys(self, repo: str, there: bytes = b"") -> dict[str, bytes]:
+        """The newest list of keys for a repository, as a file to publish; none if no installed plugin carries one.
+
+        Args:
+            repo: ``ORG/NAME``.
+            there: the list in the repository.
+
+        Raises:
+            UsageError: if this key is not in the list.
+            TrustError: if the list in the plugin is malformed, or the newest one has expired.
+        """
+        carrier = carrier_of(repo)
+        if carrier is None:
+            return {}
+        listed, data = carrier.newest(there)
+        if self.key.public not in listed.keys:
+            what = f"{carrier.dist} carries keys for {repo}, and {self.key.public.id[:12]} is none of them: nobody would accept it"
+            raise UsageError(what, "sign with a listed key, or list this one: `zoo keys sign`")
+        return {KEYS: data}
+
+
+def check_unsigned(repo: str, remote: RemoteCommit) -> None:
+    """Refuses to put an unsigned version in the place of a signed one.
+
+    Raises:
+        UsageError: if the repository has a signature.
+    """
+    if SIGNATURE in remote.oids:
+        hint = f"sign it with {option('sign', 'KEY')}, or delete the signature with {option('force', True)}"
+        raise UsageError(f"{repo} is signed, and this version would not be", hint)
+
+
+def _digests(plan: Plan) -> dict[str, str]:
+    return {name: pin.sha256 for name, pin in plan.bundle.pins.items() if name not in SIGNATURES}

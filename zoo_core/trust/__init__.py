@@ -1,0 +1,1 @@
+"""Signatures of checkpoints, the keys that are trusted for them, provenance, and bills of materials."""
