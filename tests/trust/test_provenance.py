@@ -51,20 +51,17 @@ def test_the_statement_says_recipe_data_versions_and_commit(run: Path, reference
     assert details["byproducts"] == [{"name": "training.json", "digest": {"sha256": digests["training.json"]}}]
 
 
-def test_the_library_of_in_toto_accepts_the_statement(reference: str) -> None:
+def test_the_library_of_in_toto_accepts_the_statement_and_every_field_of_the_predicate(reference: str) -> None:
     statements = pytest.importorskip("in_toto_attestation.v1.statement")
-    descriptors = pytest.importorskip("in_toto_attestation.v1.resource_descriptor")
-    from google.protobuf.json_format import Parse
+    slsa = pytest.importorskip("in_toto_attestation.predicates.provenance.v1.provenance_pb2")
+    from google.protobuf.json_format import Parse, ParseError
 
-    statement = provenance(fetch(reference))
-    message = statements.statementpb.Statement()
-    Parse(json.dumps(statement.to_dict()), message)
-    parsed = statements.Statement.copy_from_pb(message)
-    parsed.validate()
-    for entry in statement.predicate["buildDefinition"]["resolvedDependencies"]:
-        descriptor = descriptors.ResourceDescriptor()
-        Parse(json.dumps(entry), descriptor.pb)
-        descriptor.validate()
+    statement = provenance(fetch(reference)).to_dict()
+    statements.Statement.copy_from_pb(Parse(json.dumps(statement), statements.spb.Statement())).validate()
+    predicate = Parse(json.dumps(statement["predicate"]), slsa.Provenance())
+    assert predicate.build_definition.resolved_dependencies[0].digest == {"sha256": "cd" * 32}
+    with pytest.raises(ParseError, match="no field named"):
+        Parse(json.dumps({**statement["predicate"], "recipe": {}}), slsa.Provenance())
 
 
 def test_teachers_and_uncommitted_changes_are_named(run: Path, reference: str) -> None:

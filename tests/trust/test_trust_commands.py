@@ -114,7 +114,7 @@ def test_the_doctor_tells_the_keys_that_plugins_carry(author: Author, carried: A
         return [(finding.state, finding.text) for finding in doctor._trust()]
 
     [(state, text)] = told()
-    assert (state, text.partition(" (")[0]) == ("ok", "zoo-cats carries 1 keys for zoo/*")
+    assert (state, text.partition(" (")[0]) == ("ok", "zoo-cats carries 1 key for zoo/*")
     monkeypatch.setattr(doctor, "_version", lambda name: "")
     assert told()[1] == ("problem", "cryptography is not installed: signatures cannot be checked, and these repositories are refused")
     (author.package / "keys.sig").write_text("{}")

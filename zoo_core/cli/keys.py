@@ -25,8 +25,8 @@ def keys() -> None:
     Examples:
       zoo keys new root.pem
       zoo keys new release.pem
-      zoo keys sign plugins/cats/zoo_cats --root root.pem --key release.pem.pub --repo "ORG/*"
-      zoo keys show plugins/cats/zoo_cats
+      zoo keys sign zoo_cats --root root.pem --key release.pem.pub --repo ORG/cats
+      zoo keys show zoo_cats
     """
 
 
