@@ -254,10 +254,9 @@ def _trust() -> Iterator[Finding]:
         except ZooError as error:
             yield Finding(state="problem", topic="trust", text=error.what, hint=error.hint)
             continue
-        repositories = ", ".join(listed.repositories)
-        text = (
-            f"{carrier.dist} carries {len(listed.keys)} keys for {repositories} (version {listed.version}, until {listed.expires:%Y-%m-%d})"
-        )
+        keys = f"{len(listed.keys)} key{'s' * (len(listed.keys) > 1)}"
+        until = f"version {listed.version}, until {listed.expires:%Y-%m-%d}"
+        text = f"{carrier.dist} carries {keys} for {', '.join(listed.repositories)} ({until})"
         yield Finding(state="note" if listed.expires < now() else "ok", topic="trust", text=text)
     if found and not _version("cryptography"):
         text = "cryptography is not installed: signatures cannot be checked, and these repositories are refused"

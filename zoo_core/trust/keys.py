@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo_core.atomic import disk_error
-from zoo_core.errors import ConfigError, TrustError, UsageError
+from zoo_core.errors import ConfigError, ResourceError, TrustError, UsageError
 from zoo_core.registry import REPO, registry
 from zoo_core.trust.envelope import MAX_BYTES, Statement, check_date, date_of, read, sign, verify
 
@@ -101,7 +101,7 @@ class PrivateKey:
     >>> PrivateKey.load(Path("none.pem"))
     Traceback (most recent call last):
         ...
-    zoo_core.errors.ResourceError: cannot read none.pem: No such file or directory -- `zoo keys new` writes a key
+    zoo_core.errors.ResourceError: cannot read none.pem: No such file or directory -- `zoo keys` writes such files
 
     Args:
         key: the key of cryptography.
@@ -312,4 +312,4 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise disk_error(f"cannot read {path}", error, "`zoo keys new` writes a key") from error
+        raise ResourceError(f"cannot read {path}: {error.strerror or error}", "`zoo keys` writes such files") from None
