@@ -25,7 +25,7 @@ def keys() -> None:
     Examples:
       zoo keys new root.pem
       zoo keys new release.pem
-      zoo keys sign zoo_cats --root root.pem --key release.pem.pub --repo ORG/cats
+      zoo keys sign zoo_cats --root root.pem --key release.pem.pub --repo ORG/cat
       zoo keys show zoo_cats
     """
 
@@ -58,7 +58,7 @@ def sign(package: Path, root: Path, listed: tuple[Path, ...], repositories: tupl
 
     \b
     Examples:
-      zoo keys sign zoo_cats --root root.pem --key release.pem.pub --repo ORG/cats
+      zoo keys sign zoo_cats --root root.pem --key release.pem.pub --repo ORG/cat
       zoo keys sign zoo_cats --root root.pem
     """
     if not (package / "plugin.py").is_file():

@@ -6,6 +6,7 @@ version or the complete new one, even if the process is killed. Publishing an un
 
 import os
 from pathlib import Path
+from typing import Any
 
 from zoo_core.hub.client import endpoint
 from zoo_core.publishing.bundle import Bundle, check_pin, prepare, write_pin
@@ -41,8 +42,7 @@ def publish(
         private: whether to create the repository as a private one; an existing public one is refused.
         tag: name of a tag for the commit.
         pin: path of the checkpoints.json of the plugin that carries the checkpoint; repo and commit are written there.
-        dry_run: whether to send nothing. The result has no commit, and the changes in the repository if the Hub can be
-            reached.
+        dry_run: whether to send nothing. The result has no commit, and the changes only if the Hub can be reached.
         progress: whether to show the client's progress bars on stderr.
         force: whether to replace the work of others in the repository.
         sign: path of a private key that signs the version; needs the extra ``sign``.
@@ -56,8 +56,7 @@ def publish(
             or the repository holds work of others, without ``force``; or it is signed, without ``sign``.
         CardError, ConfigError: if the card, the config or metrics.json is not valid, or they contradict each other.
         NotFoundError: if there is no such folder, or it has no card, config or weights.
-        HubError: if there is no login, the Hub refuses or cannot be reached, somebody else published meanwhile, or the
-            tag is taken.
+        HubError: if there is no login, the Hub refuses or is not there, others published meanwhile, or the tag is taken.
         IntegrityError: if a file is not the pinned one, or the Hub holds something else than was sent.
         ResourceError: if ``pin`` cannot be written.
         TrustError: if the endpoint is plain HTTP and not this machine, or the keys of the plugin have expired.
@@ -70,15 +69,18 @@ def publish(
     else:
         check_endpoint()
     check_tag(tag)
-    signer = Signer.load(sign, days) if sign is not None else None
-    if signer:
-        signer.keys(repo)
+    signer = Signer.load(sign, days, repo) if sign is not None else None
     bundle = prepare(reference, repo, license=license)
     if pin is not None:
         check_pin(Path(pin), bundle)
     if dry_run:
         return preview(bundle, force=force, signer=signer)
-    published = send(bundle, private=private, tag=tag, progress=progress, force=force, signer=signer)
+    return _sent(bundle, pin, private=private, tag=tag, progress=progress, force=force, signer=signer)
+
+
+def _sent(bundle: Bundle, pin: str | Path | None, **options: Any) -> Published:
+    """Sends a bundle, and notes its place in a checkpoints.json if one is given."""
+    published = send(bundle, **options)
     if pin is not None:
         with after_commit(published.commit):
             write_pin(Path(pin), bundle, published.commit)

@@ -28,7 +28,7 @@ Read = Callable[[str, str], bytes]
 class Signer:
     """Adds signatures to a planned commit.
 
-    >>> Signer.load(Path("none.pem"), days=0)
+    >>> Signer.load(Path("none.pem"), days=0, repo="zoo/cats")
     Traceback (most recent call last):
         ...
     zoo_core.errors.UsageError: days must be between 1 and 3650, not 0 -- leave it out for 180
@@ -42,16 +42,19 @@ class Signer:
     days: int
 
     @classmethod
-    def load(cls, path: "str | Path", days: int) -> "Signer":
-        """The signer of a PEM file with a private key.
+    def load(cls, path: "str | Path", days: int, repo: str) -> "Signer":
+        """The signer of a PEM file with a private key, for a repository.
 
         Raises:
-            UsageError: if it is not such a file, or cryptography is not installed; or if ``days`` is out of range.
+            UsageError: if it is not such a file, cryptography is not installed, or ``days`` is out of range; or as :meth:`keys` raises.
             ResourceError: if it cannot be read.
+            TrustError: as :meth:`keys` raises.
         """
         if not 1 <= days <= 3650:
             raise UsageError(f"{option('days')} must be between 1 and 3650, not {days}", f"leave it out for {DAYS}")
-        return cls(PrivateKey.load(Path(path)), days)
+        signer = cls(PrivateKey.load(Path(path)), days)
+        signer.keys(repo)
+        return signer
 
     def signed(self, plan: Plan, remote: RemoteCommit, content: Callable[[str, str], bytes]) -> Plan:
         """The plan with signatures. Those in the repository stay if they are by this key, for these files, and last half of ``days`` more.
