@@ -203,3 +203,9 @@ def test_bad_files_are_refused_as_those_of_the_zoo_are(here: Path) -> None:
         zoo_core.load(f"other:{here}")
     with pytest.raises(NotFoundError, match="there is no folder"):
         zoo_core.load("other:./nowhere")
+
+
+def test_it_is_not_published_as_it_is(here: Path, zoo: Callable[..., Any]) -> None:
+    refused = zoo("publish", f"other:{here}", "--repo", "zoo/here", "--dry-run")
+    assert refused.code == 2
+    assert "is not a checkpoint in the layout of the zoo -- `zoo export other:local:" in refused.err

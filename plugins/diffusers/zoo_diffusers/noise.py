@@ -1,4 +1,4 @@
-"""Between the conventions of diffusers and the coordinate x_sigma = x_0 + sigma * eps: times, and what a net predicts."""
+"""Conversions from the conventions of diffusers to the coordinate x_sigma = x_0 + sigma * eps: times, and what a net predicts."""
 
 from collections.abc import Sequence
 
