@@ -9,7 +9,8 @@ from zoo_core.errors import ZooError
 from zoo_core.testing import checks_of, fake_zoo, installed
 from zoo_core.testing.conformance import CHECKS
 
-from .faults import FAULTS, JUDGE, JUDGES, Fault
+from .fault import Fault
+from .faults import FAULTS, JUDGE, JUDGES
 from .text_faults import TEXT_FAULTS
 
 

@@ -1,6 +1,6 @@
 """Faults in copies of the fake family of texts, each with the conformance check that must catch it."""
 
-from .faults import Fault
+from .fault import Fault
 
 __all__ = ["TEXT_FAULTS"]
 
