@@ -32,7 +32,7 @@ class Diffusers(VariancePreserving):
     :meth:`zoo_core.schedulers.VariancePreserving.sigmas`.
 
     >>> [round(sigma, 2) for sigma in Diffusers(spacing="trailing").sigmas(4, *Diffusers().bounds)]
-    [157.41, 16.81, 3.41, 0.92, 0.0]
+    [157.41, 17.25, 3.42, 0.95, 0.0]
 
     Args:
         T: number of levels.
