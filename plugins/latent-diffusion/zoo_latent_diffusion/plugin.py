@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from zoo_core.hookspecs import hookimpl
-from zoo_core.specs import ModelSpec, RecipeSpec, Spec, TrainerSpec
+from zoo_core.specs import ModelSpec, RecipeSpec, Spec, TrainerSpec, checkpoints
 
 
 @hookimpl
@@ -55,4 +55,5 @@ def zoo_specs() -> Iterable[Spec]:
             target="zoo_latent_diffusion.second_stage:AFHQ_CAT",
             summary="64x64 photographs by a ddpm of 4x16x16 latents, an hour on one CPU core",
         ),
+        *checkpoints("zoo_latent_diffusion"),
     ]
