@@ -134,7 +134,7 @@ def test_streams_of_one_seed_never_overlap() -> None:
 
 def test_numbers_of_streams_never_change() -> None:
     """They are part of what a seed means."""
-    numbers = {"SAMPLE": 0, "STEP": 1, "ORDER": 2, "INIT": 3, "AUGMENT": 4, "DATA": 5, "NOISE": 6}
+    numbers = {"SAMPLE": 0, "STEP": 1, "ORDER": 2, "INIT": 3, "AUGMENT": 4, "DATA": 5, "NOISE": 6, "CONDITION": 7}
     assert {stream.name: int(stream) for stream in Stream} == numbers
 
 

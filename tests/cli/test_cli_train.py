@@ -38,7 +38,7 @@ def test_a_dry_run_prints_the_resolved_recipe_and_writes_nothing(env: dict[str, 
     assert recipe["fit"]["steps"] == 7
     assert recipe["fit"]["optimizer"]["lr"] == 0.5
     assert recipe["model"] == {"name": "fake", "shape": [3, 8, 8], "classes": 4, "bounded": True}
-    assert recipe["sampler"] == {"name": "latent", "temperature": 0.5}
+    assert recipe["sampler"] == {"name": "latent", "temperature": 0.5, "truncation": None}
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
 
 

@@ -126,7 +126,9 @@ def test_options_of_other_programs_lead_to_the_zoos(zoo: Zoo, fakes: Path) -> No
 
 def test_steps_of_a_model_that_draws_in_one_pass_say_so(zoo: Zoo, fakes: Path) -> None:
     done = zoo("sample", "fake-points", "--steps", "10")
-    assert done.err == ("zoo: error: sampler: latent draws in one pass and has no steps -- leave --steps out; its options: temperature\n")
+    assert done.err == (
+        "zoo: error: sampler: latent draws in one pass and has no steps -- leave --steps out; its options: temperature, truncation\n"
+    )
     assert done.code == 3
 
 

@@ -104,7 +104,7 @@ from zoo_core.data import worker
 read = worker.read_picture
 def slow(*arguments):
     import time
-    time.sleep(0.01)  # so that it is killed in the middle
+    time.sleep(0.05)  # so that it is killed in the middle
     return read(*arguments)
 worker.read_picture = slow
 worker.main(*sys.argv[1:])

@@ -130,10 +130,10 @@ def test_a_model_that_only_decodes_names_the_families_that_can(points: str) -> N
     model.family = replace(model.family, capabilities=frozenset({"decode"}))
     with pytest.raises(CapabilityError, match=r"cannot give a log-probability.*neither density nor denoise") as caught:
         model.log_prob(torch.zeros(1, 2))
-    assert caught.value.hint == "families that can: fake, fake-denoiser"
+    assert caught.value.hint == "families that can: fake, fake-conditional, fake-denoiser, fake-text"
     with pytest.raises(CapabilityError, match=r"by the method bound") as caught:
         model.log_prob(torch.zeros(1, 2), method="bound")
-    assert caught.value.hint == "families that can: fake-denoiser"
+    assert caught.value.hint == "families that can: fake-conditional, fake-denoiser"
 
 
 @pytest.mark.parametrize("options", [{"method": "ode"}, {"method": "ode", "k": 2}, {"method": "bound"}, {"method": "bound", "k": 2}])

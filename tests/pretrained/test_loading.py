@@ -117,15 +117,15 @@ def test_what_a_model_can_do_is_what_its_family_declares_and_its_config_allows(
 def test_what_a_model_cannot_do_names_the_families_that_can(flow: Pretrained, denoiser: Pretrained) -> None:
     x = torch.zeros(2, 2)
     cases: list[tuple[Callable[[], object], str]] = [
-        (lambda: flow.denoise(x, 1.0), "fake-denoiser"),
-        (lambda: flow.sample(2, sampler="ddim"), "fake-denoiser"),
-        (lambda: flow.sample(2, labels=1, guidance=2.0), "fake-denoiser"),
+        (lambda: flow.denoise(x, 1.0), "fake-conditional, fake-denoiser"),
+        (lambda: flow.sample(2, sampler="ddim"), "fake-conditional, fake-denoiser"),
+        (lambda: flow.sample(2, labels=1, guidance=2.0), "fake-conditional, fake-denoiser"),
         (lambda: denoiser.sample(2, sampler="latent"), "fake"),
         (lambda: denoiser.encode(x), "fake, fake-latent"),
         (lambda: denoiser.decode(x), "fake"),
         (lambda: denoiser.reconstruct(x), "fake, fake-latent"),
-        (lambda: denoiser.log_prob(x, method="own"), "fake"),
-        (lambda: flow.log_prob(x, method="ode"), "fake-denoiser"),
+        (lambda: denoiser.log_prob(x, method="own"), "fake, fake-text"),
+        (lambda: flow.log_prob(x, method="ode"), "fake-conditional, fake-denoiser"),
         (lambda: denoiser.interpolate(x[0], x[1]), "fake, fake-latent"),
     ]
     for call, able in cases:

@@ -47,7 +47,7 @@ def test_a_folder_without_a_checkpoint_is_refused_with_a_word_of_the_hub(tmp_pat
 
 
 def test_a_folder_is_refused_by_what_needs_pins_and_not_asked_of_the_hub(run: str, zoo: Callable[..., Any]) -> None:
-    assert "nothing pins local:runs/mine -- `zoo pull PATH` reads and checks" in zoo("verify", run).err
+    assert "nothing pins local:runs/mine -- `zoo pull PATH` reads the files of a folder" in zoo("verify", run).err
     assert "runs/mine has no numbers of its samples" in zoo("figure", run, "quality").err.replace("local:", "")
 
 

@@ -81,7 +81,7 @@ def test_plugins_are_installed_for_a_subprocess_whatever_its_folder(tmp_path: Pa
     source = "from zoo_core.registry import registry; print(*registry().claims('family'))"
     env = {**environment(tmp_path / "a", tmp_path / "b"), "ZOO_PLUGINS": "zoo-fake,zoo-mine"}
     done = subprocess.run([sys.executable, "-c", source], env=env, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == "fake fake-conditional fake-denoiser fake-latent fake-text mine\n"
+    assert done.stdout == "fake fake-conditional fake-denoiser fake-filler fake-latent fake-text mine\n"
 
 
 def test_the_fake_zoo_holds_the_core_and_the_fakes_alone() -> None:

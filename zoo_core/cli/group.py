@@ -32,7 +32,7 @@ _BUILT_IN = {
     "pull": ("zoo_core.cli.pull:pull", "Fetch checkpoints and verify every file."),
     "lock": ("zoo_core.cli.lock:lock", "Note commits, files and packages of checkpoints in a lock file."),
     "verify": ("zoo_core.cli.verify:verify", "Check installed files against their recorded sha256."),
-    "sample": ("zoo_core.cli.sample:sample", "Draw images, or points, from a checkpoint."),
+    "sample": ("zoo_core.cli.sample:sample", "Draw images, points or texts from a checkpoint."),
     "data": ("zoo_core.cli.data:data", "Describe a data set: samples, classes, digest, a sheet."),
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Measure samples against real ones."),
     "levels": ("zoo_core.cli.levels:levels", "Find the noise levels at which few steps come near to many."),

@@ -38,7 +38,7 @@ def zoo_specs() -> Iterable[Spec]:
             trainer="model-loss",
             sampler="latent",
             capabilities=ABLE | {"text"},
-            summary="causal attention over the tokens of a text before: exact probabilities of texts",
+            summary="causal attention over the earlier tokens of a text: exact probabilities of texts",
         ),
         RecipeSpec(
             name="pydoc",

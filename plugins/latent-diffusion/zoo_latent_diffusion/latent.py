@@ -21,7 +21,7 @@ class Latents(DenoiserWrapper):
     >>> from zoo_core.testing.fake import FakeDenoiser
     >>> from zoo_core.testing.fake_config import FakeDenoiserConfig
     >>> Latents(FakeDenoiser(FakeDenoiserConfig(bounded=True))).event
-    Event(shape=(2,), range=None)
+    Event(shape=(2,), range=None, categories=None)
     """
 
     def __init__(self, model: Denoiser) -> None:

@@ -23,6 +23,7 @@ class EmbeddingDenoiser(DenoisingModel):
         config: sizes and noise levels.
 
     Example:
+        >>> import torch
         >>> net = EmbeddingDenoiser(EmbeddingDiffusionConfig(length=3, size=4, width=8, heads=2, layers=1))
         >>> net.denoise(torch.zeros(2, 3, 4), 1.0).shape
         torch.Size([2, 3, 4])

@@ -156,7 +156,7 @@ def figure(target: str, kind: str | None, out: Path | None, title: str | None, *
     reconstruct  images above their reconstructions from latents
     interpolate  images, or points, on paths between two latents, or noises
     latent-grid  a model with 2 latent dimensions over the quantiles of its prior
-    unmasking    texts while their hidden places are shown, with the share of these
+    unmasking    texts while their hidden places are shown
     loss         the loss over the steps of training, of a checkpoint or a RUN
     metrics      fd and others that --eval-every measured, over training steps
     quality      the numbers of metrics.json over evaluations of the net and time
