@@ -72,7 +72,7 @@ def test_an_author_and_a_user_from_the_first_key_to_a_refused_forgery(
         assert "model.safetensors of zoo/cat at" in done.stderr
     serve(hub, {name: data for name, data in contents(hub).items() if not name.endswith(".sig")})
     done = run_zoo("pull", CAT, site=site)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (6, "", 1)
+    assert (done.returncode, done.stdout, done.stderr.count("zoo: error: ")) == (6, "", 1), done.stderr
 
 
 def test_verify_tells_the_state_of_the_signature(
