@@ -44,7 +44,7 @@ def zoo_specs() -> Iterable[Spec]:
             name="pydoc",
             family="text-transformer",
             target="zoo_autoregressive.recipes:TEXT_PYDOC",
-            summary="pieces of Python's help texts, ten minutes on one CPU core",
+            summary="pieces of Python's help texts, half a million weights",
         ),
         RecipeSpec(
             name="mnist",

@@ -1,4 +1,4 @@
-"""What the bridge reads and what it refuses: safetensors in diffusers' layout, and no pickles, no code, no other layout."""
+"""The layout of diffusers: safetensors are read; pickles, code and other layouts are refused."""
 
 import json
 import shutil

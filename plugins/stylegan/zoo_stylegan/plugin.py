@@ -26,8 +26,8 @@ def zoo_specs() -> Iterable[Spec]:
         summary="style-based generators with modulated convolutions, and progressive growing by option",
         training="the non-saturating loss with lazy R1 and path-length penalties, style mixing and growing",
         recipes={
-            "fashion-mnist": ("FASHION_MNIST", "articles of clothing, an hour on one CPU core"),
-            "afhq-cat": ("AFHQ_CAT", "32x32 faces of cats, an hour on one CPU core"),
+            "fashion-mnist": ("FASHION_MNIST", "articles of clothing, small enough for a CPU core"),
+            "afhq-cat": ("AFHQ_CAT", "32x32 faces of cats, small enough for a CPU core"),
             "paper": ("PAPER", "1024x1024 faces of a folder, configuration F of Karras et al. 2020"),
         },
     )
