@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zoo_core.data.dataset import Data
 from zoo_core.distributed import Processes
+from zoo_core.evaluation.feature_cache import feature_key, read_features, write_features
 from zoo_core.evaluation.feature_spaces import FeatureSpace
 from zoo_core.evaluation.statistics import ClassScores, Moments, pixel_moments
 from zoo_core.images import is_image
@@ -19,6 +20,7 @@ __all__ = ["PARTS", "Change", "Draw", "FeatureExtractor", "Gathered", "OnBatch",
 PARTS = 20
 """The number of parts of a jackknife."""
 MAX_JACKKNIFE_DIMS = 512  # with more dimensions, each part costs a minute
+WORTH_KEEPING = 5.0  # seconds that a pass over real samples takes, from which its features are kept on disk
 
 OnBatch = Callable[[int], None]
 """``on_batch(n)``: called after every n samples of all processes together."""
@@ -186,7 +188,7 @@ class FeatureExtractor:
     on_stage: OnStage = lambda name, total: None
 
     def real(self, data: Data, index: Tensor | None = None, change: Change | None = None) -> Gathered:
-        """Gathers the statistics of real samples.
+        """Gathers the statistics of real samples. Those of a whole data set come from the cache on disk, if they are there.
 
         Args:
             data: data set.
@@ -194,16 +196,39 @@ class FeatureExtractor:
             change: function that changes the samples first, or None.
         """
         places = torch.arange(len(data)) if index is None else index
+        key = feature_key(data.digest, self.space.digest, self.processes.device.type) if index is None and change is None else ""
+        known = self._known(key, data) if key else None
+        computed: list[_Batch] = []
 
         def compute(first: int, last: int) -> _Batch:
             mine = places[first:last]
+            if known is not None:
+                rows = (known[name][first:last] if name in known else None for name in ("probabilities", "pixels"))
+                labels = None if data.labels is None else data.labels[mine]
+                return _Batch(torch.arange(first, last), known["features"][first:last], next(rows), labels, next(rows))
             x = data.rows(mine)
             x = x if change is None else change(x, mine)
             labels = None if data.labels is None else data.labels[mine]
             return _Batch(torch.arange(first, last), *self.space(x), labels, _pixels(x))
 
         gathered = Gathered(self._dim(data.rows(places[:1])), self.space.classes, self.keeps)
-        return self._gather("real samples", gathered, len(places), compute)
+        started = time.perf_counter()
+        keeps = bool(key) and known is None and self.processes.main
+        self._gather("real samples", gathered, len(places), compute, computed if keeps else None)
+        if keeps and time.perf_counter() - started >= WORTH_KEEPING:
+            write_features(key, _rows(computed))
+        return gathered
+
+    def _known(self, key: str, data: Data) -> dict[str, Tensor] | None:
+        """Features from the cache, if all processes have them and they are those that the network gives for the first samples."""
+        found = read_features(key, len(data))
+        if found is not None:
+            first = data.rows(torch.arange(min(self.batch_size, len(data))))
+            features = self.space(first)[0].cpu()
+            stored = found["features"][: len(features)]
+            if stored.shape != features.shape or not torch.allclose(stored, features, rtol=1e-3, atol=1e-4):
+                found = None
+        return found if all(self.processes.gather(found is not None)) else None
 
     def drawn(self, draw: Draw, n: int, shape: tuple[int, ...], classes: int = 0) -> Gathered:
         """Draws samples 0 ... n - 1 and gathers their statistics.
@@ -231,8 +256,10 @@ class FeatureExtractor:
     def _dim(self, x: Tensor) -> int:
         return self.space(x)[0].shape[1]
 
-    def _gather(self, name: str, gathered: Gathered, count: int, compute: Callable[[int, int], _Batch]) -> Gathered:
-        """Adds the batches of all processes to ``gathered`` in their order."""
+    def _gather(
+        self, name: str, gathered: Gathered, count: int, compute: Callable[[int, int], _Batch], kept: list[_Batch] | None = None
+    ) -> Gathered:
+        """Adds the batches of all processes to ``gathered`` in their order, and to ``kept``."""
         size, processes = self.batch_size, self.processes
         self.on_stage(name, count)
         for turn in range(0, count, size * processes.count):
@@ -241,12 +268,20 @@ class FeatureExtractor:
             batches = [batch for batch in processes.gather(mine) if batch is not None]
             for batch in batches:
                 gathered.add(batch.features, batch.probabilities, batch.index, batch.labels, batch.pixels)
+                if kept is not None:
+                    kept.append(batch)
             seconds = max(batch.seconds for batch in batches)
             gathered.seconds += seconds
             if len(batches[0].index) == min(size, count):
                 gathered.pace = min(gathered.pace, seconds / sum(len(batch.index) for batch in batches))
             self.on_batch(sum(len(batch.index) for batch in batches))
         return gathered
+
+
+def _rows(batches: list[_Batch]) -> dict[str, Tensor]:
+    """The tensors that the cache keeps."""
+    columns = {name: [getattr(batch, name) for batch in batches] for name in ("features", "probabilities", "pixels")}
+    return {name: torch.cat([rows.cpu() for rows in column]) for name, column in columns.items() if column[0] is not None}
 
 
 def _pixels(x: Tensor) -> Tensor | None:
