@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from zoo_core.hookspecs import hookimpl
-from zoo_core.specs import ModelSpec, RecipeSpec, Spec
+from zoo_core.specs import ModelSpec, RecipeSpec, Spec, checkpoints
 
 
 @hookimpl
@@ -41,4 +41,5 @@ def zoo_specs() -> Iterable[Spec]:
             target="zoo_text_diffusion.recipes:MASK_PYDOC",
             summary="pieces of Python's help texts, twenty minutes on one CPU core",
         ),
+        *checkpoints("zoo_text_diffusion"),
     ]
