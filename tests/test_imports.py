@@ -54,6 +54,8 @@ HEAVY_MODULES = (
     "zoo_core.models.denoising",
     "zoo_core.models.text",
     "zoo_core.models.critics",
+    "zoo_core.models.residual",
+    "zoo_core.models.spectral",
     "zoo_core.models.unet",
     "zoo_core.pretrained",
     "zoo_core.rng",

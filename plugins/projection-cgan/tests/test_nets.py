@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo_core.errors import ConfigError, UsageError
+from zoo_core.models.residual import DoublingConv, DownBlock, HalvingConv, Projection, UpBlock
 from zoo_core.recipes import Recipe
 from zoo_core.rng import StepRng
 from zoo_core.training.adversarial import LOSSES
@@ -19,7 +20,7 @@ from zoo_core.training.loop import build
 from zoo_core.training.trainer import Batch, only
 from zoo_projection_cgan.config import ProjectionCGANConfig, ProjectionCGANTrainerConfig
 from zoo_projection_cgan.model import Generator
-from zoo_projection_cgan.nets import ConditionalBatchNorm, Critic, DoublingConv, DownBlock, HalvingConv, Projection, UpBlock
+from zoo_projection_cgan.nets import ConditionalBatchNorm, Critic
 from zoo_projection_cgan.recipes import FASHION_MNIST, PAPER
 
 _Net = TypeVar("_Net", bound=nn.Module)

@@ -1,5 +1,6 @@
 """The generator of Miyato & Koyama 2018 (arXiv:1802.05637)."""
 
+from functools import partial
 from itertools import pairwise
 from typing import ClassVar
 
@@ -8,8 +9,9 @@ from torch import Tensor, nn
 
 from zoo_core.errors import UsageError
 from zoo_core.interfaces import Event, Rng
+from zoo_core.models.residual import UpBlock
 from zoo_projection_cgan.config import ProjectionCGANConfig
-from zoo_projection_cgan.nets import UpBlock, initialise
+from zoo_projection_cgan.nets import ConditionalBatchNorm, initialise
 
 __all__ = ["Generator"]
 
@@ -37,7 +39,8 @@ class Generator(nn.Module):
         side = config.shape[1] >> len(widths)
         self.linear = nn.Linear(config.latent, widths[0] * side**2)
         self.unflatten = nn.Unflatten(1, (widths[0], side, side))
-        self.blocks = nn.ModuleList(UpBlock(*pair, config.num_classes) for pair in pairwise([widths[0], *widths]))
+        norm = partial(ConditionalBatchNorm, num_classes=config.num_classes)
+        self.blocks = nn.ModuleList(UpBlock(*pair, norm) for pair in pairwise([widths[0], *widths]))
         self.norm = nn.BatchNorm2d(widths[-1])
         self.conv = nn.Conv2d(widths[-1], config.shape[0], 3, padding=1)
         initialise(self)
