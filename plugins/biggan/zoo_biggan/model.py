@@ -77,7 +77,7 @@ class BigGAN(nn.Module):
         if truncation is not None:
             z = truncated(z, truncation)
         shared = self.embed(labels)
-        first, *chunks = z.split(self.config.chunk, dim=1)
+        first, *chunks = torch.split(z, self.config.chunk, dim=1)
         h = self.unflatten(self.linear(first))
         for side, block, chunk in zip(self.config.sides, self.blocks, chunks, strict=True):
             h = block(h, torch.cat([shared, chunk.to(shared.dtype)], dim=1))
