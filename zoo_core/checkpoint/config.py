@@ -124,10 +124,17 @@ def family_sampler(model: ModelConfig) -> Sampler:
     samplers = [each for named in registry().claims(SamplerSpec).values() for each in named]
     names = [each.name for each in samplers if isinstance(each.spec, SamplerSpec) and supports(family.capabilities, each.spec.requires)]
     if not (family.sampler or names):
-        raise CapabilityError(
-            f"no installed sampler can sample the family {family.name}", "`zoo list samplers` shows what each of them requires"
-        )
+        raise CapabilityError(f"no installed sampler can sample the family {family.name}", _other_use(family))
     return as_sampler(family.sampler or names[0], prefer=claim.plugin.dist)
+
+
+def _other_use(family: ModelSpec) -> str:
+    """A hint: what a family is for that draws no samples."""
+    if "fill" in family.capabilities:
+        return "it fills in pictures: `zoo figure REF inpaint --image FILE`, or model.inpaint(x, mask)"
+    if "classify" in family.capabilities:
+        return "it classifies samples: model.classify(x), or `zoo evaluate REF --metrics accuracy`"
+    return "`zoo list samplers` shows what each of them requires"
 
 
 def plain_sampler(config: CheckpointConfig) -> dict[str, Any] | None:
