@@ -27,6 +27,7 @@ ALL = [
     "coverage",
     "density",
     "fd",
+    "inpainting-mse",
     "is",
     "kid",
     "nearest-train",
@@ -38,7 +39,7 @@ ALL = [
 ]
 
 
-OF_DATA, OF_PIXELS = ("accuracy", "bpd", "nll"), ("pixel-saturation", "pixel-std")
+OF_DATA, OF_PIXELS = ("accuracy", "bpd", "inpainting-mse", "nll"), ("pixel-saturation", "pixel-std")
 
 
 def test_all_metrics_are_registered_and_made_by_name() -> None:

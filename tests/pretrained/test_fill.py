@@ -7,9 +7,12 @@ import pytest
 import torch
 
 import zoo_core
-from zoo_core.errors import CapabilityError, UsageError
+from zoo_core.errors import CapabilityError, ConfigError, UsageError
+from zoo_core.evaluation.data_metrics import InpaintingMSE
+from zoo_core.evaluation.factory import make_metric
 from zoo_core.pretrained import Pretrained
 from zoo_core.rng import ImageRng
+from zoo_core.samplers.masks import part_mask
 from zoo_core.testing import fake_zoo, write_checkpoint
 from zoo_core.testing.fake import FakeFiller
 from zoo_core.testing.fake_config import FakeFillerConfig
@@ -47,3 +50,26 @@ def test_what_belongs_to_a_walk_is_refused(options: dict[str, object], named: st
 def test_it_draws_no_samples_of_its_own(model: Pretrained) -> None:
     with pytest.raises(CapabilityError, match=r"no installed sampler can sample .*model\.inpaint"):
         model.sample(1)
+
+
+@pytest.mark.parametrize("part", ["top", "border"])
+def test_the_metric_is_the_squared_error_of_the_hidden_pixels_alone(model: Pretrained, part: str) -> None:
+    x = torch.rand(4, 3, 4, 4, generator=torch.Generator().manual_seed(0)) - 0.5
+    hidden = ~part_mask(part, (3, 4, 4)).expand(3, 4, 4)
+    filled = model.inpaint(x, part)
+    longhand = [float(((filled[i] - x[i]) ** 2 * hidden).sum() / hidden.sum()) for i in range(4)]
+    metric = make_metric("inpainting-mse", {"known": part})
+    assert isinstance(metric, InpaintingMSE)
+    assert metric(model, x, None, 0).values.tolist() == pytest.approx(longhand, rel=1e-5)
+    assert torch.allclose(metric(model, x[2:], None, 2).values, metric(model, x, None, 0).values[2:], atol=1e-6)
+
+
+def test_the_metric_takes_denoisers_of_images_and_refuses_the_others() -> None:
+    metric = InpaintingMSE()
+    with pytest.raises(CapabilityError, match="is a metric of images"):
+        metric.check(zoo_core.load("ncsn-gaussian-mixture"), "inpainting-mse")
+    with pytest.raises(CapabilityError, match="cannot inpaint"):
+        metric.check(zoo_core.load("dcgan-mnist"), "inpainting-mse")
+    metric.check(zoo_core.load("ncsn-mnist"), "inpainting-mse")
+    with pytest.raises(ConfigError, match="known must be one of top, "):
+        InpaintingMSE(known="middle")

@@ -68,7 +68,7 @@ def _metric(name: str, target: str, requires: str, paper: str, summary: str) -> 
 
 # As in their classes, with which `zoo plugins --check` compares them; for all other metrics, higher is better.
 _BETTER = {
-    "lower": ("bpd", "fd", "kid", "nll"),
+    "lower": ("bpd", "fd", "inpainting-mse", "kid", "nll"),
     "near 1": ("class-spread", "nearest-train"),
     "near real": ("pixel-saturation", "pixel-std"),
 }
@@ -82,6 +82,7 @@ _METRICS = [
     _metric("coverage", "Coverage", "features", _PRDC, "real samples with a drawn one nearby"),
     _metric("density", "Density", "features", _PRDC, "how many real samples are near a drawn one"),
     _metric("fd", "FrechetDistance", "features", "arXiv:1706.08500", "Frechet distance between Gaussians fitted to the features"),
+    _metric("inpainting-mse", "data_metrics.InpaintingMSE", "fill denoise", "", "squared error of the hidden pixels of real images"),
     _metric("is", "InceptionScore", "classify", "arXiv:1606.03498", "sure of each sample's class, and of many classes in all"),
     _metric("kid", "KernelDistance", "features", "arXiv:1801.01401", "kernel distance between the features, unbiased"),
     _metric("nearest-train", "NearestTrain", "features", "", "distance to the nearest training sample: towards 0 for copies"),
