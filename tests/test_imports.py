@@ -31,6 +31,7 @@ HEAVY_IMPORTS = (
 HEAVY_MODULES = (
     "zoo_core.checkpoint.build",
     "zoo_core.data.cache",
+    "zoo_core.data.captioned",
     "zoo_core.data.dataset",
     "zoo_core.data.loaders",
     "zoo_core.data.readers",
@@ -53,6 +54,7 @@ HEAVY_MODULES = (
     "zoo_core.images",
     "zoo_core.models.denoising",
     "zoo_core.models.text",
+    "zoo_core.models.transformer",
     "zoo_core.models.critics",
     "zoo_core.models.residual",
     "zoo_core.models.spectral",

@@ -1,5 +1,6 @@
 """The text of a model card: front matter, summary, numbers, training and the way to use the model."""
 
+import json
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -107,11 +108,12 @@ def render(
     if metrics is not None:
         front["model-index"] = model_index(name, metrics, pipeline, config.get("sampler"), config.get("scheduler"))
     draws = pipeline != CLASSIFICATION
-    samples = _grid(training.get("sheet")) if pipeline else "![samples](samples.png)"
+    prompts = training.get("prompts") or ()
+    samples = _captioned(prompts) if prompts else _grid(training.get("sheet")) if pipeline else "![samples](samples.png)"
     body = [
         f"# {name}\n\n{words.summary}",
         samples if draws else "",
-        use_section(reference or name, config, plugin, pipeline),
+        use_section(reference or name, config, plugin, pipeline, prompt=prompts[0] if prompts else ""),
         numbers_section(name, metrics, pictures),
         _training(training),
         _data(training, words.data),
@@ -135,6 +137,13 @@ def _pipeline(training: Mapping[str, Any]) -> str:
     """The Hub's tag of a model by the shape of its data: images, unless training.json has another shape."""
     shape = training.get("data", {}).get("shape")
     return "" if shape is not None and not (len(shape) == 3 and shape[0] in (1, 3)) else PIPELINE
+
+
+def _captioned(prompts: Sequence[str]) -> str:
+    return (
+        f"![36 samples, each above its prompt](samples.png)\n\nImages 0 to 35 of seed 0, without guidance, not chosen; the prompts are the "
+        f"first {len(prompts)} captions of the training data in its shuffled order, in turns."
+    )
 
 
 def _grid(sheet: Mapping[str, Any] | None) -> str:
@@ -167,7 +176,7 @@ def family_name(config: Mapping[str, Any]) -> str:
     return str(config["model"]["name"]).rpartition(":")[2]
 
 
-def use_section(name: str, config: Mapping[str, Any], plugin: str, pipeline: str = PIPELINE) -> str:
+def use_section(name: str, config: Mapping[str, Any], plugin: str, pipeline: str = PIPELINE, *, prompt: str = "") -> str:
     """The section of a card that shows how to pull and use a checkpoint.
 
     Args:
@@ -175,6 +184,7 @@ def use_section(name: str, config: Mapping[str, Any], plugin: str, pipeline: str
         config: content of its config.json.
         plugin: the distribution that has its family; may be empty.
         pipeline: the Hub's tag of its task.
+        prompt: a prompt that it knows; empty for a model without prompts.
     """
     pull = "" if name.startswith(LOCAL) else f"zoo pull {name}\n"
     if pipeline == CLASSIFICATION:
@@ -186,6 +196,9 @@ def use_section(name: str, config: Mapping[str, Any], plugin: str, pipeline: str
     shell = shlex.quote(name)
     command = f"\nzoo sample {shell} -n 16 --seed 0 --labels {last} --out class.png" if last >= 0 else ""
     call = f"\nof_class = model.sample(16, seed=0, labels={last})  # one class, or one for each: 0 ... {last}" if last >= 0 else ""
+    if prompt:
+        command = f"\nzoo sample {shell} -n 16 --seed 0 --prompt {shlex.quote(prompt)} --guidance 3 --out prompt.png"
+        call = f"\nof_prompt = model.sample(16, seed=0, prompts=[{json.dumps(prompt)}], guidance=3.0)"
     return f"""## Use
 {needs}
 ```sh

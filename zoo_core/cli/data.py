@@ -26,6 +26,8 @@ __all__ = ["data"]
 _SHEET = 64
 _POINTS = 2000
 _NAMED = 12  # classes in a line
+_SHOWN = 3  # captions in a line
+_CAPTIONED = 36
 
 
 @click.command()
@@ -92,6 +94,8 @@ def _facts(config: DatasetConfig, loaded: "Data") -> dict[str, Any]:
         "shape": list(loaded.event.shape),
         "range": list(loaded.event.range or ()) or [float(value) for value in loaded.x.aminmax()],
         "classes": dict(zip(names, counts, strict=True)),
+        **({"captions": list(loaded.captions[:_SHOWN])} if loaded.captions else {}),
+        **({"attributes": {name: list(each.names) for name, each in loaded.attributes.items()}} if loaded.attributes else {}),
         "digest": loaded.digest,
         "bytes": size,
         "file": str(loaded.stored.path.parent) if loaded.stored is not None else None,
@@ -109,6 +113,12 @@ def _lines(facts: Mapping[str, Any], seconds: float) -> list[tuple[str, str]]:
     return [
         ("samples", f"{facts['count']:,} of {shape}, from {low:.3g} to {high:.3g}"),
         *([("classes", f"{len(classes):,}: {shown}")] if classes else [("classes", "none")]),
+        *([("captions", "; ".join(facts["captions"]))] if "captions" in facts else []),
+        *(
+            [("attributes", ", ".join(f"{name} {len(values)}" for name, values in facts["attributes"].items()))]
+            if "attributes" in facts
+            else []
+        ),
         *([("revision", revision)] if revision else []),
         ("digest", f"sha256:{facts['digest']}"),
         ("place", f"{human_size(facts['bytes'])} {place}; read in {seconds:.1f} s"),
@@ -116,7 +126,7 @@ def _lines(facts: Mapping[str, Any], seconds: float) -> list[tuple[str, str]]:
 
 
 def _save_sheet(out: Path, name: str, loaded: "Data", facts: dict[str, Any]) -> None:
-    """Writes samples as a sheet: of 2 to 32 classes a column for each, otherwise taken from all of the set."""
+    """Writes samples as a sheet: with their captions; or of 2 to 32 classes a column for each; otherwise taken from all of the set."""
     import torch
 
     from zoo_core import __version__
@@ -125,7 +135,7 @@ def _save_sheet(out: Path, name: str, loaded: "Data", facts: dict[str, Any]) -> 
 
     labels = loaded.labels
     classes = [place for place, count in enumerate(facts["classes"].values()) if count]
-    columns = class_columns(len(classes), _SHEET)
+    columns = None if loaded.captions else class_columns(len(classes), _SHEET)
     if columns and labels is not None and len(loaded.event.shape) == 3:
         rows = max(1, _SHEET // columns)
         each = [(labels == place).nonzero().flatten() for place in classes]
@@ -136,9 +146,10 @@ def _save_sheet(out: Path, name: str, loaded: "Data", facts: dict[str, Any]) -> 
         facts["sheet"] = f"{len(index)} samples, a column for each class" if columns == len(classes) else f"{len(index)} samples"
         above = [above[place % len(above)] for place in range(columns)]
     else:
-        most = _SHEET if len(loaded.event.shape) == 3 else _POINTS
+        most = _CAPTIONED if loaded.captions else _SHEET if len(loaded.event.shape) == 3 else _POINTS
         index = torch.linspace(0, len(loaded) - 1, min(most, len(loaded))).long()
         columns, above = None, []
         facts["sheet"] = f"{len(index)} samples"
     metadata = {"Software": f"zoo-core {__version__}", "data": f"sha256:{loaded.digest}"}
-    save_samples(out, loaded.rows(index), metadata, columns, inert(name), [inert(text)[:24] for text in above])
+    captions = [inert(loaded.captions[place]) for place in index.tolist()] if loaded.captions else []
+    save_samples(out, loaded.rows(index), metadata, columns, inert(name), [inert(text)[:24] for text in above], captions)

@@ -109,6 +109,7 @@ def sample(
       zoo sample projection-cgan-fashion-mnist -n 60      a column for each class
       zoo sample local:runs/cat --out cats.npz            without loss
       zoo sample local:runs/words -n 8 --out texts.txt
+      zoo sample local:runs/seven --prompt "a red seven on blue" --guidance 3
     """
     pictures = pictures_of(condition)
     *bases, last = stages_of(reference if pictures or not condition else f"{condition}+{reference}")
@@ -238,7 +239,15 @@ def _write(path: Path | None, samples: "Tensor", drawing: Drawing, model: "Pretr
     elif "text" in model.capabilities:
         save_texts(path, model.show(samples), record, title=title_line(model.name, drawing.walk, f"seed {drawing.seed}"))
     else:
-        save_samples(path, samples, record, columns, title, above)
+        save_samples(path, samples, record, columns, title, above, _captions(drawing, model))
+
+
+def _captions(drawing: Drawing, model: "Pretrained") -> list[str]:
+    """The prompt of each image; none without prompts."""
+    from zoo_core.samplers.conditions import example_prompts
+
+    prompts = drawing.prompts if drawing.conditions is not None else example_prompts(model.model) if model.base is None else []
+    return [inert(prompts[image % len(prompts)]) for image in range(drawing.n)] if prompts else []
 
 
 def _texts(texts: Sequence[str]) -> str:

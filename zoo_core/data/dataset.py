@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 import torch
@@ -18,7 +19,7 @@ from zoo_core.rng import StepRng, Stream, permutation
 from zoo_core.specs import DatasetSpec
 from zoo_core.vocabulary import Vocabulary
 
-__all__ = ["Batch", "Data", "load_data"]
+__all__ = ["Attribute", "Batch", "Data", "load_data"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +30,7 @@ class Batch:
         x: samples, float32 (n, *event.shape); images in [-1, 1], and categories int64.
         labels: int64 (n,), or None.
         index: places of the rows in the data set, int64 (n,).
+        captions: a text for each row; empty without captions.
 
     >>> Batch(x=torch.zeros(2, 3), labels=None, index=torch.tensor([4, 7])).x.shape
     torch.Size([2, 3])
@@ -37,6 +39,23 @@ class Batch:
     x: Tensor
     labels: Tensor | None
     index: Tensor
+    captions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attribute:
+    """A property of the samples of a data set, such as their colour.
+
+    Args:
+        labels: its value for each sample, int64 (N,), at least 0.
+        names: names of the values.
+
+    >>> Attribute(labels=torch.tensor([0, 1, 0]), names=("red", "blue")).names[1]
+    'blue'
+    """
+
+    labels: Tensor
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +71,11 @@ class Data:
         stored: the file of the images, if they are on disk.
         recorded_digest: digest of the samples, if it is known without reading them.
         vocabulary: the tokens that categories stand for; those of int64 samples alone.
+        captions: a text for each sample; empty without captions.
+        attributes: further labels of the samples, by their names.
 
     Raises:
-        ConfigError: if there is no sample, or if x or the labels are no tensors or have another dtype or shape.
+        ConfigError: if there is no sample, or if x or the labels are no tensors or have another dtype or shape, or captions are missing.
 
     >>> data = Data(x=torch.tensor([[[[0, 255]]]], dtype=torch.uint8), labels=torch.tensor([0]), classes=("edge",))
     >>> data.event.shape, data.rows(torch.tensor([0])).flatten().tolist()
@@ -70,6 +91,8 @@ class Data:
     stored: StoredImages | None = None
     recorded_digest: str = ""
     vocabulary: Vocabulary | None = None
+    captions: tuple[str, ...] = ()
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         x, labels = self.x, self.labels
@@ -87,6 +110,9 @@ class Data:
         if labels is not None and (labels.dtype != torch.int64 or labels.shape != x.shape[:1] or labels.min() < 0):
             actual = f"{labels.dtype} {tuple(labels.shape)} from {labels.min()} on"
             raise ConfigError(f"labels must be int64 ({len(x)},) from 0 on, not {actual}")
+        counts = [len(self.captions) or len(x), *(len(each.labels) for each in self.attributes.values())]
+        if wrong := next((count for count in counts if count != len(x)), None):
+            raise ConfigError(f"captions and attributes must be of all {len(x)} samples, not of {wrong}")
 
     def __len__(self) -> int:
         return len(self.x)
@@ -99,7 +125,7 @@ class Data:
 
     @cached_property
     def digest(self) -> str:
-        """The sha256 of all samples, labels and tokens, in hex; resumed runs and records compare it."""
+        """The sha256 of all samples, labels, tokens and captions, in hex; resumed runs and records compare it."""
         if self.recorded_digest:
             return self.recorded_digest
         sha = hashlib.sha256(f"{self.x.dtype} {tuple(self.x.shape)}".encode())
@@ -108,6 +134,8 @@ class Data:
             sha.update(self.labels.contiguous().numpy().tobytes())
         if self.vocabulary is not None:
             sha.update(json.dumps(self.vocabulary.tokens).encode())
+        if self.captions:
+            sha.update(json.dumps(self.captions).encode())
         return sha.hexdigest()
 
     def rows(self, index: Tensor) -> Tensor:
@@ -131,7 +159,8 @@ class Data:
             mirrored = StepRng(seed, step, batch_size, rows, stream=Stream.AUGMENT).uniform() < 0.5
             x = torch.where(mirrored.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
         labels = None if self.labels is None else self.labels[index].to(device)
-        return Batch(x=x.to(device), labels=labels, index=index)
+        captions = tuple(self.captions[row] for row in index.tolist()) if self.captions else ()
+        return Batch(x=x.to(device), labels=labels, index=index, captions=captions)
 
     def _index(self, seed: int, step: int, batch_size: int) -> Tensor:
         first, count = step * batch_size, len(self)

@@ -1,8 +1,9 @@
-"""The vocabulary of models of texts, which training takes from their data."""
+"""The vocabulary of models of texts, and of models with prompts, which training takes from their data."""
 
 from dataclasses import fields, replace
 from typing import Any, cast
 
+from zoo_core.data.captioned_sets import CaptionedConfig
 from zoo_core.data.text import text_of, vocabulary_of
 from zoo_core.data.text_sets import TextSetConfig
 from zoo_core.interfaces import DatasetConfig
@@ -13,7 +14,7 @@ __all__ = ["with_vocabulary", "with_vocabulary_of"]
 
 
 def with_vocabulary(recipe: Recipe) -> Recipe:
-    """The recipe with one vocabulary in model and data: that of either of them, or else that of the whole text.
+    """The recipe with one vocabulary in model and data: that of either of them, or else that of the whole text, or of all captions.
 
     >>> from zoo_core.data.text_sets import PydocConfig
     >>> from zoo_core.testing.fake_config import FakeTextConfig
@@ -24,6 +25,8 @@ def with_vocabulary(recipe: Recipe) -> Recipe:
         ConfigError: if the text has to be read and cannot.
     """
     data, model = recipe.data, recipe.model
+    if isinstance(data, CaptionedConfig) and _has_vocabulary(model) and not cast(Any, model).vocabulary.tokens:
+        return replace(recipe, model=replace(cast(Any, model), vocabulary=data.words))
     if not isinstance(data, TextSetConfig) or not _has_vocabulary(model):
         return recipe
     own: Vocabulary = cast(Any, model).vocabulary

@@ -22,6 +22,7 @@ def save_samples(
     columns: int | None = None,
     title: str = "",
     names: Sequence[str] = (),
+    captions: Sequence[str] = (),
 ) -> None:
     """Writes samples as a picture: a grid of images, or a plot of points.
 
@@ -31,7 +32,8 @@ def save_samples(
         metadata: facts that the file carries.
         columns: number of columns of the grid; near a square when None.
         title: title of a plot.
-        names: captions of the columns of images.
+        names: names of the columns of images.
+        captions: a text below each image.
 
     Raises:
         UsageError: if the samples are neither images nor points in the plane.
@@ -41,6 +43,10 @@ def save_samples(
 
     if getattr(samples, "ndim", 0) == 2 and samples.shape[1] == 2:
         write_file(Path(path), render(scatter(samples, title=title), metadata))
+    elif captions:
+        from zoo_core.figures.captioned import captioned_sheet
+
+        write_file(Path(path), png(captioned_sheet(samples, captions, columns), metadata))
     elif names:
         write_file(Path(path), png(class_sheet(samples, names), metadata))
     else:

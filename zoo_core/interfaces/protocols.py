@@ -172,7 +172,8 @@ class Conditional(Protocol):
     Such a model also has the capability ``denoise`` or ``latent``, which is without a condition. A model with the attribute
     ``example_conditions``, a tensor (k, *condition_event.shape), is sampled with example i modulo k for image i by default; other models
     are sampled without a condition. A model whose conditions are computed from texts has the method ``prompt_conditions(prompts)``, which
-    returns float32 (n, *condition_event.shape) for n texts, and raises UsageError for a text that is too long.
+    returns float32 (n, *condition_event.shape) for n texts, and raises UsageError for a text that it cannot read. If its examples are of
+    texts, these are its attribute ``example_prompts``, a list of k texts.
 
     >>> from zoo_core.testing.fake import FakeConditional
     >>> from zoo_core.testing.fake_config import FakeConditionalConfig

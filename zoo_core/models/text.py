@@ -1,15 +1,15 @@
-"""The base class of models of texts: event, reading and showing by a vocabulary."""
+"""Texts for models: the base class of models that draw texts, and the tokens of prompts."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from zoo_core.errors import ConfigError
+from zoo_core.errors import ConfigError, UnknownNameError, UsageError
 from zoo_core.interfaces import Event
-from zoo_core.vocabulary import Vocabulary
+from zoo_core.vocabulary import Vocabulary, words_of
 
-__all__ = ["VocabularyModel"]
+__all__ = ["PromptTokenizer", "VocabularyModel"]
 
 
 class VocabularyModel(nn.Module):
@@ -56,3 +56,48 @@ class VocabularyModel(nn.Module):
                 many = "cut it" if len(row) > self.length else "fill it up"
                 raise ConfigError(f"{what}, and a sample {self.length:,}", f"{many} to that length")
         return torch.tensor(rows)
+
+
+class PromptTokenizer:
+    """Turns prompts into the numbers of their words, of one length; capitals and punctuation do not matter.
+
+    >>> tokenizer = PromptTokenizer(Vocabulary(unit="word", tokens=("a", "red", "seven")), length=4)
+    >>> tokenizer(["A red seven.", ""]).tolist()
+    [[0, 1, 2, 3], [3, 3, 3, 3]]
+
+    Args:
+        vocabulary: the words.
+        length: number of words of the longest prompt.
+
+    Attributes:
+        pad: number that fills up shorter prompts: that of words.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, length: int) -> None:
+        self.vocabulary = vocabulary
+        self.length = length
+        self.pad = len(vocabulary)
+        self._numbers = {word: number for number, word in enumerate(vocabulary.tokens)}
+
+    def __call__(self, prompts: Sequence[str]) -> Tensor:
+        """The numbers of the words of texts, int64 (n, length); an empty text has none.
+
+        Raises:
+            UsageError: if a text has an unknown word, or too many words; an unknown word comes with one that is spelt like it.
+        """
+        rows = []
+        for prompt in prompts:
+            words = [word for word in words_of(prompt.lower()) if word.isalnum() or word in self._numbers]
+            unknown = next((word for word in words if word not in self._numbers), None)
+            if unknown is not None:
+                hint = UnknownNameError.of("word", unknown, self.vocabulary.tokens, "").hint
+                raise UsageError(f"the model does not know the word {unknown!r:.40} of the prompt {prompt!r:.60}", hint)
+            if len(words) > self.length:
+                what = f"the prompt {prompt[:40]!r}{' ...' if len(prompt) > 40 else ''} has {len(words)} words"
+                raise UsageError(f"{what}, and the model reads {self.length}", "shorten it")
+            rows.append([self._numbers[word] for word in words] + [self.pad] * (self.length - len(words)))
+        return torch.tensor(rows, dtype=torch.int64).view(len(rows), self.length)
+
+    def text(self, tokens: Tensor) -> str:
+        """The prompt of tokens (length,)."""
+        return " ".join(self.vocabulary.tokens[number] for number in tokens.tolist() if number < self.pad)

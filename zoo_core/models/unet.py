@@ -109,6 +109,25 @@ class _Attention(_SelfAttention):
         return y
 
 
+class _CrossAttention(nn.Module):
+    """Attention of all pixels to the vectors of a context, such as the words of a text (Rombach et al. 2022, arXiv:2112.10752)."""
+
+    def __init__(self, width: int, context: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = Norm(width)
+        self.q = Pointwise(width, width)
+        self.kv = nn.Linear(context, 2 * width)
+        self.project = _zero_parameters(Pointwise(width, width))
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        q = self.q(self.norm(x)).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
+        k, v = self.kv(context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (n, head, place, c) each
+        out = F.scaled_dot_product_attention(q, k, v)
+        y: Tensor = x + self.project(out.transpose(2, 3).reshape(x.shape))
+        return y
+
+
 class _LinearAttention(_SelfAttention):
     """Attention with separate softmaxes of queries and keys, in O(pixels) time (Shen et al. 2018, arXiv:1812.01243, section 3.2)."""
 
@@ -122,9 +141,9 @@ class _LinearAttention(_SelfAttention):
 
 
 class _Stage(nn.Module):
-    """A residual block, and the attention of its level if there is one."""
+    """A residual block, and the attention of its level if there is one: to its own pixels, then to the context."""
 
-    def __init__(self, width_in: int, width: int, size: int, config: UNetConfig) -> None:
+    def __init__(self, width_in: int, width: int, size: int, config: UNetConfig, context: int) -> None:
         super().__init__()
         self.block = _ResBlock(width_in, width, 4 * config.dim, config.dropout)
         self.attention: nn.Module = nn.Identity()
@@ -132,10 +151,11 @@ class _Stage(nn.Module):
             self.attention = _Attention(width, config.heads)
         elif size in config.linear_attention:
             self.attention = _LinearAttention(width, config.heads)
+        self.cross = _CrossAttention(width, context, config.heads) if context and size in config.attention else None
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, context: Tensor | None) -> Tensor:
         out: Tensor = self.attention(self.block(x, embedding))
-        return out
+        return out if self.cross is None else self.cross(out, context)
 
 
 class _Downsample(nn.Module):
@@ -145,7 +165,7 @@ class _Downsample(nn.Module):
         super().__init__()
         self.resample = nn.Conv2d(width, width, 3, stride=2, padding=1) if conv else nn.AvgPool2d(2)
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, context: Tensor | None) -> Tensor:
         out: Tensor = self.resample(x)
         return out
 
@@ -163,17 +183,24 @@ class _Upsample(nn.Module):
 
 
 class UNet(nn.Module):
-    """A net of noisy images (n, channels, side, side), with outputs of their shape; of times t, labels and guidance scales, each (n,).
+    """A net of noisy images (n, channels, side, side), with outputs of their shape; of times t, labels and guidance scales, each (n,),
+    and of a context (n, places, context).
 
-    A time is any number; its sinusoids have wavelengths from 2 pi to 20,000 pi.
+    A time is any number; its sinusoids have wavelengths from 2 pi to 20,000 pi. With a context, such as the vectors of the words of a text,
+    the levels of ``config.attention`` and the middle attend to it after they attend to themselves, and its mean is added to the embedding
+    of the time.
 
     Example:
         >>> net = UNet(UNetConfig(image_size=8, dim=8, multipliers=(1, 2), linear_attention=()))
         >>> net(torch.zeros(2, 3, 8, 8), torch.tensor([1.0, 2.5])).shape
         torch.Size([2, 3, 8, 8])
+
+    Args:
+        config: config of the net.
+        context: length of the vectors of the context; 0 for a net without one.
     """
 
-    def __init__(self, config: UNetConfig) -> None:
+    def __init__(self, config: UNetConfig, context: int = 0) -> None:
         super().__init__()
         widths = [config.dim * multiplier for multiplier in config.multipliers]
         sizes = [config.image_size >> level for level in range(len(widths))]
@@ -183,6 +210,7 @@ class UNet(nn.Module):
         self.labels = nn.Embedding(config.num_classes + 1, 4 * config.dim) if config.num_classes else None
         # Zero at first: a student with a scale begins as its teacher without one.
         self.guidance = _zero_parameters(nn.Linear(config.dim, 4 * config.dim, bias=False)) if config.guidance_embeds else None
+        self.context = nn.Linear(context, 4 * config.dim) if context else None
         self.conv_in = nn.Conv2d(config.channels, config.dim, 3, padding=1)
 
         width = config.dim
@@ -190,7 +218,7 @@ class UNet(nn.Module):
         self.down = nn.ModuleList()
         for level, (size, wider) in enumerate(zip(sizes, widths, strict=True)):
             for _ in range(config.blocks):
-                self.down.append(_Stage(width, width := wider, size, config))
+                self.down.append(_Stage(width, width := wider, size, config, context))
                 skips.append(width)
             if level < len(widths) - 1:
                 self.down.append(_Downsample(width, config.resample_conv))
@@ -198,18 +226,26 @@ class UNet(nn.Module):
 
         self.middle = nn.ModuleList([_ResBlock(width, width, 4 * config.dim, config.dropout) for _ in range(2)])
         self.middle_attention = _Attention(width, config.heads)
+        self.middle_cross = _CrossAttention(width, context, config.heads) if context else None
 
         self.up = nn.ModuleList()
         for level, (size, narrower) in reversed(list(enumerate(zip(sizes, widths, strict=True)))):
             for _ in range(config.blocks + 1):
-                self.up.append(_Stage(width + skips.pop(), width := narrower, size, config))
+                self.up.append(_Stage(width + skips.pop(), width := narrower, size, config, context))
             if level > 0:
                 self.up.append(_Upsample(width, config.resample_conv))
 
         self.norm_out = Norm(width)
         self.conv_out = _zero_parameters(nn.Conv2d(width, config.channels, 3, padding=1))
 
-    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None, guidance: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        labels: Tensor | None = None,
+        guidance: Tensor | None = None,
+        context: Tensor | None = None,
+    ) -> Tensor:
         embedding = self.embed(timestep_embedding(t, self.dim).to(x.dtype))
         if self.guidance is not None:
             scale = torch.ones_like(t) if guidance is None else guidance.to(t)
@@ -217,14 +253,17 @@ class UNet(nn.Module):
         if self.labels is not None:
             null = self.labels.num_embeddings - 1
             embedding = embedding + self.labels(torch.full_like(t, null, dtype=torch.int64) if labels is None else labels)
+        if self.context is not None and context is not None:
+            embedding = embedding + self.context(context.mean(1))
         h = self.conv_in(x)
         skips = [h]
         for stage in self.down:
-            h = stage(h, embedding)
+            h = stage(h, embedding, context)
             skips.append(h)
         first, second = self.middle
-        h = second(self.middle_attention(first(h, embedding)), embedding)
+        h = self.middle_attention(first(h, embedding))
+        h = second(h if self.middle_cross is None else self.middle_cross(h, context), embedding)
         for stage in self.up:
-            h = stage(h) if isinstance(stage, _Upsample) else stage(torch.cat([h, skips.pop()], dim=1), embedding)
+            h = stage(h) if isinstance(stage, _Upsample) else stage(torch.cat([h, skips.pop()], dim=1), embedding, context)
         out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
         return out

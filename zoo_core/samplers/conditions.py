@@ -8,7 +8,7 @@ from zoo_core.interfaces import Conditional
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["example_conditions"]
+__all__ = ["example_conditions", "example_prompts"]
 
 
 def example_conditions(model: Any, images: Sequence[int]) -> "Tensor | None":
@@ -26,3 +26,12 @@ def example_conditions(model: Any, images: Sequence[int]) -> "Tensor | None":
     """
     examples: Tensor | None = getattr(model, "example_conditions", None) if isinstance(model, Conditional) else None
     return None if examples is None else examples[[image % len(examples) for image in images]].float()
+
+
+def example_prompts(model: Any) -> list[str]:
+    """Returns the texts of which ``example_conditions`` are computed; none for a model without such texts.
+
+    Args:
+        model: the model.
+    """
+    return list(getattr(model, "example_prompts", ())) if isinstance(model, Conditional) else []

@@ -121,7 +121,9 @@ class Subject:
         event: Event = cast(Any, model).event
         x = random_samples(event, StepRng(0, 0, ROWS, stream=Stream.DATA))
         labels = torch.arange(ROWS) % cast(Any, model).num_classes if {"labels", "classify"} & self.capabilities else None
-        return Batch(x=x.clamp(*event.range) if event.range else x, labels=labels, index=torch.arange(ROWS))
+        words: Sequence[str] = getattr(getattr(model, "vocabulary", None), "tokens", ())
+        captions = tuple(f"{words[0]} {words[row % len(words)]}" for row in range(ROWS)) if words and event.categories is None else ()
+        return Batch(x=x.clamp(*event.range) if event.range else x, labels=labels, index=torch.arange(ROWS), captions=captions)
 
     def judged(self, model: nn.Module, images: Sequence[int] = range(ROWS)) -> Tensor:
         """A row for each image, by its number, in the space of the model's log-probability: 8-bit levels, or -1 and 1, for images."""

@@ -126,7 +126,7 @@ def check_trainer_takes_the_mean_over_rows(subject: Subject) -> None:
     trainer = subject.trainer().eval()
     once = subject.batch(trainer.model)
     labels = None if once.labels is None else torch.cat([once.labels] * 2)
-    twice = Batch(x=torch.cat([once.x] * 2), labels=labels, index=torch.cat([once.index] * 2))
+    twice = Batch(x=torch.cat([once.x] * 2), labels=labels, index=torch.cat([once.index] * 2), captions=2 * once.captions)
     for phase in trainer.phases(0):
         with isolated(0, stream=Stream.STEP):
             losses = [_loss(trainer, phase, batch, rng) for batch, rng in ((once, _rng()), (twice, _Twice(_rng())))]

@@ -1,24 +1,26 @@
-"""Checks that a model and a data set fit each other: shape, range and classes."""
+"""Checks that a model and a data set fit each other: shape, range, classes and captions."""
 
 import warnings
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from zoo_core.data.dataset import Data
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import Decoder, Denoiser
+from zoo_core.vocabulary import words_of
 
 __all__ = ["check_fits"]
 
 
-def check_fits(model: nn.Module, data: Data, *, begun: bool = False) -> None:
+def check_fits(model: nn.Module, data: Data, *, begun: bool = False, captions: bool = False) -> None:
     """Checks that a model draws samples of the data's shape, range and vocabulary, and has exactly the classes of the data.
 
     Args:
         model: model to train.
         data: data to train it on.
         begun: whether the model begins with the weights of a checkpoint; it may then have more classes than the data.
+        captions: whether the trainer reads captions.
 
     Raises:
         ConfigError: if they do not fit.
@@ -37,6 +39,17 @@ def check_fits(model: nn.Module, data: Data, *, begun: bool = False) -> None:
             what = f"the data goes from {low:.3g} to {high:.3g}, and so fills only the upper half of the model's range"
             warnings.warn(f"{what} {list(event.range)}", RuntimeWarning, stacklevel=2)
     _check_classes(cast(int, getattr(model, "num_classes", 0)), data, begun)
+    if captions:
+        _check_captions(model, data)
+
+
+def _check_captions(model: nn.Module, data: Data) -> None:
+    if not data.captions:
+        raise ConfigError("the data has no captions, and this model is trained on images with captions", "--data captioned-mnist")
+    known = set(cast(Any, model).vocabulary.tokens)
+    unknown = next((word for text in data.captions for word in words_of(text) if word not in known), None)
+    if unknown is not None:
+        raise ConfigError(f"the captions have the word {unknown!r:.40}, which the model does not know", "train a new model on this data")
 
 
 def _check_vocabulary(model: nn.Module, categories: int | None, data: Data) -> None:

@@ -141,7 +141,8 @@ def _batch(recipe: Recipe, trainer: Trainer) -> Batch:
     n = max(recipe.fit.batch_size // recipe.fit.accumulate, 1)
     model = cast(Denoiser | Decoder, trainer.model)
     labels = torch.zeros(n, dtype=torch.int64) if getattr(model, "num_classes", 0) else None
-    return Batch(x=torch.zeros(n, *trainer.input_shape), labels=labels, index=torch.arange(n))
+    captions = ("",) * n if trainer.reads_captions else ()
+    return Batch(x=torch.zeros(n, *trainer.input_shape), labels=labels, index=torch.arange(n), captions=captions)
 
 
 def _phase(recipe: Recipe, trainer: Trainer, phase: str, batch: Batch) -> int:

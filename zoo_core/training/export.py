@@ -23,6 +23,7 @@ from zoo_core.evaluation.golden import write_golden
 from zoo_core.hardware.environment import plugin_commits, plugin_versions, processor, versions
 from zoo_core.interfaces import Classify, Decoder, Denoiser
 from zoo_core.recipes import Recipe
+from zoo_core.samplers.conditions import example_prompts
 from zoo_core.training.preview import layout, save_sheet
 
 __all__ = ["export", "portable", "stored"]
@@ -68,6 +69,7 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
         "recipe": recipe.to_dict(),
         **record,
         **({"sheet": {"images": count, "columns": columns}} if columns else {}),
+        **({"prompts": prompts} if (prompts := example_prompts(model)) else {}),
         "versions": {**versions(PACKAGES), **plugin_versions(_parts(recipe))},
         **({"commits": commits} if (commits := plugin_commits(_parts(recipe))) else {}),
         "processor": processor(device),

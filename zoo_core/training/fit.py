@@ -153,7 +153,7 @@ def _prepared(recipe: Recipe, device: str | None, tracker: str | None, out: Path
         raise ConfigError("the processes do not read the same data", "every machine needs the same files, under the same path")
     recipe = pin_teachers(recipe)
     loop = Loop(recipe, build(recipe), data, processes)
-    check_fits(loop.trainer.model, data, begun=recipe.start_from is not None)
+    check_fits(loop.trainer.model, data, begun=recipe.start_from is not None, captions=loop.trainer.reads_captions)
     return loop
 
 

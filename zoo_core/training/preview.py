@@ -17,7 +17,7 @@ from zoo_core.images import class_columns, is_image, save_npz
 from zoo_core.interfaces import Conditional, Decoder, Denoiser, Sampler, Scheduler, TextModel
 from zoo_core.registry import registry
 from zoo_core.rng import ImageRng, Stream
-from zoo_core.samplers.conditions import example_conditions
+from zoo_core.samplers.conditions import example_conditions, example_prompts
 from zoo_core.samplers.latent_space import decoded, sampled_model
 from zoo_core.specs import MetricSpec
 
@@ -26,6 +26,7 @@ __all__ = ["draw", "layout", "pictures", "save_sheet"]
 COUNT, SEED = 64, 0
 POINTS = 2000
 TEXTS = 16
+CAPTIONED = 36
 
 
 def layout(model: nn.Module) -> tuple[int, int | None]:
@@ -52,7 +53,8 @@ def save_sheet(
 ) -> None:
     """Draws the first images of seed 0, or 2,000 points in the plane, and writes them as a PNG.
 
-    If the model has classes, they take turns, so that a column of the PNG is of one class (:func:`layout`). Texts are written
+    If the model has classes, they take turns, so that a column of the PNG is of one class (:func:`layout`). A model with example prompts
+    draws them in turns, and each image stands above its prompt. Texts are written
     on a page; samples that are neither texts, images nor points in the plane, as an .npz beside it.
 
     Args:
@@ -68,19 +70,24 @@ def save_sheet(
     """
     classes = _classes(model)
     count, columns = layout(model)
+    prompts = example_prompts(model)
     event = cast(Denoiser | Decoder, model).event
     if event.categories is not None:
         count = TEXTS
     elif event.shape == (2,):
         count = POINTS
+    elif prompts:
+        count, columns = CAPTIONED, round(CAPTIONED**0.5)
     x = draw(model, sampler, device, range(count), torch.arange(count) % classes if classes else None, scheduler)
     facts = {**(metadata or {}), "sampler": json.dumps(encode(sampler)), "seed": str(SEED)}
     facts |= {"scheduler": json.dumps(encode(scheduler))} if scheduler else {}
+    facts |= {"prompts": json.dumps(prompts)} if prompts else {}
     shape = tuple(x.shape[1:])
     if isinstance(model, TextModel):
         save_texts(path, model.show(x), facts)
     elif is_image(shape) or (shape == (2,) and find_spec("matplotlib")):
-        save_samples(path, x, facts, columns)
+        captions = [prompts[row % len(prompts)] for row in range(count)] if prompts else ()
+        save_samples(path, x, facts, columns, captions=captions)
     else:
         save_npz(path.with_suffix(".npz"), x, facts)
 

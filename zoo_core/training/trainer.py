@@ -69,6 +69,9 @@ class Trainer(nn.Module, ABC):
     uses_steps: ClassVar[bool] = False
     """Whether a step depends on ``steps``. A run of such a trainer cannot be resumed for more or fewer steps without ``--fork``."""
 
+    reads_captions: ClassVar[bool] = False
+    """Whether the data must have captions, of which the model's ``vocabulary`` has all words."""
+
     def __init__(self, model: nn.Module, config: TrainerConfig) -> None:
         super().__init__()
         self.model = model
