@@ -1,4 +1,4 @@
-"""Theorems about the captioned data sets: captions are true, the held-out combinations are held out, and everything follows from the seed."""
+"""Theorems about the captioned data sets: captions are true, held-out combinations are held out, and all follows from the seed."""
 
 from dataclasses import replace
 from itertools import product

@@ -115,7 +115,7 @@ class TextToImage(nn.Module):
         return (scale**2).to(x.dtype) * x - (sigma.view(-1, 1, 1, 1) * scale).to(x.dtype) * v
 
     def output(self, x: Tensor, sigma: Tensor, context: Tensor) -> Tensor:
-        """v, of the shape of noisy images ``x`` (n, *event.shape) of variance 1, at levels ``sigma`` (n,), given words (n, length, width)."""
+        """v, of the shape of scaled noisy images ``x`` (n, *event.shape), at levels ``sigma`` (n,), given words (n, length, width)."""
         patch = self.config.patch
         dtype = self.net.conv_in.weight.dtype
         # Sinusoids of 250 log sigma tell apart levels that differ by a hundredth, and lie between -1200 and 1100.
