@@ -97,6 +97,15 @@ def test_the_card_of_a_classifier_tells_how_to_ask_it_and_promises_no_samples() 
     assert "draws" not in judge.body.split("## Limits")[1]
 
 
+def test_the_card_of_a_filler_tells_how_to_fill_and_promises_no_samples() -> None:
+    filler = card(pipeline=cards.FILLING)
+    filler.validate()
+    assert filler.metadata["pipeline_tag"] == "image-to-image"
+    assert "model.inpaint(images, mask)" in filler.body
+    assert "zoo figure fake-squares inpaint --image photo.jpg" in filler.body
+    assert "sample" not in filler.body.split("## Training")[0]
+
+
 def test_a_card_tells_command_recipe_hours_processor_data_and_licence() -> None:
     body = card(license_note="as the squares are").body
     for fact in [

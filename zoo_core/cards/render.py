@@ -17,6 +17,7 @@ __all__ = [
     "CLASSIFICATION",
     "DRAFT_LICENSE",
     "DRAFT_LIMIT",
+    "FILLING",
     "LOCAL",
     "PIPELINE",
     "Words",
@@ -33,6 +34,8 @@ LOCAL = "local:"
 """Prefix of a reference to a folder."""
 CLASSIFICATION = "image-classification"
 """The Hub's tag of a classifier, which draws no images; its card shows how to classify some."""
+FILLING = "image-to-image"
+"""The Hub's tag of a model that fills holes in images; its card shows how to fill some."""
 DRAFT_LICENSE = "unknown"
 """Placeholder of the licence in a draft."""
 
@@ -48,8 +51,9 @@ class Words:
         datasets: names for the front matter, such as ``mnist``; by default that of the recipe, unless it is a folder.
         data: the data set in words, such as "AFHQ cat, 4,656 images".
         paper: the paper to cite, such as ``arXiv:2006.11239``.
-        pipeline: the Hub's tag of its task: :data:`PIPELINE`, :data:`CLASSIFICATION` for a classifier, empty for
-            samples that are not images. None chooses the first or the last by the shape of the data in training.json.
+        pipeline: the Hub's tag of its task: :data:`PIPELINE`, :data:`CLASSIFICATION` for a classifier, :data:`FILLING` for a model that
+            fills holes, empty for samples that are not images. None chooses the first or the last by the shape of the data in
+            training.json.
         limits: a sentence for each limitation.
 
     Example:
@@ -107,12 +111,12 @@ def render(
     front |= {"zoo": {"family": family, "plugin": plugin}} if plugin else {}
     if metrics is not None:
         front["model-index"] = model_index(name, metrics, pipeline, config.get("sampler"), config.get("scheduler"))
-    draws = pipeline != CLASSIFICATION
+    draws = pipeline not in (CLASSIFICATION, FILLING)
     prompts = training.get("prompts") or ()
     samples = _captioned(prompts) if prompts else _grid(training.get("sheet")) if pipeline else "![samples](samples.png)"
     body = [
         f"# {name}\n\n{words.summary}",
-        samples if draws else "",
+        samples if draws else _filled(pictures) if pipeline == FILLING else "",
         use_section(reference or name, config, plugin, pipeline, prompt=prompts[0] if prompts else ""),
         numbers_section(name, metrics, pictures),
         _training(training),
@@ -152,6 +156,10 @@ def _grid(sheet: Mapping[str, Any] | None) -> str:
     return f"![{count} samples in a grid](samples.png)\n\nImages 0 to {count - 1} of seed 0{columns}, not chosen."
 
 
+def _filled(pictures: Collection[str]) -> str:
+    return "![images, their known part, and the filled images](filled.png)" if "filled.png" in pictures else ""
+
+
 _LIMITS = (
     "It draws from what its training data shows, with that data's gaps and biases; nothing that it draws exists.",
     "It is made for study and research.",
@@ -189,6 +197,8 @@ def use_section(name: str, config: Mapping[str, Any], plugin: str, pipeline: str
     pull = "" if name.startswith(LOCAL) else f"zoo pull {name}\n"
     if pipeline == CLASSIFICATION:
         return _classifier_use(name, plugin, pull)
+    if pipeline == FILLING:
+        return _filler_use(name, plugin, pull)
     sampler = " on ".join(describe(config[key]) for key in ("sampler", "scheduler") if config.get(key))
     default = f"\nBy default it is sampled by {code(sampler)}.\n" if sampler else ""
     needs = f"\n{needs_line(plugin)}\n" if plugin else ""
@@ -219,6 +229,22 @@ def _classes(config: Mapping[str, Any]) -> int:
     """The number of classes of the model; 0 if its config has no ``num_classes``."""
     count = config["model"].get("num_classes", 0)
     return count if type(count) is int else 0
+
+
+def _filler_use(name: str, plugin: str, pull: str) -> str:
+    needs = f"\n{needs_line(plugin)}\n" if plugin else ""
+    return f"""## Use
+{needs}
+```sh
+{pull}zoo figure {shlex.quote(name)} inpaint --image photo.jpg --mask left
+```
+
+```python
+import zoo_core
+
+model = {load_call(name)}
+filled = model.inpaint(images, mask)  # (n, *model.event.shape) in [-1, 1]; a mask of any shape that fits, 1 where images are known
+```"""
 
 
 def _classifier_use(name: str, plugin: str, pull: str) -> str:

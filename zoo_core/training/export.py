@@ -21,7 +21,7 @@ from zoo_core.data.dataset import Data
 from zoo_core.errors import ConfigError, ZooError
 from zoo_core.evaluation.golden import write_golden
 from zoo_core.hardware.environment import plugin_commits, plugin_versions, processor, versions
-from zoo_core.interfaces import Classify, Decoder, Denoiser
+from zoo_core.interfaces import Classify, Decoder, Denoiser, Filler
 from zoo_core.recipes import Recipe
 from zoo_core.samplers.conditions import example_prompts
 from zoo_core.training.preview import layout, save_sheet
@@ -77,7 +77,8 @@ def export(recipe: Recipe, model: nn.Module, data: Data, out: Path, *, record: M
         "curve": curve(read_metrics(out / "metrics.jsonl"), CURVE_POINTS),
     }
     judges = isinstance(model, Classify) and not isinstance(model, Denoiser | Decoder)
-    pipeline = cards.CLASSIFICATION if judges else None
+    fills = isinstance(model, Filler) and not isinstance(model, Denoiser)
+    pipeline = cards.CLASSIFICATION if judges else cards.FILLING if fills else None
     card = folder / CARD
     draft = cards.draft(out.name, config, training, pipeline, reference=f"{cards.LOCAL}{_place(out)}")
     if not card.exists() or card.read_text(errors="replace") == _draft_in(folder, out.name, pipeline):
