@@ -56,6 +56,7 @@ HEAVY_MODULES = (
     "zoo_core.models.text",
     "zoo_core.models.transformer",
     "zoo_core.models.critics",
+    "zoo_core.models.convolutional",
     "zoo_core.models.residual",
     "zoo_core.models.spectral",
     "zoo_core.models.unet",

@@ -42,6 +42,7 @@ BOMBS: dict[str, dict[str, Any]] = {
     "dcgan": {"shape": [1, 1024, 1024], "stages": 8, "width": 1024},
     "wgan-gp": {"shape": [1, 1024, 1024], "width": 2048, "stages": 6},
     "stylegan": {"shape": [3, 4096, 4096], "stages": 10, "width": 4096, "style": 65_536, "mapping_layers": 64},
+    "projected-gan": {"shape": [1, 1024, 1024], "stages": 8, "width": 1024},
     "biggan": {"shape": [3, 4096, 4096], "multipliers": [1] * 12, "num_classes": 100_000, "latent": 65_520, "attention": []},
     "projection-cgan": {"shape": [3, 4096, 4096], "multipliers": [1] * 12, "num_classes": 100_000},
     "vae": {"shape": [3, 4096, 4096], "hidden": [65_536] * 12},

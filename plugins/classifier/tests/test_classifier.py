@@ -65,6 +65,18 @@ def test_each_level_halves_the_side_rounded_up(widths: tuple[int, ...], side: in
     assert net.body(images(2, 1, 9, 9)).shape == (2, widths[-1], side, side)
 
 
+@pytest.mark.parametrize("blocks", [0, 1, 2])
+def test_feature_maps_are_the_ends_of_the_levels_and_the_last_one_is_that_of_the_features(blocks: int) -> None:
+    net = model(replace(TINY, image_size=9, widths=(4, 6, 8), blocks=blocks))
+    x = images(2, 1, 9, 9)
+    maps = net.feature_maps(x)
+    assert [tuple(each.shape) for each in maps] == [(2, 4, 9, 9), (2, 6, 5, 5), (2, 8, 3, 3)]
+    torch.testing.assert_close(maps[-1].mean((2, 3)), net.features(x))
+    torch.testing.assert_close(maps[0], net.body[:2](x))
+    torch.testing.assert_close(maps[1], net.body[2 : 4 + blocks](maps[0]))
+    assert all(each.min() >= 0 for each in maps)
+
+
 def test_a_shift_moves_the_image_and_mirrors_what_comes_in() -> None:
     x = torch.arange(9.0).view(1, 1, 3, 3).expand(3, 1, 3, 3)
     moved = shift(x, torch.tensor([[1, 1], [0, 1], [1, 2]]), 1)

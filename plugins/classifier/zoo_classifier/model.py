@@ -1,5 +1,7 @@
 """A small residual classifier after He et al. 2015 (arXiv:1512.03385); metrics compare images in its features."""
 
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -57,6 +59,16 @@ class Classifier(nn.Module):
     @property
     def num_classes(self) -> int:
         return self.config.num_classes
+
+    def feature_maps(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The activations at the end of each level, the finest first: (n, widths[i], side, side), each of half the side before."""
+        level = 2 + self.config.blocks  # layers of each level but the first, which has two
+        starts = [0, *(2 + level * i for i in range(len(self.config.widths)))]
+        maps = []
+        for start, end in pairwise(starts):
+            x = self.body[start:end](x)
+            maps.append(x)
+        return tuple(maps)
 
     def features(self, x: Tensor) -> Tensor:
         """The penultimate activations, averaged over all pixels: (n, widths[-1]), not negative."""

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from zoo_core.config import check_range
-from zoo_core.errors import ConfigError
-from zoo_core.interfaces import ModelConfig, TrainerConfig
+from zoo_core.interfaces import TrainerConfig
+from zoo_core.models.config import UpsamplingConfig
 
 __all__ = ["DCGANConfig", "DCGANTrainerConfig"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DCGANConfig(ModelConfig):
+class DCGANConfig(UpsamplingConfig):
     """A generator of strided transposed convolutions (Radford et al. 2015, arXiv:1511.06434, figure 1).
 
     Args:
@@ -30,31 +30,6 @@ class DCGANConfig(ModelConfig):
         >>> config.sides, config.widths
         ((28, 14, 7, 4), (32, 64, 128))
     """
-
-    shape: tuple[int, int, int] = (1, 28, 28)
-    latent: int = 100
-    width: int = 32
-    stages: int = 3
-    kernel: Literal[4, 5] = 5
-
-    def __post_init__(self) -> None:
-        check_range(self, shape=(1, 1024), latent=(1, 65_536), width=(1, 1024), stages=(1, 8))
-        if self.shape[1] != self.shape[2]:
-            raise ConfigError(f"shape must be (channels, side, side), not {self.shape}")
-        if self.sides[-2] < 3:
-            raise ConfigError(f"stages must be fewer than {self.stages} for a side of {self.shape[1]}")
-        if self.kernel == 4 and any(side % 2 for side in self.sides[:-1]):
-            raise ConfigError(f"kernel must be 5 for the sides {', '.join(map(str, self.sides))}: 4 needs even sides")
-
-    @property
-    def sides(self) -> tuple[int, ...]:
-        """The sides of the image and of the feature maps, the finest first."""
-        return tuple(-(-self.shape[1] // 2**stage) for stage in range(self.stages + 1))
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """The channels of the feature maps, the finest (of half the image's side) first."""
-        return tuple(self.width << stage for stage in range(self.stages))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
