@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zoo_core.figures.quality import Panel, Point, draw_quality, panels, plot_quality
     from zoo_core.figures.scores import Field, Path, draw_field, draw_paths, paths, score_field, score_fields
     from zoo_core.figures.training import curves, draw_loss, draw_metric, metric_curves
+    from zoo_core.figures.truncation import TruncationCurve, plot_truncation, truncation_curves
 
 _HOMES = {
     "canvas": ("render",),
@@ -89,6 +90,11 @@ _HOMES = {
         "draw_metric",
         "metric_curves",
     ),
+    "truncation": (
+        "TruncationCurve",
+        "plot_truncation",
+        "truncation_curves",
+    ),
 }
 
 __all__ = [
@@ -98,6 +104,7 @@ __all__ = [
     "Path",
     "Point",
     "TradeOff",
+    "TruncationCurve",
     "annealed",
     "check_density",
     "clouds",
@@ -127,6 +134,7 @@ __all__ = [
     "plot_quality",
     "plot_samples",
     "plot_trade_offs",
+    "plot_truncation",
     "plot_ways",
     "reconstructed",
     "render",
@@ -137,6 +145,7 @@ __all__ = [
     "shown",
     "trade_offs",
     "trained_levels",
+    "truncation_curves",
     "visible",
     "ways",
 ]

@@ -15,7 +15,7 @@ from zoo_core.cli.figure.latents import draw_interpolation, draw_latent_grid, dr
 from zoo_core.cli.figure.levels import draw_forward, draw_inpaint, draw_langevin, draw_reverse
 from zoo_core.cli.figure.plane import draw_density, draw_samples, draw_score_field
 from zoo_core.cli.figure.plugin import draw_plugin_figure, plugin_figures
-from zoo_core.cli.figure.records import draw_guidance, draw_loss, draw_metrics, draw_quality, drawable_records
+from zoo_core.cli.figure.records import draw_guidance, draw_loss, draw_metrics, draw_quality, draw_truncation, drawable_records
 from zoo_core.cli.figure.texts import draw_unmasking
 from zoo_core.cli.options import STAGES, OutPath, option
 from zoo_core.errors import CapabilityError, UnknownNameError, UsageError, ZooError
@@ -77,6 +77,7 @@ _KINDS: Mapping[str, _Kind] = {
     "metrics": _Kind(draw_metrics, {"metrics": (), **_PLOT}),
     "quality": _Kind(draw_quality, {"metrics": (), **_PLOT}),
     "guidance": _Kind(draw_guidance, {"metrics": (), **_PLOT}),
+    "truncation": _Kind(draw_truncation, {"metrics": (), **_PLOT}),
     "nearest": _Kind(draw_nearest, {"n": 8, "seed": 0, **_REAL, "features": None}, "decode denoise latent", "images"),
     "density": _Kind(draw_density, {**_REAL, **_PLOT}, "density denoise", "points"),
     "samples": _Kind(
@@ -131,7 +132,8 @@ _KINDS: Mapping[str, _Kind] = {
     multiple=True,
     metavar="NAME",
     shell_complete=names_of("metrics"),
-    help="quality, guidance, metrics: a metric to draw; repeatable.  [default: fd; guidance, metrics: all]",
+    help="quality, guidance, truncation, metrics: a metric to draw; repeatable.  [default: fd; guidance, metrics: all; truncation: fd and "
+    "recall]",
 )
 @option(
     "data",
@@ -161,6 +163,7 @@ def figure(target: str, kind: str | None, out: Path | None, title: str | None, *
     metrics      fd and others that --eval-every measured, over training steps
     quality      the numbers of metrics.json over evaluations of the net and time
     guidance     the numbers of metrics.json over the scale of guidance
+    truncation   fd against recall over the truncation of latents
     nearest      samples, each beside its five nearest training images
     density      of points: the learned density under the data
     samples      of points: data, samples and learned density side by side

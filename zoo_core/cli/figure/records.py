@@ -1,6 +1,7 @@
 """Figures of records: losses and metrics of a training run, numbers of an evaluation. They need no model."""
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,25 +18,27 @@ from zoo_core.hub.fetch import fetch
 from zoo_core.registry import registry
 from zoo_core.specs import MetricSpec
 
-__all__ = ["draw_guidance", "draw_loss", "draw_metrics", "draw_quality", "drawable_records"]
+__all__ = ["draw_guidance", "draw_loss", "draw_metrics", "draw_quality", "draw_truncation", "drawable_records"]
 
 _STEPS = "metrics.jsonl"
 
 
 def drawable_records(target: str) -> list[str]:
-    """Those of the figures ``loss``, ``metrics``, ``quality`` and ``guidance`` for which a run or a checkpoint has numbers."""
+    """Those of ``loss``, ``metrics``, ``quality``, ``guidance`` and ``truncation`` for which a run or a checkpoint has numbers."""
     try:
         _, _, logged = _curve(target)
     except UsageError:  # a folder without a run
         logged = {}
     _, records = _records(target)
     from zoo_core.figures.guidance import trade_offs
+    from zoo_core.figures.truncation import truncation_curves
 
     enough = {
         "loss": bool(_losses(logged)),
         "metrics": bool(_measured(logged)),
         "quality": len(_costs(records)) > 1,
         "guidance": bool(trade_offs(records)),
+        "truncation": bool(truncation_curves(records)),
     }
     return [kind for kind, drawable in enough.items() if drawable]
 
@@ -181,6 +184,33 @@ def draw_guidance(target: str, page: Page, *, metrics: Sequence[str]) -> None:
     line = title_line(name, "guidance")
     page.plot(plot_trade_offs(made, page.titled(line)), _facts(target, metrics=", ".join(each.metric for each in made)), line)
     page.say("; ".join(f"{each.metric} at scale {', '.join(f'{scale:g}' for scale in each.scales)}" for each in made))
+
+
+def draw_truncation(target: str, page: Page, *, metrics: Sequence[str]) -> None:
+    """A metric of a checkpoint's samples against another over the truncation of latents.
+
+    Raises:
+        UsageError: if ``metrics`` are not two, or were not both measured at two or more truncations.
+    """
+    from zoo_core.figures.truncation import plot_truncation, truncation_curves
+
+    if len(metrics) not in (0, 2):
+        raise UsageError(
+            f"the figure truncation has two metrics, not {len(metrics)}", "pass --metric for each; without, they are fd and recall"
+        )
+    up, across = metrics or ("fd", "recall")
+    name, records = _records(target)
+    page = page.named(name, "truncation")
+    curves = truncation_curves(records, up, across)
+    if not curves:
+        folder = Path(target.removeprefix("local:")).expanduser()
+        reference = f"local:{target}" if folder.is_dir() and not target.startswith("local:") else target
+        hint = f"`zoo evaluate {reference} --metrics {up},{across} -o truncation=0.5 --out FOLDER/{METRICS}` adds those of one"
+        raise UsageError(f"{target} has no numbers of {up} and {across} at two or more truncations", hint)
+    line = title_line(name, "truncation")
+    page.plot(plot_truncation(curves, page.titled(line), up, across), _facts(target, metrics=f"{up}, {across}"), line)
+    bounds = [[f"{bound:g}" if bound < math.inf else "none" for bound in each.bounds] for each in curves]
+    page.say("; ".join(f"{up} against {across} at truncation {', '.join(each)}" for each in bounds))
 
 
 def _costs(records: Sequence[Mapping[str, Any]], metrics: Sequence[str] = ()) -> set[float]:
