@@ -106,6 +106,15 @@ def test_some_levels_are_used_alone() -> None:
     torch.testing.assert_close(net(x)[1], coarse)
 
 
+def test_a_net_for_colour_sees_grey_images_in_each_of_its_channels() -> None:
+    with isolated(1, stream=Stream.INIT):
+        net = Classifier(ClassifierConfig(image_size=12, channels=3, widths=(3, 4))).eval()
+    grey = normal(2, 1, 12, 12).float()
+    seen = Projector(net, (1, 12, 12), CONFIG)
+    for found, expected in zip(seen(grey), seen(grey.repeat(1, 3, 1, 1)), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
 class Bare(nn.Module):
     """A net without feature maps."""
 

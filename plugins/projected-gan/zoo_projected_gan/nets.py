@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from zoo_core.errors import CapabilityError, ConfigError, IntegrityError, NotFoundError, UsageError
+from zoo_core.interfaces import Event
 from zoo_projected_gan.config import ProjectedGANTrainerConfig
 
 __all__ = ["Backbone", "FeatureMaps", "Head", "Projector"]
@@ -95,8 +96,9 @@ class Projector(nn.Module):
 
         P_L = C_L F_L,    P_l = C_l F_l + up(K_l P_(l+1))
 
-    so that the finest one sees all levels. The weights of C and K are normal with variance 2 / fan-in (He et al. 2015,
-    arXiv:1502.01852), without biases. Nothing here is trained, and gradients pass through to the image.
+    so that the finest one sees all levels. The weights of C and K are normal with variance 2 / fan-in (He et al. 2015, arXiv:1502.01852),
+    without biases. Nothing here is trained, and gradients pass through to the image. A net for images of more channels sees grey ones in
+    each of them.
 
     Args:
         net: frozen net.
@@ -122,9 +124,10 @@ class Projector(nn.Module):
             raise CapabilityError(f"{type(net).__name__} gives no feature maps", "choose a model with the method feature_maps")
         self.net = net.eval()
         self.levels = config.levels
+        self.colours = cast(Event, net.event).shape[0] if hasattr(net, "event") else shape[0]
         with torch.no_grad():
             try:
-                maps = net.feature_maps(torch.zeros(1, *shape))
+                maps = self._maps(torch.zeros(1, *shape))
             except (RuntimeError, ValueError) as error:
                 what = f"{type(net).__name__} does not take images of the shape {tuple(shape)}: {' '.join(str(error).split())[:80]}"
                 raise CapabilityError(what, "choose a net for these images, or trainer.backbone_side") from error
@@ -140,12 +143,16 @@ class Projector(nn.Module):
             nn.init.kaiming_normal_(cast(nn.Conv2d, layer).weight, nonlinearity="relu")
         self.requires_grad_(False)
 
+    def _maps(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The maps of the net, which sees grey images of one channel in as many channels as it takes."""
+        return cast(FeatureMaps, self.net).feature_maps(x.expand(-1, self.colours, -1, -1) if x.shape[1] == 1 else x)
+
     def _chosen(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return tuple(maps[level] for level in sorted(self.levels)) if self.levels else maps
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """The projected maps (n, widths[l], sides[l], sides[l]) of images ``x`` (n, *shape), the finest level first."""
-        mixed = [mix(level) for mix, level in zip(self.channels, self._chosen(self.net.feature_maps(x)), strict=True)]
+        mixed = [mix(level) for mix, level in zip(self.channels, self._chosen(self._maps(x)), strict=True)]
         out = [mixed.pop()]
         for level, scale in zip(reversed(mixed), reversed(self.scales), strict=True):
             coarse = F.interpolate(scale(out[0]), level.shape[2:], mode="bilinear", align_corners=False)
