@@ -43,7 +43,8 @@ class TradeOff:
 def trade_offs(records: Sequence[Record], metrics: Sequence[str] = ()) -> list[TradeOff]:
     """The metrics that were measured at two or more guidance scales, by one sampler on the same data.
 
-    Samples without guidance are those of scale 1.
+    Samples without guidance are those of scale 1. Where a metric was measured with several numbers of samples, the curve of the most
+    scales is returned.
 
     >>> record = {"metric": "fd", "stderr": None, "n": {"drawn": 9, "real": 9}, "dataset": "moons", "sampler": {"name": "heun"}}
     >>> [made] = trade_offs([{**record, "value": 0.3}, {**record, "value": 0.5, "guidance": 4.0}])
@@ -55,13 +56,14 @@ def trade_offs(records: Sequence[Record], metrics: Sequence[str] = ()) -> list[T
         metrics: names of metrics, without options; all of them when empty.
     """
     drawn = [record for record in records if is_of_samples(record) and (not metrics or record["metric"] in metrics)]
-    result = []
+    result: list[TradeOff] = []
     for group in comparable_groups(drawn):
         kinds: dict[tuple[str, str], list[Record]] = {}
         for record in group:
             kinds.setdefault((metric_name(record), sampler_of({**record, "guidance": None})), []).append(record)
         result += [_trade_off(name, by, own) for (name, by), own in kinds.items()]
-    return [each for each in result if len(each.scales) > 1]
+    most = {name: max(len(each.scales) for each in result if each.metric == name) for name in {each.metric for each in result}}
+    return [each for each in result if len(each.scales) == max(2, most[each.metric])]
 
 
 def _trade_off(name: str, by: str, group: Sequence[Record]) -> TradeOff:

@@ -14,31 +14,36 @@ def _adam(lr: float) -> OptimizerConfig:
     return OptimizerConfig(name="adam", lr=lr, options={"betas": [0.0, 0.99], "fused": True})
 
 
+_TRAINER = StyleGANTrainerConfig(width=12, most=128, r1=0.02, mixing=0.0)
+
 FASHION_MNIST = Recipe(
-    model=StyleGANConfig(shape=(1, 28, 28), width=16, most=128, taps=(1, 1)),
-    trainer=StyleGANTrainerConfig(width=8, most=128, r1=0.1),
+    model=StyleGANConfig(shape=(1, 28, 28), width=16, most=128),
+    trainer=_TRAINER,
     fit=FitConfig(
-        steps=6000,
-        batch_size=32,
-        optimizer=_adam(2e-3),
+        steps=12_000,
+        batch_size=64,
+        optimizer=_adam(0.012),
+        lr_schedule="cosine",
+        warmup=100,
         ema=EMAConfig(decay=0.999),
         channels_last=True,
         save_every=500,
-        sample_every=500,
+        sample_every=1000,
         log_every=50,
     ),
     data=FashionMNISTConfig(),
     sampler=Latent(),
 )
-"""Articles of clothing, 4 -> 7 -> 14 -> 28: 0.36 M parameters, and 0.14 M in the critic.
+"""Articles of clothing, 4 -> 7 -> 14 -> 28: 0.36 M parameters, and 0.3 M in the critic.
 
-Filters of two taps make kernels of 4x4 where those of four make 6x6. The critic is the narrower net, because most passes are its.
+Weights of unit variance that learn at the paper's rate of 0.002 need millions of images; the run is short, so that the rate is six times as
+high and falls to zero. R1 is weaker than on large images, as is usual for small ones: 0.0002 sides^2 / batch size is the order.
 """
 
 AFHQ_CAT = replace(
     FASHION_MNIST,
-    model=StyleGANConfig(shape=(3, 32, 32), width=16, most=128, taps=(1, 1)),
-    trainer=StyleGANTrainerConfig(width=8, most=128, r1=0.1, augment=("translation",)),
+    model=StyleGANConfig(shape=(3, 32, 32), width=16, most=128),
+    trainer=replace(_TRAINER, augment=("translation",)),
     data=FolderConfig(path="$AFHQ/train", classes=("cat",), size=32, flip=True),
 )
 """Faces of cats, 4 -> 8 -> 16 -> 32. There are few of them, so that the critic sees them shifted."""
