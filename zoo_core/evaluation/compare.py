@@ -1,17 +1,18 @@
 """Comparison of sets of drawn samples with real ones in a feature space; the real samples are gathered once."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
-from typing import Any
+from typing import Any, cast
 
+from zoo_core.data.captioned_sets import CaptionedConfig
 from zoo_core.distributed import Processes
 from zoo_core.errors import CapabilityError, IntegrityError, ZooError
 from zoo_core.evaluation.degradations import degradations, halves
 from zoo_core.evaluation.distances import frechet
 from zoo_core.evaluation.feature_spaces import FeatureSpace
-from zoo_core.evaluation.features import Draw, FeatureExtractor, Gathered, OnBatch, OnStage
+from zoo_core.evaluation.features import Draw, FeatureExtractor, Gathered, Judge, OnBatch, OnStage
 from zoo_core.evaluation.metrics import Metric, call_metric
 from zoo_core.evaluation.real_data import RealData
 from zoo_core.evaluation.statistics import Estimate, Moments
@@ -48,6 +49,7 @@ class Comparison:
         space: feature space.
         processes: processes that share the work.
         classes: number of classes of the model, which take turns in the drawn samples; 0 without classes.
+        captions: captions that the samples are drawn for, in turns; empty for none.
         batch_size: samples per batch; changes speed and memory only.
         on_batch: called with the number of samples after each batch, of all processes together.
         on_stage: called with the name and the number of samples before each pass.
@@ -77,20 +79,23 @@ class Comparison:
         processes: Processes,
         *,
         classes: int = 0,
+        captions: Sequence[str] = (),
         batch_size: int = 64,
         on_batch: OnBatch = lambda n: None,
         on_stage: OnStage = lambda name, total: None,
     ) -> None:
         for name, metric in metrics.items():
             _check_metric(name, metric, real, space, classes)
+            _check_captions(name, metric, real, space, captions)
         self.metrics = metrics
         self.data = real
         self.space = space
         self._classes = classes
+        self._captions = captions
         keeps = any(metric.features for metric in metrics.values())
-        self._extractor = FeatureExtractor(
-            space=space, processes=processes, keeps=keeps, batch_size=batch_size, on_batch=on_batch, on_stage=on_stage
-        )
+        judge = _judge(real, space) if any(metric.captions for metric in metrics.values()) else None
+        passes: dict[str, Any] = {"batch_size": batch_size, "on_batch": on_batch, "on_stage": on_stage}
+        self._extractor = FeatureExtractor(space=space, processes=processes, keeps=keeps, judge=judge, **passes)
 
     @cached_property
     def real(self) -> Gathered:
@@ -120,7 +125,7 @@ class Comparison:
             n: number of samples; None draws as many as there are real ones.
         """
         real = self.real
-        drawn = self._extractor.drawn(draw, n or real.count or len(self.data.data), self.data.shape, self._classes)
+        drawn = self._extractor.drawn(draw, n or real.count or len(self.data.data), self.data.shape, self._classes, self._captions)
         computed: dict[Hashable, Any] = {}
         estimates, errors = {}, {}
         for name, metric in self.metrics.items():
@@ -171,6 +176,26 @@ def _check_metric(name: str, metric: Metric, real: RealData, space: FeatureSpace
     if metric.labels and metric.classes and classes != space.classes:
         problem = f"{name}: the model has {classes} classes, and {space.name} has {space.classes} others"
         raise CapabilityError(problem, "choose --features that know the model's own classes")
+
+
+def _check_captions(name: str, metric: Metric, real: RealData, space: FeatureSpace, captions: Sequence[str]) -> None:
+    if metric.captions and not isinstance(real.config, CaptionedConfig):
+        raise CapabilityError(f"{name} needs data with captions", "--data captioned-mnist")
+    if metric.captions and not captions:
+        raise CapabilityError(f"{name} needs samples of prompts, and these are drawn for none", "leave it out")
+    if metric.texts and space.texts is None:
+        what = f"{name} needs a feature space of images and texts, and {space.name} is none"
+        raise CapabilityError(what, "choose --features of such a model: `zoo train clip` makes one")
+    if metric.captions and metric.classes and space.classes != len(cast(CaptionedConfig, real.config).nouns):
+        what = f"{name}: {space.name} tells {space.classes} classes, and the captions name others"
+        raise CapabilityError(what, "choose --features that know the classes of the data")
+
+
+def _judge(real: RealData, space: FeatureSpace) -> Judge:
+    from zoo_core.evaluation.caption_metrics import caption_columns
+
+    nouns = cast(CaptionedConfig, real.config).nouns
+    return lambda x, captions, features, probabilities: caption_columns(x, captions, nouns, space, features, probabilities)
 
 
 def _are_close(stored: Moments, measured: Moments) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 from zoo_core.checkpoint.files import TRAINING, Files
 from zoo_core.config import apply_overrides, decode
+from zoo_core.data.captioned_sets import CaptionedConfig
 from zoo_core.errors import ConfigError, UsageError
 from zoo_core.evaluation.feature_spaces import IDENTITY
 from zoo_core.evaluation.human import HUMAN
@@ -84,7 +85,8 @@ def default_feature_space(config: DatasetConfig, shape: Sequence[int]) -> str:
     if not is_image(shape):
         return IDENTITY
     name = registry().name_of("dataset", type(config))
-    known = name in ("mnist", "fashion-mnist", "cifar10")
+    captioned = isinstance(config, CaptionedConfig) and f"classifier-{name}" in registry().claims(CheckpointSpec)
+    known = captioned or name in ("mnist", "fashion-mnist", "cifar10")
     space = f"classifier-{name if known else 'mnist' if shape[0] == 1 else 'cifar10'}"
     if space not in registry().claims(CheckpointSpec):
         hint = "pip install zoo-classifier, or pass --features: inception, timm:resnet18, or a checkpoint that gives features"

@@ -5,7 +5,7 @@ Names: a checkpoint with the capability ``features`` (``classifier-cifar10``, or
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ class FeatureSpace:
         event: images that it takes; None for samples of any shape.
         classes: number of its class probabilities; 0 without classes.
         embed: function of images (n, c, h, w) in [-1, 1] that returns features (n, d) float32, and probabilities (n, classes) or None.
+        texts: function of texts that returns their features (n, d), for a model of images and texts; else None.
         own_resizing: description, for the record, of the resizing that ``embed`` does itself; then it takes images of any size.
 
     >>> import torch
@@ -56,6 +57,7 @@ class FeatureSpace:
     event: Event | None
     classes: int
     embed: Callable[[Tensor], tuple[Tensor, Tensor | None]]
+    texts: Callable[[Sequence[str]], Tensor] | None = None
     own_resizing: str = ""
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -137,7 +139,9 @@ def _checkpoint(name: str, device: torch.device | str) -> FeatureSpace:
         return model.features(x), model.classify(x).exp() if classes else None
 
     count = int(getattr(model.model, "num_classes", 0)) if classes else 0
-    return FeatureSpace(name=name, digest=fetch_files(name).digest(WEIGHTS), event=model.event, classes=count, embed=embed)
+    texts = model.text_features if hasattr(model.model, "text_features") else None
+    facts: dict[str, Any] = {"digest": fetch_files(name).digest(WEIGHTS), "event": model.event, "classes": count}
+    return FeatureSpace(name=name, embed=embed, texts=texts, **facts)
 
 
 def _inception(device: torch.device | str, fetch: bool) -> FeatureSpace:

@@ -1,7 +1,7 @@
 """Statistics of a set of samples, gathered batch by batch by one process or by several that take turns."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -19,6 +19,7 @@ __all__ = ["PARTS", "Change", "Draw", "FeatureExtractor", "Gathered", "OnBatch",
 
 PARTS = 20
 """The number of parts of a jackknife."""
+CAPTIONED = 7  # columns of what images show of their captions
 MAX_JACKKNIFE_DIMS = 512  # with more dimensions, each part costs a minute
 WORTH_KEEPING = 5.0  # seconds that a pass over real samples takes, from which its features are kept on disk
 
@@ -29,6 +30,9 @@ OnStage = Callable[[str, int], None]
 
 Draw = Callable[[int, int, Tensor | None], Tensor]
 """``draw(first, n, labels)``: samples number first ... first + n - 1, (n, *shape), of classes ``labels`` (n,), or None without classes."""
+
+Judge = Callable[[Tensor, Sequence[str], Tensor, Tensor | None], Tensor]
+"""``judge(x, captions, features, probabilities)``: what images show of their captions, float64 (n, 7)."""
 
 Change = Callable[[Tensor, Tensor], Tensor]
 """``change(x, index)``: changes real samples ``x`` (n, *shape), whose places in the data are ``index`` (n,)."""
@@ -72,6 +76,7 @@ class Gathered:
         self._features = [torch.empty(0, dim)]
         self._probabilities = [torch.empty(0, classes)]
         self._pixels = [torch.empty(0, 3, dtype=torch.float64)]
+        self._captioned = [torch.empty(0, CAPTIONED, dtype=torch.float64)]
 
     @classmethod
     def from_moments(cls, moments: Moments) -> "Gathered":
@@ -107,6 +112,11 @@ class Gathered:
         """Pixel moments of images, float64 (n, 3); see :func:`~zoo_core.evaluation.statistics.pixel_moments`. Empty for other samples."""
         return _joined(self._pixels)
 
+    @property
+    def captioned(self) -> Tensor:
+        """What images show of their captions, float64 (n, 7); see :data:`zoo_core.evaluation.caption_metrics.COLUMNS`. Else empty."""
+        return _joined(self._captioned)
+
     def add(
         self,
         features: Tensor,
@@ -114,6 +124,7 @@ class Gathered:
         index: Tensor,
         labels: Tensor | None = None,
         pixels: Tensor | None = None,
+        captioned: Tensor | None = None,
     ) -> None:
         """Adds samples.
 
@@ -123,6 +134,7 @@ class Gathered:
             index: numbers of the samples, int64 (n,).
             labels: int64 (n,), or None.
             pixels: pixel moments (n, 3), or None.
+            captioned: what images show of their captions (n, 7), or None.
         """
         for part, moments in enumerate(self.moments):
             moments.add(features[index // self._stride % len(self.moments) == part])
@@ -134,6 +146,8 @@ class Gathered:
                 self._probabilities.append(probabilities.cpu())
         if pixels is not None:
             self._pixels.append(pixels)
+        if captioned is not None:
+            self._captioned.append(captioned)
         if labels is not None:
             self.labels = labels if self.labels is None else torch.cat([self.labels, labels])
 
@@ -158,6 +172,7 @@ class _Batch:
     probabilities: Tensor | None
     labels: Tensor | None
     pixels: Tensor | None
+    captioned: Tensor | None
     seconds: float = 0.0
 
 
@@ -172,6 +187,7 @@ class FeatureExtractor:
         batch_size: samples per batch; changes speed and memory only.
         on_batch: called with the number of samples after each batch, of all processes together.
         on_stage: called with the name and the number of samples before each pass.
+        judge: says what images show of their captions; None for metrics that do not ask.
 
     >>> import torch
     >>> from zoo_core.evaluation.feature_spaces import load_feature_space
@@ -186,6 +202,7 @@ class FeatureExtractor:
     batch_size: int = 64
     on_batch: OnBatch = lambda n: None
     on_stage: OnStage = lambda name, total: None
+    judge: Judge | None = None
 
     def real(self, data: Data, index: Tensor | None = None, change: Change | None = None) -> Gathered:
         """Gathers the statistics of real samples. Those of a whole data set come from the cache on disk, if they are there.
@@ -205,11 +222,12 @@ class FeatureExtractor:
             if known is not None:
                 rows = (known[name][first:last] if name in known else None for name in ("probabilities", "pixels"))
                 labels = None if data.labels is None else data.labels[mine]
-                return _Batch(torch.arange(first, last), known["features"][first:last], next(rows), labels, next(rows))
+                return _Batch(torch.arange(first, last), known["features"][first:last], next(rows), labels, next(rows), None)
             x = data.rows(mine)
             x = x if change is None else change(x, mine)
             labels = None if data.labels is None else data.labels[mine]
-            return _Batch(torch.arange(first, last), *self.space(x), labels, _pixels(x))
+            captions = [data.captions[place] for place in mine.tolist()] if data.captions else []
+            return self._batch(torch.arange(first, last), x, labels, captions)
 
         gathered = Gathered(self._dim(data.rows(places[:1])), self.space.classes, self.keeps)
         started = time.perf_counter()
@@ -230,7 +248,12 @@ class FeatureExtractor:
                 found = None
         return found if all(self.processes.gather(found is not None)) else None
 
-    def drawn(self, draw: Draw, n: int, shape: tuple[int, ...], classes: int = 0) -> Gathered:
+    def _batch(self, index: Tensor, x: Tensor, labels: Tensor | None, captions: Sequence[str], seconds: float = 0.0) -> _Batch:
+        features, probabilities = self.space(x)
+        captioned = self.judge(x, captions, features, probabilities) if self.judge and captions else None
+        return _Batch(index, features, probabilities, labels, _pixels(x), captioned, seconds)
+
+    def drawn(self, draw: Draw, n: int, shape: tuple[int, ...], classes: int = 0, captions: Sequence[str] = ()) -> Gathered:
         """Draws samples 0 ... n - 1 and gathers their statistics.
 
         Args:
@@ -238,6 +261,7 @@ class FeatureExtractor:
             n: number of samples.
             shape: shape of a sample.
             classes: number of classes, which take turns; 0 without classes.
+            captions: captions that the samples are drawn for, in turns; empty for none.
         """
 
         def compute(first: int, last: int) -> _Batch:
@@ -246,7 +270,7 @@ class FeatureExtractor:
             started = time.perf_counter()
             x = draw(first, last - first, labels).cpu()
             seconds = time.perf_counter() - started
-            return _Batch(index, *self.space(x), labels, _pixels(x), seconds)
+            return self._batch(index, x, labels, [captions[image % len(captions)] for image in index.tolist()] if captions else [], seconds)
 
         dim = self._dim(torch.zeros(1, *shape))
         parts = PARTS if dim <= MAX_JACKKNIFE_DIMS else 1
@@ -267,7 +291,7 @@ class FeatureExtractor:
             mine = compute(first, min(first + size, count)) if first < count else None
             batches = [batch for batch in processes.gather(mine) if batch is not None]
             for batch in batches:
-                gathered.add(batch.features, batch.probabilities, batch.index, batch.labels, batch.pixels)
+                gathered.add(batch.features, batch.probabilities, batch.index, batch.labels, batch.pixels, batch.captioned)
                 if kept is not None:
                     kept.append(batch)
             seconds = max(batch.seconds for batch in batches)

@@ -12,6 +12,7 @@ from torch import Tensor
 from zoo_core.cards.metrics_json import METRICS, drawing_of, metric_records, sample_count
 from zoo_core.checkpoint.files import WEIGHTS
 from zoo_core.config import encode
+from zoo_core.data.captioned_sets import CaptionedConfig
 from zoo_core.data.dataset import Data
 from zoo_core.distributed import Processes
 from zoo_core.errors import CapabilityError, ConfigError, ZooError
@@ -87,7 +88,8 @@ class Evaluation:
         space = load_feature_space(features or default_feature_space(real.config, self.model.event.shape), self.processes.device)
         classes = cast(int, getattr(self.model.model, "num_classes", 0)) if "labels" in self.model.capabilities else 0
         passes: dict[str, Any] = {"batch_size": self.batch_size, "on_batch": self.on_batch, "on_stage": self.on_stage}
-        comparison = Comparison(metrics, real, space, self.processes, classes=classes, **passes)
+        prompts = self._prompts(real)
+        comparison = Comparison(metrics, real, space, self.processes, classes=classes, captions=prompts, **passes)
         bounds = comparison.bounds if floors else {}
         chosen = [self.model.sampler if choice is None else as_sampler(choice, self.model.sampler) for choice in samplers]
         for sampler, scale in product(chosen, guidance):
@@ -95,19 +97,28 @@ class Evaluation:
             way: dict[str, Any] = {"sampler": sampler, "scheduler": levels, "guidance": scale}
 
             def draw(first: int, n: int, labels: Tensor | None, way: Mapping[str, Any] = way) -> Tensor:
-                return self.model.sample(n, first=first, labels=labels, batch_size=self.batch_size, seed=seed, **way)
+                texts = [prompts[image % len(prompts)] for image in range(first, first + n)] if prompts else None
+                return self.model.sample(n, first=first, labels=labels, prompts=texts, batch_size=self.batch_size, seed=seed, **way)
 
             results = comparison.measure(draw, n)
             resized = {"name": space.name, "digest": space.digest, "resize": space.resize(self.model.event.shape)}
-            facts = {"features": resized, **drawing_facts(self.model, seed=seed, **way)}
+            facts = {"features": resized, **drawing_facts(self.model, seed=seed, **way), **({"prompts": "captions"} if prompts else {})}
             for name in results.estimates:
                 yield {**self._sample_record(comparison, results, name, facts), **bounds.get(name, {})}
             for error in results.errors.values():
                 raise error
 
+    def _prompts(self, real: RealData) -> tuple[str, ...]:
+        """The captions of the real samples, which are the prompts of a model that takes some; none for other models and data."""
+        takes = "condition" in self.model.capabilities and hasattr(self.model.model, "prompt_conditions")
+        return real.data.captions if takes and isinstance(real.config, CaptionedConfig) else ()
+
     def _sample_record(self, comparison: Comparison, results: Results, name: str, facts: Record) -> Record:
         metric, drawn = comparison.metrics[name], results.drawn
-        number = {"metric": name, **asdict(results.estimates[name]), "options": _options(metric), "n": comparison.counts(name, drawn)}
+        estimate = {key: value for key, value in asdict(results.estimates[name]).items() if key != "terms" or value}
+        for term in estimate.get("terms", {}).values():
+            term.pop("terms")
+        number = {"metric": name, **estimate, "options": _options(metric), "n": comparison.counts(name, drawn)}
         time = {"seconds": round(drawn.seconds, 4), "pace": float(f"{drawn.pace:.4g}")}
         record = {**number, **comparison.data.facts, **facts, **self._facts(metric), **time}
         if few := comparison.few_samples(name, drawn):
@@ -174,7 +185,9 @@ class Evaluation:
         x = data.rows(index)
         labels = None if data.labels is None else data.labels[index]
         computed: dict[Hashable, Any] = {}
-        return {name: call_metric(metric, computed, self.model, x, labels, first) for name, metric in metrics.items()}
+        texts = [data.captions[row] for row in index.tolist()] if data.captions else []
+        given = {name: {"captions": texts} if metric.captions else {} for name, metric in metrics.items()}
+        return {name: call_metric(metric, computed, self.model, x, labels, first, **given[name]) for name, metric in metrics.items()}
 
     def _facts(self, metric: Metric | DataMetric) -> Record:
         return {**model_facts(self.model, metric=metric), "batch_size": self.batch_size, "processes": self.processes.count}
@@ -210,6 +223,8 @@ def base_facts(base: Pretrained) -> Record:
 
 
 def _check_labels(metric: DataMetric, name: str, real: RealData, model: Pretrained) -> None:
+    if metric.captions and not real.data.captions:
+        raise ConfigError(f"{name} needs data with captions", "--data captioned-mnist")
     if metric.labels:
         labels, classes = real.data.labels, cast(int, getattr(model.model, "num_classes", 0))
         if labels is None:

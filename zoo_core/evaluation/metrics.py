@@ -35,6 +35,8 @@ class Metric(ABC):
         classes: True if the feature space must give class probabilities.
         labels: True if the samples must be drawn with labels.
         real: True if the metric compares with real samples.
+        captions: True if the samples must be drawn for captions.
+        texts: True if the feature space must be one of texts too.
         pixels: True if the metric is computed from the pixels of the drawn images alone; ``--floors`` then computes it for real halves.
         better: ``lower``, ``higher``, ``near 1``, or ``near real``: as close as possible to the value for real samples.
 
@@ -56,6 +58,8 @@ class Metric(ABC):
     labels: ClassVar[bool] = False
     real: ClassVar[bool] = True
     pixels: ClassVar[bool] = False
+    captions: ClassVar[bool] = False
+    texts: ClassVar[bool] = False
     better: ClassVar[str] = "lower"
 
     @abstractmethod
@@ -77,7 +81,7 @@ class Answers:
     """The numbers that a model gives for real samples.
 
     Args:
-        values: one number per sample (n,); the metric is their mean.
+        values: one number per sample (n,), whose mean is the metric; or, for a metric with its own ``combine``, rows of numbers (n, k).
         facts: properties of the numbers, such as ``kind``, for the record.
         terms: named parts (n,) that add up to ``values``; may be empty.
 
@@ -97,6 +101,7 @@ class DataMetric(ABC):
     Attributes:
         requires: capability that the model must have; empty if :meth:`check` is overridden instead.
         labels: True if the samples must have labels.
+        captions: True if the samples must have captions, which the metric then gets as the keyword argument ``captions``.
         better: ``lower`` or ``higher``.
         unit: unit of the number; empty without one.
 
@@ -115,6 +120,7 @@ class DataMetric(ABC):
     __slots__ = ()
     requires: ClassVar[str]
     labels: ClassVar[bool] = False
+    captions: ClassVar[bool] = False
     better: ClassVar[str] = "lower"
     unit: ClassVar[str] = ""
 
@@ -143,7 +149,7 @@ class DataMetric(ABC):
         """
 
     def combine(self, values: Tensor) -> Tensor:
-        """The numbers (n,) whose mean is the metric, from the ``values`` (n,) of all samples: by default these.
+        """The numbers (n,) whose mean is the metric, from the ``values`` of all samples: by default these.
 
         A metric that compares samples with each other, such as the purity of clusters, overrides it.
         """

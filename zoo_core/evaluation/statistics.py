@@ -5,7 +5,7 @@ depend on the batch size, the order, or the number of processes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import sqrt
 from typing import Self
 
@@ -27,6 +27,7 @@ class Estimate:
     Args:
         value: number.
         stderr: standard error; None if it is not known.
+        terms: named numbers of its parts, for the record; may be empty.
 
     >>> Estimate(0.5, stderr=0.1)
     Estimate(value=0.5, stderr=0.1)
@@ -34,6 +35,7 @@ class Estimate:
 
     value: float
     stderr: float | None = None
+    terms: Mapping[str, "Estimate"] = field(default_factory=dict, repr=False)
 
 
 def check_features(features: Tensor, name: str = "features", *, dim: int | None = None, at_least: int = 0) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.arguments import as_floats, as_int, as_levels, as_samples, check_in_range, single
-from zoo_core.errors import UsageError
+from zoo_core.errors import CapabilityError, UsageError
 from zoo_core.interfaces import (
     Classify,
     Decoder,
@@ -152,6 +152,20 @@ class Inference(Loaded):
         """Computes features (n, d), float32, of samples ``x`` (n, *event.shape); ``batch_size`` changes speed and memory only."""
         self.require("features", "give features")
         return self._rows(cast(Features, self.model).features, check_in_range(as_samples("x", x, self.event), self.event), batch_size)
+
+    def text_features(self, texts: Sequence[str]) -> Tensor:
+        """Computes the features (n, d), float32, of texts, in the space of those of images, by a model of both.
+
+        Raises:
+            UsageError: if a text has an unknown word, or too many words.
+            CapabilityError: if the model reads no texts.
+        """
+        compute = getattr(self.model, "text_features", None)
+        if compute is None:
+            raise CapabilityError(f"{self.name} gives no features of texts", "a model of images and texts does: zoo train clip")
+        with self._inference():
+            features: Tensor = compute(list(texts))
+        return single(features).cpu()
 
     def classify(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
         """Computes log-probabilities of the classes (n, num_classes), float32, of samples ``x`` (n, *event.shape)."""

@@ -90,9 +90,11 @@ _PRDC, _PR = "arXiv:2002.09797", "arXiv:1904.06991"
 _METRICS = [
     _metric("accuracy", "data_metrics.Accuracy", "classify", "", "real samples whose class the model names"),
     _metric("bpd", "data_metrics.BitsPerDim", "density", "", "-log2 p of real samples, for a dimension; a bound says that it is one"),
+    _metric("caption-accuracy", "caption_metrics.CaptionAccuracy", "condition", "", "images that show all that their prompts name"),
     _metric("class-accuracy", "ClassAccuracy", "labels classify", "", "samples that are taken for the class that was asked for"),
     _metric("class-confidence", "ClassConfidence", "classify", "", "drawn samples whose class is sure, to p = 0.9"),
     _metric("class-spread", "ClassSpread", "labels features", "", "distance of samples within a class, over that of real ones"),
+    _metric("clip-score", "caption_metrics.CaptionScore", "condition", "arXiv:2104.08718", "cosines of images with their prompts, by 100"),
     _metric("coverage", "Coverage", "features", _PRDC, "real samples with a drawn one nearby"),
     _metric("density", "Density", "features", _PRDC, "how many real samples are near a drawn one"),
     _metric("fd", "FrechetDistance", "features", "arXiv:1706.08500", "Frechet distance between Gaussians fitted to the features"),
@@ -104,6 +106,7 @@ _METRICS = [
     _metric("pixel-saturation", "pixel_metrics.PixelSaturation", "", "", "values of images beyond +-0.98: burnt out, or black"),
     _metric("pixel-std", "pixel_metrics.PixelStd", "", "", "standard deviation of the values of images: contrast"),
     _metric("precision", "Precision", "features", _PR, "drawn samples that lie among real ones"),
+    _metric("retrieval-recall", "caption_metrics.RetrievalRecall", "features", "", "real images whose caption is among the k nearest"),
     _metric("recall", "Recall", "features", _PR, "real samples that lie among drawn ones"),
 ]
 

@@ -3,7 +3,8 @@
 Metrics of samples compare Gaussians; metrics of data get a stand-in model with every capability.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 from zoo_core.checkpoint.config import CheckpointConfig
 from zoo_core.checkpoint.files import Files
 from zoo_core.errors import CapabilityError, ZooError
-from zoo_core.evaluation.features import PARTS, Gathered
+from zoo_core.evaluation.features import CAPTIONED, PARTS, Gathered
 from zoo_core.evaluation.metrics import Answers, DataMetric, Metric
 from zoo_core.evaluation.statistics import Estimate, pixel_moments
 from zoo_core.images import from_uint8, to_uint8
@@ -55,7 +56,8 @@ def _gathered(metric: Metric, n: int, seed: int, *, drawn: bool, change: Callabl
     logits = noise.normal(CLASSES)
     probabilities = logits.double().softmax(1) if metric.classes else None
     pixels = pixel_moments(change(noise.normal(*SHAPE)) / 2) if metric.pixels else None
-    gathered.add(features, probabilities, torch.arange(n), labels if metric.labels else None, pixels)
+    captioned = (noise.uniform(CAPTIONED) < 0.5).double() if metric.captions else None
+    gathered.add(features, probabilities, torch.arange(n), labels if metric.labels else None, pixels, captioned)
     return gathered
 
 
@@ -162,6 +164,9 @@ class _Able(Fake):
     def features(self, x: Tensor) -> Tensor:
         return x.flatten(1)
 
+    def text_features(self, texts: Sequence[str]) -> Tensor:
+        return torch.tensor([[float(len(text)), 1.0] for text in texts]).repeat(1, math.prod(SHAPE) // 2)
+
     def classify(self, x: Tensor) -> Tensor:
         return -(x[:, None] - self.means).square().flatten(2).sum(2).log_softmax(1)
 
@@ -177,12 +182,13 @@ def _pretrained(capabilities: frozenset[str] = frozenset(CAPABILITIES)) -> Pretr
 def _answers(part: Part, rows: range = range(ROWS), *, labelled: bool = True) -> Answers:
     x = from_uint8(to_uint8(0.5 * ImageRng(1, rows).normal(*SHAPE)))
     labels = torch.tensor(list(rows)) % CLASSES if labelled else None
-    answers: Answers = part.value(_pretrained(), x, labels, rows.start)
+    given = {"captions": ["a seven"[: 2 + row % 5] for row in rows]} if part.value.captions else {}
+    answers: Answers = part.value(_pretrained(), x, labels, rows.start, **given)
     return answers
 
 
 def check_answers_for_every_sample(part: Part) -> None:
-    """It returns a finite number for each sample, with labels and, unless it needs them, without; terms add up to it, facts are texts."""
+    """It gives a finite number for each sample, with labels and, unless it needs them, without; terms add up to it, facts are texts."""
     for labelled in (True, False) if not part.value.labels else (True,):
         try:
             answers = _answers(part, labelled=labelled)
@@ -190,7 +196,7 @@ def check_answers_for_every_sample(part: Part) -> None:
             what = f"without labels it raises {type(error).__name__}: {error}"
             raise AssertionError(f"{what}; a metric that needs labels declares `labels = True`") from error
         assert isinstance(answers, Answers), f"it gives a {type(answers).__name__}, not Answers"
-        shape = tuple(answers.values.shape)
+        shape = tuple(part.value.combine(answers.values).shape)
         assert shape == (ROWS,), f"values have the shape {shape}, not {(ROWS,)}: one for each sample"
         assert answers.values.is_floating_point() and bool(answers.values.isfinite().all()), "values must be finite floating-point numbers"
         assert all(isinstance(text, str) for text in answers.facts.values()), f"facts must be texts, not {answers.facts}"

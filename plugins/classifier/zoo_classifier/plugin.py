@@ -20,6 +20,8 @@ def zoo_specs() -> Iterable[Spec]:
         recipes={
             "mnist": ("MNIST", "digits, six minutes on one CPU core"),
             "fashion-mnist": ("FASHION_MNIST", "clothing, half an hour on one CPU core"),
+            "captioned-mnist": ("CAPTIONED_MNIST", "coloured digits, judges of text to image, ten minutes on one CPU core"),
+            "captioned-fashion-mnist": ("CAPTIONED_FASHION_MNIST", "coloured clothes, likewise, twenty minutes on one CPU core"),
             "cifar10": ("CIFAR10", "32x32 photographs in class folders, 35 minutes on one CPU core"),
         },
     )

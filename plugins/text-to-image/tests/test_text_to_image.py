@@ -16,6 +16,7 @@ from zoo_core.data.captioned_sets import CaptionedMNISTConfig
 from zoo_core.data.dataset import Batch, load_data
 from zoo_core.data.vocabularies import with_vocabulary
 from zoo_core.errors import ConfigError, UsageError
+from zoo_core.evaluation.evaluate import evaluate
 from zoo_core.pretrained import Pretrained
 from zoo_core.recipes import Recipe, load_recipe
 from zoo_core.rng import ImageRng, StepRng
@@ -23,6 +24,7 @@ from zoo_core.samplers import DPMSolver2M, Guided, Heun
 from zoo_core.schedulers import Karras
 from zoo_core.testing import assert_resumes, write_checkpoint
 from zoo_core.training.compatibility import check_fits
+from zoo_core.training.fit import fit
 from zoo_core.training.loop import build
 from zoo_core.vocabulary import Vocabulary
 from zoo_text_to_image.config import TextToImageConfig, TextToImageTrainerConfig
@@ -200,6 +202,17 @@ def test_a_run_resumes_bit_for_bit_and_its_checkpoint_knows_the_words_and_its_ex
     with Image.open(export / "samples.png") as sheet:
         assert json.loads(sheet.info["prompts"]) == prompts
     assert prompts[0] in (export / "README.md").read_text()
+
+
+def test_samples_are_measured_for_the_captions_of_the_data(recipe: Recipe, tmp_path: Path) -> None:
+    """Image i of an evaluation is drawn for caption i, in batches of any size; the record says so."""
+    model = zoo_core.load(f"local:{fit(recipe, tmp_path / 'run', device='cpu')}")
+    assert recipe.data is not None
+    captions = load_data(recipe.data).captions
+    [record] = evaluate(model, "pixel-std", features="identity", n=10, batch_size=4, guidance=2.0)
+    drawn = model.sample(prompts=captions[:10], guidance=2.0)
+    assert record["prompts"] == "captions"
+    assert record["value"] == pytest.approx(drawn.std(correction=0).item(), rel=1e-3)
 
 
 def test_data_without_captions_or_with_other_words_is_refused(recipe: Recipe) -> None:
