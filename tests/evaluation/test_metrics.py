@@ -21,9 +21,11 @@ from .helpers import DIM, gathered, noise
 ALL = [
     "accuracy",
     "bpd",
+    "caption-accuracy",
     "class-accuracy",
     "class-confidence",
     "class-spread",
+    "clip-score",
     "coverage",
     "density",
     "fd",
@@ -36,25 +38,30 @@ ALL = [
     "pixel-std",
     "precision",
     "recall",
+    "retrieval-recall",
 ]
 
 
 OF_DATA, OF_PIXELS = ("accuracy", "bpd", "inpainting-mse", "nll"), ("pixel-saturation", "pixel-std")
+OF_CAPTIONS = ("caption-accuracy", "clip-score", "retrieval-recall")
+MODULES = {
+    **dict.fromkeys(OF_DATA, "data_metrics"),
+    **dict.fromkeys(OF_PIXELS, "pixel_metrics"),
+    **dict.fromkeys(OF_CAPTIONS, "caption_metrics"),
+}
 
 
 def test_all_metrics_are_registered_and_made_by_name() -> None:
     own = [name for name, claims in registry().claims(MetricSpec).items() if claims[0].plugin.dist == "zoo-core"]
     assert sorted(own) == ALL
     for name in ALL:
-        module = "pixel_metrics" if name in OF_PIXELS else "data_metrics" if name in OF_DATA else "feature_metrics"
+        module = MODULES.get(name, "feature_metrics")
         assert type(make_metric(name)).__module__ == f"zoo_core.evaluation.{module}"
     with pytest.raises(UnknownNameError, match=r"fid"):
         make_metric("fid")
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in ALL if name != "is" and not name.startswith("class-") and name not in (*OF_DATA, *OF_PIXELS)]
-)
+@pytest.mark.parametrize("name", [name for name in ALL if name != "is" and not name.startswith("class-") and name not in MODULES])
 def test_batches_change_nothing_and_a_shift_makes_every_metric_worse(name: str) -> None:
     real, near, far = noise(400, 0), noise(300, 1), noise(300, 2, shift=1.5)
     measure = make_metric(name)
