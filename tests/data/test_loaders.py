@@ -73,7 +73,7 @@ def test_the_documentation_has_every_data_set_with_its_options() -> None:
     for name, (claim,) in registry().claims(DatasetSpec).items():
         if claim.plugin.dist == "zoo-core":
             row = next(row for row in rows if re.match(rf"\| `{name}(:PATH|:ORG/NAME)?` \|", row))
-            row += " ".join(line for line in rows if (base := re.match(r"\| `(\w+)", line)) and f"those of `{base[1]}`" in row)
+            row += " ".join(line for line in rows if (base := re.match(r"\| `([\w-]+)", line)) and f"those of `{base[1]}`" in row)
             for option in dataclasses.fields(resolve(claim.spec.config)):  # type: ignore[attr-defined]
                 assert re.search(rf"`{option.name}[=`]", row), f"{name}: {option.name}"
 

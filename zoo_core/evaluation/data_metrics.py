@@ -47,7 +47,8 @@ class InpaintingMSE(DataMetric):
     """The mean squared error of the hidden pixels of images that are inpainted, where values are in [-1, 1].
 
     It is lowest for the mean of all images that fit the known part, which is blurred: a draw from them has about twice its error. So it is
-    read beside a distance such as ``fd``, or beside the images. Image i has the noise of sample i, as in
+    read beside a distance such as ``fd``, or beside the images. A model is sampled as by default, or by ``dpmpp-2m`` if its default sampler
+    cannot inpaint. Image i has the noise of sample i, as in
     :meth:`zoo_core.pretrained.Pretrained.inpaint`.
 
     Args:
@@ -59,7 +60,8 @@ class InpaintingMSE(DataMetric):
 
     >>> import torch
     >>> class Grey:  # stands in for a loaded model
-    ...     def inpaint(self, x, mask, times, first):
+    ...     denoises = False
+    ...     def inpaint(self, x, mask, times, first, sampler):
     ...         return torch.where(mask, x, 0)
     >>> InpaintingMSE(known="left")(Grey(), torch.full((1, 3, 4, 4), 0.5), None, 0).values.tolist()
     [0.25]
@@ -82,7 +84,9 @@ class InpaintingMSE(DataMetric):
 
     def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Answers:
         known = part_mask(self.known, x.shape[1:])
-        filled = model.inpaint(x, known, times=self.times, first=first)
+        # A denoiser that also decodes may have a sampler of latents, which cannot inpaint.
+        sampler = "dpmpp-2m" if model.denoises and model.sampler.requires != "denoise" else None
+        filled = model.inpaint(x, known, times=self.times, first=first, sampler=sampler)
         hidden = ~known.expand_as(x[0])
         return Answers(values=(filled - x).square()[:, hidden].double().mean(dim=1))
 
