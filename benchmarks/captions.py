@@ -1,4 +1,4 @@
-"""How often what is measured on the pixels of captioned images agrees with their tables: the floor of ``caption-accuracy``.
+"""Accuracy of the pixel measurements of ``caption-accuracy`` on real captioned images: the most that a model can reach.
 
 python -m benchmarks.captions --data-root data
 """

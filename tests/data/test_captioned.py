@@ -58,6 +58,7 @@ def test_captions_are_english() -> None:
     assert Caption(kind=8).text(DIGITS) == "an eight"
     assert Caption(kind=8, colour="red").text(DIGITS) == "a red eight"
     assert Caption(kind=2, number="two").text(DIGITS) == "two twos"
+    assert [Caption(kind=kind).text(DIGITS) for kind in (1, 8)] == ["a one", "an eight"]
     assert Caption(kind=3, number="two", place="left", background="black").text(CLOTHES) == "two dresses on the left on black"
     assert Caption(kind=1, place="centre").text(CLOTHES) == "a trouser in the centre"
 

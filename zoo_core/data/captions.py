@@ -64,7 +64,7 @@ class Caption:
         """
         two = self.number == "two"
         words = [word for word in (self.size, self.colour, nouns[self.kind][two]) if word is not None]
-        article = "two" if two else "an" if words[0][0] in "aeiou" else "a"
+        article = "two" if two else "an" if words[0][0] in "aeiou" and words[0] != "one" else "a"
         place = [_PHRASES[self.place]] if self.place is not None else []
         return " ".join([article, *words, *place, *([f"on {self.background}"] if self.background is not None else [])])
 

@@ -80,7 +80,7 @@ class InpaintingMSE(DataMetric):
         if not is_image(model.event.shape):
             raise CapabilityError(f"{name} is a metric of images, and {model.name} is of samples of shape {list(model.event.shape)}")
         if "fill" not in model.capabilities:
-            model.require_walk("inpaint")
+            model.require_walk("inpaint", others="fill")
 
     def __call__(self, model: "Pretrained", x: Tensor, labels: Tensor | None, first: int) -> Answers:
         known = part_mask(self.known, x.shape[1:])

@@ -8,7 +8,10 @@ from zoo_core.errors import ConfigError
 from zoo_core.interfaces import ModelConfig, Scheduler
 from zoo_core.schedulers import Karras
 
-__all__ = ["DenoisingConfig", "UNetConfig", "UpsamplingConfig"]
+__all__ = ["MOST_BLOCKS", "DenoisingConfig", "UNetConfig", "UpsamplingConfig", "check_block_count", "check_blocks"]
+
+MOST_BLOCKS = 12
+"""The most residual blocks of a net."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,3 +154,31 @@ class UpsamplingConfig(ModelConfig):
     def widths(self) -> tuple[int, ...]:
         """The channels of the feature maps, the finest (of half the image's side) first."""
         return tuple(self.width << stage for stage in range(self.stages))
+
+
+def check_blocks(shape: tuple[int, int, int], multipliers: tuple[int, ...], halvings: int) -> None:
+    """Checks that images of a shape can pass the residual blocks of a net, see :mod:`zoo_core.models.residual`.
+
+    Args:
+        shape: shape of an image, (channels, side, side).
+        multipliers: one number for each block.
+        halvings: number of blocks that halve or double the side.
+
+    Raises:
+        ConfigError: if there are no blocks or too many, the image is not square, or its side does not halve ``halvings`` times.
+    """
+    check_block_count(multipliers)
+    if shape[1] != shape[2]:
+        raise ConfigError("shape must be (channels, side, side)")
+    if shape[1] % 2**halvings:
+        raise ConfigError(f"shape must have a side that halves {halvings} times, once for each block that changes it, not {shape[1]}")
+
+
+def check_block_count(multipliers: tuple[int, ...]) -> None:
+    """Checks that there are 1 to :data:`MOST_BLOCKS` blocks.
+
+    Raises:
+        ConfigError: if there are not.
+    """
+    if not 1 <= len(multipliers) <= MOST_BLOCKS:
+        raise ConfigError(f"multipliers must be 1 to {MOST_BLOCKS} numbers, not {len(multipliers)}")

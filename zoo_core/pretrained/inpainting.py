@@ -122,7 +122,7 @@ class Inpainting(Sampling):
         """
         fills = "fill" in self.capabilities and not self.denoises
         if "unmask" not in self.capabilities and not fills:
-            self.require_walk("inpaint")
+            self.require_walk("inpaint", others="unmask fill")
         return fills
 
     def _infilled(

@@ -163,12 +163,13 @@ class Loaded(metaclass=Suggesting):
         """Returns itself: the model is always in eval mode."""
         return self
 
-    def require(self, capability: str, what: str) -> None:
+    def require(self, capability: str, what: str, *, others: str = "") -> None:
         """Checks that the model has a capability.
 
         Args:
             capability: such as ``denoise``.
             what: the action that needs it, as the error says: ``NAME cannot WHAT``.
+            others: other capabilities that would do, with spaces between; the error names the families that have one.
 
         Raises:
             CapabilityError: if the model does not have it.
@@ -181,12 +182,12 @@ class Loaded(metaclass=Suggesting):
             owner = "model" if capability in self.family.capabilities else "family"
             lack = f"has no {capability}" if capability in ("labels", "density", "features") else f"cannot {capability}"
             lack = "takes no conditions" if capability == "condition" else lack
-            raise capability_error(f"{self.name} cannot {what}: its {owner} {lack}", capability)
+            raise capability_error(f"{self.name} cannot {what}: its {owner} {lack}", f"{capability} {others}".strip())
 
-    def require_walk(self, what: str) -> None:
+    def require_walk(self, what: str, *, others: str = "") -> None:
         """Checks that the model denoises its samples or their latents; raises as :meth:`require` does."""
         if not self.denoises:
-            self.require("denoise", what)
+            self.require("denoise", what, others=others)
 
     def _run(self, function: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
         with self._inference():

@@ -5,8 +5,9 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo_biggan.config import BigGANTrainerConfig, check_attention, check_blocks
+from zoo_biggan.config import BigGANTrainerConfig, check_attention
 from zoo_biggan.layers import SelfAttention, orthogonal_
+from zoo_core.models.config import check_blocks
 from zoo_core.models.residual import DownBlock, Projection
 
 __all__ = ["Critic"]

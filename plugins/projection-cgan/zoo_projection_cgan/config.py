@@ -6,10 +6,9 @@ from typing import Literal
 from zoo_core.config import check_range
 from zoo_core.errors import ConfigError
 from zoo_core.interfaces import ModelConfig, TrainerConfig
+from zoo_core.models.config import MOST_BLOCKS, check_block_count, check_blocks
 
 __all__ = ["ProjectionCGANConfig", "ProjectionCGANTrainerConfig"]
-
-_MOST_BLOCKS = 12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,30 +71,7 @@ class ProjectionCGANTrainerConfig(TrainerConfig):
     class_bias: bool = False
 
     def __post_init__(self) -> None:
-        check_range(self, n_critic=(1, 1000), generator_factor=(1, 64), width=(1, 4096), multipliers=(1, 64), halvings=(0, _MOST_BLOCKS))
-        _check_count(self.multipliers)
+        check_range(self, n_critic=(1, 1000), generator_factor=(1, 64), width=(1, 4096), multipliers=(1, 64), halvings=(0, MOST_BLOCKS))
+        check_block_count(self.multipliers)
         if self.halvings > len(self.multipliers):
             raise ConfigError(f"halvings must be at most {len(self.multipliers)}, as many as there are multipliers")
-
-
-def check_blocks(shape: tuple[int, int, int], multipliers: tuple[int, ...], halvings: int) -> None:
-    """Checks that images of a shape can pass the blocks of a net.
-
-    Args:
-        shape: shape of an image, (channels, side, side).
-        multipliers: one number for each block.
-        halvings: number of blocks that halve or double the side.
-
-    Raises:
-        ConfigError: if there are no blocks or too many, the image is not square, or its side does not halve ``halvings`` times.
-    """
-    _check_count(multipliers)
-    if shape[1] != shape[2]:
-        raise ConfigError("shape must be (channels, side, side)")
-    if shape[1] % 2**halvings:
-        raise ConfigError(f"shape must have a side that halves {halvings} times, once for each block that changes it, not {shape[1]}")
-
-
-def _check_count(multipliers: tuple[int, ...]) -> None:
-    if not 1 <= len(multipliers) <= _MOST_BLOCKS:
-        raise ConfigError(f"multipliers must be 1 to {_MOST_BLOCKS} numbers, not {len(multipliers)}")

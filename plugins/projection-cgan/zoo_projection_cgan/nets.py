@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from zoo_core.models.config import check_blocks
 from zoo_core.models.residual import DownBlock, Projection
-from zoo_projection_cgan.config import ProjectionCGANTrainerConfig, check_blocks
+from zoo_projection_cgan.config import ProjectionCGANTrainerConfig
 
 __all__ = ["ConditionalBatchNorm", "Critic", "initialise"]
 

@@ -32,4 +32,4 @@ def draw_unmasking(
         write_file(page.path, png(pixels, facts))
     else:
         page.plot(picture(pixels.permute(1, 2, 0).numpy()), facts, line)
-    page.say(f"{n} texts at {len(stages)} stages, with the share of hidden places")
+    page.say(f"{n} text{'s' if n > 1 else ''} at {len(stages)} stages, with the share of hidden places")
