@@ -4,6 +4,7 @@ Every process holds the whole data set and the whole state, and makes the same s
 the first process writes to the run folder. Communication is torch.distributed through Hugging Face Accelerate.
 """
 
+import gc
 import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -174,6 +175,7 @@ class Processes:
         """Waits for all processes at the end of their work: a process that exits earlier would stop the others."""
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.barrier()
+            gc.collect()  # nets in cycles of references hold the group, whose threads must end before the interpreter does
             torch.distributed.destroy_process_group()
 
     @contextmanager
