@@ -1,6 +1,5 @@
 """Available memory of this process, so that too large requests are refused before the system kills the process."""
 
-import ctypes
 import gc
 import os
 import sys
@@ -95,6 +94,8 @@ def release_memory() -> None:
     if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
         torch.cuda.empty_cache()
     with suppress(AttributeError, OSError):  # macOS and musl have no malloc_trim
+        import ctypes  # `zoo list`, which only writes sizes, does not pay for it
+
         ctypes.CDLL(None).malloc_trim(0)
 
 

@@ -30,11 +30,18 @@ class _Point:
     def of(cls, point: EntryPoint) -> "_Point":
         try:
             assert point.dist
-            metadata = point.dist.metadata  # parsed at each access, as are its name and version
-            dist, version = metadata["Name"], metadata["Version"]  # None, or a KeyError, where one is missing
+            dist, version = _name_and_version(point.dist)
         except Exception:  # missing or damaged metadata, as after an interrupted pip
             dist, version = "?", "?"
-        return cls(dist or "?", point.name, point.value, version or "?")
+        return cls(dist, point.name, point.value, version)
+
+
+def _name_and_version(dist: Distribution) -> tuple[str, str]:
+    """Returns the two fields of METADATA; ``Distribution.name`` and ``version`` parse the whole file, with its README, at each access."""
+    head = (dist.read_text("METADATA") or dist.read_text("PKG-INFO") or "").partition("\n\n")[0]
+    parts = [line.partition(":") for line in reversed(head.splitlines())]  # of a field that is there twice, the first counts
+    fields = {name.lower(): value.strip() for name, _, value in parts}
+    return fields.get("name") or "?", fields.get("version") or "?"
 
 
 def _points() -> list[_Point]:

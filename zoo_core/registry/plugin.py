@@ -1,6 +1,6 @@
 """Plugins: their import, the checks of their specs, and records of their specs or failures.
 
-Each plugin has a ``PluginManager`` of its own, so that an error in it becomes a :class:`Failure` on its record and affects no other plugin.
+Each plugin is registered alone, so that an error in it becomes a :class:`Failure` on its record and affects no other plugin.
 """
 
 import os
@@ -8,8 +8,10 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from functools import cache
 from importlib import import_module
 from traceback import walk_tb
+from types import ModuleType
 
 import pluggy
 
@@ -171,6 +173,14 @@ def _checked(specs: Iterable[Spec]) -> tuple[Spec, ...]:
     return tuple(checked.values())
 
 
+@cache
+def _manager() -> pluggy.PluginManager:
+    """The manager of all plugins, one at a time: to read the hook's specification anew for each costs as much as their imports."""
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(ZooHooks)
+    return manager
+
+
 def load_plugin(name: str, module: str, dist: str, version: str) -> Plugin:
     """Imports one plugin and calls its hook; any exception becomes the ``failure`` of the record.
 
@@ -187,8 +197,8 @@ def load_plugin(name: str, module: str, dist: str, version: str) -> Plugin:
     step = "import"
     failure = None
     seconds = plugin_timeout()
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(ZooHooks)
+    manager = _manager()
+    plugin: ModuleType | None = None
     with record_signals() as arrived:
         try:
             with isolated(name, module, seconds):
@@ -208,4 +218,7 @@ def load_plugin(name: str, module: str, dist: str, version: str) -> Plugin:
             failure = _failure(step, error, module)
             if os.environ.get("ZOO_STRICT") == "1":
                 raise PluginLoadError(f"plugin {name} ({dist}) {failure}", f"mend {failure.where or module}") from error
+        finally:
+            if plugin and manager.is_registered(plugin):
+                manager.unregister(plugin)
     return Plugin(name=name, module=module, dist=dist, version=version, specs=specs, failure=failure)
