@@ -170,3 +170,11 @@ def test_a_packaged_checkpoint_is_measured_on_the_data_of_its_own_plugin(zoo: Zo
         assert json.loads(done.out)["metrics"][0]["n"]["real"] == 16
         foreign = zoo("evaluate", "two-dots", "--data", "zoo-one:dots")
         assert foreign.err.startswith("zoo: error: in zoo-one (zoo_one_model.py:25): ZeroDivisionError")
+
+
+def test_the_name_of_a_distribution_is_that_of_the_head_of_its_metadata(tmp_path: Path) -> None:
+    write_plugin(tmp_path, "zoo-fine", "from zoo_core.hookspecs import hookimpl\n\n@hookimpl\ndef zoo_specs():\n    return []\n")
+    metadata = tmp_path / "zoo_fine-1.0.dist-info" / "METADATA"
+    metadata.write_text("name: Zoo.Fine\nVersion:3.2\nName: second\n\nName: of the README\nVersion: 9\n")
+    with installed(tmp_path, names=["Zoo.Fine"]) as found:
+        assert [(plugin.dist, plugin.version) for plugin in found.plugins[1:]] == [("Zoo.Fine", "3.2")]

@@ -202,14 +202,6 @@ def test_damaged_metadata_hides_nothing_but_its_own_distribution(tmp_path: Path)
         assert found.spec(ModelSpec, "half")
 
 
-def test_the_name_of_a_distribution_is_that_of_the_head_of_its_metadata(tmp_path: Path) -> None:
-    write_plugin(tmp_path, "zoo-fine", GOOD)
-    text = "name: Zoo.Fine\nVersion:3.2\nName: second\n\nName: of the README\nVersion: 9\n"
-    (tmp_path / "zoo_fine-1.0.dist-info" / "METADATA").write_text(text)
-    with installed(tmp_path, names=["Zoo.Fine"]) as found:
-        assert [(plugin.dist, plugin.version) for plugin in found.plugins[1:]] == [("Zoo.Fine", "3.2")]
-
-
 # Selection
 
 
