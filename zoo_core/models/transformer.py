@@ -4,11 +4,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["TextEncoder"]
+__all__ = ["AttentionBlock", "TextEncoder"]
 
 
-class _Block(nn.Module):
-    """Attention among all places of a text, then a net of each place; both are added to their inputs."""
+class AttentionBlock(nn.Module):
+    """Attention among all places, then a net of each place; both are added to their inputs.
+
+    >>> AttentionBlock(width=8, heads=2)(torch.zeros(3, 4, 8)).shape
+    torch.Size([3, 4, 8])
+
+    Args:
+        width: length of the vectors.
+        heads: number of heads; it divides the width.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -49,7 +57,7 @@ class TextEncoder(nn.Module):
         self.places = nn.Parameter(torch.empty(length, width))
         nn.init.normal_(self.tokens.weight, std=0.5)
         nn.init.normal_(self.places, std=0.1)
-        self.blocks = nn.Sequential(*(_Block(width, heads) for _ in range(layers)))
+        self.blocks = nn.Sequential(*(AttentionBlock(width, heads) for _ in range(layers)))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -12,13 +12,14 @@ from zoo_core.capabilities import lacking
 from zoo_core.checkpoint.build import model_of
 from zoo_core.checkpoint.config import read_config
 from zoo_core.checkpoint.files import WEIGHTS
-from zoo_core.errors import CapabilityError, IntegrityError
+from zoo_core.config import encode
+from zoo_core.errors import CapabilityError, IncompatibleCheckpoint, IntegrityError
 from zoo_core.hub.fetch import fetch
-from zoo_core.interfaces import Teacher
+from zoo_core.interfaces import ModelConfig, Teacher
 from zoo_core.loading import load
 from zoo_core.recipes import Recipe
 
-__all__ = ["begin_as", "load_teacher", "pin_teachers", "teachers_of", "without_weights"]
+__all__ = ["begin_as", "begin_part", "load_teacher", "pin_teachers", "teachers_of", "without_weights"]
 
 # Options of a net that a student may have besides those of its teacher: they add inputs, or act in training alone.
 _ADDED = frozenset({"guidance_embeds", "dropout"})
@@ -66,6 +67,42 @@ def begin_as(student: nn.Module, teacher: nn.Module) -> bool:
         return False
     student.load_state_dict({**own, **taught})
     return True
+
+
+def begin_part(field: str, part: nn.Module, config: ModelConfig, teacher: Teacher, requires: str = "") -> None:
+    """Copies the weights of a teacher into a part of a model, such as the first stage of latent diffusion.
+
+    >>> vae = load_teacher(Teacher(reference="vae-mnist-2d"))
+    >>> begin_part("first_stage", vae, vae.config, Teacher(reference="vae-mnist-2d"), requires="encode")
+
+    Args:
+        field: name of the part in the configs of model and trainer.
+        part: the part.
+        config: its config.
+        teacher: the checkpoint.
+        requires: capability that the trainer uses; empty for none.
+
+    Raises:
+        IncompatibleCheckpoint: if the teacher is of another family or config than the part.
+        ZooError: as :func:`load_teacher` does.
+    """
+    model = load_teacher(teacher, requires)
+    if not begin_as(part, model):
+        raise _other_config(field, teacher.reference, config, model)
+
+
+def _other_config(field: str, reference: str, wanted: ModelConfig, teacher: nn.Module) -> IncompatibleCheckpoint:
+    """The error for a part of another family or config, with the options that would make the model fit it."""
+    given = getattr(teacher, "config", None)
+    name = field.replace("_", " ")
+    if type(given) is not type(wanted):
+        what = f"the {name} {reference} is a {type(teacher).__name__}, and model.{field} is of another family"
+        return IncompatibleCheckpoint(what, f"choose another checkpoint, or another model.{field}")
+    ours, theirs = encode(wanted), encode(given)
+    differing = {key: value for key, value in theirs.items() if ours[key] != value}
+    shown = ", ".join(f"{key} {value!s:.60} and not {ours[key]!s:.60}" for key, value in differing.items())
+    options = " ".join(f"-o model.{field}.{key}={str(value).replace(' ', '')}" for key, value in differing.items())
+    return IncompatibleCheckpoint(f"the {name} {reference} has another config than model.{field}: {shown}", f"pass {options}")
 
 
 def _meaning(model: nn.Module) -> dict[str, Any]:

@@ -13,14 +13,13 @@ from torch import Tensor, nn
 
 from zoo_core.atomic import write_file
 from zoo_core.capabilities import check_trainer
-from zoo_core.config import encode
 from zoo_core.data.dataset import Data
-from zoo_core.errors import ConfigError, IncompatibleCheckpoint
+from zoo_core.errors import ConfigError
 from zoo_core.interfaces import ModelConfig, Rng, TrainerConfig
 from zoo_core.registry import registry, resolve
 from zoo_core.registry.faults import call_plugin
 from zoo_core.specs import ModelSpec, TrainerSpec
-from zoo_core.training.teachers import begin_as, load_teacher
+from zoo_core.training.teachers import begin_part
 from zoo_core.training.trainer import Batch, Loss, Trainer
 from zoo_latent_diffusion.config import LatentDiffusionTrainerConfig
 from zoo_latent_diffusion.latent import LatentDiffusion
@@ -82,9 +81,7 @@ class LatentDiffusionTrainer(Trainer):
     def __init__(self, model: LatentDiffusion, config: LatentDiffusionTrainerConfig) -> None:
         super().__init__(model, config)
         if config.first_stage is not None:
-            teacher = load_teacher(config.first_stage, requires="encode")
-            if not begin_as(model.first_stage, teacher):
-                raise _other_config(config.first_stage.reference, model.config.first_stage, teacher)
+            begin_part("first_stage", model.first_stage, model.config.first_stage, config.first_stage, requires="encode")
         model.first_stage.eval().requires_grad_(False)
         self.inner = trainer_of(model.config.prior, model.denoiser, config.prior)
         self.average_buffers = self.inner.average_buffers  # type: ignore[misc]  # that of this prior
@@ -196,16 +193,3 @@ def _stored(path: Path, origin: str) -> Tensor | None:
         return x
     warnings.warn(f"{path} is damaged: the latents are computed again", RuntimeWarning, stacklevel=3)
     return None
-
-
-def _other_config(reference: str, wanted: ModelConfig, teacher: nn.Module) -> IncompatibleCheckpoint:
-    """The error for a first stage of another family or config, with the options that would make the model fit it."""
-    given = getattr(teacher, "config", None)
-    if type(given) is not type(wanted):
-        what = f"the first stage {reference} is a {type(teacher).__name__}, and model.first_stage is of another family"
-        return IncompatibleCheckpoint(what, "choose another checkpoint, or another model.first_stage")
-    ours, theirs = encode(wanted), encode(given)
-    differing = {key: value for key, value in theirs.items() if ours[key] != value}
-    shown = ", ".join(f"{key} {value} and not {ours[key]}" for key, value in differing.items())
-    options = " ".join(f"-o model.first_stage.{key}={str(value).replace(' ', '')}" for key, value in differing.items())
-    return IncompatibleCheckpoint(f"the first stage {reference} has another config than model.first_stage: {shown}", f"pass {options}")

@@ -81,7 +81,7 @@ class TextToImage(nn.Module):
     @torch.no_grad()
     def example_conditions(self) -> Tensor:
         """The conditions of :attr:`example_prompts`, (k, *condition_event.shape)."""
-        return self.text(self.example_tokens).float()
+        return self.conditions_of(self.example_tokens)
 
     @torch.no_grad()
     def prompt_conditions(self, prompts: Sequence[str]) -> Tensor:
@@ -90,7 +90,16 @@ class TextToImage(nn.Module):
         Raises:
             UsageError: if a text has an unknown word, or too many words.
         """
-        return self.text(self.tokenizer(prompts).to(self.example_tokens.device)).float()
+        return self.conditions_of(self.tokenizer(prompts).to(self.example_tokens.device))
+
+    def conditions_of(self, tokens: Tensor) -> Tensor:
+        """Conditions, float32 (n, *condition_event.shape), of the tokens of texts, int64 (n, length)."""
+        return self.text(tokens).float()
+
+    def unconditional(self) -> Tensor:
+        """The context of rows without a condition, (1, places, text_width): that of the empty text."""
+        out: Tensor = self.text(torch.full_like(self.example_tokens[:1], self.tokenizer.pad))
+        return out
 
     def conditioned(self, condition: Tensor, rng: Rng) -> "Prompted":
         return Prompted(self, condition)
@@ -105,17 +114,17 @@ class TextToImage(nn.Module):
             x: noisy images (n, *event.shape).
             sigma: noise levels, float64 (n,), or one for all rows.
             labels: None; there are no classes.
-            context: vectors of the words of a text for each row, (n, length, text_width); None for the empty text.
+            context: vectors of the words of a text for each row, (n, length, text_width); None for rows without a condition.
         """
         sigma = levels_like(sigma, x)
         scale = (1 + sigma**2).rsqrt().view(-1, 1, 1, 1)
         if context is None:
-            context = self.text(torch.full_like(self.example_tokens[:1], self.tokenizer.pad)).expand(len(x), -1, -1)
+            context = self.unconditional().expand(len(x), -1, -1)
         v = self.output(scale.to(x.dtype) * x, sigma, context).to(x.dtype)
         return (scale**2).to(x.dtype) * x - (sigma.view(-1, 1, 1, 1) * scale).to(x.dtype) * v
 
     def output(self, x: Tensor, sigma: Tensor, context: Tensor) -> Tensor:
-        """v, of the shape of scaled noisy images ``x`` (n, *event.shape), at levels ``sigma`` (n,), given words (n, length, width)."""
+        """v, of the shape of scaled noisy images ``x`` (n, *event.shape), at levels ``sigma`` (n,), given words (n, places, width)."""
         patch = self.config.patch
         dtype = self.net.conv_in.weight.dtype
         # Sinusoids of 250 log sigma tell apart levels that differ by a hundredth, and lie between -1200 and 1100.

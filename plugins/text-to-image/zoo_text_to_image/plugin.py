@@ -38,4 +38,27 @@ def zoo_specs() -> Iterable[Spec]:
             target="zoo_text_to_image.recipes:CAPTIONED_FASHION_MNIST",
             summary="clothes in colours and places by captions",
         ),
+        ModelSpec(
+            name="unclip",
+            target="zoo_text_to_image.unclip:UnCLIP",
+            config="zoo_text_to_image.unclip_config:UnCLIPConfig",
+            trainer="unclip",
+            sampler="dpmpp-2m",
+            capabilities=frozenset({"denoise", "condition"}),
+            paper="arXiv:2204.06125",
+            summary="a prior that draws the embedding of an image for a text, and a decoder that draws the image: DALL-E 2",
+        ),
+        TrainerSpec(
+            name="unclip",
+            target="zoo_text_to_image.unclip_trainer:UnCLIPTrainer",
+            config="zoo_text_to_image.unclip_config:UnCLIPTrainerConfig",
+            paper="arXiv:2204.06125",
+            summary="prior and decoder on the embeddings of a frozen CLIP",
+        ),
+        RecipeSpec(
+            name="captioned-mnist",
+            family="unclip",
+            target="zoo_text_to_image.unclip_recipes:CAPTIONED_MNIST",
+            summary="digits in colours and places by captions",
+        ),
     ]

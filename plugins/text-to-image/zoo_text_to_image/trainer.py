@@ -41,16 +41,19 @@ class TextToImageTrainer(Trainer):
         examples.copy_(tokens[[row % len(tokens) for row in range(len(examples))]])
 
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
-        x = batch.x
-        tokens = self.model.tokenizer(batch.captions).to(x.device)
+        tokens = self.model.tokenizer(batch.captions).to(batch.x.device)
         withheld = rng.uniform() < self.config.p_uncond
         context = self.model.text(tokens.masked_fill(withheld[:, None], self.model.tokenizer.pad))
+        return Loss(value=self.denoising(batch.x, context, rng))
+
+    def denoising(self, x: Tensor, context: Tensor, rng: Rng) -> Tensor:
+        """The loss () of images (n, *event.shape) given the context of each, (n, places, text_width)."""
         sigma = self._levels(rng.uniform().to(level_dtype(x.device)))
         scale = (1 + sigma**2).rsqrt()
         signal, noise = (each.view(-1, 1, 1, 1).to(x) for each in (scale, sigma * scale))
         eps = rng.normal(*x.shape[1:])
         out = self.model.output(signal * x + noise * eps, sigma, context).float()
-        return Loss(value=(out - (signal * eps - noise * x)).square().mean())
+        return (out - (signal * eps - noise * x)).square().mean()
 
     def compilable(self) -> tuple[nn.Module, ...]:
         return (self.model.net,)
