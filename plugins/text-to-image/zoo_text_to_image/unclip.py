@@ -1,4 +1,4 @@
-"""unCLIP (Ramesh et al. 2022, arXiv:2204.06125), the form of DALL-E 2: from a caption to an embedding, and from the embedding to an image."""
+"""unCLIP (Ramesh et al. 2022, arXiv:2204.06125), the form of DALL-E 2: a text becomes an embedding, and the embedding an image."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -22,8 +22,8 @@ class UnCLIP(TextToImage):
     """Draws p(x | y) = p(x | z, y) p(z | y) (eq. 1 of the paper), where y is a caption and z the embedding of an image in a CLIP.
 
     The decoder p(x | z, y) is a text-to-image model, to whose words come some places that are computed from z; its context without a
-    condition is that of z = 0 and the empty text. A condition of this model is the embedding of a caption and the vectors of its words, from
-    which ``conditioned`` draws z by the prior. All embeddings are scaled by sqrt(d), so that their squares have the mean 1.
+    condition is that of z = 0 and the empty text. A condition of this model is the embedding of a caption and the vectors of its words,
+    from which ``conditioned`` draws z by the prior. All embeddings have the length sqrt(d), so that their squares have the mean 1.
 
     Example:
         >>> from zoo_core.config import decode
@@ -79,8 +79,7 @@ class UnCLIP(TextToImage):
         return torch.cat([text, self.text(tokens).float().flatten(1)], dim=1)
 
     def conditioned(self, condition: Tensor, rng: Rng) -> Prompted:
-        text, words = condition.split([self.size, condition.shape[1] - self.size], dim=1)
-        words = words.unflatten(1, (self.config.length, -1))
+        text, words = condition[:, : self.size], condition[:, self.size :].unflatten(1, (self.config.length, -1))
         return Prompted(self, self.context(self.draw(text, words, rng), words))
 
     @torch.no_grad()

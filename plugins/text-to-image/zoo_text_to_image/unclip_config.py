@@ -51,8 +51,8 @@ class UnCLIPConfig(TextToImageConfig):
     20
 
     Args:
-        clip: config of a model with the capability ``features`` and the method ``text_features``, such as one of zoo-clip, for images of the
-            decoder's shape.
+        clip: config of a model with the capability ``features`` and the method ``text_features``, such as one of zoo-clip, for images of
+            the decoder's shape.
         prior: config of the prior.
         embedding_places: number of places of the decoder's context that the embedding becomes.
         captions: whether the decoder reads the words of the caption too.
@@ -84,8 +84,8 @@ class UnCLIPTrainerConfig(TextToImageTrainerConfig):
     0.5
 
     Args:
-        clip: checkpoint with the config ``model.clip``, whose weights a new run begins with; a run that begins with the weights of an unclip
-            checkpoint needs none.
+        clip: checkpoint with the config ``model.clip``, whose weights a new run begins with; a run that begins with the weights of an
+            unclip checkpoint needs none.
         p_uncond: probability that a row's caption is withheld from the prior, and, independently, its embedding from the decoder.
         p_caption: probability that a row's caption is withheld from the decoder.
 

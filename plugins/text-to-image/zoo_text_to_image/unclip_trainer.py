@@ -1,7 +1,6 @@
 """Training of unCLIP: the prior on embeddings of a frozen CLIP, and the decoder given these embeddings."""
 
 from collections.abc import Iterable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -65,14 +64,15 @@ class UnCLIPTrainer(TextToImageTrainer):
         texts = ["" if left else text for text, left in zip(batch.captions, untold.tolist(), strict=True)]
         with torch.autocast(x.device.type, enabled=False):
             z, text = model.image_embeddings(x), model.text_embeddings(texts)
-        prior = self._prior(z, text, words, rng)
+        prior = self.denoising_embeddings(z, text, words, rng)
         decoder = self.denoising(x, model.context(z.masked_fill(blind[:, None], 0.0), read), rng)
         return Loss(value=prior + decoder, logs={"prior": prior.detach(), "decoder": decoder.detach()})
 
     def compilable(self) -> tuple[nn.Module, ...]:
         return (*super().compilable(), self.model.prior)
 
-    def _prior(self, z: Tensor, text: Tensor, words: Tensor, rng: Rng) -> Tensor:
+    def denoising_embeddings(self, z: Tensor, text: Tensor, words: Tensor, rng: Rng) -> Tensor:
+        """The prior's loss () for embeddings of images and of captions, scaled, (n, d) each, and words (n, length, text_width)."""
         sigma = self._levels(rng.uniform().to(level_dtype(z.device)))
         noisy = z + sigma[:, None].to(z) * rng.normal(*z.shape[1:])
-        return cast(Tensor, self.model.prior.denoise(noisy, sigma, text, words) - z).square().mean()
+        return (self.model.prior.denoise(noisy, sigma, text, words) - z).square().mean()
