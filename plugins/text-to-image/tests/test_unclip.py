@@ -180,7 +180,8 @@ def test_training_ties_captions_to_embeddings() -> None:
     texts = ["a red seven", "a blue two"]
     z, text, tokens = model.image_embeddings(x).repeat(8, 1), model.text_embeddings(texts).repeat(8, 1), model.tokenizer(texts)
     for step in range(200):
-        trainer.denoising_embeddings(z, text, model.text(tokens).repeat(8, 1, 1), StepRng(0, step, 16)).backward()
+        loss: Any = trainer.denoising_embeddings(z, text, model.text(tokens).repeat(8, 1, 1), StepRng(0, step, 16))
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad()
     model.eval()

@@ -79,7 +79,7 @@ class UnCLIP(TextToImage):
         return torch.cat([text, self.text(tokens).float().flatten(1)], dim=1)
 
     def conditioned(self, condition: Tensor, rng: Rng) -> Prompted:
-        text, words = condition[:, : self.size], condition[:, self.size :].unflatten(1, (self.config.length, -1))
+        text, words = condition[:, : self.size], condition[:, self.size :].reshape(-1, self.config.length, self.config.text_width)
         return Prompted(self, self.context(self.draw(text, words, rng), words))
 
     @torch.no_grad()

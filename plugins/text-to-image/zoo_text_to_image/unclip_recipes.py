@@ -20,6 +20,6 @@ CAPTIONED_MNIST = replace(
     recipes.CAPTIONED_MNIST,
     model=UnCLIPConfig(clip=decode(ModelConfig, _CLIP, "clip")),
     trainer=UnCLIPTrainerConfig(),
-    fit=replace(recipes.CAPTIONED_MNIST.fit, steps=11_000),
+    fit=replace(recipes.CAPTIONED_MNIST.fit, steps=9_500),
 )
 """Digits in colours and places. It needs a trained CLIP, ``-o trainer.clip.reference=REF``: that of ``zoo train clip``."""
