@@ -98,6 +98,19 @@ def test_no_gradient_reaches_the_clip() -> None:
     assert not model.clip.training
 
 
+def test_the_prior_reads_the_noisy_embedding_the_level_the_text_and_its_words() -> None:
+    prior = net().prior
+    torch.manual_seed(3)
+    given = {"z": torch.randn(2, 4), "sigma": torch.full((2,), 0.5), "text": torch.randn(2, 4), "words": torch.randn(2, 12, 8)}
+    before = prior.denoise(**given)
+    for name, value in given.items():
+        changed = value.clone()
+        changed[1] += 1
+        moved = (prior.denoise(**{**given, name: changed}) - before).abs().amax(1)
+        assert moved[1] > 1e-3, name
+        assert moved[0] < 1e-6, name
+
+
 class Exact(Prior):
     """The mean of z_0 given z_sigma where z_0 ~ N(text, 0.3^2)."""
 
@@ -215,7 +228,7 @@ def recipe(tmp_path: Path, write_clip: Callable[..., str]) -> Recipe:
         recipe,
         model=replace(SMALL, clip=clip, image_size=32, patch=4, vocabulary=replace(WORDS, tokens=())),
         trainer=UnCLIPTrainerConfig(clip=Teacher(reference=write_clip(clip))),
-        fit=replace(recipe.fit, steps=6, batch_size=4, precision="no", sample_every=0, export_dtype="float16"),
+        fit=replace(recipe.fit, steps=6, batch_size=4, precision="no", sample_every=3, export_dtype="float16"),
         data=CaptionedMNISTConfig(root=str(tmp_path)),
         sampler=DPMSolver2M(steps=2),
     )
