@@ -6,13 +6,19 @@ the first process writes to the run folder. Communication is torch.distributed t
 
 import gc
 import io
+import os
+import socket
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import timedelta
+from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -21,12 +27,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from zoo_core.errors import ConfigError, UsageError, ZooError
+from zoo_core.errors import ConfigError, LostProcess, UsageError, ZooError
 from zoo_core.hardware.devices import resolve_device
 
-__all__ = ["TRACKERS", "Processes"]
+__all__ = ["PATIENCE", "TRACKERS", "Processes"]
 
 TRACKERS = ("tensorboard", "wandb", "trackio")
+PATIENCE = 300.0
+"""Seconds in which the processes of a launcher must meet. Loading PyTorch from a slow disk takes some of it."""
+_PAUSE = 0.05  # seconds until one looks again whether the others are there
+_SILENCE = timedelta(minutes=30)  # torch's own patience with a process that neither answers nor closes its connections
 
 _T = TypeVar("_T")
 
@@ -47,6 +57,7 @@ class Processes:
 
     Raises:
         UsageError: if there is no such device, or the tracker is not installed.
+        LostProcess: if the processes of the launcher do not meet within :data:`PATIENCE`.
 
     >>> processes = Processes("cpu")
     >>> processes.main, processes.rows(batch_size=8, parts=2)
@@ -62,9 +73,12 @@ class Processes:
         _check_tracker(tracker)
         if device is not None:
             resolve_device(device)
-        launched = PartialState(cpu=device == "cpu").num_processes > 1
+        count = int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ and torch.distributed.is_available() else 1
+        on_cpu = device == "cpu" or (count > 1 and resolve_device(device).type == "cpu")
+        met = _met(count) if count > 1 and not torch.distributed.is_initialized() else {}
+        launched = PartialState(cpu=on_cpu, **met).num_processes > 1
         # The precision is the recipe's alone, not that of a launcher's configuration: "no" leaves it to the loop.
-        self._accelerator = Accelerator(mixed_precision="no", cpu=launched and device == "cpu", log_with=tracker, project_dir=folder)
+        self._accelerator = Accelerator(mixed_precision="no", cpu=launched and on_cpu, log_with=tracker, project_dir=folder)
         self.index: int = self._accelerator.process_index
         self.count: int = self._accelerator.num_processes
         self.device: torch.device = self._accelerator.device if launched else resolve_device(device)
@@ -178,6 +192,25 @@ class Processes:
             gc.collect()  # nets in cycles of references hold the group, whose threads must end before the interpreter does
             torch.distributed.destroy_process_group()
 
+    @staticmethod
+    def is_said(line: str, *, if_any: bool = False) -> bool:
+        """True if another process of the launcher has said this line before; call it once, before a line that ends this process.
+
+        Args:
+            line: the line.
+            if_any: whether any other line will do, as that of the process whose end has ended this one.
+        """
+        if (store := _Meeting.store) is None:
+            return False
+        name = sha256(line.encode()).hexdigest()
+        try:
+            if if_any and store.add("zoo/said", 0):
+                return True
+            store.add("zoo/said", 1)
+            return bool(store.add(f"zoo/said/{name}", 1) > 1)
+        except RuntimeError:  # it ended with the process that held it
+            return False
+
     @contextmanager
     def tracking(self, run: str, config: Mapping[str, Any]) -> Iterator[None]:
         """Context in which the tracker records a run: in a folder ``tensorboard`` of the run folder, or in the project ``zoo``.
@@ -212,6 +245,62 @@ class Processes:
                 pixels = np.asarray(opened.convert("RGB"))
             for tracker in self._accelerator.trackers:
                 _track_picture(tracker, name, pixels, step)
+
+
+class _Meeting:
+    """The store at which the processes of the launcher have met, if there is one."""
+
+    store: Any = None
+
+
+def _met(count: int) -> Mapping[str, Any]:
+    """Waits until all ``count`` processes of the launcher are there; returns the options of their group.
+
+    torch alone would wait for half an hour, or for ever, and fill the screen.
+
+    Raises:
+        LostProcess: if one of them, or the place where they meet, is not there within :data:`PATIENCE`.
+    """
+    outcome: list[Any] = []
+    until = time.monotonic() + PATIENCE
+    # In a thread, since torch has no limit for a place that is silent, and listens to no signal meanwhile.
+    waiting = Thread(target=lambda: outcome.append(_store(count, until)), daemon=True)
+    waiting.start()
+    waiting.join(PATIENCE)
+    if not outcome or outcome[0] is None:
+        place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        hint = "check that all of them run, and that no other program has that port; then start the command again"
+        raise LostProcess(f"the {count} processes of this run did not meet at {place} within {PATIENCE:g} seconds", hint)
+    _Meeting.store = outcome[0]
+    return {"store": _Meeting.store, "rank": int(os.environ["RANK"]), "world_size": count, "timeout": _SILENCE}
+
+
+def _store(count: int, until: float) -> Any:
+    """The store of the launcher's processes, when all are there; None if they are not there in time."""
+    rank = int(os.environ["RANK"])
+    holds = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # else the launcher does
+    try:
+        while not holds and not _listens():
+            if time.monotonic() > until:
+                return None
+            time.sleep(_PAUSE)
+        store, _, _ = next(torch.distributed.rendezvous("env://", timeout=timedelta(seconds=PATIENCE)))
+        store.set(f"zoo/met/{rank}", "")
+        while not store.check([f"zoo/met/{each}" for each in range(count)]):
+            if time.monotonic() > until:
+                return None
+            time.sleep(_PAUSE)
+        store.set_timeout(_SILENCE)
+    except (RuntimeError, ValueError, KeyError):  # of torch, or of the environment
+        return None
+    return store
+
+
+def _listens() -> bool:
+    """Whether something listens at the place where the processes meet."""
+    with suppress(OSError), socket.create_connection((os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])), timeout=5):
+        return True
+    return False
 
 
 def _track_picture(tracker: Any, name: str, pixels: NDArray[np.uint8], step: int) -> None:

@@ -22,6 +22,7 @@
     ├── CapabilityError             9   the model lacks the capability
     ├── LockTimeout                10   another process holds the folder
     ├── IncompatibleCheckpoint     11   weights and config do not fit each other
+    ├── LostProcess                12   another process of the launcher has ended
     └── Interrupted           130, 143  Ctrl-C or SIGTERM, after the state was saved
 
 The text of an error says what happened and, after two dashes, what to do next.
@@ -35,6 +36,7 @@ The text of an error says what happened and, after two dashes, what to do next.
 True
 """
 
+import re
 from collections.abc import Iterable
 from typing import ClassVar, Self
 
@@ -49,6 +51,7 @@ __all__ = [
     "Interrupted",
     "LockTimeout",
     "LoginError",
+    "LostProcess",
     "NameConflictError",
     "NotFoundError",
     "OfflineError",
@@ -61,6 +64,9 @@ __all__ = [
     "UsageError",
     "ZooError",
 ]
+
+# Of gloo, of NCCL, and of the store at which processes meet.
+_GONE = re.compile(r"(closed|reset) by peer|Broken pipe|Timed out waiting \d+ ?ms|ncclRemoteError|NCCL.*(timed out|timeout)|failed to recv")
 
 
 class ZooError(Exception):
@@ -203,6 +209,23 @@ class IncompatibleCheckpoint(ZooError):
     """Weights and config do not fit each other, or a run is resumed with another config or other data."""
 
     exit_code = 11
+
+
+class LostProcess(ZooError):
+    """Another process of ``torchrun`` or ``accelerate launch`` has ended, or does not answer."""
+
+    exit_code = 12
+
+    @classmethod
+    def cause_of(cls, error: BaseException) -> Self | None:
+        """The error to raise for an error of torch's, if that says that another process is gone.
+
+        >>> LostProcess.cause_of(RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:5")).exit_code
+        12
+        """
+        if isinstance(error, RuntimeError) and _GONE.search(str(error)):
+            return cls("another process of this run has ended or does not answer", "start the command again: training goes on from its last checkpoint")
+        return None
 
 
 class Interrupted(ZooError):

@@ -16,7 +16,7 @@ from zoo_core.atomic import next_step
 from zoo_core.cli.completion import VARIABLE
 from zoo_core.cli.console import MAX_LINE, error_line, inert, redact, say, shown
 from zoo_core.cli.hints import COMMANDS, argument_hint, option_hint
-from zoo_core.errors import Interrupted, PluginLoadError, ResourceError, UsageError, ZooError
+from zoo_core.errors import Interrupted, LostProcess, PluginLoadError, ResourceError, UsageError, ZooError
 from zoo_core.registry import registry, resolve
 from zoo_core.registry.faults import plugin_error_from
 from zoo_core.registry.isolation import stray_threads
@@ -172,11 +172,22 @@ def _outcome(error: BaseException) -> tuple[int, str]:
             return 8, error_line("out of memory", "try a smaller -n or --batch-size")
         case RuntimeError() if "can't allocate memory" in str(error):  # torch's, on the CPU
             return 8, error_line("out of memory", "try a smaller -n or --batch-size")
+    if lost := LostProcess.cause_of(error):
+        return lost.exit_code, error_line(lost.what, lost.hint)
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
         return 8, error_line("out of memory on the device", "try a smaller --batch-size")
     if blamed := plugin_error_from(error):
         return blamed.exit_code, error_line(blamed.what, blamed.hint)
     return 1, error_line(f"a bug: {type(error).__name__}: {error}", "run it again with --debug, and report what that prints")
+
+
+def _is_said(line: str, code: int) -> bool:
+    """Whether another process of a launcher has said the line, or the reason why this one ends."""
+    if os.environ.get("WORLD_SIZE", "1") == "1" or "zoo_core.distributed" not in sys.modules:
+        return False
+    from zoo_core.distributed import Processes
+
+    return Processes.is_said(line, if_any=code == LostProcess.exit_code)
 
 
 def _strict_cause(error: BaseException) -> BaseException | None:
@@ -228,7 +239,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             say(error_line(str(error.args[0]), prefix="zoo: ") + "\n" + _traceback(cause))
         for note in getattr(error, "__notes__", ()) if isinstance(error, ZooError) else ():
             say(shown(note, MAX_LINE))
-        if line:
+        if line and not _is_said(line, code):
             say(line)
     if stray_threads():
         _leave(code)

@@ -21,7 +21,7 @@ from zoo_core.data.dataset import load_data
 from zoo_core.data.vocabularies import with_vocabulary
 from zoo_core.datasets import HubDatasetConfig
 from zoo_core.distributed import Processes
-from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, ResourceError, ZooError
+from zoo_core.errors import ConfigError, IncompatibleCheckpoint, Interrupted, LostProcess, ResourceError, ZooError
 from zoo_core.hardware.environment import source_commit
 from zoo_core.hardware.precision import DTYPES, PRECISION_HINT, warn_if_emulated
 from zoo_core.hub.datasets import pin_dataset
@@ -118,6 +118,7 @@ def fit(
         IntegrityError: if the checkpoints of the run are damaged or gone.
         LockTimeout: if another process trains in the folder.
         ResourceError: if memory or disk is full; the last checkpoint still resumes.
+        LostProcess: if another process of the run has ended; the last checkpoint still resumes.
         ZooError: if a loss is not finite.
         Interrupted: if ``stopping`` ended the run; its state is saved.
     """
@@ -246,7 +247,7 @@ def _explained(fit: FitConfig, out: Path) -> Iterator[None]:
 
     Raises:
         ResourceError: if memory or disk is full, or the nets cannot be compiled.
-        ZooError: if another process of the run has ended.
+        LostProcess: if another process of the run has ended.
     """
     try:
         yield
@@ -264,8 +265,8 @@ def _explained(fit: FitConfig, out: Path) -> Iterator[None]:
             raise ResourceError(what, hint) from error
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise ResourceError(f"cannot compile: {shorten(str(error), 120, placeholder=' ...')}", "leave --compile out") from error
-        if "closed by peer" in str(error) or "reset by peer" in str(error):
-            raise ZooError("another process of this run has ended", "its own message says why") from error
+        if lost := LostProcess.cause_of(error):
+            raise lost from error
         raise
 
 
