@@ -277,6 +277,8 @@ def _met(count: int) -> Mapping[str, Any]:
 
 def _store(count: int, until: float) -> Any:
     """The store of the launcher's processes, when all are there; None if they are not there in time."""
+    from torch.distributed.rendezvous import rendezvous
+
     rank = int(os.environ["RANK"])
     holds = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # else the launcher does
     try:
@@ -284,7 +286,7 @@ def _store(count: int, until: float) -> Any:
             if time.monotonic() > until:
                 return None
             time.sleep(_PAUSE)
-        store, _, _ = next(torch.distributed.rendezvous("env://", timeout=timedelta(seconds=PATIENCE)))
+        store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=PATIENCE)))
         store.set(f"zoo/met/{rank}", "")
         while not store.check([f"zoo/met/{each}" for each in range(count)]):
             if time.monotonic() > until:

@@ -224,7 +224,10 @@ class LostProcess(ZooError):
         12
         """
         if isinstance(error, RuntimeError) and _GONE.search(str(error)):
-            return cls("another process of this run has ended or does not answer", "start the command again: training goes on from its last checkpoint")
+            return cls(
+                "another process of this run has ended or does not answer",
+                "start the command again: training goes on from its last checkpoint",
+            )
         return None
 
 
