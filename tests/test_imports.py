@@ -50,6 +50,7 @@ HEAVY_MODULES = (
     "zoo_core.figures.neighbours",
     "zoo_core.figures.process",
     "zoo_core.figures.scores",
+    "zoo_core.figures.trajectories",
     "zoo_core.figures.unmasking",
     "zoo_core.images",
     "zoo_core.models.denoising",

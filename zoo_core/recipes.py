@@ -1,4 +1,7 @@
-"""A recipe: everything that makes a training run repeatable."""
+"""A recipe: everything that makes a training run repeatable.
+
+:class:`FitConfig` has the options of the loop: steps, batches, accumulation, moving averages, checkpoints to keep.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -1,6 +1,7 @@
 """Suggestions for names of other libraries: diffusers, timm, transformers and torch have other words for the same things.
 
-Each table maps such a word to the hint that an error shows.
+Each table maps such a word to the hint that an error shows. Misspelt names of the zoo's own are met by
+:meth:`zoo_core.errors.UnknownNameError.of`.
 """
 
 from collections.abc import Callable, Iterable, Mapping

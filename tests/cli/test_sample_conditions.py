@@ -11,6 +11,7 @@ from PIL import Image
 
 import zoo_core
 from zoo_core import images
+from zoo_core.cli.conditions import pictures_of
 from zoo_core.samplers import Heun
 from zoo_core.testing import write_checkpoint
 from zoo_core.testing.fake import FakeConditional
@@ -47,6 +48,13 @@ def test_pictures_of_a_folder_take_turns_as_conditions(larger: str, pictures: to
     assert torch.allclose(samples("five.npz"), expected, atol=1e-5)
     assert zoo("sample", larger, "-n", 1, "--condition", "pictures/000001.png", "--out", "one.npz").code == 0
     assert torch.allclose(samples("one.npz"), zoo_core.load(larger).sample(1, condition=pictures[1:2]), atol=1e-5)
+
+
+def test_what_systems_leave_beside_pictures_is_no_condition_and_all_formats_are(larger: str, pictures: torch.Tensor) -> None:
+    for name in ("._000001.png", ".hidden.jpg"):
+        (Path("pictures") / name).write_bytes(b"")
+    (Path("pictures") / "000001.png").rename("pictures/000001.apng")
+    assert [path.name for path in pictures_of("pictures")] == ["000000.png", "000001.apng", "000002.png"]
 
 
 def test_a_checkpoint_as_a_condition_is_a_cascade(larger: str, zoo: Zoo) -> None:

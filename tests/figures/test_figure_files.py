@@ -173,7 +173,7 @@ def test_a_long_title_takes_more_lines_and_makes_no_sheet_wider() -> None:
 
 def test_ways_of_points_begin_at_their_noise_and_end_at_the_samples() -> None:
     model = opened("points")
-    found = figures.ways(model, 5, seed=2)
+    found = figures.sample_trajectories(model, 5, seed=2)
     ends = torch.stack([way.at[-1] for way in found])
     torch.testing.assert_close(ends, model.sample(5, seed=2))
     sigmas = model.sampler.noise_levels(model.model, None)
@@ -184,7 +184,7 @@ def test_ways_of_points_begin_at_their_noise_and_end_at_the_samples() -> None:
 
 def test_points_have_figures_of_noise_of_ways_and_of_paths_between_them() -> None:
     assert "t = 50 (\u03c3 = 1,010, 100 %)" in drawn("local:points", "forward", "-n", "30")
-    assert "the ways of 9 samples" in drawn("local:points", "reverse", "-n", "9")
+    assert "the trajectories of 9 samples" in drawn("local:points", "reverse", "-n", "9")
     assert "on each of 2 paths between points of seed 0" in drawn("local:points", "interpolate", "-n", "2", "--points", "3")
     assert "on each of 4 paths between points of seed 0" in drawn("local:flow", "interpolate")
     cells = figures.interpolated(opened("flow"), [(0, 3)], 4)

@@ -137,7 +137,7 @@ def test_paths_end_at_the_samples_and_begin_where_they_stay_on_the_field() -> No
     model = opened("points")
     field = figures.score_field(model, 0.1, model.sample(500))
     low, high = field.at.min(0).values, field.at.max(0).values
-    found = figures.paths(model, 6, field)
+    found = figures.langevin_trajectories(model, 6, field)
     states, shown = figures.langevin(model, 6, range(21))
     for path, state in zip(found, states, strict=True):
         begin = 21 - len(path.at)
@@ -152,7 +152,7 @@ def test_paths_end_at_the_samples_and_begin_where_they_stay_on_the_field() -> No
 def test_the_figure_of_the_score_says_at_which_levels() -> None:
     levels = Cosine(T=50).levels
     done = drawn("local:points", "score-field", "-n", "2", "--at", "0,50")
-    expected = f"the score at sigma {levels[0]:.3g}, {levels[24]:.3g}; 2 paths of Langevin dynamics, from circle to star"
+    expected = f"the score at sigma {levels[0]:.3g}, {levels[24]:.3g}; 2 trajectories of Langevin dynamics, from circle to star"
     assert done.stderr == f"points-score-field.png: {expected}\n"
     with Image.open("points-score-field.png") as image:
         assert image.text["sigma"] == f"{levels[0]:g},{levels[24]:g}"
@@ -164,7 +164,7 @@ def test_the_figure_of_the_score_says_at_which_levels() -> None:
 
 def test_a_score_that_is_0_everywhere_is_drawn() -> None:
     at = torch.cartesian_prod(torch.arange(3.0), torch.arange(3.0))
-    end = figures.Path(at=torch.ones(1, 2), sigma=torch.zeros(1))
+    end = figures.Trajectory(at=torch.ones(1, 2), sigma=torch.zeros(1))
     assert render(score_fields([figures.Field(sigma=1.0, at=at, score=torch.zeros(9, 2))], [end]))
 
 

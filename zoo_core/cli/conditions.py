@@ -1,6 +1,5 @@
 """The options ``--condition`` and ``--prompt``: pictures and texts that samples must fit."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["pictures_of", "read_conditions"]
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _MOST = 10_000
 
 
@@ -27,12 +25,15 @@ def pictures_of(condition: str | None) -> Sequence[Path]:
     """
     if condition is None:
         return ()
+    from zoo_core.data.decoding import suffixes
+    from zoo_core.data.folders import is_leftover
+
     path = Path(condition).expanduser()
-    if path.is_file() or path.suffix.lower() in _SUFFIXES:
+    if path.is_file() or path.suffix.lower() in suffixes():
         return (path,)
     if not path.is_dir() or any((path / name).is_file() for name in ("config.json", "recipe.json")):
         return ()
-    found = sorted(Path(entry) for entry in os.scandir(path) if entry.is_file() and Path(entry).suffix.lower() in _SUFFIXES)
+    found = sorted(each for each in path.iterdir() if each.suffix.lower() in suffixes() and not is_leftover(each.name) and each.is_file())
     if not found:
         raise UsageError(f"--condition {condition}: there is no picture in this folder", "name a picture, or a folder of them")
     if len(found) > _MOST:

@@ -11,7 +11,7 @@ from zoo_core.data.decoding import drawn_by_zoo, suffixes
 from zoo_core.datasets import describe_path
 from zoo_core.errors import ConfigError
 
-__all__ = ["Listing", "list_folder"]
+__all__ = ["Listing", "is_leftover", "list_folder"]
 
 # Leftovers of systems, file servers and archives. Names that begin with a dot (._1.png, .DS_Store, .git) are skipped too.
 _LEFTOVERS = {"#recycle", "$recycle.bin", "@eadir", "__macosx", "__pycache__", "desktop.ini", "ehthumbs.db", "icon\r", "lost+found"}
@@ -21,7 +21,12 @@ _SIDECARS = {".aae", ".caption", ".csv", ".html", ".ini", ".json", ".jsonl", ".l
 _SIDECARS |= {".yaml", ".yml"}
 _SIDECAR_NAMES = {"copying", "license", "licence", "makefile", "notice", "readme"}
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval"}
-_READERS = {".heic": "pip install pillow-heif", ".heif": "pip install pillow-heif", ".avif": "pip install -U pillow"}
+_READERS = {
+    ".heic": "pip install pillow-heif",
+    ".heif": "pip install pillow-heif",
+    ".hif": "pip install pillow-heif",
+    ".avif": "pip install -U pillow",
+}
 _NAMES = "--data folder:PATH names a folder of images"
 _SHOWN = 4
 
@@ -99,7 +104,7 @@ def list_folder(root: Path, chosen: Sequence[str] = ()) -> Listing:
 def _top(root: Path) -> tuple[list[str], list[os.DirEntry[str]]]:
     """The names of the folders in ``root`` in alphabetical order, and its files."""
     try:
-        entries = [entry for entry in os.scandir(root) if not _is_leftover(entry.name)]
+        entries = [entry for entry in os.scandir(root) if not is_leftover(entry.name)]
     except OSError as error:
         raise _absent(root, error) from error
     if _is_ours({entry.name for entry in entries}):
@@ -131,7 +136,7 @@ def _pictures(folder: Path, listing: Listing) -> Iterator[str]:
                 continue
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(path) as scan:
-                entries = [entry for entry in scan if not _is_leftover(entry.name)]
+                entries = [entry for entry in scan if not is_leftover(entry.name)]
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -174,7 +179,8 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_leftover(name: str) -> bool:
+def is_leftover(name: str) -> bool:
+    """True for the name of a hidden file, or of one that systems and tools leave behind."""
     return name.startswith(".") or name.lower() in _LEFTOVERS
 
 

@@ -3,8 +3,8 @@
 A :class:`Metric` declares which statistics of the real and of the drawn samples it needs, and computes an :class:`Estimate` from them.
 A :class:`DataMetric` is the mean over real samples of a number that the model gives for each of them; nothing is drawn.
 Metrics that come out of one computation, such as precision and recall, also derive from :class:`Joint`.
-The zoo's own are in :mod:`~zoo_core.evaluation.feature_metrics`, :mod:`~zoo_core.evaluation.pixel_metrics` and
-:mod:`~zoo_core.evaluation.data_metrics`.
+The zoo's own are in :mod:`~zoo_core.evaluation.feature_metrics`, :mod:`~zoo_core.evaluation.pixel_metrics`,
+:mod:`~zoo_core.evaluation.caption_metrics` and :mod:`~zoo_core.evaluation.data_metrics`.
 """
 
 from abc import ABC, abstractmethod

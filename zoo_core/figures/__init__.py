@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from zoo_core.figures.levels import denoiser, images_of, level_at, shown, trained_levels, visible
     from zoo_core.figures.neighbours import nearest
     from zoo_core.figures.points import draw_points, scatter
-    from zoo_core.figures.process import forward, plot_ways, reverse, ways
+    from zoo_core.figures.process import forward, plot_trajectories, reverse, sample_trajectories
     from zoo_core.figures.quality import Panel, Point, draw_quality, panels, plot_quality
-    from zoo_core.figures.scores import Field, Path, draw_field, draw_paths, paths, score_field, score_fields
+    from zoo_core.figures.scores import Field, draw_field, langevin_trajectories, score_field, score_fields
     from zoo_core.figures.training import curves, draw_loss, draw_metric, metric_curves
+    from zoo_core.figures.trajectories import Trajectory, draw_trajectories
     from zoo_core.figures.truncation import TruncationCurve, plot_truncation, truncation_curves
 
 _HOMES = {
@@ -64,9 +65,9 @@ _HOMES = {
     ),
     "process": (
         "forward",
-        "plot_ways",
+        "plot_trajectories",
         "reverse",
-        "ways",
+        "sample_trajectories",
     ),
     "quality": (
         "Panel",
@@ -77,10 +78,8 @@ _HOMES = {
     ),
     "scores": (
         "Field",
-        "Path",
         "draw_field",
-        "draw_paths",
-        "paths",
+        "langevin_trajectories",
         "score_field",
         "score_fields",
     ),
@@ -89,6 +88,10 @@ _HOMES = {
         "draw_loss",
         "draw_metric",
         "metric_curves",
+    ),
+    "trajectories": (
+        "Trajectory",
+        "draw_trajectories",
     ),
     "truncation": (
         "TruncationCurve",
@@ -101,9 +104,9 @@ __all__ = [
     "Density",
     "Field",
     "Panel",
-    "Path",
     "Point",
     "TradeOff",
+    "Trajectory",
     "TruncationCurve",
     "annealed",
     "check_density",
@@ -115,30 +118,31 @@ __all__ = [
     "draw_field",
     "draw_loss",
     "draw_metric",
-    "draw_paths",
     "draw_points",
     "draw_quality",
+    "draw_trajectories",
     "forward",
     "images_of",
     "inpainted",
     "interpolated",
     "langevin",
+    "langevin_trajectories",
     "latent_grid",
     "level_at",
     "metric_curves",
     "nearest",
     "panels",
-    "paths",
     "plot_density",
     "plot_paths",
     "plot_quality",
     "plot_samples",
     "plot_trade_offs",
+    "plot_trajectories",
     "plot_truncation",
-    "plot_ways",
     "reconstructed",
     "render",
     "reverse",
+    "sample_trajectories",
     "scatter",
     "score_field",
     "score_fields",
@@ -147,7 +151,6 @@ __all__ = [
     "trained_levels",
     "truncation_curves",
     "visible",
-    "ways",
 ]
 
 

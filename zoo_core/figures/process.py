@@ -10,11 +10,11 @@ from torch import Tensor
 from zoo_core.errors import UsageError
 from zoo_core.figures.canvas import canvas, colour_bar, name_axes, span, square, to_title
 from zoo_core.figures.levels import denoiser, level_at, shown, trained_levels
-from zoo_core.figures.scores import Path, draw_paths
+from zoo_core.figures.trajectories import Trajectory, draw_trajectories
 from zoo_core.interfaces import LabelsLike, OnStep, SamplerLike, SchedulerLike
 from zoo_core.pretrained import Pretrained
 
-__all__ = ["forward", "plot_ways", "reverse", "ways"]
+__all__ = ["forward", "plot_trajectories", "reverse", "sample_trajectories"]
 
 
 def forward(pretrained: Pretrained, x0: Tensor, percents: Sequence[float], *, seed: int = 0) -> Tensor:
@@ -106,8 +106,8 @@ def _step_near(sigmas: Sequence[float], sigma: float) -> int:
     return min(range(len(sigmas) - 1), key=lambda i: abs(math.log(sigmas[i] / sigma)))
 
 
-def ways(pretrained: Pretrained, n: int, *, seed: int = 0, sampler: SamplerLike | None = None) -> list[Path]:
-    """The ways of points 0 ... n - 1 of a seed from noise to the samples, with a place for each step.
+def sample_trajectories(pretrained: Pretrained, n: int, *, seed: int = 0, sampler: SamplerLike | None = None) -> list[Trajectory]:
+    """The trajectories of points 0 ... n - 1 of a seed from noise to the samples, with a place for each step.
 
     Places are x_sigma / sqrt(1 + sigma^2), the variance-preserving x_t, which is standard normal at the start and the sample at the end.
 
@@ -125,17 +125,19 @@ def ways(pretrained: Pretrained, n: int, *, seed: int = 0, sampler: SamplerLike 
 
     pretrained.sample(n, seed=seed, sampler=sampler, batch_size=n, on_step=on_step)
     levels = torch.tensor(sigmas)
-    return [Path(at=way, sigma=levels) for way in torch.stack(states, dim=1)]
+    return [Trajectory(at=places, sigma=levels) for places in torch.stack(states, dim=1)]
 
 
-def plot_ways(paths: Sequence[Path], points: Tensor, title: str = "") -> Any:
-    """A figure of ways from circles to stars, coloured by their noise levels, over points (n, 2) in grey."""
+def plot_trajectories(trajectories: Sequence[Trajectory], points: Tensor, title: str = "") -> Any:
+    """A figure of trajectories from circles to stars, coloured by their noise levels, over points (n, 2) in grey."""
     figure, axes = canvas(6.4, 5.9)
-    drawn = draw_paths(axes, paths, points)
-    centre, reach = span(torch.cat([points, *(way.at for way in paths)]))
+    drawn = draw_trajectories(axes, trajectories, points)
+    centre, reach = span(torch.cat([points, *(each.at for each in trajectories)]))
     square(axes, centre, 1.05 * reach)
     name_axes(axes)
-    axes.set_title(f"$x_t = x_\\sigma / \\sqrt{{1 + \\sigma^2}}$, from noise (circles) to {len(paths):,} samples (stars)", fontsize=10)
+    axes.set_title(
+        f"$x_t = x_\\sigma / \\sqrt{{1 + \\sigma^2}}$, from noise (circles) to {len(trajectories):,} samples (stars)", fontsize=10
+    )
     colour_bar(figure, axes, drawn, "$\\sigma$")
     to_title(figure, title)
     return figure

@@ -1,4 +1,4 @@
-"""The score of a model of points in the plane, and the paths of Langevin dynamics."""
+"""The score of a model of points in the plane, and trajectories of Langevin dynamics."""
 
 import math
 from collections.abc import Sequence
@@ -13,10 +13,11 @@ from zoo_core.figures.dynamics import annealed, langevin
 from zoo_core.figures.levels import denoiser
 from zoo_core.figures.points import draw_points
 from zoo_core.figures.titles import number
+from zoo_core.figures.trajectories import Trajectory, draw_trajectories
 from zoo_core.interfaces import SamplerLike
 from zoo_core.pretrained import Pretrained
 
-__all__ = ["Field", "Path", "draw_field", "draw_paths", "paths", "score_field", "score_fields"]
+__all__ = ["Field", "draw_field", "langevin_trajectories", "score_field", "score_fields"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,34 +55,19 @@ def score_field(pretrained: Pretrained, sigma: float, x: Tensor, *, side: int = 
     return Field(sigma=sigma, at=at, score=(pretrained.denoise(at, sigma) - at) / sigma**2)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Path:
-    """The way of a sample through the plane.
+def langevin_trajectories(
+    pretrained: Pretrained, n: int, field: Field, *, seed: int = 0, sampler: SamplerLike | None = None
+) -> list[Trajectory]:
+    """The trajectories of points 0 ... n - 1 of a seed under annealed Langevin dynamics.
 
-    >>> path = Path(at=torch.tensor([[3.0, 1.0], [1.0, 0.0]]), sigma=torch.tensor([2.0, 0.0]))
-    >>> path.at[-1].tolist()
-    [1.0, 0.0]
-
-    Args:
-        at: places, float32 (k, 2); the last one is the sample.
-        sigma: noise level at each place, float32 (k,); the last one is 0.
-    """
-
-    at: Tensor
-    sigma: Tensor
-
-
-def paths(pretrained: Pretrained, n: int, field: Field, *, seed: int = 0, sampler: SamplerLike | None = None) -> list[Path]:
-    """The paths of points 0 ... n - 1 of a seed under annealed Langevin dynamics.
-
-    Each path begins at the step after which it stays on the ``field``; before that, it jumps across. It has at least the sample.
+    Each begins at the step after which it stays on the ``field``; before that, it jumps across. It has at least the sample.
     """
     chosen = annealed(pretrained, sampler)
     states, shown = langevin(pretrained, n, range(chosen.steps * chosen.steps_per_level + 1), seed=seed, sampler=chosen)
     off = ((states < field.at.min(0).values) | (states > field.at.max(0).values)).any(2)
     begins = [min(int(row.nonzero().max()) + 1, len(row) - 1) if row.any() else 0 for row in off]
     sigmas = torch.tensor([sigma for _, sigma in shown])
-    return [Path(at=path[begin:], sigma=sigmas[begin:]) for path, begin in zip(states, begins, strict=True)]
+    return [Trajectory(at=way[begin:], sigma=sigmas[begin:]) for way, begin in zip(states, begins, strict=True)]
 
 
 def draw_field(axes: Any, field: Field, points: Tensor | None = None) -> None:
@@ -101,47 +87,19 @@ def draw_field(axes: Any, field: Field, points: Tensor | None = None) -> None:
     square(axes, centre, reach + cell)
 
 
-def draw_paths(axes: Any, ways: Sequence[Path], points: Tensor | None = None) -> Any:
-    """Draws paths on matplotlib axes, coloured by their noise levels, over points (n, 2) in grey.
-
-    Returns:
-        The lines, for a colour bar.
-    """
-    from matplotlib.collections import LineCollection
-    from matplotlib.colors import LogNorm
-
-    if points is not None:
-        draw_points(axes, points, size=3, color="0.75", alpha=1.0)
-    levels = torch.cat([way.sigma[way.sigma > 0] for way in ways])
-    low, high = (float(levels.min()), float(levels.max())) if len(levels) else (1.0, 1.0)
-    scale = LogNorm(low, high if high > low else 2 * low)
-    shared: dict[str, Any] = {"cmap": "viridis_r", "norm": scale}
-    drawn = LineCollection([], **shared)
-    for way in ways:
-        pieces = list(torch.stack([way.at[:-1], way.at[1:]], dim=1).numpy())
-        drawn = axes.add_collection(LineCollection(pieces, array=way.sigma[:-1].numpy(), linewidths=1.1, zorder=3, **shared))
-    starts = torch.stack([way.at[0] for way in ways])
-    ends = torch.stack([way.at[-1] for way in ways])
-    small = max(0.25, min(1.0, 12 / len(ways)))
-    edge = {"edgecolors": "black", "linewidths": 0.7}
-    axes.scatter(*starts.T.numpy(), s=55 * small, marker="o", c="white", zorder=4, **edge)
-    axes.scatter(*ends.T.numpy(), s=130 * small, marker="*", c="C3", zorder=5, **edge)
-    return drawn
-
-
-def score_fields(fields: Sequence[Field], ways: Sequence[Path], points: Tensor | None = None, title: str = "") -> Any:
-    """A figure with a panel for each field, and one for the paths, each from a circle to a star."""
-    figure, panels = squares(len(fields) + bool(ways), 4.4)
+def score_fields(fields: Sequence[Field], trajectories: Sequence[Trajectory], points: Tensor | None = None, title: str = "") -> Any:
+    """A figure with a panel for each field, and one for the trajectories, each from a circle to a star."""
+    figure, panels = squares(len(fields) + bool(trajectories), 4.4)
     for axes, field in zip(panels, fields, strict=False):
         draw_field(axes, field, points)
         axes.set_title(f"score at $\\sigma$ = {number(field.sigma)}", fontsize=10)
         name_axes(axes)
-    if ways:
+    if trajectories:
         axes = panels[-1]
-        drawn = draw_paths(axes, ways, points)
+        drawn = draw_trajectories(axes, trajectories, points)
         centre, reach = span(fields[0].at)
         square(axes, centre, 1.1 * reach)
-        axes.set_title(f"{len(ways)} walks: \N{WHITE CIRCLE} enters, \N{BLACK STAR} sample", fontsize=10)
+        axes.set_title(f"{len(trajectories)} walks: \N{WHITE CIRCLE} enters, \N{BLACK STAR} sample", fontsize=10)
         name_axes(axes)
         colour_bar(figure, axes, drawn, "$\\sigma$ along the walk")
     to_title(figure, title)

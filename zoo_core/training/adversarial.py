@@ -12,7 +12,7 @@ from zoo_core.errors import ConfigError, ZooError
 from zoo_core.interfaces import Decoder, Rng, TrainerConfig
 from zoo_core.training.trainer import Batch, Loss, Trainer
 
-__all__ = ["LOSSES", "AdversarialLoss", "AdversarialTrainer"]
+__all__ = ["LOSSES", "AdversarialLoss", "AdversarialTrainer", "r1_penalty"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +67,23 @@ LOSSES: Mapping[str, AdversarialLoss] = {
     "wasserstein": AdversarialLoss(real=_negative, fake=_itself, generator=_negative, judgement=_itself),
 }
 """Adversarial losses by name."""
+
+
+def r1_penalty(x: Tensor, outputs: Tensor) -> Tensor:
+    """The R1 penalty: the mean over rows of the squared norm of the critic's gradient (Mescheder et al. 2018, arXiv:1801.04406, eq. 9).
+
+    It is a scalar without the factor gamma / 2, and can be differentiated by the critic's weights.
+
+    Args:
+        x: real samples (n, ...), which require a gradient.
+        outputs: outputs of the critic for them, one for each row.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]], requires_grad=True)
+    >>> r1_penalty(x, (3 * x).sum(1)).item()
+    18.0
+    """
+    (slope,) = torch.autograd.grad(outputs.sum(), x, create_graph=True)
+    return slope.flatten(1).square().sum(dim=1).mean()
 
 
 class _Repeated:
@@ -181,7 +198,10 @@ class AdversarialTrainer(Trainer):
         return self.loss.generator(of_fake).mean()
 
     def penalty(self, real: Tensor, fake: Tensor, labels: Tensor | None, rng: Rng) -> tuple[Tensor | None, Mapping[str, Tensor]]:
-        """A term to add to the critic's loss, () or None, and logs. ``real`` and ``fake``, as shown, have the same shape and labels."""
+        """A term to add to the critic's loss, such as :func:`r1_penalty`, () or None, and logs.
+
+        ``real`` and ``fake``, as shown, have the same shape and labels.
+        """
         return None, {}
 
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:

@@ -1,4 +1,4 @@
-"""The state of a training run, and one step of it. The loop knows phases; all that is special to a family is in its Trainer."""
+"""The state of a run and one step of it: phases, gradient accumulation, mixed precision, moving averages. Families have their Trainers."""
 
 import math
 import time

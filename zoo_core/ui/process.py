@@ -27,7 +27,7 @@ _WAYS = 100
 
 
 def reverse(model: "Pretrained", choice: Choice, report: Report = no_report, limits: Limits = LIMITS) -> Drawing:
-    """Draws samples while they are sampled: each state above the model's guess of the clean image, or the ways of points.
+    """Draws samples while they are sampled: each state above the model's guess of the clean image, or the trajectories of points.
 
     Args:
         model: a checkpoint that denoises.
@@ -70,7 +70,7 @@ def _ways(model: "Pretrained", choice: Choice, limits: Limits) -> Drawing:
     from zoo_core.figures.canvas import render
 
     ready = prepared(model, choice, limits, _WAYS)
-    ways = figures.ways(model, choice.n, seed=choice.seed, sampler=ready.sampler)
+    ways = figures.sample_trajectories(model, choice.n, seed=choice.seed, sampler=ready.sampler)
     points = model.sample(_POINTS, seed=choice.seed, sampler=ready.sampler, batch_size=_POINTS)
     title = title_of(model, choice, ready)
     origin = origin_of(model, **settings(choice, ready))
@@ -78,7 +78,7 @@ def _ways(model: "Pretrained", choice: Choice, limits: Limits) -> Drawing:
 
     return Drawing(
         name=f"{model.name}-reverse-seed{choice.seed}",
-        png=render(figures.plot_ways(ways, points, title), {"title": title, **origin}),
+        png=render(figures.plot_trajectories(ways, points, title), {"title": title, **origin}),
         npz=npz_of(torch.stack([way.at for way in ways]), origin, ready),
         title=title,
         note="The ways of points from noise (circles) to samples (stars)",

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from zoo_core.interfaces import Rng
 from zoo_core.models.critics import PatchCritic
-from zoo_core.training.adversarial import LOSSES
+from zoo_core.training.adversarial import LOSSES, r1_penalty
 from zoo_core.training.trainer import Batch, Loss, Trainer
 from zoo_inpainting_gan.config import InpaintingGANTrainerConfig
 from zoo_inpainting_gan.masks import random_masks
@@ -86,8 +86,7 @@ class InpaintingGANTrainer(Trainer):
         logs = {name: self.loss.judgement(each).mean().detach() for name, each in (("critic.real", of_real), ("critic.fake", of_fake))}
         if real.requires_grad:
             # The mean over patches, so that the weight does not depend on their number.
-            (slope,) = torch.autograd.grad(of_real.flatten(1).mean(1).sum(), real, create_graph=True)
-            value = value + self.config.penalty / 2 * slope.flatten(1).square().sum(1).mean()
+            value = value + self.config.penalty / 2 * r1_penalty(real, of_real.flatten(1).mean(1))
         return Loss(value=value, logs=logs)
 
     def compilable(self) -> Iterable[nn.Module]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.interfaces import Rng
-from zoo_core.training.adversarial import AdversarialTrainer
+from zoo_core.training.adversarial import AdversarialTrainer, r1_penalty
 from zoo_core.training.augmentation import augmented
 from zoo_core.training.trainer import Batch, Loss
 from zoo_stylegan.config import StyleGANTrainerConfig
@@ -128,8 +128,7 @@ class StyleGANTrainer(AdversarialTrainer):
         if not settings.r1 or self.step % settings.r1_every:
             return None, {}
         x = real.detach().requires_grad_(True)
-        (slope,) = torch.autograd.grad(self.judge(x, labels).sum(), x, create_graph=True)
-        squared = slope.flatten(1).square().sum(dim=1).mean()
+        squared = r1_penalty(x, self.judge(x, labels))
         return settings.r1 / 2 * settings.r1_every * squared, {"critic.r1": squared.detach()}
 
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:

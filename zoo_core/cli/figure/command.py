@@ -36,7 +36,7 @@ class _Kind:
         needs: capabilities of which the model must have one; empty for a figure of records, which needs no model.
         of: samples of the model: ``images``, ``points`` in the plane, ``texts``, or ``all``, images and points; empty for a
             figure of records.
-        most: largest number of images, points, paths or texts in it.
+        most: largest number of images, points, trajectories or texts in it.
     """
 
     draw: Callable[..., None]
@@ -114,7 +114,7 @@ _KINDS: Mapping[str, _Kind] = {
 @option(
     "n",
     type=click.IntRange(min=1),
-    help="Number of images, points or paths; inpaint: completions of each; latent-grid: images a side.  "
+    help="Number of images, points or trajectories; inpaint: completions of each; latent-grid: images a side.  "
     "[default: 4; nearest, reconstruct: 8; latent-grid: 20; of points: 1000; reverse of points: 200; samples: 2000; unmasking: 1]",
 )
 @option("seed", default=None, show_default=False, help="Seed of the images and the noise.  [default: 0]")
@@ -151,9 +151,9 @@ def figure(target: str, kind: str | None, out: Path | None, title: str | None, *
     \b
     forward      images, or points, under growing noise, at the model's levels
     reverse      images while they are sampled: x_t, and the model's guess of x_0
-                 (of points: their ways from noise to samples)
+                 (of points: their trajectories)
     langevin     images, or points, while annealed Langevin dynamics draws them
-    score-field  the score of a model of points, and paths of Langevin dynamics
+    score-field  the score of a model of points, and trajectories of Langevin dynamics
     inpaint      images, their known parts, and completions
     reconstruct  images above their reconstructions from latents
     interpolate  images, or points, on paths between two latents, or noises

@@ -72,7 +72,7 @@ def draw_reverse(
 ) -> None:
     """``n`` images while they are sampled, each state above the guess of x_0; or the way back of the files ``images`` under noise.
 
-    For points in the plane, the ways of ``n`` samples.
+    For points in the plane, the trajectories of ``n`` samples.
     """
     percents = sorted(percents_of(at), reverse=True)
     model, page = opened(target, page, "reverse")
@@ -85,10 +85,10 @@ def draw_reverse(
     if is_plane(model):
         if images:
             figures.images_of(model)
-        ways = figures.ways(model, n or _WAYS, seed=seed, sampler=chosen)
+        ways = figures.sample_trajectories(model, n or _WAYS, seed=seed, sampler=chosen)
         points = model.sample(POINTS, seed=seed, sampler=chosen, batch_size=POINTS)
-        page.plot(figures.plot_ways(ways, points, page.titled(line)), facts, line)
-        page.say(f"the ways of {len(ways):,} samples, from circle to star, coloured by their noise")
+        page.plot(figures.plot_trajectories(ways, points, page.titled(line)), facts, line)
+        page.say(f"the trajectories of {len(ways):,} samples, from circle to star, coloured by their noise")
         return
     page.of_pixels()
     check_number(n, MOST)

@@ -23,7 +23,7 @@ _DOTS = 2000
 def draw_score_field(
     target: str, page: Page, *, at: str | None, n: int, seed: int, sampler: str | None = None, options: Sequence[str] = ()
 ) -> None:
-    """The score of a model of points in the plane at the noise levels ``at``, and ``n`` paths of annealed Langevin dynamics."""
+    """The score of a model of points in the plane at the noise levels ``at``, and ``n`` trajectories of annealed Langevin dynamics."""
     percents = percents_of(at) if at else [0.0]
     model, page = opened(target, page, "score-field")
     from zoo_core import figures
@@ -34,12 +34,12 @@ def draw_score_field(
     # The score of clean data, at 0 %, is unknown: the smallest level stands for it.
     sigmas = [max(figures.level_at(levels, percent)[1], levels[0]) for percent in percents]
     fields = [figures.score_field(model, sigma, points) for sigma in sigmas]
-    ways = figures.paths(model, n, fields[0], seed=seed, sampler=chosen)
+    ways = figures.langevin_trajectories(model, n, fields[0], seed=seed, sampler=chosen)
     facts = origin_of(model, seed=seed, sampler=chosen, sigma=",".join(f"{sigma:g}" for sigma in sigmas))
     line = plain(model, chosen, seed=seed)
     page.plot(figures.score_fields(fields, ways, points, page.titled(line)), facts, line)
     shown = ", ".join(f"{sigma:.3g}" for sigma in sigmas)
-    page.say(f"the score at sigma {shown}; {n} paths of Langevin dynamics, from circle to star")
+    page.say(f"the score at sigma {shown}; {n} trajectories of Langevin dynamics, from circle to star")
 
 
 def draw_density(target: str, page: Page, *, data: str | None, data_root: str | None) -> None:
