@@ -99,7 +99,7 @@ def orthogonal_penalty(weight: Tensor) -> Tensor:
     rows = weight.flatten(1)
     with torch.autocast(weight.device.type, enabled=False):
         products = rows @ rows.T
-        return products.square().sum() - products.diagonal().square().sum()
+        return (products - products.diagonal().diag()).square().sum()
 
 
 def truncated(z: Tensor, bound: float) -> Tensor:

@@ -153,7 +153,7 @@ def figure(target: str, kind: str | None, out: Path | None, title: str | None, *
     reverse      images while they are sampled: x_t, and the model's guess of x_0
                  (of points: their trajectories)
     langevin     images, or points, while annealed Langevin dynamics draws them
-    score-field  the score of a model of points, and trajectories of Langevin dynamics
+    score-field  the score of a model of points, and paths of Langevin dynamics
     inpaint      images, their known parts, and completions
     reconstruct  images above their reconstructions from latents
     interpolate  images, or points, on paths between two latents, or noises
