@@ -193,10 +193,12 @@ def test_a_process_that_stands_still_for_a_while_holds_up_the_others_and_changes
     launcher.start(2, *train(out))
     launcher.reach(out, 5)
     os.kill(launcher.pids[1], signal.SIGSTOP)
-    time.sleep(0.5)  # what the other still could do is done
-    step = read_metrics(out / "metrics.jsonl")[-1]["step"]
-    time.sleep(1.5)
-    assert read_metrics(out / "metrics.jsonl")[-1]["step"] == step < STEPS
+    step, since = -1, time.monotonic()
+    while time.monotonic() < since + 1.5:  # until the other has taken no step for a while
+        if (now := read_metrics(out / "metrics.jsonl")[-1]["step"]) != step:
+            step, since = now, time.monotonic()
+        time.sleep(0.01)
+    assert step < STEPS
     os.kill(launcher.pids[1], signal.SIGCONT)
     ends = launcher.wait()
     assert (ends.codes, ends.errors) == ([0, 0], [])
