@@ -11,7 +11,7 @@ from zoo_core.registry import registry
 from zoo_core.registry.faults import fault
 from zoo_core.specs import ModelSpec, TrainerSpec
 
-__all__ = ["capability_error", "check_capabilities", "check_partial", "check_trainer", "lacking", "supports"]
+__all__ = ["capability_error", "check_capabilities", "check_partial", "check_trainer", "lack_of", "lacking", "supports"]
 
 
 def _members(capability: str) -> Mapping[str, Any]:
@@ -19,6 +19,8 @@ def _members(capability: str) -> Mapping[str, Any]:
 
 
 _SHARED = {name for own in CAPABILITIES for name in _members(own) if sum(name in _members(other) for other in CAPABILITIES) > 1}
+
+_NOUNS = frozenset({"density", "features", "labels"})
 
 
 def lacking(model: object, capability: str) -> str:
@@ -124,7 +126,7 @@ def check_trainer(model: ModelConfig, trainer: TrainerConfig) -> None:
     if not isinstance(family, ModelSpec) or not isinstance(spec, TrainerSpec):
         return
     if spec.requires and spec.requires not in family.capabilities:
-        raise capability_error(f"the trainer {spec.name} cannot train {family.name}: its models cannot {spec.requires}", spec.requires)
+        raise capability_error(f"the trainer {spec.name} cannot train {family.name}: the family {lack_of(spec.requires)}", spec.requires)
     if not spec.requires and family.trainer != spec.name and own.plugin.dist != other.plugin.dist:
         raise CapabilityError(f"the trainer {spec.name} cannot train {family.name}: it is made for its own families", _fitting(family))
 
@@ -134,6 +136,17 @@ def _fitting(family: ModelSpec) -> str:
     specs = [claim.spec for claims in registry().claims(TrainerSpec).values() for claim in claims]
     names = [spec.name for spec in specs if isinstance(spec, TrainerSpec) and spec.requires in family.capabilities]
     return f"trainers that can: {', '.join(dict.fromkeys([family.trainer, *names]))}"
+
+
+def lack_of(capability: str) -> str:
+    """Returns the words by which an error says that a model lacks a capability.
+
+    >>> lack_of("decode"), lack_of("features"), lack_of("condition")
+    ('cannot decode', 'has no features', 'takes no conditions')
+    """
+    if capability == "condition":
+        return "takes no conditions"
+    return f"has no {capability}" if capability in _NOUNS else f"cannot {capability}"
 
 
 def capability_error(what: str, capability: str, hint: str = "") -> CapabilityError:

@@ -70,6 +70,18 @@ def test_a_frozen_net_moves_with_its_trainer_and_is_no_part_of_what_it_trains_an
     assert {parameter.dtype for parameter in net.parameters()} == {torch.float64}
 
 
+def test_a_frozen_part_of_the_model_is_saved_but_stays_in_eval_mode_without_gradients() -> None:
+    model = FakeDenoiser(FakeDenoiserConfig())
+    model.part = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
+    trainer = FakeDenoiserTrainer(model, FakeDenoiserTrainerConfig())
+    trainer.freeze_part(model.part)
+    trainer.train()
+    assert model.training
+    assert not any(module.training for module in model.part.modules())
+    assert not any(parameter.requires_grad for parameter in model.part.parameters())
+    assert "model.part.0.weight" in trainer.state_dict()
+
+
 def test_a_resumed_run_with_a_teacher_ends_as_a_whole_one_and_holds_no_weights_of_the_teacher(tmp_path: Path) -> None:
     state = assert_resumes(recipe_of(teacher_in(tmp_path / "teacher")), tmp_path, after=3)
     assert not [name for name in state if "teacher" in name]
@@ -131,7 +143,7 @@ def test_the_cost_counts_the_weights_of_a_teacher_once(tmp_path: Path) -> None:
         (
             FakeConfig(),
             FakeStudentConfig(teacher=Teacher(reference="x")),
-            "the trainer fake-student cannot train fake: its models cannot denoise",
+            "the trainer fake-student cannot train fake: the family cannot denoise",
         ),
         (FakeDenoiserConfig(), FakeTrainerConfig(), None),
     ],

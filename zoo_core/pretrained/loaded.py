@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.arguments import as_samples, dtype_of, single
-from zoo_core.capabilities import capability_error, check_partial, supports
+from zoo_core.capabilities import capability_error, check_partial, lack_of, supports
 from zoo_core.cards.card import ModelCard, parse
 from zoo_core.checkpoint.config import CheckpointConfig, class_names, default_sampler
 from zoo_core.checkpoint.files import CARD, Files
@@ -180,9 +180,7 @@ class Loaded(metaclass=Suggesting):
                 why = "a decoder lies between its samples and the latents that it denoises"
                 raise CapabilityError(f"{self.name} cannot {what}: {why}", "its attribute model.latent denoises latents")
             owner = "model" if capability in self.family.capabilities else "family"
-            lack = f"has no {capability}" if capability in ("labels", "density", "features") else f"cannot {capability}"
-            lack = "takes no conditions" if capability == "condition" else lack
-            raise capability_error(f"{self.name} cannot {what}: its {owner} {lack}", f"{capability} {others}".strip())
+            raise capability_error(f"{self.name} cannot {what}: its {owner} {lack_of(capability)}", f"{capability} {others}".strip())
 
     def require_walk(self, what: str, *, others: str = "") -> None:
         """Checks that the model denoises its samples or their latents; raises as :meth:`require` does."""

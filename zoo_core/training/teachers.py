@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from zoo_core.capabilities import lacking
+from zoo_core.capabilities import lack_of, lacking
 from zoo_core.checkpoint.build import model_of
 from zoo_core.checkpoint.config import read_config
 from zoo_core.checkpoint.files import WEIGHTS
@@ -47,7 +47,7 @@ def load_teacher(teacher: Teacher, requires: str = "") -> nn.Module:
         _digest(teacher)
         model = load(teacher.reference).model
     if requires and (flaw := lacking(model, requires)):
-        raise CapabilityError(f"the teacher {teacher.reference} cannot {requires}: it {flaw}", "choose a teacher that can")
+        raise CapabilityError(f"the teacher {teacher.reference} {lack_of(requires)}: it {flaw}", "choose another teacher")
     return model
 
 

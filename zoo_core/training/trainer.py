@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
 from torch import Tensor, nn
 
@@ -80,6 +80,7 @@ class Trainer(nn.Module, ABC):
         """Number of steps done, which the loop sets before each step."""
         self._steps = 1
         self._frozen: dict[str, nn.Module] = {}
+        self._frozen_parts: list[nn.Module] = []
 
     @property
     def steps(self) -> int:
@@ -109,6 +110,19 @@ class Trainer(nn.Module, ABC):
     def frozen(self) -> Mapping[str, nn.Module]:
         """The nets that :meth:`freeze` added, by name."""
         return MappingProxyType(self._frozen)
+
+    def freeze_part(self, part: nn.Module) -> None:
+        """Keeps a part of the model, such as the first stage of latent diffusion, in eval mode and without gradients of its parameters.
+
+        The part is saved with the model. ``parameters_of`` may name its parameters or not: they are not trained.
+        """
+        self._frozen_parts.append(part.eval().requires_grad_(False))
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for part in self._frozen_parts:
+            part.eval()
+        return self
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Trainer":
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's own: .to() and the like come here

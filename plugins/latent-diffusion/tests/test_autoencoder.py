@@ -150,7 +150,7 @@ def test_features_that_do_not_fit_are_refused(options: dict[str, object], messag
 
 
 def test_a_teacher_without_features_is_refused() -> None:
-    with pytest.raises(CapabilityError, match="cannot features"):
+    with pytest.raises(CapabilityError, match="has no features"):
         trainer(features=Teacher(reference="realnvp-moons"))
 
 

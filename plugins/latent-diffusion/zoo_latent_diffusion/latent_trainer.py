@@ -82,16 +82,11 @@ class LatentDiffusionTrainer(Trainer):
         super().__init__(model, config)
         if config.first_stage is not None:
             begin_part("first_stage", model.first_stage, model.config.first_stage, config.first_stage, requires="encode")
-        model.first_stage.eval().requires_grad_(False)
+        self.freeze_part(model.first_stage)
         self.inner = trainer_of(model.config.prior, model.denoiser, config.prior)
         self.average_buffers = self.inner.average_buffers  # type: ignore[misc]  # that of this prior
         self.uses_steps = self.inner.uses_steps  # type: ignore[misc]  # likewise
         self.encoded = False
-
-    def train(self, mode: bool = True) -> "LatentDiffusionTrainer":
-        super().train(mode)
-        self.model.first_stage.eval()
-        return self
 
     def phases(self, step: int) -> tuple[str, ...]:
         return self.inner.phases(step)

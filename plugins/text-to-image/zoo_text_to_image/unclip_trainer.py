@@ -40,12 +40,7 @@ class UnCLIPTrainer(TextToImageTrainer):
         super().__init__(model, config)
         if config.clip is not None:
             begin_part("clip", model.clip, model.config.clip, config.clip, requires="features")
-        model.clip.eval().requires_grad_(False)
-
-    def train(self, mode: bool = True) -> "UnCLIPTrainer":
-        super().train(mode)
-        self.model.clip.eval()
-        return self
+        self.freeze_part(model.clip)
 
     def parameters_of(self, phase: str) -> Iterable[nn.Parameter]:
         return [parameter for name, parameter in self.model.named_parameters() if not name.startswith("clip.")]
