@@ -66,6 +66,19 @@ def test_the_points_are_drawn_with_their_bounds_and_the_floor_of_real_halves() -
     assert (axes.get_ylabel(), axes.get_xlabel()) == ("fd, lower is better", "recall, higher is better")
 
 
+@pytest.mark.parametrize("temperatures", [[1.0], [1.0, 0.5]])
+def test_long_captions_leave_the_curves_most_of_the_figure(temperatures: list[float]) -> None:
+    long = [{**record, "dataset": "a data set with a long name " * 3} for record in (*FD, *RECALL)]
+    figure = plot_truncation(
+        truncation_curves([{**each, "sampler": {**each["sampler"], "temperature": t}} for t in temperatures for each in long]), "a title"
+    )
+    figure.canvas.draw()
+    [axes] = figure.axes
+    assert axes.get_position().width > 0.7
+    assert figure.get_suptitle().startswith("a title\nlatent")
+    assert [line.get_label().startswith("_") for line in axes.lines] == [len(temperatures) == 1] * len(temperatures)
+
+
 def test_the_figure_is_drawn_from_records_or_says_how_to_measure_them(tmp_path: Path) -> None:
     path, out = tmp_path / "metrics.json", tmp_path / "truncation.png"
     path.write_text(json.dumps({"metrics": [*FD, *RECALL]}))

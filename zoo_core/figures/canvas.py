@@ -181,10 +181,11 @@ def text(text: str) -> str:
 
 
 def to_title(figure: Any, title: str) -> None:
-    """Writes the title line of a figure, wrapped to its width."""
+    """Writes the title of a figure, each of its lines wrapped to the width."""
     if title:
         figure.suptitle(text(_wrapped(title, figure.get_size_inches()[0])), **_HEADING)
 
 
 def _wrapped(title: str, inches: float) -> str:
-    return textwrap.fill(" ".join(title.split()), max(16, int(inches * 12.5)))
+    width = max(16, int(inches * 12.5))
+    return "\n".join(textwrap.fill(" ".join(line.split()), width) for line in title.splitlines())

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
+from textwrap import fill
 from typing import Any
 
 from zoo_core.cards.metrics_json import comparable_groups, is_number, is_of_samples, subrecord
@@ -11,6 +12,9 @@ from zoo_core.figures.canvas import canvas, text, to_title
 from zoo_core.figures.training import sense
 
 __all__ = ["TruncationCurve", "plot_truncation", "truncation_curves"]
+
+LABEL = 48
+"""Characters in a line of the legend."""
 
 Record = Mapping[str, Any]
 
@@ -95,10 +99,12 @@ def plot_truncation(curves: Sequence[TruncationCurve], title: str = "", up: str 
     """
     figure, axes = canvas(5.6, 4.4)
     for place, each in enumerate(curves):
-        axes.plot(each.across, each.up, color=f"C{place}", marker="o", markersize=5, linewidth=1.5, label=each.caption)
+        label = fill(each.caption, LABEL) if len(curves) > 1 else None  # the caption of a single curve stands in the title
+        axes.plot(each.across, each.up, color=f"C{place}", marker="o", markersize=5, linewidth=1.5, label=label)
         for bound, x, y in zip(each.bounds, each.across, each.up, strict=True):
-            label = "none" if bound == inf else f"{bound:g}"
-            axes.annotate(label, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8, color=f"C{place}")
+            axes.annotate(
+                "none" if bound == inf else f"{bound:g}", (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8, color=f"C{place}"
+            )
         if each.floor is not None:
             axes.axhline(each.floor, color="0.3", linestyle="--", linewidth=1, label="real halves" if place == 0 else None)
     if len(curves) > 1 or curves[0].floor is not None:
