@@ -6,7 +6,7 @@ from typing import Any, cast
 from zoo_core.data.captioned_sets import CaptionedConfig
 from zoo_core.data.text import text_of, vocabulary_of
 from zoo_core.data.text_sets import TextSetConfig
-from zoo_core.interfaces import DatasetConfig
+from zoo_core.interfaces import DatasetConfig, ModelConfig
 from zoo_core.recipes import Recipe
 from zoo_core.vocabulary import Vocabulary
 
@@ -25,8 +25,8 @@ def with_vocabulary(recipe: Recipe) -> Recipe:
         ConfigError: if the text has to be read and cannot.
     """
     data, model = recipe.data, recipe.model
-    if isinstance(data, CaptionedConfig) and _has_vocabulary(model) and not cast(Any, model).vocabulary.tokens:
-        return replace(recipe, model=replace(cast(Any, model), vocabulary=data.words))
+    if isinstance(data, CaptionedConfig):
+        return replace(recipe, model=_with_words(model, data.words))
     if not isinstance(data, TextSetConfig) or not _has_vocabulary(model):
         return recipe
     own: Vocabulary = cast(Any, model).vocabulary
@@ -41,6 +41,18 @@ def with_vocabulary_of(data: DatasetConfig, model: object) -> DatasetConfig:
     if not isinstance(data, TextSetConfig) or data.vocabulary.tokens or not _has_vocabulary(model):
         return data
     return replace(data, vocabulary=cast(Any, model).vocabulary)
+
+
+def _with_words(model: ModelConfig, words: Vocabulary) -> ModelConfig:
+    """The config, in which ``words`` stand for empty vocabularies: its own, and those of the configs of models in it."""
+    changes: dict[str, Any] = {}
+    for item in fields(cast(Any, model)):
+        value = getattr(model, item.name)
+        if isinstance(value, ModelConfig):
+            changes[item.name] = _with_words(value, words)
+        elif item.name == "vocabulary" and not value.tokens:
+            changes[item.name] = words
+    return replace(cast(Any, model), **changes)
 
 
 def _has_vocabulary(model: object) -> bool:

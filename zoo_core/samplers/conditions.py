@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from zoo_core.interfaces import Conditional
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -24,7 +22,7 @@ def example_conditions(model: Any, images: Sequence[int]) -> "Tensor | None":
         model: the model.
         images: numbers of images.
     """
-    examples: Tensor | None = getattr(model, "example_conditions", None) if isinstance(model, Conditional) else None
+    examples: Tensor | None = getattr(model, "example_conditions", None) if hasattr(model, "conditioned") else None
     return None if examples is None else examples[[image % len(examples) for image in images]].float()
 
 
@@ -34,4 +32,4 @@ def example_prompts(model: Any) -> list[str]:
     Args:
         model: the model.
     """
-    return list(getattr(model, "example_prompts", ())) if isinstance(model, Conditional) else []
+    return list(getattr(model, "example_prompts", ())) if hasattr(model, "conditioned") else []

@@ -53,6 +53,7 @@ def test_a_score_network_in_the_plane_of_a_vae_conforms(check: Check) -> None:
 @parametrize_checks(
     "latent-diffusion",
     config=replace(DIGITS, prior=FlowMatchingConfig(points=2, dim=8, num_classes=3)),
+    capabilities={"latent", "encode", "labels"},
     trainer=LatentDiffusionTrainerConfig(first_stage=VAE, prior=FlowMatchingTrainerConfig(times="logit-normal")),
 )
 def test_a_velocity_net_with_classes_conforms(check: Check) -> None:

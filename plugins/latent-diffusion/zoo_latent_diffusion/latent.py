@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from zoo_core.capabilities import lacking
 from zoo_core.checkpoint.build import model_of
 from zoo_core.errors import ConfigError
-from zoo_core.interfaces import Decoder, Denoiser, Encoder, Event
+from zoo_core.interfaces import Conditional, Decoder, Denoiser, Encoder, Event, Rng
 from zoo_core.samplers.wrappers import DenoiserWrapper
 from zoo_latent_diffusion.config import LatentDiffusionConfig
 
@@ -36,6 +36,10 @@ class Latents(DenoiserWrapper):
     def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None, **guidance: Any) -> Tensor:
         estimate: Tensor = cast(Any, self.model).denoise(x, sigma, labels, **guidance)
         return estimate
+
+
+_OF_CONDITIONS = frozenset({"condition_event", "conditioned", "example_conditions", "example_prompts", "prompt_conditions", "vocabulary"})
+"""Members of models with the capability ``condition``, which a latent-diffusion model has if its prior has them."""
 
 
 class _Zeros:
@@ -72,7 +76,7 @@ class LatentDiffusion(nn.Module):
     """Samples x = decode(mean + std z), where the prior denoises z; ``encode`` gives z = (encode(x) - mean) / std.
 
     ``mean`` and ``std`` are those of the latents of the training data, one for each channel, so that z has about the spread of a standard
-    normal, as the noise levels of denoisers expect (arXiv:2112.10752, appendix G). Classes are those of the prior.
+    normal, as the noise levels of denoisers expect (arXiv:2112.10752, appendix G). Classes, conditions and prompts are those of the prior.
 
     Example:
         >>> from zoo_core.config import decode
@@ -117,6 +121,16 @@ class LatentDiffusion(nn.Module):
     def needs_labels(self) -> bool:
         """Whether the prior is class-conditional only."""
         return bool(getattr(self.denoiser, "needs_labels", False))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OF_CONDITIONS and "denoiser" in self._modules:
+            own = getattr(self.denoiser, name)  # raises AttributeError for a prior without conditions
+            return self._conditioned if name == "conditioned" else own
+        return super().__getattr__(name)
+
+    def _conditioned(self, condition: Tensor, rng: Rng) -> Latents:
+        """The denoiser of latents given conditions (n, *condition_event.shape)."""
+        return Latents(cast(Conditional, self.denoiser).conditioned(condition, rng))
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents z (n, *latent.event.shape) of samples ``x`` (n, *event.shape)."""

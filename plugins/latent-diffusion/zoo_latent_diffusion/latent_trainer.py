@@ -3,6 +3,7 @@
 import hashlib
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,7 @@ class LatentDiffusionTrainer(Trainer):
         self.inner = trainer_of(model.config.prior, model.denoiser, config.prior)
         self.average_buffers = self.inner.average_buffers  # type: ignore[misc]  # that of this prior
         self.uses_steps = self.inner.uses_steps  # type: ignore[misc]  # likewise
+        self.reads_captions = self.inner.reads_captions  # type: ignore[misc]  # likewise
         self.encoded = False
 
     def phases(self, step: int) -> tuple[str, ...]:
@@ -119,8 +121,9 @@ class LatentDiffusionTrainer(Trainer):
             x = self._all_latents(data)
             write_file(path, save({"latents": x}, metadata={"format": "pt", "origin": origin, "sha256": _digest(x)}))
         self.encoded = True
-        labels = None if data.labels is None else data.labels.repeat(len(x) // len(data))
-        return self.inner.inputs(Data(x=x, labels=labels, classes=data.classes), folder)
+        copies = len(x) // len(data)
+        labels = None if data.labels is None else data.labels.repeat(copies)
+        return self.inner.inputs(Data(x=x, labels=labels, classes=data.classes, captions=data.captions * copies), folder)
 
     def _origin(self, data: Data) -> str:
         """The sha256 of all that latents depend on: the data, whether it is mirrored, the first stage, and the scale of latents."""
@@ -147,7 +150,7 @@ class LatentDiffusionTrainer(Trainer):
     def _encoded(self, batch: Batch) -> Batch:
         if self.encoded or tuple(batch.x.shape[1:]) != self.model.event.shape:
             return batch
-        return Batch(x=self._latents(batch.x), labels=batch.labels, index=batch.index)
+        return replace(batch, x=self._latents(batch.x))
 
     def forward(self, phase: str, batch: Batch, rng: Rng) -> Loss:
         return self.inner.forward(phase, self._encoded(batch), rng)

@@ -32,7 +32,7 @@ def zoo_specs() -> Iterable[Spec]:
             config="zoo_latent_diffusion.config:LatentDiffusionConfig",
             trainer="latent-diffusion",
             sampler="dpmpp-2m",
-            capabilities=frozenset({"latent", "encode", "labels"}),
+            capabilities=frozenset({"latent", "encode", "labels", "condition"}),
             paper="arXiv:2112.10752",
             summary="any denoiser in the latents of any autoencoder",
         ),
@@ -54,6 +54,18 @@ def zoo_specs() -> Iterable[Spec]:
             family="latent-diffusion",
             target="zoo_latent_diffusion.second_stage:AFHQ_CAT",
             summary="64x64 photographs by a ddpm of 4x16x16 latents, an hour on one CPU core",
+        ),
+        RecipeSpec(
+            name="captioned-mnist",
+            family="kl-autoencoder",
+            target="zoo_latent_diffusion.recipes:CAPTIONED_FIRST_STAGE",
+            summary="32x32 digits in colours and places to latents of 8x8x8",
+        ),
+        RecipeSpec(
+            name="captioned-mnist",
+            family="latent-diffusion",
+            target="zoo_latent_diffusion.second_stage:CAPTIONED_MNIST",
+            summary="coloured digits by captions, in latents; needs zoo-text-to-image",
         ),
         *checkpoints("zoo_latent_diffusion"),
     ]
