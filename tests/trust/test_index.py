@@ -1,0 +1,55 @@
+"""An index that is not what it claims to be is refused, and files that nobody signed are left out of a cached copy too."""
+
+from dataclasses import replace
+
+import pytest
+
+from zoo_core.errors import TrustError
+from zoo_core.hub.fetch import fetch
+from zoo_core.hub.signed import check_signed
+from zoo_core.testing.hub import LoopbackHub
+from zoo_core.trust.envelope import Statement, after
+from zoo_core.trust.index import Index
+
+from .helpers import CAT, Author
+
+pytest_plugins = ["zoo_core.testing.hub"]
+pytest.importorskip("cryptography")
+
+KIND = "urn:zoo-core:index:1"
+SAID = {"repository": CAT, "serial": 3, "expires": "2090-01-01T00:00:00Z"}
+SUBJECTS = {"model.sig": "ab" * 32}
+
+
+@pytest.mark.parametrize(
+    ("kind", "subjects", "said"),
+    [
+        ("urn:zoo-core:keys:1", SUBJECTS, SAID),
+        (KIND, {}, SAID),
+        (KIND, {**SUBJECTS, "other.sig": "cd" * 32}, SAID),
+        (KIND, SUBJECTS, {**SAID, "serial": True}),
+        (KIND, SUBJECTS, {**SAID, "serial": 0}),
+        (KIND, SUBJECTS, {**SAID, "serial": 1 << 53}),
+    ],
+)
+def test_a_statement_that_is_no_index_is_refused(kind: str, subjects: dict[str, str], said: dict[str, object]) -> None:
+    assert Index.parse(Statement(kind=KIND, subjects=SUBJECTS, predicate=SAID), "index.sig").serial == 3
+    with pytest.raises(TrustError, match=r"index\.sig (is not an index of a repository|names no model\.sig, or others) -- do not use it"):
+        Index.parse(Statement(kind=kind, subjects=subjects, predicate=said), "index.sig")
+
+
+def test_two_versions_of_one_serial_are_refused() -> None:
+    last = Index(repo=CAT, serial=3, expires=after(9), signature="ab" * 32)
+    last.check_current(last, "stop")
+    with pytest.raises(TrustError, match=r"zoo/cat has two versions of serial 3 -- stop"):
+        replace(last, signature="cd" * 32).check_current(last, "stop")
+
+
+@pytest.mark.usefixtures("carried")
+def test_a_file_that_nobody_signed_is_left_out_of_a_cached_copy(author: Author, hub: LoopbackHub) -> None:
+    author.release(hub, 1)
+    files = fetch(CAT)
+    assert files.oids
+    more = replace(files, oids={**files.oids, "extra.py": "0" * 40})
+    assert "extra.py" in more.names
+    assert set(check_signed(more, "main").names) == set(files.names)
