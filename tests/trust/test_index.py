@@ -1,6 +1,8 @@
 """An index that is not what it claims to be is refused, and files that nobody signed are left out of a cached copy too."""
 
+import hashlib
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from zoo_core.hub.signed import check_signed
 from zoo_core.testing.hub import LoopbackHub
 from zoo_core.trust.envelope import Statement, after
 from zoo_core.trust.index import Index
+from zoo_core.trust.manifest import digests_of
 
 from .helpers import CAT, Author
 
@@ -53,3 +56,45 @@ def test_a_file_that_nobody_signed_is_left_out_of_a_cached_copy(author: Author, 
     more = replace(files, oids={**files.oids, "extra.py": "0" * 40})
     assert "extra.py" in more.names
     assert set(check_signed(more, "main").names) == set(files.names)
+
+
+LISTED = [
+    {"name": "config.json", "digest": "11" * 32, "algorithm": "sha256"},
+    {"name": "model.safetensors", "digest": "22" * 32, "algorithm": "sha256"},
+]
+SERIALIZED = {"method": "files"}
+ROOT = hashlib.sha256(bytes.fromhex("11" * 32 + "22" * 32)).hexdigest()
+MODEL = Statement(
+    kind="https://model_signing/signature/v1.0",
+    subjects={"cat": ROOT},
+    predicate={"serialization": SERIALIZED, "resources": LISTED},
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"kind": KIND}, "its kind is 'urn:zoo-core:index:1'"),
+        ({"predicate": {"serialization": {"method": "shards"}, "resources": LISTED}}, "it has digests of parts of files"),
+        (
+            {"predicate": {"serialization": SERIALIZED, "resources": [{**LISTED[0], "algorithm": "md5"}]}},
+            "it has digests of parts",
+        ),
+        ({"subjects": {"cat": "ab" * 32}}, "its list of files is not the one that its subject names"),
+        ({"subjects": {}}, "its list of files is not the one"),
+        ({"subjects": {"cat": ROOT, "dog": ROOT}}, "its list of files is not the one"),
+        ({"predicate": {}}, "is not a signature of a model"),
+    ],
+)
+def test_a_statement_that_is_no_list_of_a_models_files_is_refused(changes: dict[str, Any], said: str) -> None:
+    assert digests_of(MODEL, "model.sig") == {"config.json": "11" * 32, "model.safetensors": "22" * 32}
+    with pytest.raises(TrustError, match=f"model.sig is not a signature of a model: .*{said}|{said}"):
+        digests_of(replace(MODEL, **changes), "model.sig")
+
+
+def test_two_digests_of_one_file_are_refused() -> None:
+    twice = [LISTED[0], {**LISTED[0], "digest": "33" * 32}]
+    root = hashlib.sha256(bytes.fromhex("11" * 32 + "33" * 32)).hexdigest()
+    statement = replace(MODEL, subjects={"cat": root}, predicate={"serialization": SERIALIZED, "resources": twice})
+    with pytest.raises(TrustError, match="its list of files is not the one that its subject names"):
+        digests_of(statement, "model.sig")
