@@ -96,7 +96,21 @@ def test_a_checkpoint_that_was_never_published_has_no_hub(package: Path) -> None
 
 @pytest.mark.parametrize(
     "text",
-    [None, "", "[]", "{", '{"blobs": []}', '{"blobs": {}}', '{"blobs": {"family": "f", "files": {"a": {}}}}', "\xff"],
+    [
+        *(None, "", "[]", "{", '{"blobs": []}', '{"blobs": {}}', '{"blobs": {"family": "f", "files": {"a": {}}}}', "\xff"),
+        *(
+            json.dumps({"blobs": {**PINS["blobs"], "files": {"config.json": {"sha256": odd, "size": 12}}}})
+            for odd in ("", "ab" * 20, "AB" * 32, "zz" * 32, "ab" * 33, "../x", 5, None, [])
+        ),
+        *(
+            json.dumps({"blobs": {**PINS["blobs"], "files": {"config.json": {"sha256": "ab" * 32, "size": odd}}}})
+            for odd in ("12", -1, 1.5)
+        ),
+        *(
+            json.dumps({"blobs": {**PINS["blobs"], "hub": hub}})
+            for hub in ({"repo": 5, "commit": "c"}, {"repo": "a/b", "commit": None}, "x")
+        ),
+    ],
 )
 def test_pins_that_are_not_what_the_zoo_writes_are_refused(package: Path, text: str | None) -> None:
     if text is not None:

@@ -54,10 +54,12 @@ class Author:
         [key] = PublicKey.load_all(self.make(name).with_name(f"{name}.pem.pub"))
         return key
 
-    def list_keys(self, *names: str, version: int = 1, days: int = 700, root: str = "root") -> bytes:
+    def list_keys(
+        self, *names: str, version: int = 1, days: int = 700, root: str = "root", repositories: tuple[str, ...] = ("zoo/*",)
+    ) -> bytes:
         """Lists keys in the package, as ``zoo keys sign`` does; returns the list."""
         keys = tuple(map(self.public, names))
-        listed = KeyList(version=version, expires=after(days), keys=keys, repositories=("zoo/*",))
+        listed = KeyList(version=version, expires=after(days), keys=keys, repositories=repositories)
         data = listed.signed(PrivateKey.load(self.make(root)))
         (self.package / "keys.sig").write_bytes(data)
         return data

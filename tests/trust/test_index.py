@@ -92,6 +92,21 @@ def test_a_statement_that_is_no_list_of_a_models_files_is_refused(changes: dict[
         digests_of(replace(MODEL, **changes), "model.sig")
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [{"digest": "22" * 20}, {"digest": "AA" * 32}, {"digest": " ".join(["22"] * 32)}, {"digest": ""}, {"digest": 5}, {"name": 5}],
+)
+def test_a_file_without_a_name_and_a_sha256_is_refused(odd: dict[str, object]) -> None:
+    """A digest of 40 digits would be compared with git's id of a file, which is a sha1."""
+    listed = [LISTED[0], {**LISTED[1], **odd}]
+    digests = b"".join(bytes.fromhex(str(each["digest"])) for each in listed if len(str(each["digest"])) > 1)
+    statement = replace(
+        MODEL, subjects={"cat": hashlib.sha256(digests).hexdigest()}, predicate={"serialization": SERIALIZED, "resources": listed}
+    )
+    with pytest.raises(TrustError, match=r"is not a signature of a model: (its files are not names with a sha256 each|expected string)"):
+        digests_of(statement, "model.sig")
+
+
 def test_two_digests_of_one_file_are_refused() -> None:
     twice = [LISTED[0], {**LISTED[0], "digest": "33" * 32}]
     root = hashlib.sha256(bytes.fromhex("11" * 32 + "33" * 32)).hexdigest()

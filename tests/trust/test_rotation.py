@@ -1,12 +1,17 @@
 """Keys that are replaced, lost or stolen: the steps of docs/trust.md, by the commands that it names."""
 
 import stat
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from zoo_core.errors import TrustError, UsageError, ZooError
 from zoo_core.hub.fetch import fetch
+from zoo_core.publishing.signing import Signer
+from zoo_core.registry import Registry, registry, using
+from zoo_core.registry.plugin import Failure
 from zoo_core.testing.hub import LoopbackHub
 from zoo_core.trust.keys import PASSWORD, PrivateKey, PublicKey, carrier_of, new_key
 
@@ -118,6 +123,41 @@ def test_a_key_file_is_private_and_is_never_replaced(tmp_path: Path, monkeypatch
             PrivateKey.load(path)
 
 
+def test_a_repository_that_the_newest_list_leaves_out_is_refused(author: Author, hub: LoopbackHub) -> None:
+    user = Package(author)
+    author.release(hub, 1)
+    commit_of()
+    newer = author.list_keys("release", version=2, repositories=("zoo/dog",))
+    author.release(hub, 2)
+    user.install()
+    with pytest.raises(TrustError, match=r"the list of keys of zoo-cats \(version 2\) is not for zoo/cat any more"):
+        fetch(CAT)
+    carrier = carrier_of(CAT)
+    assert carrier
+    signer = Signer(PrivateKey.load(author.make("release")), 180)
+    assert signer.keys(CAT)
+    with pytest.raises(UsageError, match="the list in the repository, version 2, has none for it -- list it again: `zoo keys sign --repo`"):
+        signer.keys(CAT, newer)
+
+
+@pytest.mark.parametrize("broken", ["plugin", "package"])
+def test_the_keys_of_a_plugin_that_cannot_be_imported_count(
+    author: Author, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    serve(hub, {name: data for name, data in author.sign(1).items() if name != "model.sig"})
+    if broken == "package":
+        (author.package / "__init__.py").write_text("import none_of_that_name")
+        monkeypatch.delitem(sys.modules, "zoo_cats")
+        monkeypatch.syspath_prepend(str(author.folder))
+    failure = Failure(step="import", why="ModuleNotFoundError")
+    plugins = [replace(plugin, failure=failure) if plugin.dist == "zoo-cats" else plugin for plugin in registry().plugins]
+    with (
+        using(Registry(tuple(plugins))),
+        pytest.raises(TrustError, match=r"has no model\.sig, and zoo-cats carries the keys of its author"),
+    ):
+        fetch(CAT)
+
+
 @pytest.mark.parametrize("text", ["", "x", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\nmore"])
 def test_what_is_not_a_public_key_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.pub").write_text(text)
@@ -127,11 +167,20 @@ def test_what_is_not_a_public_key_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_key_of_another_kind_is_named(tmp_path: Path) -> None:
     from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ed25519
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
     key = ed25519.Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     with pytest.raises(TrustError, match="is not of a curve P-256, P-384 or P-521"):
         PublicKey(public.decode()).verify(b"", b"")
+    curve = ec.generate_private_key(ec.SECP256K1())
+    public = curve.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    with pytest.raises(TrustError, match="is not of a curve P-256, P-384 or P-521"):
+        PublicKey(public.decode()).verify(b"", b"")
+    pem = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    for secret in (key, curve):
+        (tmp_path / "other.pem").write_bytes(secret.private_bytes(*pem))
+        with pytest.raises(UsageError, match="is not a key of a curve P-256, P-384 or P-521"):
+            PrivateKey.load(tmp_path / "other.pem")
     with pytest.raises(TrustError, match="cannot be read"):
         PublicKey("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n").verify(b"", b"")

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from zoo_core.cli import doctor
 from zoo_core.cli.group import zoo
-from zoo_core.errors import TrustError, ZooError
+from zoo_core.errors import IntegrityError, TrustError, ZooError
 from zoo_core.hub.fetch import pull
 from zoo_core.hub.verify import verify
 from zoo_core.testing import environment, write_fake_plugin, write_plugin
@@ -89,6 +89,38 @@ def test_verify_tells_the_state_of_the_signature(
     monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
     [verdict] = [verdict for verdict in verify(CAT) if verdict.state != "ok"]
     assert (verdict.state, verdict.why) == ("untrusted", "signatures cannot be checked: cryptography is not installed")
+
+
+def test_verify_tells_a_signed_file_that_is_another_and_a_signature_that_is_unsafe_to_open(
+    author: Author, hub: LoopbackHub, carried: Author
+) -> None:
+    author.release(hub, 1)
+    [files] = pull(CAT)
+
+    def told() -> tuple[str, str]:
+        [verdict] = [verdict for verdict in verify(CAT) if verdict.file == "signature"]
+        return verdict.state, verdict.why
+
+    assert told() == ("ok", "")
+    path = files.folder / "training.json"
+    data = path.read_bytes()
+    path.unlink()
+    path.write_bytes(data + b" ")
+    state, why = told()
+    assert state == "differs"
+    assert "zoo/cat: the id of training.json is " in why
+    before = len(hub.requests)
+    key = author.folder / "release.pem.pub"
+    assert [verdict.state for verdict in verify(CAT, key=key) if verdict.file == "signature"] == ["differs"]
+    error, _ = invoke("verify", CAT)
+    assert isinstance(error, IntegrityError)
+    assert path.read_bytes() == data + b" "  # neither asked for anew nor replaced
+    assert len(hub.requests) == before
+    path.write_bytes(data)
+    signature = files.folder / "model.sig"
+    signature.unlink()
+    signature.symlink_to("/etc/hostname")
+    assert told() == ("unsafe", "model.sig of zoo/cat is a link out of its folder")
 
 
 def test_verify_checks_by_a_given_key_and_says_where_none_is_known(

@@ -10,6 +10,7 @@ from zoo_core.cli.console import error_line, inert, say
 from zoo_core.cli.options import REFERENCE
 from zoo_core.hardware.memory import human_size
 from zoo_core.hub.fetch import pull as pull_files
+from zoo_core.hub.signed import must_be_signed
 from zoo_core.registry import registry
 from zoo_core.specs import ModelSpec
 
@@ -54,6 +55,8 @@ def _checked(files: Files) -> str:
     """The evidence that the files are the right ones, for the line of a checkpoint."""
     if files.pins is not None:
         return "match their pins"
+    if files.hub and must_be_signed(files.hub.repo):
+        return "are signed by their author"
     return "are what the Hub says, and nothing pins them" if files.oids is not None else "read; nothing pins them"
 
 

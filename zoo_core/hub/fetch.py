@@ -117,9 +117,8 @@ def _locked(reference: Reference, entry: LockedCheckpoint) -> Files:
     if reference.kind == "local":
         return replace(_local(reference), pins=entry.files)
     if reference.kind == "name":
-        files = _registered(reference)
-        entry.check_files(str(reference), files.pins or {})
-        return files
+        entry.check_spec(str(reference), _spec(_claim(reference)))
+        return _registered(reference)
     if entry.hub is None or entry.hub.repo != reference.name:
         raise ConfigError(f"the lock file has no repository for {reference}", f"`zoo lock {reference}` writes it anew")
     repository = Repository(reference.name)
@@ -154,15 +153,19 @@ def _local(reference: Reference) -> Files:
 
 
 def _registered(reference: Reference) -> Files:
-    try:
-        claim = registry().claim(CheckpointSpec, reference.name)
-    except UnknownNameError as error:
-        raise hinted(reference, error) from None
+    claim = _claim(reference)
     spec = _spec(claim)
     _check_names(spec)
     if spec.hub is None or is_packaged(spec):
         return packaged(reference, claim)
     return cached(reference, claim) or _download_pinned(reference, claim)
+
+
+def _claim(reference: Reference) -> Claim:
+    try:
+        return registry().claim(CheckpointSpec, reference.name)
+    except UnknownNameError as error:
+        raise hinted(reference, error) from None
 
 
 def _spec(claim: Claim) -> CheckpointSpec:

@@ -13,7 +13,7 @@ from zoo_core.config import Tagged
 from zoo_core.errors import UsageError
 from zoo_core.hub.fetch import pull
 from zoo_core.hub.layouts import wanted_names
-from zoo_core.hub.lockfile import LOCK, Lock, LockedCheckpoint
+from zoo_core.hub.lockfile import LOCK, Lock, LockedCheckpoint, is_frozen
 from zoo_core.registry import registry
 from zoo_core.specs import Pin
 
@@ -47,7 +47,7 @@ def lock(*references: str, path: "str | os.PathLike[str]" = LOCK, dry_run: bool 
     before = Lock.read(place).checkpoints if place.is_file() else {}
     if not references and not before:
         raise UsageError(f"no checkpoint given, and there is no {place}", "zoo lock REFERENCE")
-    if os.environ.get("ZOO_FROZEN"):
+    if is_frozen():
         raise UsageError("ZOO_FROZEN is set, with which nothing but locked checkpoints is fetched", "unset it to lock anew")
     entries = dict(before)
     for reference in references or before:

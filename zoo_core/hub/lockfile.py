@@ -4,24 +4,31 @@
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from zoo_core.atomic import write_file
+from zoo_core.checkpoint.files import check_name
 from zoo_core.config import dump_json, load_json
-from zoo_core.errors import ConfigError, IntegrityError, TrustError
-from zoo_core.registry import registry
-from zoo_core.specs import Hub, Pin
+from zoo_core.errors import ConfigError, IntegrityError, TrustError, UnsafeContentError
+from zoo_core.hub.cache import COMMIT
+from zoo_core.registry import REPO, registry
+from zoo_core.specs import CheckpointSpec, Hub, Pin
 
-__all__ = ["LOCK", "Lock", "LockedCheckpoint", "frozen_lock"]
+__all__ = ["LOCK", "Lock", "LockedCheckpoint", "frozen_lock", "is_frozen"]
 
 LOCK = "zoo.lock"
 """The default name of a lock file."""
 _FORMAT = 1
 _OFF = ("", "0", "false", "no", "off")
 _ON = ("1", "true", "yes", "on")
+_REPO = re.compile(REPO)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# Of distributions and versions: these get into lines such as `pip install 'zoo-vae==0.1.0'`, which somebody may copy into a shell.
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,127}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,17 +57,23 @@ class LockedCheckpoint:
             "files": {name: {"sha256": pin.sha256, "size": pin.size} for name, pin in sorted(self.files.items())},
         }
 
-    def check_files(self, reference: str, files: Mapping[str, Pin]) -> None:
+    def check_spec(self, reference: str, spec: CheckpointSpec) -> None:
         """Compares the pins of an installed package with those of the lock file.
 
         Raises:
-            IntegrityError: if a file differs, is missing, or is new.
+            IntegrityError: if a file differs, is missing, or is new; or if the files were locked from another repository or commit.
         """
-        for name in sorted({*files, *self.files}):
-            if files.get(name) != self.files.get(name):
-                what = "has another" if name in files and name in self.files else "has no" if name in self.files else "also has"
-                hint = f"install the locked version of its package again, or `zoo lock {reference}` locks anew"
-                raise IntegrityError(f"{reference} is not the locked checkpoint: the installed one {what} {name}", hint)
+        what = ""
+        for name in sorted({*spec.files, *self.files}):
+            if not what and spec.files.get(name) != self.files.get(name):
+                what = "has another" if name in spec.files and name in self.files else "has no" if name in self.files else "also has"
+                what += f" {name}"
+        if not what and self.hub and self.hub != spec.hub:
+            here = f"{spec.hub.repo} at {spec.hub.commit[:12]}" if spec.hub else "no repository"
+            what = f"is of {here}, and locked is {self.hub.repo} at {self.hub.commit[:12]}"
+        if what:
+            hint = f"install the locked version of its package again, or `zoo lock {reference}` locks anew"
+            raise IntegrityError(f"{reference} is not the locked checkpoint: the installed one {what}", hint)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,8 +109,11 @@ class Lock:
             return cls(path=place, checkpoints={name: _checkpoint(entry) for name, entry in data["checkpoints"].items()})
         except ConfigError as error:
             raise ConfigError(error.what, error.hint or "`zoo lock REFERENCE` writes a lock file") from None
+        except UnsafeContentError as error:
+            raise ConfigError(f"{place} is not a lock file: {error.what[:200]}", "`zoo lock REFERENCE` writes one") from None
         except (LookupError, TypeError, AttributeError, ValueError) as error:
-            raise ConfigError(f"{place} is not a lock file: {type(error).__name__}: {error}", "`zoo lock REFERENCE` writes one") from None
+            why = f"{type(error).__name__}: {error}"[:200]
+            raise ConfigError(f"{place} is not a lock file: {why}", "`zoo lock REFERENCE` writes one") from None
 
     def write(self) -> None:
         """Writes the file in one step, its entries sorted; raises ResourceError if it cannot be written."""
@@ -122,16 +138,36 @@ class Lock:
 
 
 def _checkpoint(entry: Mapping[str, Any]) -> LockedCheckpoint:
+    """The checkpoint of an entry, which somebody may have edited: names become paths, and others are shown to people."""
     hub = entry["hub"]
+    for name, pin in entry["files"].items():
+        check_name(name)
+        _demand(_SHA256, pin["sha256"], f"a sha256 of {name}")
+    for name, wanted in entry["distributions"].items():
+        _demand(_WORD, name, "the name of a distribution")
+        _demand(_WORD, wanted, f"a version of {name}")
+    if hub is not None:
+        _demand(_REPO, hub["repo"], "a repository")
+        _demand(COMMIT, hub["commit"], "a commit")
     return LockedCheckpoint(
         files={name: Pin(sha256=pin["sha256"], size=pin["size"]) for name, pin in entry["files"].items()},
-        distributions={str(name): str(wanted) for name, wanted in entry["distributions"].items()},
+        distributions=dict(entry["distributions"]),
         hub=Hub(repo=hub["repo"], commit=hub["commit"]) if hub is not None else None,
     )
 
 
+def _demand(pattern: re.Pattern[str], value: object, what: str) -> None:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise ValueError(f"{value!r:.80} is not {what}")
+
+
 def _installed(distribution: str) -> str:
     return next((plugin.version for plugin in registry().plugins if plugin.dist == distribution), "")
+
+
+def is_frozen() -> bool:
+    """Whether ZOO_FROZEN demands a lock file."""
+    return os.environ.get("ZOO_FROZEN", "").strip().lower() not in _OFF
 
 
 def frozen_lock() -> Lock | None:
@@ -140,9 +176,9 @@ def frozen_lock() -> Lock | None:
     Raises:
         ConfigError: if there is no such file, or it is not a lock file.
     """
-    value = os.environ.get("ZOO_FROZEN", "").strip()
-    if value.lower() in _OFF:
+    if not is_frozen():
         return None
+    value = os.environ["ZOO_FROZEN"].strip()
     path = Path(LOCK if value.lower() in _ON else value)
     if not path.is_file():
         raise ConfigError(f"there is no lock file {path}, which ZOO_FROZEN demands", "`zoo lock REFERENCE` writes one")

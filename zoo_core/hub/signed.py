@@ -158,9 +158,14 @@ def _verified(files: Files, name: str, keys: KeyList, carrier: Carrier) -> State
 
 
 def _newest_keys(files: Files, carrier: Carrier) -> tuple[KeyList, bytes]:
-    """The newest list of keys, in the package, in the repository, or of the last time, and its bytes."""
+    """The newest list of keys, in the package, in the repository, or of the last time, and its bytes; it must be for the repository."""
     assert files.hub
-    return carrier.newest(Repository(files.hub.repo).cache.note(KEYS), files.read(KEYS) if KEYS in files.names else b"")
+    repo = files.hub.repo
+    keys, data = carrier.newest(Repository(repo).cache.note(KEYS), files.read(KEYS) if KEYS in files.names else b"")
+    if not keys.covers(repo):
+        what = f"the list of keys of {carrier.dist} (version {keys.version}) is not for {repo} any more"
+        raise TrustError(what, f"do not use it; pip install --upgrade {carrier.dist}")
+    return keys, data
 
 
 def _last_index(files: Files) -> Index | None:

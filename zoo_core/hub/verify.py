@@ -139,13 +139,14 @@ def _signature(files: Files, key: Path | None) -> Iterator[Verdict]:
     """The verdict of the signature of a repository, or of a folder; none if there is none, and nobody asks for it."""
     state: State = "ok"
     why = ""
+    files = replace(files, repair=None)
     try:
         if key is not None:
             check_by_key(files, key)
         elif files.pins is not None or files.hub is None:
             return
         elif must_be_signed(files.hub.repo):
-            check_signed(replace(files, repair=None), files.reference.revision or "main")
+            check_signed(files, files.reference.revision or "main")
         elif SIGNATURE in files.names:
             state, why = "unchecked", f"no installed plugin carries keys for {files.hub.repo}; --key FILE checks it"
         else:
@@ -154,6 +155,8 @@ def _signature(files: Files, key: Path | None) -> Iterator[Verdict]:
         state, why = "untrusted", error.what
     except IntegrityError as error:
         state, why = "differs", error.what
+    except UnsafeContentError as error:
+        state, why = "unsafe", error.what
     except ResourceError as error:
         state, why = "unreadable", error.what
     yield Verdict(reference=str(files.reference), file="signature", source=files.source, state=state, why=why)

@@ -110,13 +110,16 @@ class Signer:
             there: the list in the repository.
 
         Raises:
-            UsageError: if this key is not in the list.
+            UsageError: if this key is not in the list, or the list is not for the repository.
             TrustError: if the list in the plugin is malformed, or the newest one has expired.
         """
         carrier = carrier_of(repo)
         if carrier is None:
             return {}
         listed, data = carrier.newest(there)
+        if not listed.covers(repo):
+            what = f"{carrier.dist} carries keys for {repo}, and the list in the repository, version {listed.version}, has none for it"
+            raise UsageError(what, "list it again: `zoo keys sign --repo`")
         if self.key.public not in listed.keys:
             what = f"{carrier.dist} carries keys for {repo}, and {self.key.public.id[:12]} is none of them: nobody would accept it"
             raise UsageError(what, "sign with a listed key, or list this one: `zoo keys sign`")

@@ -1,6 +1,7 @@
 """Specs of whole packages: the pinned checkpoints of a package, and the usual specs of a family."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from zoo_core.specs.records import CheckpointSpec, Hub, ModelSpec, Pin, RecipeSp
 
 __all__ = ["MODEL_LOSS", "checkpoints", "family"]
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 MODEL_LOSS = "model-loss"
 """zoo-core's trainer of models that compute their own loss."""
 
@@ -39,6 +41,9 @@ def checkpoints(package: str) -> tuple[CheckpointSpec, ...]:
 
 def _checkpoint(name: str, folder: Path, entry: Mapping[str, Any]) -> CheckpointSpec:
     hub = entry.get("hub")
+    for path, pin in entry["files"].items():
+        if not _SHA256.fullmatch(pin["sha256"]):
+            raise ValueError(f"{pin['sha256']!r:.80} is not a sha256 of {path} of {name}")
     return CheckpointSpec(
         name=name,
         family=entry["family"],

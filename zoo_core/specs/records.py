@@ -282,10 +282,17 @@ class Hub:
     Args:
         repo: ``ORG/NAME``.
         commit: 40 hex digits.
+
+    Raises:
+        TypeError: if one of them is not a string.
     """
 
     repo: str
     commit: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(cast(object, self.repo), str) or not isinstance(cast(object, self.commit), str):
+            raise TypeError(f"repo and commit must be strings, not {self.repo!r} and {self.commit!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,6 +3,7 @@
 It is a function of the checkpoint and of what is installed: no date, and an id from the digests.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -19,6 +20,7 @@ _SPDX = (
     *("Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-4.0", "CC-BY-NC-4.0", "CC-BY-NC-SA-4.0", "CC-BY-SA-4.0", "CC0-1.0"),
     *("MIT", "MPL-2.0", "Unlicense"),
 )
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _FRAMEWORKS = ("torch", "numpy", "safetensors")
 
 
@@ -107,7 +109,7 @@ def _data(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     recorded = facts["training"].get("data")
     digest = recorded.get("digest") if isinstance(recorded, Mapping) else None
     about: dict[str, Any] = {"type": "dataset", "name": ", ".join(map(str, facts["datasets"])) or "not stated"}
-    hashes = {"hashes": [{"alg": "SHA-256", "content": digest}]} if isinstance(digest, str) and len(digest) == 64 else {}
+    hashes = {"hashes": [{"alg": "SHA-256", "content": digest}]} if isinstance(digest, str) and _SHA256.fullmatch(digest) else {}
     return {"type": "data", "bom-ref": "data", "name": f"data of {name}", "data": [about], **hashes}
 
 

@@ -14,12 +14,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo_core.atomic import disk_error
 from zoo_core.errors import ConfigError, ResourceError, TrustError, UsageError
-from zoo_core.registry import REPO, registry
+from zoo_core.registry import REPO, Plugin, registry
 from zoo_core.trust.envelope import MAX_BYTES, Statement, check_date, date_of, read, sign, verify
 
 if TYPE_CHECKING:
@@ -291,11 +292,21 @@ def carriers() -> list[Carrier]:
     """The installed plugins that carry keys."""
     found: list[Carrier] = []
     for plugin in registry().plugins:
-        package = sys.modules.get(plugin.module.rpartition(".")[0])
-        folder = Path(package.__file__).parent if package and package.__file__ else None
+        folder = _folder(plugin)
         if folder and (folder / KEYS).is_file() and folder not in [each.folder for each in found]:
             found.append(Carrier(dist=plugin.dist, folder=folder))
     return found
+
+
+def _folder(plugin: Plugin) -> Path | None:
+    """The folder of the package of a plugin, also of one that cannot be imported: its repositories are not unsigned for that."""
+    name = plugin.module.rpartition(".")[0]
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None and plugin.failure and name:
+        with suppress(Exception):  # whatever the package of a package above raises
+            found = find_spec(name)
+            file = found.origin if found else None
+    return Path(file).parent if file else None
 
 
 def carrier_of(repo: str) -> Carrier | None:

@@ -5,6 +5,7 @@ key`` over files with SHA-256 (https://github.com/sigstore/model-transparency).
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ __all__ = ["SIGNATURE", "digests_of", "statement_of"]
 
 SIGNATURE = "model.sig"
 _KIND = "https://model_signing/signature/v1.0"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 # What is no part of the model: signatures, git's own files, and the notes of `hf download --local-dir`.
 _IGNORED = (SIGNATURE, "index.sig", "keys.sig", ".cache", ".git", ".gitattributes", ".github", ".gitignore")
 
@@ -47,7 +49,9 @@ def digests_of(statement: Statement, what: str) -> dict[str, str]:
         resources = said["resources"]
         if said["serialization"]["method"] != "files" or any(each["algorithm"] != "sha256" for each in resources):
             raise ValueError("it has digests of parts of files, or others than SHA-256, which the zoo does not check")
-        digests = {str(each["name"]): str(each["digest"]) for each in resources}
+        digests = {each["name"]: each["digest"] for each in resources}
+        if not all(isinstance(name, str) and _SHA256.fullmatch(digest) for name, digest in digests.items()):
+            raise ValueError("its files are not names with a sha256 each")
         if len(digests) != len(resources) or list(statement.subjects.values()) != [_root(resources)]:
             raise ValueError("its list of files is not the one that its subject names")
     except (LookupError, TypeError, ValueError) as error:
