@@ -26,7 +26,7 @@ from zlib import crc32
 
 import click
 
-from tools.fuzz_signatures import READERS
+from tools import fuzz_pins, fuzz_signatures
 from zoo_core.errors import ZooError
 
 __all__ = ["CORPUS", "TARGETS", "Target", "change", "main", "surprise"]
@@ -167,15 +167,6 @@ def _with_checksums(data: bytes) -> bytes:
     return fixed + data[place:]
 
 
-def _lock(data: bytes) -> object:
-    from zoo_core.hub.lockfile import Lock
-
-    with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-        path = Path(folder) / "zoo.lock"
-        path.write_bytes(data)
-        return Lock.read(path)
-
-
 def _reference(data: bytes) -> object:
     from zoo_core.registry import parse_reference
 
@@ -203,7 +194,6 @@ _TENSORS = {
     "b": {"dtype": "F16", "shape": [3], "data_offsets": [16, 22]},
 }
 _STATE = b'{"step": 3, "seconds": 1.0}'
-_FILE = {"sha256": "ab" * 32, "size": 310}
 _SIBLINGS = [
     {"rfilename": "config.json", "blobId": "1" * 40, "size": 6},
     {"rfilename": "model.safetensors", "blobId": "2" * 40, "size": 9, "lfs": {"sha256": "3" * 64, "size": 9, "pointerSize": 134}},
@@ -238,9 +228,8 @@ TARGETS: Mapping[str, Target] = {
     "listing": Target(_listing, _json(id="zoo/cats", sha="4" * 40, siblings=_SIBLINGS)),
     "manifest": Target(_manifest, json.dumps({"state.json": {"sha256": sha256(_STATE).hexdigest(), "size": len(_STATE)}}).encode()),
     "png": Target(_png, _sample_png()),
-    "lock": Target(_lock, _json(format=1, checkpoints={"vae-mnist": {"hub": None, "distributions": {}, "files": {"config.json": _FILE}}})),
     "reference": Target(_reference, b"org/name@v1.0"),
-    **{name: Target(*reader) for name, reader in READERS.items()},
+    **{name: Target(*reader) for name, reader in {**fuzz_pins.READERS, **fuzz_signatures.READERS}.items()},
 }
 """The readers by name."""
 

@@ -125,7 +125,6 @@ def test_each_lie_is_refused_with_its_line_and_exit_code(
         assert (was, out) == (code, ""), err
         assert told.startswith(f"zoo: error: {line}")
         assert " -- " in told
-    print(lie.__name__, code, told)
 
 
 def test_no_two_lies_have_one_line() -> None:

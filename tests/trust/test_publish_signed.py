@@ -42,6 +42,17 @@ def test_publishing_again_makes_no_commit_until_half_of_the_days_are_over(
     assert after["expires"] > before["expires"]
 
 
+def test_fewer_days_than_the_present_index_has_get_a_new_one(author: Author, run: Path, hub: LoopbackHub) -> None:
+    author.publish(run)
+    before = predicate(contents(hub)["index.sig"])
+    shorter = author.publish(run, days=30)
+    after = predicate(contents(hub)["index.sig"])
+    assert set(shorter.sent) == {"model.sig", "index.sig"}
+    assert after["serial"] > before["serial"]
+    assert after["expires"] < before["expires"]
+    assert author.publish(run, days=30).sent == ()
+
+
 def test_serials_grow_within_a_second(author: Author, run: Path, hub: LoopbackHub) -> None:
     serials = []
     for value in (1.0, 2.0, 3.0):

@@ -57,7 +57,9 @@ class Signer:
         return signer
 
     def signed(self, plan: Plan, remote: RemoteCommit, content: Callable[[str, str], bytes]) -> Plan:
-        """The plan with signatures. Those in the repository stay if they are by this key, for these files, and last half of ``days`` more.
+        """The plan with signatures.
+
+        Those in the repository stay if they are by this key, for these files, and last for more than half of ``days`` and not longer.
 
         Args:
             plan: the planned commit.
@@ -89,7 +91,7 @@ class Signer:
             current.check(plan.bundle.repo, signature)
         except (KeyError, TrustError, IntegrityError):
             return {}
-        lasts = current.expires > after(self.days / 2)
+        lasts = after(self.days / 2) < current.expires <= after(self.days)
         return {SIGNATURE: signature, INDEX: index} if lasts and digests == _digests(plan) else {}
 
     def _new(self, plan: Plan, last: bytes) -> dict[str, bytes]:

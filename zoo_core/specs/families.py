@@ -35,7 +35,7 @@ def checkpoints(package: str) -> tuple[CheckpointSpec, ...]:
     try:
         pins = json.loads(path.read_bytes())
         return tuple(_checkpoint(name, root / "model_cards" / name, entry) for name, entry in pins.items())
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise PluginLoadError(f"{path} is not a valid list of pins: {error!r}", "write it with `zoo pin`") from error
 
 
