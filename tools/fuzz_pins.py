@@ -1,4 +1,7 @@
-"""Readers of pins for the fuzzer: lock files and checkpoints.json. What they accept must be safe to make paths and messages of."""
+"""Readers of pins and records for the fuzzer: lock files, checkpoints.json, and training.json as provenance.
+
+What they accept must be safe to make paths and messages of.
+"""
 
 import json
 import sys
@@ -48,6 +51,17 @@ def _pins(data: bytes) -> object:
     return specs
 
 
+def _provenance(data: bytes) -> object:
+    """The provenance of a folder with this training.json."""
+    from zoo_core.hub.fetch import fetch
+    from zoo_core.trust.provenance import provenance
+
+    with TemporaryDirectory(dir=_MEMORY) as folder:
+        for name, content in (("training.json", data), ("config.json", b"{}"), ("model.safetensors", b"")):
+            (Path(folder) / name).write_bytes(content)
+        return json.dumps(provenance(fetch(f"local:{folder}")).to_dict())
+
+
 def _check(files: Mapping[str, Pin], hub: Hub | None) -> None:
     digests = [(pin.sha256, 64) for pin in files.values()] + ([(hub.commit, 40)] if hub else [])
     for digest, count in digests:
@@ -72,8 +86,17 @@ def _json(**values: object) -> bytes:
 
 
 _LOCKED = {"hub": _HUB, "distributions": {"zoo-core": "0.1.0"}, "files": {"config.json": _FILE, "model.safetensors": _FILE}}
+_TEACHER = {"reference": "ddpm-afhq-cat", "sha256": "ef" * 32}
+_RECORD = {
+    "recipe": {"data": {"name": "folder"}, "trainer": {"teacher": _TEACHER}},
+    "commit": "ab" * 20 + "+changes",
+    "commits": {"zoo-x": "12" * 20},
+    "versions": {"python": "3.11.7", "zoo-core": "0.1.0", "timm": "not installed"},
+    "data": {"count": 500, "digest": "cd" * 32, "classes": ["cat"]},
+}
 READERS: dict[str, tuple[Callable[[bytes], object], bytes]] = {
     "lock": (_lock, _json(format=1, checkpoints={"zoo/cats": _LOCKED, "vae-mnist": {**_LOCKED, "hub": None}})),
     "pins": (_pins, _json(blobs={"family": "fake", "summary": "blobs", "files": {"config.json": _FILE}, "hub": _HUB, "license": "mit"})),
+    "provenance": (_provenance, json.dumps(_RECORD).encode()),
 }
 """Readers and a valid file for each, by name."""

@@ -12,7 +12,7 @@ import pytest
 from zoo_core.errors import IntegrityError, TrustError
 from zoo_core.hub.fetch import fetch
 from zoo_core.hub.signed import check_by_key
-from zoo_core.trust.envelope import Statement, sign, verify
+from zoo_core.trust.envelope import MAX_BYTES, Statement, sign, verify
 from zoo_core.trust.keys import PrivateKey
 from zoo_core.trust.manifest import digests_of, statement_of
 
@@ -99,6 +99,7 @@ def change_payload(bundle: dict[str, Any]) -> None:
 CHANGES = {
     "what it signs was changed": change_payload,
     "is no application/vnd.dev.sigstore": lambda bundle: bundle.update(mediaType="text/plain"),
+    "is no application/vnd.dev.sigstore.bundle": lambda bundle: bundle["dsseEnvelope"].update(payloadType="text/plain"),
     "is not a signature file: ValueError": lambda bundle: bundle["dsseEnvelope"]["signatures"].append({"sig": "", "keyid": ""}),
     "with a certificate, and the zoo checks keys": lambda bundle: bundle.update(verificationMaterial={"x509CertificateChain": {}}),
     "not base64": lambda bundle: bundle["dsseEnvelope"].update(payload="!"),
@@ -113,6 +114,11 @@ def test_a_changed_envelope_is_refused(author: Author, told: str) -> None:
     assert verify(data, keys, "x", owner="us") == statement
     with pytest.raises(TrustError, match=told):
         verify(edited(data, CHANGES[told]), keys, "x", owner="us")
+
+
+def test_a_file_that_is_too_large_to_be_a_signature_is_not_parsed(author: Author) -> None:
+    with pytest.raises(TrustError, match="x is not a signature file: it is larger than 1 MiB"):
+        verify(b"[" * (MAX_BYTES + 1), (author.public("release"),), "x", owner="us")
 
 
 def test_a_list_of_files_that_is_not_that_of_its_subject_is_refused() -> None:

@@ -74,7 +74,9 @@ def test_teachers_and_uncommitted_changes_are_named(run: Path, reference: str) -
     assert needed["zoo-x"]["digest"] == {"gitCommit": "12" * 20}
 
 
-@pytest.mark.parametrize("training", [{}, {"recipe": 3, "versions": [], "data": 1, "commit": 5}, {"versions": {"torch": 3}, "commit": "x"}])
+@pytest.mark.parametrize(
+    "training", [{}, {"recipe": 3, "versions": [], "data": 1, "commit": 5}, {"versions": {"torch": 3, "\ud800": "\ud800"}, "commit": "x"}]
+)
 def test_a_record_of_any_shape_gives_a_statement(run: Path, reference: str, training: dict[str, Any]) -> None:
     (run / "export" / "training.json").write_text(dump_json(training))
     assert provenance(fetch(reference)).to_dict()["subject"]

@@ -9,9 +9,11 @@ import pytest
 
 from zoo_core.errors import TrustError, UsageError, ZooError
 from zoo_core.hub.fetch import fetch
+from zoo_core.hub.lockfile import Lock, LockedCheckpoint
 from zoo_core.publishing.signing import Signer
 from zoo_core.registry import Registry, registry, using
 from zoo_core.registry.plugin import Failure
+from zoo_core.specs import Pin
 from zoo_core.testing.hub import LoopbackHub
 from zoo_core.trust.keys import PASSWORD, PrivateKey, PublicKey, carrier_of, new_key
 
@@ -59,6 +61,36 @@ def test_a_lost_or_stolen_release_key_signs_nothing_more_once_the_new_list_was_s
     serve(hub, author.sign(9))  # the thief, with the old key, the old list and a high serial
     with pytest.raises(TrustError, match=f"signed by key '{author.public('release').id[:12]}', and the keys of zoo-cats are "):
         fetch(CAT)
+
+
+def test_a_stolen_key_signs_nothing_more_in_a_repository_that_was_never_here(author: Author, hub: LoopbackHub) -> None:
+    user = Package(author)
+    thief = author.sign(9, repo="zoo/dog")  # with the old key and the old list
+    author.list_keys("second", version=2)
+    author.release(hub, 1, key="second")
+    user.install()
+    assert commit_of()  # the new list was seen, in another repository
+    serve(hub, thief, "zoo/dog")
+    with pytest.raises(TrustError, match=f"signed by key '{author.public('release').id[:12]}', and the keys of zoo-cats are "):
+        fetch("zoo/dog")
+
+
+def test_an_old_version_of_a_replaced_key_is_refused_by_its_commit_and_loaded_by_a_lock_file(
+    author: Author, hub: LoopbackHub, tmp_path: Path
+) -> None:
+    user = Package(author)
+    author.release(hub, 1)
+    first = commit_of()
+    files = fetch(CAT)
+    pins = {name: Pin(sha256=files.digest(name), size=files.size(name)) for name in files.names}
+    lock = Lock(path=tmp_path / "zoo.lock", checkpoints={f"{CAT}@{first}": LockedCheckpoint(files=pins, hub=files.hub)})
+    author.list_keys("second", version=2)
+    author.release(hub, 2, key="second")
+    user.install()
+    assert commit_of() != first
+    with pytest.raises(TrustError, match="signed by key"):
+        fetch(f"{CAT}@{first}")
+    assert fetch(f"{CAT}@{first}", lock=lock).read("training.json") == files.read("training.json")
 
 
 def test_a_list_of_keys_that_is_kept_back_expires(author: Author, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,16 +1,18 @@
 """Signatures of repositories on the Hub whose author's keys an installed plugin carries: nothing unsigned of them is used.
 
 ``model.sig`` names the digest of each file, ``index.sig`` the current ``model.sig``, with a serial and an expiry, and ``keys.sig`` the keys
-that sign both. The newest list of keys and the last index that were accepted are kept beside the repository in the cache.
+that sign both. The newest list of keys and the last index that were accepted are kept beside the repository in the cache;
+a list that was seen in one repository counts for all that it is for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from zoo_core.checkpoint.files import Files
 from zoo_core.errors import IntegrityError, TrustError
+from zoo_core.hub.cache import RepoCache, cache_folder
 from zoo_core.hub.repository import Listing, Repository
 from zoo_core.trust.envelope import Statement, read, verify
 from zoo_core.trust.index import INDEX, Index
@@ -158,14 +160,23 @@ def _verified(files: Files, name: str, keys: KeyList, carrier: Carrier) -> State
 
 
 def _newest_keys(files: Files, carrier: Carrier) -> tuple[KeyList, bytes]:
-    """The newest list of keys, in the package, in the repository, or of the last time, and its bytes; it must be for the repository."""
+    """The newest list of keys, in the package, in the repository, or seen here before, and its bytes; it must be for the repository."""
     assert files.hub
     repo = files.hub.repo
-    keys, data = carrier.newest(Repository(repo).cache.note(KEYS), files.read(KEYS) if KEYS in files.names else b"")
+    keys, data = carrier.newest(*_seen_keys(repo, carrier), files.read(KEYS) if KEYS in files.names else b"")
     if not keys.covers(repo):
         what = f"the list of keys of {carrier.dist} (version {keys.version}) is not for {repo} any more"
         raise TrustError(what, f"do not use it; pip install --upgrade {carrier.dist}")
     return keys, data
+
+
+def _seen_keys(repo: str, carrier: Carrier) -> Iterable[bytes]:
+    """The lists of keys that were accepted before, in this repository or in another one of the author."""
+    root = cache_folder()
+    patterns = [f"models--{pattern.replace('/', '--')}" for pattern in carrier.carried().repositories]
+    folders = {folder.name for pattern in patterns for folder in root.glob(pattern)}
+    repos = [repo, *(name.removeprefix("models--").replace("--", "/") for name in sorted(folders))]
+    return dict.fromkeys(RepoCache(each, root).note(KEYS) for each in repos)
 
 
 def _last_index(files: Files) -> Index | None:

@@ -61,7 +61,9 @@ def distribution_url(name: str, version: str) -> str:
     """
     from urllib.parse import quote
 
-    return f"pkg:pypi/{quote(name.lower().replace('_', '-'), safe='')}" + (f"@{quote(version, safe='')}" if version else "")
+    # A record may hold half of a surrogate pair, which is in no address.
+    name, version = (quote(text, safe="", errors="replace") for text in (name.lower().replace("_", "-"), version))
+    return f"pkg:pypi/{name}" + (f"@{version}" if version else "")
 
 
 def _data(training: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
