@@ -1,6 +1,7 @@
 """Publishing with a key: signatures in the same commit, none where nothing changed, and no unsigned version over a signed one."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,13 @@ import pytest
 from zoo_core.errors import UsageError
 from zoo_core.hub.fetch import fetch
 from zoo_core.publishing import publish
+from zoo_core.registry import Registry, registry, using
 from zoo_core.testing.hub import LoopbackHub
+from zoo_core.trust.envelope import read
+from zoo_core.trust.index import Index
+from zoo_core.trust.keys import PrivateKey
 
-from .helpers import CAT, Author, contents, later, predicate, shift
+from .helpers import CAT, Author, contents, later, predicate, serve, shift
 
 pytest_plugins = ["zoo_core.testing.hub"]
 pytest.importorskip("cryptography")
@@ -53,6 +58,16 @@ def test_fewer_days_than_the_present_index_has_get_a_new_one(author: Author, run
     assert author.publish(run, days=30).sent == ()
 
 
+@pytest.mark.parametrize("changes", [{"repo": "zoo/dog"}, {"signature": "ab" * 32}])
+def test_an_index_of_something_else_does_not_stay(author: Author, run: Path, hub: LoopbackHub, changes: dict[str, str]) -> None:
+    author.publish(run)
+    there = contents(hub)
+    index = Index.parse(read(there["index.sig"], "index.sig"), "index.sig")
+    serve(hub, {**there, "index.sig": replace(index, **changes).signed(PrivateKey.load(author.make("release")))})  # type: ignore[arg-type]
+    assert set(author.publish(run).sent) >= {"index.sig"}
+    fetch(CAT)
+
+
 def test_serials_grow_within_a_second(author: Author, run: Path, hub: LoopbackHub) -> None:
     serials = []
     for value in (1.0, 2.0, 3.0):
@@ -89,6 +104,13 @@ def test_without_keys_in_a_plugin_the_key_alone_signs(author: Author, run: Path,
     assert set(done.files) >= {"model.sig", "index.sig"}
     assert "keys.sig" not in done.files
     assert set(fetch("alone/cat").names) == set(done.files)
+
+
+def test_a_list_of_keys_that_no_plugin_carries_any_more_is_taken_away(author: Author, run: Path, hub: LoopbackHub) -> None:
+    author.publish(run)
+    with using(Registry(tuple(plugin for plugin in registry().plugins if plugin.dist != "zoo-cats"))):
+        assert author.publish(run).deleted == ("keys.sig",)
+        assert SIGNATURES & set(contents(hub)) == {"model.sig", "index.sig"}
 
 
 def test_signatures_in_a_folder_stay_at_home(author: Author, run: Path) -> None:

@@ -1,5 +1,6 @@
 """``zoo keys``, ``zoo publish --sign`` and ``zoo verify`` as programs: lines and exit codes."""
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from zoo_core.cli.group import zoo
 from zoo_core.errors import IntegrityError, TrustError, ZooError
 from zoo_core.hub.fetch import pull
 from zoo_core.hub.verify import verify
+from zoo_core.registry import Plugin, Registry, registry, using
+from zoo_core.specs import CheckpointSpec, Hub, Pin
 from zoo_core.testing import environment, write_fake_plugin, write_plugin
 from zoo_core.testing.hub import LoopbackHub
 
@@ -140,7 +143,19 @@ def test_verify_checks_by_a_given_key_and_says_where_none_is_known(
     for name, data in version(1).items():
         (tmp_path / name).write_bytes(data)
     error, _ = invoke("verify", f"local:{tmp_path}", "--key", key)
-    assert isinstance(error, TrustError)  # a folder that nobody signed
+    assert isinstance(error, TrustError)
+    [why] = [verdict.why for verdict in verify(f"local:{tmp_path}", key=key) if verdict.state != "ok"]
+    assert why == f"local:{tmp_path} has no model.sig"  # a folder that nobody signed
+
+
+def test_verify_says_nothing_of_the_signature_of_what_a_package_pins(author: Author, hub: LoopbackHub, carried: Author) -> None:
+    commit = author.release(hub, 1)
+    pins = {name: Pin(sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for name, data in version(1).items()}
+    spec = CheckpointSpec(name="pinned", family="fake", files=pins, hub=Hub(repo=CAT, commit=commit))
+    far = Plugin(name="far", module="far", dist="zoo-far", version="1.0", specs=(spec,))
+    with using(Registry((*registry().plugins, far))):
+        pull("pinned")
+        assert {verdict.file: verdict.state for verdict in verify("pinned")} == dict.fromkeys(version(1), "ok")
 
 
 def test_the_doctor_tells_the_keys_that_plugins_carry(author: Author, carried: Author, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,8 +166,23 @@ def test_the_doctor_tells_the_keys_that_plugins_carry(author: Author, carried: A
     assert (state, text.partition(" (")[0]) == ("ok", "zoo-cats carries 1 key for zoo/*")
     monkeypatch.setattr(doctor, "_version", lambda name: "")
     assert told()[1] == ("problem", "cryptography is not installed: signatures cannot be checked, and these repositories are refused")
+
+
+def test_the_doctor_tells_a_list_of_keys_that_every_fetch_would_refuse(author: Author, carried: Author) -> None:
+    def problems() -> list[str]:
+        return [finding.text for finding in doctor._trust() if finding.state == "problem"]
+
+    assert problems() == []
+    root = author.package / "root.pub"
+    root.write_text(author.public("another-root").pem)
+    [text] = problems()
+    assert text.startswith("keys.sig of zoo-cats is signed by key ")
+    root.unlink()
+    [text] = problems()
+    assert text.startswith(f"cannot read {root}: ")
     (author.package / "keys.sig").write_text("{}")
-    assert told()[0][0] == "problem"
+    [text] = problems()
+    assert text.startswith("keys.sig of zoo-cats is not a signature file: ")
 
 
 def test_keys_are_listed_shown_and_renewed(author: Author, fakes: None) -> None:

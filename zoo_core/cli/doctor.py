@@ -258,6 +258,12 @@ def _trust() -> Iterator[Finding]:
         until = f"version {listed.version}, until {listed.expires:%Y-%m-%d}"
         text = f"{carrier.dist} carries {keys} for {', '.join(listed.repositories)} ({until})"
         yield Finding(state="note" if listed.expires < now() else "ok", topic="trust", text=text)
+        try:
+            if listed.expires >= now() and _version("cryptography"):
+                carrier.newest()
+        except ZooError as error:
+            hint = f"pip install --upgrade {carrier.dist}; if it is yours, `zoo keys sign`"
+            yield Finding(state="problem", topic="trust", text=error.what, hint=hint)
     if found and not _version("cryptography"):
         text = "cryptography is not installed: signatures cannot be checked, and these repositories are refused"
         yield Finding(state="problem", topic="trust", text=text, hint="pip install 'zoo-core[sign]'")
