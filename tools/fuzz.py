@@ -96,11 +96,23 @@ class Target:
 
 
 def _safetensors(data: bytes) -> object:
-    """A file whose length is that of its header, so that readers get to what the header says."""
+    """A file whose length is that of its header, so that readers get to what the header says.
+
+    Raises AssertionError if it is accepted, and the library safetensors refuses it or reads other tensors.
+    """
+    from safetensors import SafetensorError, deserialize
+
     from zoo_core.checkpoint.safetensors import read_header
 
     data = len(data).to_bytes(8, "little") + data + bytes(22)
-    return read_header(data, len(data))
+    tensors = read_header(data, len(data))
+    try:
+        theirs = {name: tuple(info["shape"]) for name, info in deserialize(data)}
+    except SafetensorError as error:
+        raise AssertionError(f"accepted, and safetensors says: {error}") from None
+    if theirs != {name: info.shape for name, info in tensors.items()}:
+        raise AssertionError("other tensors than those that safetensors reads")
+    return tensors
 
 
 def _config(data: bytes) -> object:
@@ -133,11 +145,20 @@ def _training(data: bytes) -> object:
 
 
 def _listing(data: bytes) -> object:
-    """The Hub's description of a repository, as a server may send it."""
+    """The Hub's description of a repository, as a server may send it.
+
+    Raises AssertionError if it is accepted with a commit, an id or a name that may lead out of the cache.
+    """
     from zoo_core.hub import client, repository
 
     with patch.object(repository, "get_json", lambda *_: client._json(data, "zoo/cats")):
-        return repository.Repository("zoo/cats").listing("main", lambda name: True)
+        listing = repository.Repository("zoo/cats").listing("main", lambda name: True)
+    ids = [(listing.commit, (40,)), *((oid, (40, 64)) for oid in listing.oids.values())]
+    if any(len(oid) not in counts or not set(oid) <= set("0123456789abcdef") for oid, counts in ids):
+        raise AssertionError(f"accepted as ids: {ids}")
+    if any(not {"", ".", ".."}.isdisjoint(name.split("/")) or not name.isprintable() for name in (*listing.files, *listing.skipped)):
+        raise AssertionError(f"accepted as names: {[*listing.files]}")
+    return listing
 
 
 def _manifest(data: bytes) -> object:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable
 
 from zoo_core.errors import TrustError
@@ -55,10 +56,27 @@ def _statement(data: bytes) -> object:
     readers: tuple[Callable[..., object], ...] = (digests_of, Index.parse, KeyList.parse)
     for reader in readers:
         try:
-            return reader(statement, "x.sig")
+            found = reader(statement, "x.sig")
         except TrustError as error:
             last = error
+            continue
+        _check(found)
+        return found
     raise last
+
+
+def _check(found: object) -> None:
+    """Raises AssertionError if a statement was accepted with a number, a date, a digest or a name of another form."""
+    if isinstance(found, dict):
+        sound = all(isinstance(name, str) and re.fullmatch("[0-9a-f]{64}", digest) for name, digest in found.items())
+    elif isinstance(found, Index):
+        sound = type(found.serial) is int and found.serial > 0 and found.expires.tzinfo is not None and len(found.signature) == 64
+    else:
+        assert isinstance(found, KeyList)
+        sound = type(found.version) is int and found.version > 0 and found.expires.tzinfo is not None
+        sound = sound and all(repo.count("/") == 1 and not {"?", "["} & set(repo) for repo in found.repositories)
+    if not sound:
+        raise AssertionError(f"accepted: {found!r:.200}")
 
 
 def _plain(kind: str, subject: str, digest: str, **predicate: object) -> bytes:

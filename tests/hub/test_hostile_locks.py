@@ -79,6 +79,12 @@ def test_the_command_refuses_with_one_line_and_exit_code_3(path: Path, tmp_path:
     assert "'../../x' is not a commit" in done.stderr
 
 
+@pytest.mark.parametrize("place", [None, {"repo": "zoo/dogs", "commit": "1" * 40}])
+def test_a_repository_that_is_not_that_of_the_reference_is_refused(path: Path, place: dict[str, str] | None) -> None:
+    with pytest.raises(ConfigError, match="the lock file has no repository for zoo/cats -- `zoo lock zoo/cats` writes it anew"):
+        fetch(CATS, lock=Lock.read(edited(path, lambda entry: entry.update(hub=place))))
+
+
 @pytest.mark.parametrize("key", ["repo", "commit"])
 def test_another_commit_or_repository_of_a_registered_checkpoint_is_named(pinned: CheckpointSpec, tmp_path: Path, key: str) -> None:
     path = lock("cats", path=tmp_path / "zoo.lock").path

@@ -125,6 +125,13 @@ def test_locking_again_takes_all_that_the_file_has(hub: LoopbackHub, cats: Conte
     assert entry.hub.commit == hub.commits(CATS)[0].id
 
 
+def test_one_more_is_added_and_the_others_stay_as_they_are(path: Path, cats: Contents, tmp_path: Path) -> None:
+    before = Lock.read(path).checkpoints[CATS]
+    folder = f"local:{tmp_path / 'cats'}"
+    assert set(lock(folder, path=path).checkpoints) == {CATS, folder}
+    assert Lock.read(path).checkpoints[CATS] == before
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "checkpoints": {"a": 3}}', '{"format": 2, "checkpoints": {}}']
 )

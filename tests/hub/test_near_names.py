@@ -37,7 +37,7 @@ def test_every_single_edit_is_near(name: str, place: int, letter: str, insert: b
     assert is_near(name[:place] + letter + name[place + (not insert) :], name)
 
 
-@pytest.mark.parametrize("name", ["zoo/Cats", "zo0/cats", "z0o/cats", "zoo/cat5", "zoo/casts", "zoo/ctas", "zoo/cat"])
+@pytest.mark.parametrize("name", ["zoo/Cats", "zo0/cats", "z0o/cats", "zoo/cat5", "zoo/casts", "zoo/ctas", "zoo/cat", "zoo/cts", "oo/cats"])
 def test_what_looks_like_a_name_is_near(name: str) -> None:
     assert is_near(name, "zoo/cats")
 

@@ -82,6 +82,17 @@ def test_a_record_of_any_shape_gives_a_statement(run: Path, reference: str, trai
     assert provenance(fetch(reference)).to_dict()["subject"]
 
 
+def test_a_recipe_of_any_depth_gives_a_statement_and_only_digests_are_said(run: Path, reference: str) -> None:
+    recipe: dict[str, Any] = {"reference": "deep", "sha256": "ef" * 32}
+    for _ in range(900):
+        recipe = {"part": recipe}
+    text = dump_json({**TRAINING, "recipe": 0, "data": {"count": 1, "digest": "../x"}})
+    (run / "export" / "training.json").write_text(text.replace('"recipe": 0', f'"recipe": {json.dumps(recipe)}'))
+    names = {entry["name"]: entry for entry in provenance(fetch(reference)).predicate["buildDefinition"]["resolvedDependencies"]}
+    assert "deep" not in names
+    assert "digest" not in names["data"]
+
+
 def test_without_a_record_there_is_no_statement(run: Path, reference: str) -> None:
     (run / "export" / "training.json").unlink()
     with pytest.raises(NotFoundError, match=r"has no training\.json: nothing says how it was trained"):
@@ -132,3 +143,22 @@ def test_a_repository_is_named_by_its_commit_and_an_unknown_licence_by_its_name(
     model = bill_of_materials(facts, {}, {})["metadata"]["component"]
     assert model["purl"] == f"pkg:huggingface/zoo/moons@{'12' * 20}"
     assert model["licenses"] == [{"license": {"name": "openrail"}}]
+
+
+def test_numbers_have_intervals_of_two_standard_errors_and_licences_the_ids_of_spdx() -> None:
+    record = {"metric": "fd", "value": 5.0, "stderr": 0.5, "dataset": "mnist"}
+    facts = {**zoo_core.info("realnvp-moons"), "license": "cc-by-nc-4.0", "metrics": {"metrics": [record]}}
+    model = bill_of_materials(facts, {}, {})["metadata"]["component"]
+    assert model["licenses"] == [{"license": {"id": "CC-BY-NC-4.0"}}]
+    [number] = model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
+    interval = {"lowerBound": "4.0", "upperBound": "6.0"}
+    assert number == {"type": "fd", "value": "5.0", "slice": "mnist", "confidenceInterval": interval}
+
+
+@pytest.mark.parametrize("digest", ["zz" * 32, "AB" * 32, "ab" * 20, 5, None])
+def test_what_is_no_number_and_no_digest_is_left_out(digest: object) -> None:
+    facts = {**zoo_core.info("realnvp-moons"), "metrics": {"metrics": [{"metric": 5}]}, "training": {"data": {"digest": digest}}}
+    bom = bill_of_materials(facts, {}, {})
+    assert bom["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]["performanceMetrics"] == []
+    [data] = [part for part in bom["components"] if part["type"] == "data"]
+    assert "hashes" not in data

@@ -95,6 +95,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data = dict(pairs)
     if len(data) != len(pairs):
         raise ValueError("duplicate key")
+    for text in (each for pair in pairs for each in pair if isinstance(each, str)):
+        text.encode()  # half of a surrogate pair, which the format does not have, is a ValueError
     return data
 
 
@@ -108,6 +110,7 @@ def _tensor(key: str, entry: Any, start: int, name: str) -> TensorInfo:
             info = TensorInfo(dtype, tuple(shape), start + begin, start + end)
             if (
                 len(shape) <= MAX_RANK
+                and type(begin) is type(end) is int
                 and all(type(side) is int and 0 <= side < 2**63 for side in shape)
                 and 0 <= begin <= end
                 and info.end - info.begin == info.elements * _ITEM_BYTES.get(dtype, -1)
