@@ -2,8 +2,9 @@
 
 Each input is a valid file that was changed: bytes flipped, cut, repeated or replaced, and values of JSON exchanged for
 odd ones. A reader may return a result or raise a ``ZooError``. Any other exception, more than ten seconds of CPU time,
-and memory beyond a gigabyte are surprises. Input i of a seed is always the same; a surprise is written to a file, to be
-mended and kept in tests/corpus, which the tests read again.
+memory beyond a gigabyte, and a result that the reader here knows to be wrong (AssertionError) are surprises. Input
+i of a seed is always the same; a surprise is written to a file, to be mended and kept in tests/corpus, which the tests
+read again.
 """
 
 import json

@@ -67,7 +67,7 @@ def test_an_edited_value_of_another_form_is_refused_in_one_line(path: Path, hub:
         zoo_core.load(CATS, lock=edited(path, EDITS[edit]))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
-    assert caught.value.hint == "`zoo lock REFERENCE` writes one"
+    assert caught.value.hint == "delete it; `zoo lock REFERENCE` writes a new one"
     assert len(hub.requests) == before
 
 

@@ -138,8 +138,14 @@ def test_one_more_is_added_and_the_others_stay_as_they_are(path: Path, cats: Con
 def test_a_file_that_is_no_lock_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "zoo.lock").write_text(text)
     with pytest.raises(ConfigError, match=r"zoo\.lock") as caught:
-        Lock.read(tmp_path / "zoo.lock")
-    assert caught.value.hint
+        lock("zoo/cats", path=tmp_path / "zoo.lock")
+    assert "delete it; `zoo lock REFERENCE` writes a new one" in caught.value.hint
+
+
+def test_a_lock_file_that_is_not_there_is_told_with_the_command_that_writes_one(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.lock", tmp_path):
+        with pytest.raises(ConfigError, match=f"there is no lock file {path} -- `zoo lock REFERENCE` writes one"):
+            zoo_core.load(CATS, lock=path)
 
 
 def test_frozen_reads_the_lock_file_of_the_folder_or_of_the_path(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ LOCK = "zoo.lock"
 _FORMAT = 1
 _OFF = ("", "0", "false", "no", "off")
 _ON = ("1", "true", "yes", "on")
+_ANEW = "delete it; `zoo lock REFERENCE` writes a new one"  # which reads the one that is there
 _REPO = re.compile(REPO)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Of distributions and versions: these get into lines such as `pip install 'zoo-vae==0.1.0'`, which somebody may copy into a shell.
@@ -101,19 +102,21 @@ class Lock:
             ConfigError: if there is no such file, or it is not a lock file.
         """
         place = Path(path)
+        if not place.is_file():
+            raise ConfigError(f"there is no lock file {place}", "`zoo lock REFERENCE` writes one")
         try:
             data = load_json(place)
             if data["format"] != _FORMAT:
                 what = f"{place} has format {data['format']!r}, and this zoo-core reads {_FORMAT}"
-                raise ConfigError(what, "`zoo lock` writes it anew, or pip install --upgrade zoo-core")
+                raise ConfigError(what, f"pip install --upgrade zoo-core, or {_ANEW}")
             return cls(path=place, checkpoints={name: _checkpoint(entry) for name, entry in data["checkpoints"].items()})
         except ConfigError as error:
-            raise ConfigError(error.what, error.hint or "`zoo lock REFERENCE` writes a lock file") from None
+            raise ConfigError(error.what, error.hint or _ANEW) from None
         except UnsafeContentError as error:
-            raise ConfigError(f"{place} is not a lock file: {error.what[:200]}", "`zoo lock REFERENCE` writes one") from None
+            raise ConfigError(f"{place} is not a lock file: {error.what[:200]}", _ANEW) from None
         except (LookupError, TypeError, AttributeError, ValueError) as error:
             why = f"{type(error).__name__}: {error}"[:200]
-            raise ConfigError(f"{place} is not a lock file: {why}", "`zoo lock REFERENCE` writes one") from None
+            raise ConfigError(f"{place} is not a lock file: {why}", _ANEW) from None
 
     def write(self) -> None:
         """Writes the file in one step, its entries sorted; raises ResourceError if it cannot be written."""
