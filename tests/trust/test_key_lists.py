@@ -1,17 +1,23 @@
 """Lists of keys that are none, and which of several lists counts."""
 
 import stat
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from zoo_core.errors import TrustError, UsageError
+from zoo_core.hub.fetch import fetch
+from zoo_core.registry import Plugin, Registry, registry, using
+from zoo_core.testing.hub import LoopbackHub
 from zoo_core.trust.envelope import Statement
 from zoo_core.trust.keys import Carrier, KeyList, PublicKey, new_key
 
-from .helpers import Author
+from .helpers import CAT, Author, contents
 
+pytest_plugins = ["zoo_core.testing.hub"]
 pytest.importorskip("cryptography")
 
 KIND = "urn:zoo-core:keys:1"
@@ -28,9 +34,9 @@ SUBJECTS = {"k": PublicKey(PEM).id}
         (KIND, {"k": PublicKey("x").id}, {"keys": ["x"]}, "its keys are not those of its subjects"),
         (KIND, SUBJECTS, {"keys": [PEM, PEM.replace("A", "B")]}, "its keys are not those of its subjects"),
         (KIND, {}, {}, "its keys are not those of its subjects"),
-        (KIND, SUBJECTS, {"keys": 5}, "TypeError|not iterable"),
+        (KIND, SUBJECTS, {"keys": 5}, "is not a list of keys: a value in it is of another type"),
         *(
-            (KIND, SUBJECTS, {"repositories": [odd]}, "its repositories are not ORG/NAME or ORG/*")
+            (KIND, SUBJECTS, {"repositories": [odd]}, "is not ORG/NAME or ORG/*")
             for odd in ("*", "*/*", "zoo/c*", "zoo/[a-z]", "zoo", "zoo/../x", "/cat", "zoo/cat/more", 5)
         ),
         (KIND, SUBJECTS, {"expires": "2090-01-01"}, "where a date should be"),
@@ -59,6 +65,45 @@ def test_the_list_of_the_highest_version_counts_wherever_it_lies(author: Author)
     (author.package / "keys.sig").write_bytes(first)
     assert carrier.newest(third, second)[1] == third
     assert carrier.newest(b"", b"{}", second)[1] == second
+
+
+def test_a_newer_list_in_the_package_of_another_plugin_of_the_author_counts(
+    author: Author, carried: Author, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    author.release(hub, 1)
+    first = (author.package / "keys.sig").read_bytes()
+    other = author.folder / "zoo_dogs"
+    other.mkdir()
+    (other / "keys.sig").write_bytes(author.list_keys("second", version=2))
+    (other / "root.pub").write_bytes((author.package / "root.pub").read_bytes())
+    (author.package / "keys.sig").write_bytes(first)
+    assert fetch(CAT)
+    package = ModuleType("zoo_dogs")
+    package.__file__ = str(other / "__init__.py")
+    monkeypatch.setitem(sys.modules, "zoo_dogs", package)
+    plugin = Plugin(name="dogs", module="zoo_dogs.plugin", dist="zoo-dogs", version="1.0")
+    with using(Registry((*registry().plugins, plugin))), pytest.raises(TrustError, match="signed by key"):
+        fetch(CAT)
+
+
+@pytest.mark.parametrize("lost", ["keys.sig", "root.pub"])
+@pytest.mark.parametrize("content", [None, b"{}"])
+def test_a_package_with_a_broken_list_is_to_be_mended_and_nothing_passes_meanwhile(
+    author: Author, carried: Author, hub: LoopbackHub, lost: str, content: bytes | None
+) -> None:
+    author.release(hub, 1)
+    path = author.package / lost
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(TrustError, match=r"-- .*pip install --force-reinstall zoo-cats, or `zoo keys sign` if it is yours") as caught:
+        fetch(CAT)
+    assert lost in caught.value.what
+    # Without keys.sig nobody can tell for which repositories the keys are.
+    hub.add_repo("others/cat", {name: data for name, data in contents(hub).items() if not name.endswith(".sig")})
+    if lost == "keys.sig":
+        with pytest.raises(TrustError, match="-- nothing that has no pins is loaded before this is mended: pip install"):
+            fetch("others/cat")
+    else:
+        assert fetch("others/cat")
 
 
 def test_a_list_in_the_package_by_another_root_key_is_refused(author: Author) -> None:

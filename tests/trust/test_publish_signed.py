@@ -130,6 +130,9 @@ def test_without_the_extra_signing_is_refused_and_publishing_works(
 
 def test_what_is_not_a_key_is_refused(author: Author, run: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.pem").write_text("-----BEGIN X-----")
-    for path, told in ((tmp_path / "bad.pem", "is not a private key in PEM"), (author.folder / "release.pem.pub", "is not a private key")):
+    for path, told in (
+        (tmp_path / "bad.pem", "is not a private key in PEM -- "),
+        (author.folder / "release.pem.pub", "holds a public key, and a private one is needed"),
+    ):
         with pytest.raises(UsageError, match=told):
             publish(str(run), CAT, license="mit", sign=path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo_core.errors import TrustError, UsageError, ZooError
+from zoo_core.errors import ConfigError, TrustError, UsageError
 from zoo_core.hub.fetch import fetch
 from zoo_core.hub.lockfile import Lock, LockedCheckpoint
 from zoo_core.publishing.signing import Signer
@@ -60,6 +60,28 @@ def test_a_lost_or_stolen_release_key_signs_nothing_more_once_the_new_list_was_s
     assert commit_of() == hub.commits(CAT)[0].id
     serve(hub, author.sign(9))  # the thief, with the old key, the old list and a high serial
     with pytest.raises(TrustError, match=f"signed by key '{author.public('release').id[:12]}', and the keys of zoo-cats are "):
+        fetch(CAT)
+
+
+def test_the_highest_serial_by_a_stolen_key_does_not_lock_the_author_out(author: Author, run: Path, hub: LoopbackHub) -> None:
+    """The fast-forward attack of The Update Framework (5.3.11 of its specification)."""
+    user = Package(author)
+    author.release(hub, 1)
+    commit_of()
+    serve(hub, author.sign(9, serial=(1 << 53) - 1))  # the thief, before anybody knows
+    assert commit_of() == hub.commits(CAT)[0].id
+    author.list_keys("second", version=2)
+    author.publish(run, key="second", force=True)  # another family of checkpoint than the thief's
+    user.install()
+    assert commit_of() == hub.commits(CAT)[0].id
+
+
+def test_a_serial_by_a_key_that_is_still_listed_counts_whichever_key_comes_next(author: Author, hub: LoopbackHub) -> None:
+    author.list_keys("release", "second")
+    author.release(hub, 5)
+    commit_of()
+    author.release(hub, 4, key="second")
+    with pytest.raises(TrustError, match="went back to serial 4, and serial 5 was seen here"):
         fetch(CAT)
 
 
@@ -149,10 +171,18 @@ def test_a_key_file_is_private_and_is_never_replaced(tmp_path: Path, monkeypatch
     assert PrivateKey.load(path).public == public == PublicKey.load_all(tmp_path / "key.pem.pub")[0]
     with pytest.raises(UsageError, match="is there already"):
         new_key(path)
-    for value in ("", "another"):
+    for value, told in (
+        ("", f"is encrypted -- set {PASSWORD}"),
+        ("another", f"is not a private key in PEM, or {PASSWORD} is not its password"),
+    ):
         monkeypatch.setenv(PASSWORD, value)
-        with pytest.raises(UsageError, match=PASSWORD):
+        with pytest.raises(UsageError, match=told):
             PrivateKey.load(path)
+    monkeypatch.delenv(PASSWORD)
+    new_key(tmp_path / "open.pem")
+    monkeypatch.setenv(PASSWORD, "a long one")
+    with pytest.raises(UsageError, match=f"is not encrypted -- unset {PASSWORD}"):
+        PrivateKey.load(tmp_path / "open.pem")
 
 
 def test_a_repository_that_the_newest_list_leaves_out_is_refused(author: Author, hub: LoopbackHub) -> None:
@@ -168,7 +198,7 @@ def test_a_repository_that_the_newest_list_leaves_out_is_refused(author: Author,
     assert carrier
     signer = Signer(PrivateKey.load(author.make("release")), 180)
     assert signer.keys(CAT)
-    with pytest.raises(UsageError, match="the list in the repository, version 2, has none for it -- list it again: `zoo keys sign --repo`"):
+    with pytest.raises(UsageError, match="the newest list, version 2, has none for it -- list it again: `zoo keys sign --repo`"):
         signer.keys(CAT, newer)
 
 
@@ -190,10 +220,18 @@ def test_the_keys_of_a_plugin_that_cannot_be_imported_count(
         fetch(CAT)
 
 
-@pytest.mark.parametrize("text", ["", "x", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\nmore"])
-def test_what_is_not_a_public_key_is_refused(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "holds no public key in PEM"),
+        ("x", "holds no public key in PEM"),
+        ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\nmore", "holds more than public keys in PEM"),
+        ("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n", "holds a private key"),
+    ],
+)
+def test_what_is_not_a_public_key_is_refused(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "x.pub").write_text(text)
-    with pytest.raises(ZooError, match="does not hold public keys in PEM"):
+    with pytest.raises(ConfigError, match=told):
         PublicKey.load_all(tmp_path / "x.pub")
 
 

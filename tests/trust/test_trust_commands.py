@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from zoo_core.cli import doctor
+from zoo_core.cli import doctor, main
 from zoo_core.cli.group import zoo
-from zoo_core.errors import IntegrityError, TrustError, ZooError
+from zoo_core.errors import IntegrityError, TrustError, UsageError, ZooError
 from zoo_core.hub.fetch import pull
 from zoo_core.hub.verify import verify
 from zoo_core.registry import Plugin, Registry, registry, using
@@ -164,8 +164,11 @@ def test_the_doctor_tells_the_keys_that_plugins_carry(author: Author, carried: A
 
     [(state, text)] = told()
     assert (state, text.partition(" (")[0]) == ("ok", "zoo-cats carries 1 key for zoo/*")
-    monkeypatch.setattr(doctor, "_version", lambda name: "")
-    assert told()[1] == ("problem", "cryptography is not installed: signatures cannot be checked, and these repositories are refused")
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    [(state, text), ok] = told()
+    assert (state, ok) == ("problem", ("ok", ok[1]))
+    assert text == "signatures cannot be checked: cryptography is not installed; what plugins carry keys for is refused"
+    assert [finding.hint for finding in doctor._trust()] == ["pip install 'zoo-core[sign]'", ""]
 
 
 def test_the_doctor_tells_a_list_of_keys_that_every_fetch_would_refuse(author: Author, carried: Author) -> None:
@@ -185,6 +188,64 @@ def test_the_doctor_tells_a_list_of_keys_that_every_fetch_would_refuse(author: A
     assert text.startswith("keys.sig of zoo-cats is not a signature file: ")
 
 
+def test_a_list_that_is_refused_leaves_no_root_key_behind(author: Author, fakes: None) -> None:
+    for name in ("keys.sig", "root.pub"):
+        (author.package / name).unlink()
+    key, root = author.folder / "release.pem.pub", author.folder / "root.pem"
+    args = ("keys", "sign", author.package, "--root")
+    for words, told in (
+        ((root,), "the first list needs keys and repositories"),
+        ((root, "--key", key, "--repo", "*"), "--repo '*' is not ORG/NAME or ORG/*"),
+        ((root, "--key", root, "--repo", "zoo/*"), "root.pem holds a private key, and a public one is needed"),
+        ((key, "--key", key, "--repo", "zoo/*"), "release.pem.pub holds a public key, and a private one is needed"),
+        ((author.folder / "none.pem", "--key", key, "--repo", "zoo/*"), "cannot read"),
+    ):
+        error, _ = invoke(*args, *words)
+        assert error
+        assert told in error.what
+        assert [path.name for path in author.package.iterdir()] == ["plugin.py"]
+    assert invoke(*args, root, "--key", key, "--key", key, "--repo", "zoo/*")[1].count("key ") == 1
+    assert (author.package / "root.pub").read_text() == author.public("root").pem
+
+
+def test_a_broken_list_is_not_followed_by_one_of_a_lower_version(author: Author, fakes: None) -> None:
+    (author.package / "keys.sig").write_text("{}")
+    error, _ = invoke("keys", "sign", author.package, "--root", author.folder / "root.pem")
+    assert isinstance(error, UsageError)
+    assert error.hint == "put back the keys.sig of the last release, whose version goes on"
+    assert (author.package / "keys.sig").read_text() == "{}"
+
+
+def test_public_keys_are_shown_by_their_ids(author: Author, fakes: None) -> None:
+    (author.package / "root.pub").write_text(author.public("root").pem + author.public("spare").pem)
+    for path, names in ((author.package / "root.pub", ("root", "spare")), (author.folder / "release.pem.pub", ("release",))):
+        assert invoke("keys", "show", path) == (None, "".join(f"key {author.public(name).id}\n" for name in names))
+
+
+def test_a_wrong_file_of_keys_is_told_before_anything_is_read(author: Author, hub: LoopbackHub, carried: Author) -> None:
+    author.release(hub, 1)
+    pull(CAT)
+    for path, code in ((author.folder / "none.pub", 8), (author.make("release"), 3), (author.package / "keys.sig", 3)):
+        error, told = invoke("verify", CAT, "--key", path)
+        assert error
+        assert (error.exit_code, told) == (code, "")
+        assert str(path) in error.what
+
+
+def test_publishing_says_that_nobody_has_the_keys_and_what_days_are_of(
+    run: Path, author: Author, hub: LoopbackHub, fakes: None, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ["publish", str(run), "--repo", "alone/cat", "--license", "mit", "--dry-run"]
+    for more, code, told in (
+        (["--sign", str(author.make("release"))], 0, "no installed plugin carries keys for alone/cat: only `zoo verify --key` will check"),
+        (["--days", "3"], 2, "--days is of a signature, and without --sign there is none"),
+        (["--days", "3", "--space"], 2, "--sign and --days mean nothing to a Space"),
+    ):
+        with pytest.raises(SystemExit) as done:
+            main([*words, *more])
+        assert (done.value.code, told in capsys.readouterr().err + caplog.text) == (code, True)
+
+
 def test_keys_are_listed_shown_and_renewed(author: Author, fakes: None) -> None:
     (author.package / "keys.sig").unlink()
     folder = author.folder
@@ -201,7 +262,7 @@ def test_keys_are_listed_shown_and_renewed(author: Author, fakes: None) -> None:
     assert f"key {author.public('release').id}" in told
     assert "for other/cat" in told
     for words, wrong in (
-        ((*args, "--repo", "no/such/name"), "its repositories are not ORG/NAME"),
+        ((*args, "--repo", "no/such/name"), "--repo 'no/such/name' is not ORG/NAME or ORG/*"),
         (("keys", "sign", author.package, "--root", folder / "release.pem"), "is none of the root keys"),
         (("keys", "sign", folder, "--root", folder / "root.pem"), "is not the package of a plugin"),
     ):

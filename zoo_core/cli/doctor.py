@@ -23,7 +23,7 @@ from zoo_core.hub.redaction import TOKEN_VARIABLES, access_tokens
 from zoo_core.registry import Reference, installations, registry
 from zoo_core.specs import KINDS, CheckpointSpec
 from zoo_core.trust.envelope import now
-from zoo_core.trust.keys import carriers
+from zoo_core.trust.keys import carriers, check_extra
 
 __all__ = ["Finding", "doctor", "findings"]
 
@@ -248,6 +248,14 @@ def _without_login(url: str) -> str:
 def _trust() -> Iterator[Finding]:
     """The keys that plugins carry, and whether signatures by them can be checked."""
     found = carriers()
+    can_check = True
+    try:
+        if found:
+            check_extra()
+    except ZooError as error:
+        can_check = False
+        what = f"{error.what}; what plugins carry keys for is refused"
+        yield Finding(state="problem", topic="trust", text=what, hint=error.hint)
     for carrier in found:
         try:
             listed = carrier.carried()
@@ -259,14 +267,10 @@ def _trust() -> Iterator[Finding]:
         text = f"{carrier.dist} carries {keys} for {', '.join(listed.repositories)} ({until})"
         yield Finding(state="note" if listed.expires < now() else "ok", topic="trust", text=text)
         try:
-            if listed.expires >= now() and _version("cryptography"):
+            if listed.expires >= now() and can_check:  # a newer list may have come from a repository
                 carrier.newest()
         except ZooError as error:
-            hint = f"pip install --upgrade {carrier.dist}; if it is yours, `zoo keys sign`"
-            yield Finding(state="problem", topic="trust", text=error.what, hint=hint)
-    if found and not _version("cryptography"):
-        text = "cryptography is not installed: signatures cannot be checked, and these repositories are refused"
-        yield Finding(state="problem", topic="trust", text=text, hint="pip install 'zoo-core[sign]'")
+            yield Finding(state="problem", topic="trust", text=error.what, hint=error.hint)
 
 
 def _settings() -> Iterator[Finding]:

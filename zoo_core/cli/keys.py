@@ -6,9 +6,9 @@ import click
 
 from zoo_core.atomic import write_file
 from zoo_core.cli.console import inert, row, say
-from zoo_core.errors import UsageError
+from zoo_core.errors import TrustError, UsageError
 from zoo_core.trust.envelope import after, read
-from zoo_core.trust.keys import KEYS, ROOT, KeyList, PrivateKey, PublicKey, new_key
+from zoo_core.trust.keys import KEYS, ROOT, KeyList, PrivateKey, PublicKey, check_repositories, new_key
 
 __all__ = ["keys"]
 
@@ -63,19 +63,23 @@ def sign(package: Path, root: Path, listed: tuple[Path, ...], repositories: tupl
     """
     if not (package / "plugin.py").is_file():
         raise UsageError(f"{package} is not the package of a plugin: it has no plugin.py", "name the folder with cards.toml")
+    try:
+        check_repositories(repositories)
+    except ValueError as error:
+        raise UsageError(f"--repo {error}", "--repo 'ORG/*' is for all repositories of ORG") from None
     key = PrivateKey.load(root)
-    if not (package / ROOT).exists():
-        write_file(package / ROOT, key.public.pem.encode())
-    if key.public not in PublicKey.load_all(package / ROOT):
+    is_first = not (package / ROOT).exists()
+    if not is_first and key.public not in PublicKey.load_all(package / ROOT):
         raise UsageError(f"{root} is none of the root keys in {package / ROOT}", "sign with one of them, or replace that file")
-    before = _list(package / KEYS) if (package / KEYS).exists() else None
-    chosen = tuple(key for path in listed for key in PublicKey.load_all(path)) or (before.keys if before else ())
+    before = _before(package / KEYS) if (package / KEYS).exists() else None
+    chosen = tuple(dict.fromkeys(key for path in listed for key in PublicKey.load_all(path))) or (before.keys if before else ())
     patterns = repositories or (before.repositories if before else ())
     if not (chosen and patterns):
         raise UsageError("the first list needs keys and repositories", "--key release.pem.pub --repo ORG/NAME")
     written = KeyList(version=before.version + 1 if before else 1, expires=after(days), keys=chosen, repositories=patterns)
     data = written.signed(key)
-    KeyList.parse(read(data, KEYS), KEYS)  # a repository that is none would be refused by every reader
+    if is_first:
+        write_file(package / ROOT, key.public.pem.encode())
     write_file(package / KEYS, data)
     say(inert(f"{package / KEYS}: pack it with the plugin, and publish the checkpoints with --sign, which puts it into their repositories"))
     _print(written)
@@ -84,13 +88,31 @@ def sign(package: Path, root: Path, listed: tuple[Path, ...], repositories: tupl
 @keys.command()
 @click.argument("path", type=click.Path(path_type=Path, exists=True), metavar="PATH")
 def show(path: Path) -> None:
-    """Show a list of keys: of a package, or the file keys.sig itself. Its signature is not checked.
+    """Show a list of keys: of a package, or the file keys.sig itself. Its signature is not checked. Of a file of public keys, show these.
 
     \b
     Examples:
       zoo keys show plugins/cats/zoo_cats
+      zoo keys show release.pem.pub
     """
-    _print(_list(path / KEYS if path.is_dir() else path))
+    if path.suffix in (".pub", ".pem"):
+        for key in PublicKey.load_all(path):
+            row(f"key {key.id}", "  ")
+    else:
+        _print(_list(path / KEYS if path.is_dir() else path))
+
+
+def _before(path: Path) -> KeyList:
+    """The present list of a package.
+
+    Raises:
+        UsageError: if it cannot be read.
+    """
+    try:
+        return _list(path)
+    except TrustError as error:
+        # A list that begins at version 1 again counts for nothing where a later one was seen.
+        raise UsageError(error.what, f"put back the {KEYS} of the last release, whose version goes on") from None
 
 
 def _list(path: Path) -> KeyList:

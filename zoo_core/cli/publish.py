@@ -32,9 +32,7 @@ _SHOWN = 8
 @click.option("--tag", metavar="NAME", help="Tag of the commit, such as v1.")
 @click.option("--pin", type=click.Path(path_type=Path, dir_okay=False), help="The plugin's checkpoints.json: write repo and commit there.")
 @click.option("--sign", type=click.Path(path_type=Path, dir_okay=False), metavar="KEY", help="Sign with the private key in this PEM file.")
-@click.option(
-    "--days", type=click.IntRange(1, 3650), default=DAYS, show_default=True, help="With --sign: days until it must be signed again."
-)
+@click.option("--days", type=click.IntRange(1, 3650), show_default=str(DAYS), help="With --sign: days until it must be signed again.")
 @click.option("--space", is_flag=True, help="Publish a Space that serves the page of `zoo ui` for each REFERENCE, and no weights.")
 @click.option("--force", is_flag=True, help="Replace files that others have put into the repository.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print what would change, and send nothing.")
@@ -44,7 +42,7 @@ def publish(
     license: str | None,
     pin: Path | None,
     sign: Path | None,
-    days: int,
+    days: int | None,
     space: bool,
     **options: Any,
 ) -> None:
@@ -66,13 +64,15 @@ def publish(
     options["progress"] = sys.stderr.isatty()
     with command_line():
         if space:
-            if license or pin or sign:
-                raise UsageError("--license, --pin and --sign mean nothing to a Space, which holds no weights", "leave them out")
+            if license or pin or sign or days:
+                raise UsageError("--license, --pin, --sign and --days mean nothing to a Space, which holds no weights", "leave them out")
             done = publish_space(references, repo, **options)
         else:
+            if days and not sign:
+                raise UsageError("--days is of a signature, and without --sign there is none", "--sign release.pem --days 30")
             if len(references) > 1:
                 raise UsageError("a repository holds one checkpoint", "publish them one by one, or show them on one page with --space")
-            done = publish_checkpoint(references[0], repo, license=license, pin=pin, sign=sign, days=days, **options)
+            done = publish_checkpoint(references[0], repo, license=license, pin=pin, sign=sign, days=days or DAYS, **options)
     if done.left_out:
         say(inert(f"left out: {_some(done.left_out)}"))
     if options["dry_run"]:

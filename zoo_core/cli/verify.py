@@ -26,7 +26,11 @@ __all__ = ["verify"]
 # From the gravest on: the first that occurs gives the exit code.
 _ERRORS: dict[State, tuple[type[ZooError], str, str]] = {
     "differs": (IntegrityError, "differ from their pins", "`zoo pull` mends the cache; install the package again for its own"),
-    "untrusted": (TrustError, "are not signed as they must be", "do not use them; the lines above say why"),
+    "untrusted": (
+        TrustError,
+        "are not signed as they must be, or this cannot be checked",
+        "do not use them; the lines above say why; the check needs zoo-core[sign]",
+    ),
     "unsafe": (UnsafeContentError, "must not be opened", "do not use them; write to their publisher"),
     "unreadable": (ResourceError, "cannot be read", "check their permissions, and the disk"),
     "missing": (NotFoundError, "are missing", "`zoo pull` fetches files from the Hub; install the package again for its own"),

@@ -5,16 +5,15 @@ that sign both. The newest list of keys and the last index that were accepted ar
 a list that was seen in one repository counts for all that it is for.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from zoo_core.checkpoint.files import Files
 from zoo_core.errors import IntegrityError, TrustError
 from zoo_core.hub.cache import RepoCache, cache_folder
 from zoo_core.hub.repository import Listing, Repository
-from zoo_core.trust.envelope import Statement, read, verify
+from zoo_core.trust.envelope import Statement, verify
 from zoo_core.trust.index import INDEX, Index
 from zoo_core.trust.keys import KEYS, Carrier, KeyList, PublicKey, carrier_of
 from zoo_core.trust.manifest import SIGNATURE, digests_of
@@ -95,22 +94,22 @@ def remember_signed(files: Files, revision: str) -> None:
         cache.save_note(INDEX, files.read(INDEX))
 
 
-def check_by_key(files: Files, path: Path) -> None:
-    """Checks the signature of a checkpoint by the public keys of a file, whatever plugins carry.
+def check_by_key(files: Files, keys: Collection[PublicKey], owner: str) -> None:
+    """Checks the signature of a checkpoint by given public keys, whatever plugins carry.
 
     Args:
         files: the files.
-        path: path of a PEM file.
+        keys: the keys.
+        owner: whose keys these are, in words.
 
     Raises:
         TrustError: if there is no signature, or it is malformed or by another key, or cannot be checked.
         IntegrityError: if a file is not the signed one, is missing, or is not signed.
-        ConfigError: if the file holds no public keys.
     """
     if SIGNATURE not in files.names:
         raise TrustError(f"{files.reference} has no {SIGNATURE}", "nobody signed it, or the signature was removed")
     what = f"{SIGNATURE} of {files.reference}"
-    digests = digests_of(verify(files.read(SIGNATURE), PublicKey.load_all(path), what, owner=str(path)), what)
+    digests = digests_of(verify(files.read(SIGNATURE), keys, what, owner=owner), what)
     for name in sorted({*digests, *files.names} - {*SIGNATURES}):
         if name not in digests:
             raise IntegrityError(f"{name} of {files.reference} is not signed", f"do not use it; {SIGNATURE} names the signed files")
@@ -135,7 +134,7 @@ def _signed_digests(files: Files, revision: str) -> Mapping[str, str]:
     index.check(repo, files.read(SIGNATURE))
     if revision == _CURRENT:
         here = cache.ref(revision)
-        index.check_current(_last_index(files), f"{repo}@{here} is what you had" if here else "do not use it")
+        index.check_current(_last_index(repo, keys, carrier), f"{repo}@{here} is what you had" if here else "do not use it")
     _compare(files, digests, read_all=False)
     return digests
 
@@ -179,9 +178,11 @@ def _seen_keys(repo: str, carrier: Carrier) -> Iterable[bytes]:
     return dict.fromkeys(RepoCache(each, root).note(KEYS) for each in repos)
 
 
-def _last_index(files: Files) -> Index | None:
-    """The index of the last version that was accepted; None if there is none, or its note is damaged."""
-    assert files.hub
+def _last_index(repo: str, keys: KeyList, carrier: Carrier) -> Index | None:
+    """The index of the last version that was accepted; None if there is none, or its note is damaged.
+
+    One by a key that is not listed any more counts for nothing: whoever stole it may have signed the highest serial there is.
+    """
     with suppress(TrustError):
-        return Index.parse(read(Repository(files.hub.repo).cache.note(INDEX), INDEX), INDEX)
+        return Index.parse(verify(Repository(repo).cache.note(INDEX), keys.keys, INDEX, owner=carrier.dist), INDEX)
     return None

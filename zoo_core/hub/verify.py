@@ -1,7 +1,7 @@
 """``verify``: comparison of the checkpoints on this machine with their pins. Nothing is fetched or replaced."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -24,6 +24,7 @@ from zoo_core.hub.repository import Repository
 from zoo_core.hub.signed import check_by_key, check_signed, must_be_signed
 from zoo_core.registry import Reference, parse_reference, registry
 from zoo_core.specs import CheckpointSpec
+from zoo_core.trust.keys import PublicKey
 from zoo_core.trust.manifest import SIGNATURE
 
 __all__ = ["State", "Verdict", "local_copies", "verdicts", "verify"]
@@ -75,19 +76,21 @@ def verify(*references: "str | os.PathLike[str]", key: Path | None = None) -> li
         UnknownNameError, NameConflictError: if no installed plugin, or several, have a checkpoint of that name.
         NotFoundError: if a given checkpoint is not on this machine.
         ConfigError: if ``key`` holds no public keys.
+        ResourceError: if ``key`` cannot be read.
     """
     return list(verdicts(*references, key=key))
 
 
 def verdicts(*references: "str | os.PathLike[str]", key: Path | None = None) -> Iterator[Verdict]:
     """The verdicts of :func:`verify`, one file after the other."""
+    keys = PublicKey.load_all(key) if key is not None else ()
     for reference in map(parse_reference, references):
         if reference.kind == "local" and key is None:
             raise UsageError(f"nothing pins {reference}", "`zoo pull PATH` reads the files of a folder; --key checks its signature")
         copies = [fetch(reference)] if reference.kind == "local" else local_copies(reference)
         yield from _verdicts(copies)
         for files in copies:
-            yield from _signature(files, key)
+            yield from _signature(files, keys, str(key))
     if not references:
         for claims in registry().claims(CheckpointSpec).values():
             for claim in claims:
@@ -135,14 +138,14 @@ def _verdicts(copies: list[Files]) -> Iterator[Verdict]:
         yield from (verdict for lacking in missing[:1] for verdict in lacking)
 
 
-def _signature(files: Files, key: Path | None) -> Iterator[Verdict]:
-    """The verdict of the signature of a repository, or of a folder; none if there is none, and nobody asks for it."""
+def _signature(files: Files, keys: Collection[PublicKey], owner: str) -> Iterator[Verdict]:
+    """The verdict of the signature of a repository, or of a folder; none if there is none, and no keys are given."""
     state: State = "ok"
     why = ""
     files = replace(files, repair=None)
     try:
-        if key is not None:
-            check_by_key(files, key)
+        if keys:
+            check_by_key(files, keys, owner)
         elif files.pins is not None or files.hub is None:
             return
         elif must_be_signed(files.hub.repo):

@@ -1,7 +1,8 @@
 """Signatures of a checkpoint that is published: they are made once the commit is planned, over exactly the files that it will hold."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,15 +12,17 @@ from zoo_core.hub.signed import SIGNATURES
 from zoo_core.publishing.changes import Change, Plan, RemoteCommit
 from zoo_core.publishing.options import option
 from zoo_core.specs import Pin
-from zoo_core.trust.envelope import after, read, sign, verify
+from zoo_core.trust.envelope import after, sign, verify
 from zoo_core.trust.index import INDEX, Index
-from zoo_core.trust.keys import KEYS, PrivateKey, carrier_of
+from zoo_core.trust.keys import KEYS, PrivateKey, PublicKey, carrier_of
 from zoo_core.trust.manifest import SIGNATURE, digests_of, statement_of
 
 __all__ = ["DAYS", "Signer", "check_unsigned"]
 
 DAYS = 180
 """The days for which an index is valid, by default."""
+
+_log = logging.getLogger(__name__)
 
 Read = Callable[[str, str], bytes]
 
@@ -46,14 +49,16 @@ class Signer:
         """The signer of a PEM file with a private key, for a repository.
 
         Raises:
-            UsageError: if it is not such a file, cryptography is not installed, or ``days`` is out of range; or as :meth:`keys` raises.
+            UsageError: if it is not such a file, cryptography is not installed, or ``days`` is out of range; or if an installed plugin
+                carries keys for the repository, and this is none of them.
             ResourceError: if it cannot be read.
-            TrustError: as :meth:`keys` raises.
+            TrustError: if the list in that plugin is malformed, or the newest one has expired.
         """
         if not 1 <= days <= 3650:
             raise UsageError(f"{option('days')} must be between 1 and 3650, not {days}", f"leave it out for {DAYS}")
         signer = cls(PrivateKey.load(Path(path)), days)
-        signer.keys(repo)
+        if not signer.keys(repo):
+            _log.warning("zoo: warning: no installed plugin carries keys for %s: only `zoo verify --key` will check this signature", repo)
         return signer
 
     def signed(self, plan: Plan, remote: RemoteCommit, content: Callable[[str, str], bytes]) -> Plan:
@@ -72,8 +77,8 @@ class Signer:
         """
         bundle = plan.bundle
         there = {name: content(remote.commit, name) for name in SIGNATURES if name in remote.oids}
-        files = self._kept(plan, there) or self._new(plan, there.get(INDEX, b""))
-        files |= self.keys(bundle.repo, there.get(KEYS, b""))
+        listed, keys = self._listed(bundle.repo, there.get(KEYS, b""))
+        files = {**(self._kept(plan, there) or self._new(plan, there.get(INDEX, b""), listed)), **keys}
         changes: dict[str, Change] = {name: kind for name, kind in plan.changes.items() if name not in SIGNATURES}
         for name, data in files.items():
             changes[name] = "unchanged" if there.get(name) == data else "replace" if name in there else "add"
@@ -94,18 +99,29 @@ class Signer:
         lasts = after(self.days / 2) < current.expires <= after(self.days)
         return {SIGNATURE: signature, INDEX: index} if lasts and digests == _digests(plan) else {}
 
-    def _new(self, plan: Plan, last: bytes) -> dict[str, bytes]:
-        """New signatures. The serial is the time in seconds, so that it grows even where the last index is lost."""
+    def _new(self, plan: Plan, last: bytes, listed: Collection[PublicKey]) -> dict[str, bytes]:
+        """New signatures. The serial is the time in seconds, so that it grows even where the last index is lost.
+
+        It is also higher than that of the last index, as readers demand, if that is by one of the keys that are listed now.
+        """
         bundle = plan.bundle
         signature = sign(statement_of(bundle.name, _digests(plan)), self.key)
         serial = int(after(0).timestamp())
         with suppress(TrustError):
-            serial = max(serial, Index.parse(read(last, INDEX), INDEX).serial + 1)
+            serial = max(serial, Index.parse(verify(last, listed, INDEX, owner="yours"), INDEX).serial + 1)
         index = Index(repo=bundle.repo, serial=serial, expires=after(self.days), signature=hashlib.sha256(signature).hexdigest())
         return {SIGNATURE: signature, INDEX: index.signed(self.key)}
 
     def keys(self, repo: str, there: bytes = b"") -> dict[str, bytes]:
         """The newest list of keys for a repository, as a file to publish; none if no installed plugin carries one.
+
+        Raises:
+            UsageError, TrustError: as :meth:`load` says.
+        """
+        return self._listed(repo, there)[1]
+
+    def _listed(self, repo: str, there: bytes) -> tuple[Collection[PublicKey], dict[str, bytes]]:
+        """The keys that sign a repository, this one alone if no installed plugin carries a list; and the list as a file to publish.
 
         Args:
             repo: ``ORG/NAME``.
@@ -117,15 +133,15 @@ class Signer:
         """
         carrier = carrier_of(repo)
         if carrier is None:
-            return {}
+            return (self.key.public,), {}
         listed, data = carrier.newest(there)
         if not listed.covers(repo):
-            what = f"{carrier.dist} carries keys for {repo}, and the list in the repository, version {listed.version}, has none for it"
+            what = f"{carrier.dist} carries keys for {repo}, and the newest list, version {listed.version}, has none for it"
             raise UsageError(what, "list it again: `zoo keys sign --repo`")
         if self.key.public not in listed.keys:
             what = f"{carrier.dist} carries keys for {repo}, and {self.key.public.id[:12]} is none of them: nobody would accept it"
             raise UsageError(what, "sign with a listed key, or list this one: `zoo keys sign`")
-        return {KEYS: data}
+        return listed.keys, {KEYS: data}
 
 
 def check_unsigned(repo: str, remote: RemoteCommit) -> None:

@@ -20,7 +20,7 @@ from zoo_core.errors import ConfigError, TrustError
 if TYPE_CHECKING:
     from zoo_core.trust.keys import PrivateKey, PublicKey
 
-__all__ = ["MAX_BYTES", "Statement", "after", "check_date", "date_of", "now", "read", "sign", "verify"]
+__all__ = ["MAX_BYTES", "Statement", "after", "check_date", "date_of", "in_words", "now", "read", "sign", "verify"]
 
 MAX_BYTES = 1 << 20
 """The largest size of a signature file."""
@@ -149,6 +149,17 @@ def check_date(expires: datetime, what: str, why: str, hint: str) -> None:
         raise TrustError(f"{what} expired on {expires:%Y-%m-%d}: {why}", hint)
 
 
+def in_words(error: Exception) -> str:
+    """What is wrong with values of JSON, by the error of the reader that took them apart.
+
+    >>> in_words(KeyError("keys")), in_words(TypeError("'int' object is not iterable")), in_words(ValueError("it is no index"))
+    ("it has no 'keys'", 'a value in it is of another type', 'it is no index')
+    """
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]!r}"
+    return "a value in it is of another type" if isinstance(error, TypeError | AttributeError) else " ".join(str(error).split())
+
+
 def _encoded(payload: bytes) -> bytes:
     """The bytes that are signed: DSSE's pre-authentication encoding."""
     return b"DSSEv1 %d %s %d %s" % (len(_PAYLOAD), _PAYLOAD.encode(), len(payload), payload)
@@ -159,7 +170,7 @@ def _read(data: bytes, what: str) -> _Envelope:
     if len(data) > MAX_BYTES:
         raise _malformed(what, f"it is larger than {MAX_BYTES >> 20} MiB")
     try:
-        bundle = parse_json(data, what)
+        bundle = parse_json(data, "it")
         material, envelope = bundle["verificationMaterial"], bundle["dsseEnvelope"]
         if bundle["mediaType"] != _BUNDLE or envelope["payloadType"] != _PAYLOAD:
             raise _malformed(what, f"it is no {_BUNDLE}")
@@ -167,13 +178,15 @@ def _read(data: bytes, what: str) -> _Envelope:
             raise TrustError(
                 f"{what} is signed with a certificate, and the zoo checks keys", "`model_signing verify certificate` checks it"
             )
+        if len(envelope["signatures"]) != 1:
+            raise ValueError(f"it has {len(envelope['signatures'])} signatures, and must have one")
         [entry] = envelope["signatures"]
         hint = material["publicKey"].get("hint") or ""
         return _Envelope(payload=_decoded(envelope["payload"]), signature=_decoded(entry["sig"]), hint=_text(hint))
     except ConfigError as error:
         raise _malformed(what, error.what) from None
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise _malformed(what, f"{type(error).__name__}: {error}") from None
+        raise _malformed(what, in_words(error)) from None
 
 
 def _decoded(text: object) -> bytes:
@@ -185,7 +198,7 @@ def _decoded(text: object) -> bytes:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{str(value)[:40]!r} is not text")
+        raise ValueError(f"{str(value)[:40]!r} is not text")
     return value
 
 
@@ -198,12 +211,12 @@ def _statement(payload: bytes, what: str) -> Statement:
         if len(subjects) != len(data["subject"]) or not all(map(_SHA256.fullmatch, subjects.values())):
             raise ValueError("its subjects are not names with a sha256 each")
         if not isinstance(data["predicate"], dict):
-            raise TypeError("its predicate is not an object")
+            raise ValueError("its predicate is not an object")
         return Statement(kind=_text(data["predicateType"]), subjects=subjects, predicate=data["predicate"])
     except ConfigError as error:
         raise _malformed(what, error.what) from None
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise _malformed(what, f"{type(error).__name__}: {error}") from None
+        raise _malformed(what, in_words(error)) from None
 
 
 def _malformed(what: str, why: str) -> TrustError:

@@ -10,7 +10,8 @@ import hashlib
 import os
 import re
 import sys
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -21,12 +22,25 @@ from typing import TYPE_CHECKING, Any
 from zoo_core.atomic import disk_error
 from zoo_core.errors import ConfigError, ResourceError, TrustError, UsageError
 from zoo_core.registry import REPO, Plugin, registry
-from zoo_core.trust.envelope import MAX_BYTES, Statement, check_date, date_of, read, sign, verify
+from zoo_core.trust.envelope import MAX_BYTES, Statement, check_date, date_of, in_words, read, sign, verify
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
-__all__ = ["KEYS", "PASSWORD", "ROOT", "Carrier", "KeyList", "PrivateKey", "PublicKey", "carrier_of", "carriers", "new_key"]
+__all__ = [
+    "KEYS",
+    "PASSWORD",
+    "ROOT",
+    "Carrier",
+    "KeyList",
+    "PrivateKey",
+    "PublicKey",
+    "carrier_of",
+    "carriers",
+    "check_extra",
+    "check_repositories",
+    "new_key",
+]
 
 ROOT, KEYS = "root.pub", "keys.sig"
 PASSWORD = "ZOO_KEY_PASSWORD"
@@ -66,8 +80,13 @@ class PublicKey:
         """
         text = _read(path).decode("latin-1").replace("\r\n", "\n")
         keys = tuple(cls(match) for match in _PEM.findall(text))
+        if "PRIVATE KEY-----" in text:
+            raise ConfigError(
+                f"{path} holds a private key, and a public one is needed", f"its name is {path.name}.pub, if `zoo keys new` made it"
+            )
         if not keys or _PEM.sub("", text).strip():
-            raise ConfigError(f"{path} does not hold public keys in PEM, and nothing else", "`zoo keys new` writes such a file")
+            what = "more than public keys" if keys else "no public key"
+            raise ConfigError(f"{path} holds {what} in PEM", "`zoo keys new` writes such a file, with the suffix .pub")
         return keys
 
     def verify(self, signature: bytes, data: bytes) -> bool:
@@ -76,12 +95,11 @@ class PublicKey:
         Raises:
             TrustError: if cryptography is not installed, or this is not a key of those curves.
         """
-        try:
-            from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-            from cryptography.hazmat.primitives.asymmetric import ec
-            from cryptography.hazmat.primitives.serialization import load_pem_public_key
-        except ImportError:
-            raise TrustError("signatures cannot be checked: cryptography is not installed", _EXTRA) from None
+        check_extra()
+        from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
         try:
             key = load_pem_public_key(self.pem.encode())
         except (ValueError, UnsupportedAlgorithm) as error:
@@ -125,12 +143,17 @@ class PrivateKey:
             from cryptography.hazmat.primitives.serialization import load_pem_private_key
         except ImportError:
             raise UsageError("signing needs cryptography, which is not installed", _EXTRA) from None
+        password = os.environ.get(PASSWORD, "").encode() or None
+        if b"BEGIN PUBLIC KEY-----" in data:
+            raise UsageError(f"{path} holds a public key, and a private one is needed", "its name is the same without .pub")
         try:
-            key = load_pem_private_key(data, os.environ.get(PASSWORD, "").encode() or None)
+            key = load_pem_private_key(data, password)
         except TypeError:
-            raise UsageError(f"{path} needs a password, or has none", f"set or unset {PASSWORD}") from None
+            what, hint = ("is not encrypted", f"unset {PASSWORD}") if password else ("is encrypted", f"set {PASSWORD} to its password")
+            raise UsageError(f"{path} {what}", hint) from None
         except (ValueError, UnsupportedAlgorithm):
-            raise UsageError(f"{path} is not a private key in PEM, or {PASSWORD} is wrong", "`zoo keys new` writes a key") from None
+            wrong = f", or {PASSWORD} is not its password" if password else ""
+            raise UsageError(f"{path} is not a private key in PEM{wrong}", "`zoo keys new` writes a key") from None
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name not in _HASHES:
             raise UsageError(f"{path} is not a key of a curve P-256, P-384 or P-521", "`zoo keys new` writes one")
         return cls(key)
@@ -152,6 +175,19 @@ def _algorithm(key: "ec.EllipticCurvePublicKey | ec.EllipticCurvePrivateKey") ->
     from cryptography.hazmat.primitives.asymmetric import ec
 
     return ec.ECDSA(getattr(hashes, _HASHES[key.curve.name])())
+
+
+def check_extra() -> None:
+    """Checks that signatures can be checked.
+
+    Raises:
+        TrustError: if cryptography is not installed.
+    """
+    try:
+        from cryptography.exceptions import InvalidSignature  # noqa: F401
+        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: F401
+    except ImportError:
+        raise TrustError("signatures cannot be checked: cryptography is not installed", _EXTRA) from None
 
 
 def new_key(path: Path) -> PublicKey:
@@ -222,10 +258,9 @@ class KeyList:
                 raise ValueError("it is no list of keys")
             if not all(_PEM.fullmatch(key.pem) for key in keys) or {key.id for key in keys} != set(statement.subjects.values()):
                 raise ValueError("its keys are not those of its subjects")
-            if not all(map(_PATTERN.fullmatch, repositories)):
-                raise ValueError("its repositories are not ORG/NAME or ORG/*")
+            check_repositories(repositories)
         except (LookupError, TypeError, ValueError) as error:
-            raise TrustError(f"{what} is not a list of keys: {error}"[:200], "do not use it") from None
+            raise TrustError(f"{what} is not a list of keys: {in_words(error)}"[:200], "do not use it") from None
         return cls(version=version, expires=date_of(said.get("expires"), what), keys=keys, repositories=repositories)
 
     def signed(self, key: PrivateKey) -> bytes:
@@ -241,6 +276,16 @@ class KeyList:
     def covers(self, repo: str) -> bool:
         """Whether the list is for a repository; the Hub does not tell names by their case."""
         return any(fnmatchcase(repo.lower(), pattern.lower()) for pattern in self.repositories)
+
+
+def check_repositories(patterns: Iterable[str]) -> None:
+    """Checks that repositories are written as ORG/NAME or ORG/*; raises ValueError otherwise.
+
+    >>> check_repositories(["zoo/cats", "zoo/*"])
+    """
+    for pattern in patterns:
+        if not _PATTERN.fullmatch(pattern):
+            raise ValueError(f"{pattern[:60]!r} is not ORG/NAME or ORG/*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -259,29 +304,47 @@ class Carrier:
     folder: Path
 
     def carried(self) -> KeyList:
-        """The list in the package, which is trusted as the package is: its signature is not checked here."""
+        """The list in the package, which is trusted as the package is: its signature is not checked here.
+
+        Raises:
+            TrustError: if it is missing or malformed, so that nobody can tell which repositories are signed.
+        """
         what = f"{KEYS} of {self.dist}"
-        return KeyList.parse(read(_read(self.folder / KEYS), what), what)
+        with self._mended_by("nothing that has no pins is loaded before this is mended: "):
+            return KeyList.parse(read(_read(self.folder / KEYS), what), what)
 
     def newest(self, *others: bytes) -> tuple[KeyList, bytes]:
         """The newest list of keys that a root key signed, and its bytes.
 
         Args:
-            others: further lists. One that is malformed, or signed by other root keys than those of the package, counts for nothing.
+            others: lists beside those in this package and in packages of other plugins. One that is malformed, or signed by other root keys
+                than those of this package, counts for nothing.
 
         Raises:
-            TrustError: if the list in the package is malformed or not signed by a root key, or the newest one has expired.
+            TrustError: if the list in the package is malformed or not signed by a root key, or the newest one has expired; or if
+                cryptography is not installed.
         """
-        roots = PublicKey.load_all(self.folder / ROOT)
-        own = _read(self.folder / KEYS)
-        lists = [(self._list(own, roots), own)]
-        for data in filter(None, others):
+        check_extra()
+        with self._mended_by():
+            roots = PublicKey.load_all(self.folder / ROOT)
+            own = _read(self.folder / KEYS)
+            lists = [(self._list(own, roots), own)]
+        for data in filter(None, (*others, *_packaged())):
             with suppress(TrustError):
                 lists.append((self._list(data, roots), data))
         keys, data = max(lists, key=lambda each: each[0].version)
         what = f"the list of keys of {self.dist} (version {keys.version})"
         check_date(keys.expires, what, "a newer one may be kept from you", f"pip install --upgrade {self.dist}")
         return keys, data
+
+    @contextmanager
+    def _mended_by(self, why: str = "") -> Iterator[None]:
+        """Errors of the files of the package name the package as what to mend."""
+        try:
+            yield
+        except (ConfigError, ResourceError, TrustError) as error:
+            hint = f"{why}pip install --force-reinstall {self.dist}, or `zoo keys sign` if it is yours"
+            raise TrustError(error.what, hint) from None
 
     def _list(self, data: bytes, roots: tuple[PublicKey, ...]) -> KeyList:
         what = f"{KEYS} of {self.dist}"
@@ -293,9 +356,17 @@ def carriers() -> list[Carrier]:
     found: list[Carrier] = []
     for plugin in registry().plugins:
         folder = _folder(plugin)
-        if folder and (folder / KEYS).is_file() and folder not in [each.folder for each in found]:
+        # One of the two files alone is a broken package: its repositories are not unsigned for that.
+        if folder and any((folder / name).is_file() for name in (KEYS, ROOT)) and folder not in [each.folder for each in found]:
             found.append(Carrier(dist=plugin.dist, folder=folder))
     return found
+
+
+def _packaged() -> Iterator[bytes]:
+    """The lists of keys in all packages: an author of several plugins may have released a newer list in another one."""
+    for carrier in carriers():
+        with suppress(ResourceError):
+            yield _read(carrier.folder / KEYS)
 
 
 def _folder(plugin: Plugin) -> Path | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo_core.errors import TrustError
-from zoo_core.trust.envelope import Statement
+from zoo_core.trust.envelope import Statement, in_words
 
 __all__ = ["SIGNATURE", "digests_of", "statement_of"]
 
@@ -55,7 +55,7 @@ def digests_of(statement: Statement, what: str) -> dict[str, str]:
         if len(digests) != len(resources) or list(statement.subjects.values()) != [_root(resources)]:
             raise ValueError("its list of files is not the one that its subject names")
     except (LookupError, TypeError, ValueError) as error:
-        raise TrustError(f"{what} is not a signature of a model: {error}"[:250], "do not use it") from None
+        raise TrustError(f"{what} is not a signature of a model: {in_words(error)}"[:250], "do not use it") from None
     return digests
 
 
