@@ -55,7 +55,7 @@ def test_another_machine_loads_the_locked_commit_and_draws_the_same(hub: Loopbac
 
 def test_what_is_not_in_the_lock_file_is_refused(path: Path) -> None:
     for reference in (f"{CATS}@main", "zoo/dogs", "local:somewhere", "vae-mnist"):
-        with pytest.raises(TrustError, match=f"{reference} is not in .*zoo.lock -- `zoo lock {reference}` adds it"):
+        with pytest.raises(TrustError, match=f"{reference} is not in {path} -- `zoo lock {reference} --out {path}` adds it"):
             fetch(reference, lock=Lock.read(path))
 
 
@@ -65,12 +65,21 @@ def test_one_changed_byte_is_named(hub: LoopbackHub, elsewhere: Path, file: str)
         zoo_core.load(CATS, lock=elsewhere)
 
 
-def test_a_file_other_than_the_locked_one_is_named(elsewhere: Path) -> None:
-    def change(entry: dict[str, Any]) -> None:
-        entry["files"]["config.json"]["sha256"] = "0" * 64
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("key", ["sha256", "size"])
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_a_file_other_than_the_locked_one_is_named(elsewhere: Path, file: str, key: str, is_cached: bool) -> None:
+    if is_cached:
+        zoo_core.load(CATS)
 
-    with pytest.raises(IntegrityError, match=r"config\.json of zoo/cats.*pinned is 000000000000"):
+    def change(entry: dict[str, Any]) -> None:
+        entry["files"][file][key] = "0" * 64 if key == "sha256" else entry["files"][file]["size"] + 1
+
+    with pytest.raises(IntegrityError, match=f"{file}.*(pinned|is not the pinned file)") as caught:
         zoo_core.load(CATS, lock=edited(elsewhere, change))
+    # To pull again would help nobody: the file is what the Hub has, and the lock file says otherwise.
+    assert "lock" in caught.value.hint
+    assert "zoo pull" not in caught.value.hint
 
 
 def test_a_commit_that_the_hub_does_not_have_is_named(elsewhere: Path) -> None:
@@ -143,21 +152,25 @@ def test_a_file_that_is_no_lock_file_is_refused(tmp_path: Path, text: str) -> No
 
 
 def test_a_lock_file_that_is_not_there_is_told_with_the_command_that_writes_one(tmp_path: Path) -> None:
-    for path in (tmp_path / "none.lock", tmp_path):
-        with pytest.raises(ConfigError, match=f"there is no lock file {path} -- `zoo lock REFERENCE` writes one"):
-            zoo_core.load(CATS, lock=path)
+    path = tmp_path / "none.lock"
+    with pytest.raises(ConfigError, match=f"there is no lock file {path} -- `zoo lock REFERENCE --out {path}` writes one"):
+        zoo_core.load(CATS, lock=path)
+    with pytest.raises(ConfigError, match=f"{tmp_path} is a folder, and no lock file -- name the file, such as {tmp_path / 'zoo.lock'}"):
+        zoo_core.load(CATS, lock=tmp_path)
 
 
 def test_frozen_reads_the_lock_file_of_the_folder_or_of_the_path(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ZOO_FROZEN", "1")
-    with pytest.raises(ConfigError, match=r"there is no lock file zoo\.lock, which ZOO_FROZEN demands"):
+    with pytest.raises(
+        ConfigError, match=r"there is no lock file zoo\.lock, which --frozen or ZOO_FROZEN demands -- `zoo lock REFERENCE` writes one"
+    ):
         fetch(CATS)
     monkeypatch.chdir(path.parent)
     assert fetch(CATS).pins is not None
     monkeypatch.chdir("/")
     monkeypatch.setenv("ZOO_FROZEN", str(path))
     assert fetch(CATS).pins is not None
-    with pytest.raises(UsageError, match="ZOO_FROZEN is set"):
+    with pytest.raises(UsageError, match="with --frozen or ZOO_FROZEN nothing but locked checkpoints is fetched"):
         lock(CATS, path=path)
     monkeypatch.setenv("ZOO_FROZEN", "0")
     assert fetch(CATS).pins is None

@@ -175,6 +175,36 @@ def test_names_in_another_case_are_the_same_repository(hub: LoopbackHub, first: 
         fetch("Zoo/Cat")
 
 
+@pytest.mark.parametrize(
+    ("repo", "near"),
+    [
+        ("zo0/cat", "zoo/*"),
+        ("z0o/dog", "zoo/*"),
+        ("zooo/cat", "zoo/*"),
+        ("others/cats", "others/cat"),
+        ("others/dog", ""),
+        ("yoga/cat", ""),
+    ],
+)
+def test_a_name_that_is_nearly_a_signed_one_is_warned_of(
+    author: Author, hub: LoopbackHub, caplog: pytest.LogCaptureFixture, repo: str, near: str
+) -> None:
+    author.list_keys("release", repositories=("zoo/*", "others/cat"))
+    hub.add_repo(repo, version(1))
+    fetch(repo)
+    told = f"{repo} is nearly {near}, for which zoo-cats carries keys; make sure which one you mean"
+    assert (told in caplog.text, "is nearly" in caplog.text) == (bool(near), bool(near))
+
+
+def test_a_signed_name_is_not_warned_of_though_it_is_nearly_another(
+    author: Author, hub: LoopbackHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    author.list_keys("release", repositories=("zoo/cats", "zoo/cat"))
+    author.release(hub, 1)
+    fetch(CAT)
+    assert "is nearly" not in caplog.text
+
+
 def test_a_repository_that_no_keys_are_for_is_trusted_as_before(hub: LoopbackHub, first: str) -> None:
     files = {name: data for name, data in contents(hub).items() if not name.endswith(".sig")}
     hub.add_repo("others/cat", files)

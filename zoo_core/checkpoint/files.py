@@ -255,7 +255,9 @@ class Files:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _tampered(self, what: str) -> IntegrityError:
-        return IntegrityError(f"{self.reference}: {what}", self.repair_hint())
+        is_locked = self.pins is not None and self.spec is None  # by a lock file, and not by a package
+        hint = "it is not the locked file: put that back, or lock the one that is here" if is_locked else self.repair_hint()
+        return IntegrityError(f"{self.reference}: {what}", hint)
 
     def repair_hint(self) -> str:
         """The next step if a file is missing or wrong."""

@@ -134,7 +134,10 @@ def receive(cache: RepoCache, commit: str, file: RemoteFile, pin: Pin | None, on
                 cache.store(target, file.oid)
                 return
             body.restart()
-    raise IntegrityError(f"{title} came from {host()} twice, and {fault}", "try again later; tell its authors if it stays so")
+    hint = "update the package or the lock file that pins it; is HF_ENDPOINT right?"
+    if ", pinned is " not in fault:
+        hint = "try again later; tell its authors if it stays so"
+    raise IntegrityError(f"{title} came from {host()} twice, and {fault}", hint)
 
 
 def _receive(url: str, headers: Mapping[str, str], title: str, body: _Body, deadline: Deadline) -> None:

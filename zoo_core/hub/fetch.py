@@ -36,7 +36,7 @@ from zoo_core.hub.client import host
 from zoo_core.hub.hints import hinted
 from zoo_core.hub.layouts import check_listed, fetch_listed, is_whole, wanted_by, wanted_names
 from zoo_core.hub.listing_checks import check_same_files, warn_of_names
-from zoo_core.hub.lockfile import Lock, LockedCheckpoint, frozen_lock
+from zoo_core.hub.lockfile import Lock, frozen_lock
 from zoo_core.hub.moves import check_move
 from zoo_core.hub.repository import Repository
 from zoo_core.hub.signed import check_signed, only_signed, remember_signed
@@ -105,25 +105,26 @@ def located(reference: "str | os.PathLike[str] | Reference", *, accept_move: boo
         ResourceError: if the cache cannot be written.
     """
     reference = reference if isinstance(reference, Reference) else parse_reference(reference)
-    if (lock := lock or frozen_lock()) is not None:
-        return _locked(reference, lock.find(str(reference)))
+    if lock := lock or frozen_lock():
+        return _locked(reference, lock)
     if reference.kind == "local":
         return _local(reference)
     return _from_hub(reference, accept_move) if reference.kind == "hub" else _registered(reference)
 
 
-def _locked(reference: Reference, entry: LockedCheckpoint) -> Files:
+def _locked(reference: Reference, lock: Lock) -> Files:
     """The files of a checkpoint as a lock file has them."""
+    entry, again = lock.find(str(reference)), lock.command(str(reference))
     if reference.kind == "local":
         return replace(_local(reference), pins=entry.files)
     if reference.kind == "name":
-        entry.check_spec(str(reference), _spec(_claim(reference)))
+        entry.check_spec(str(reference), _spec(_claim(reference)), again)
         return _registered(reference)
     if entry.hub is None or entry.hub.repo != reference.name:
-        raise ConfigError(f"the lock file has no repository for {reference}", f"`zoo lock {reference}` writes it anew")
-    repository = Repository(reference.name)
-    files = replace(_snapshot(reference, _name(reference), repository, entry.hub.commit), pins=entry.files)
-    return _if_whole(files) or _download(files, f"`zoo lock {reference}` locks what is there now")
+        what = f"{lock.path} has {entry.hub.repo if entry.hub else 'no repository'} as the place of {reference}"
+        raise ConfigError(what, f"{again} writes it anew")
+    files = replace(_snapshot(reference, _name(reference), Repository(reference.name), entry.hub.commit), pins=entry.files)
+    return _if_whole(files) or _download(files, f"{again} locks what is there now")
 
 
 # A local folder
@@ -349,7 +350,8 @@ def _fetch_again(files: Files, name: str, error: IntegrityError) -> None:
             raise IntegrityError(f"{host()} has another {name} at {commit[:12]} now")
         repository.download(commit, file, pin=(files.pins or {}).get(name), doubted=True)
     except ZooError as again:
-        raise IntegrityError(error.what, f"the cache is wrong, and it could not be fetched again: {again.what}") from None
+        why = "; ".join(filter(None, (again.what, again.hint)))
+        raise IntegrityError(error.what, f"it could not be fetched again: {why}") from None
 
 
 # Fetched and verified

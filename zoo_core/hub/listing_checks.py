@@ -8,6 +8,7 @@ from zoo_core.hub.client import host
 from zoo_core.hub.repository import Listing, Repository
 from zoo_core.registry import Reference, registry
 from zoo_core.specs import CheckpointSpec
+from zoo_core.trust.keys import carriers
 
 __all__ = ["check_checkpoint", "check_count", "check_same_files", "is_near", "warn_of_names"]
 
@@ -46,17 +47,33 @@ def check_count(reference: Reference, listing: Listing) -> None:
 
 
 def warn_of_names(repository: Repository, revision: str, listing: Listing) -> None:
-    """Warns of ambiguous names: one that is nearly that of a pinned repository, a renamed repository, a tag with the name of a branch."""
+    """Warns of ambiguous names: nearly that of a pinned or signed repository, a renamed repository, a tag with the name of a branch."""
     repo = repository.name
     specs = [claim.spec for claims in registry().claims(CheckpointSpec).values() for claim in claims]
     pinned = {spec.hub.repo for spec in specs if isinstance(spec, CheckpointSpec) and spec.hub}
     if repo not in pinned and (near := sorted(other for other in pinned if is_near(repo, other))):
         _log.warning("zoo: warning: %s is nearly %s, which an installed package pins; make sure which one you mean", repo, near[0])
+    if signed := _near_signed(repo):
+        what = "make sure which one you mean: of this one no signature is checked"
+        _log.warning("zoo: warning: %s is nearly %s, for which %s carries keys; %s", repo, *signed, what)
     if listing.renamed:
         _log.warning("zoo: warning: %s is now %s on %s; write that", repo, listing.renamed, host())
     if revision not in ("main", listing.commit) and len(repository.commits_of(revision)) > 1:
         hint = f"to be sure, write {repo}@{listing.commit}"
         _log.warning("zoo: warning: %s has a branch and a tag %s; %s gave %s -- %s", repo, revision, host(), listing.commit[:12], hint)
+
+
+def _near_signed(repo: str) -> tuple[str, str] | None:
+    """The repositories for which a plugin carries keys, and the plugin, if a name is nearly theirs and they do not have it."""
+    found: tuple[str, str] | None = None
+    for carrier in carriers():
+        listed = carrier.carried()
+        if listed.covers(repo):
+            return None
+        for pattern in listed.repositories:
+            if is_near(repo, pattern.replace("*", repo.partition("/")[2])):
+                found = found or (pattern, carrier.dist)
+    return found
 
 
 def is_near(name: str, other: str) -> bool:

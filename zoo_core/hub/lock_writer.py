@@ -48,7 +48,8 @@ def lock(*references: str, path: "str | os.PathLike[str]" = LOCK, dry_run: bool 
     if not references and not before:
         raise UsageError(f"no checkpoint given, and there is no {place}", "zoo lock REFERENCE")
     if is_frozen():
-        raise UsageError("ZOO_FROZEN is set, with which nothing but locked checkpoints is fetched", "unset it to lock anew")
+        what = "with --frozen or ZOO_FROZEN nothing but locked checkpoints is fetched, and nothing can be locked"
+        raise UsageError(what, "leave it out to lock anew")
     entries = dict(before)
     for reference in references or before:
         [files] = pull(reference)

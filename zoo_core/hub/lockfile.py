@@ -5,6 +5,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from zoo_core.errors import ConfigError, IntegrityError, TrustError, UnsafeConte
 from zoo_core.hub.cache import COMMIT
 from zoo_core.registry import REPO, registry
 from zoo_core.specs import CheckpointSpec, Hub, Pin
+from zoo_core.trust.envelope import in_words
 
 __all__ = ["LOCK", "Lock", "LockedCheckpoint", "frozen_lock", "is_frozen"]
 
@@ -58,8 +60,8 @@ class LockedCheckpoint:
             "files": {name: {"sha256": pin.sha256, "size": pin.size} for name, pin in sorted(self.files.items())},
         }
 
-    def check_spec(self, reference: str, spec: CheckpointSpec) -> None:
-        """Compares the pins of an installed package with those of the lock file.
+    def check_spec(self, reference: str, spec: CheckpointSpec, again: str) -> None:
+        """Compares the pins of an installed package with those of the lock file; ``again`` is the command that locks anew.
 
         Raises:
             IntegrityError: if a file differs, is missing, or is new; or if the files were locked from another repository or commit.
@@ -73,7 +75,7 @@ class LockedCheckpoint:
             here = f"{spec.hub.repo} at {spec.hub.commit[:12]}" if spec.hub else "no repository"
             what = f"is of {here}, and locked is {self.hub.repo} at {self.hub.commit[:12]}"
         if what:
-            hint = f"install the locked version of its package again, or `zoo lock {reference}` locks anew"
+            hint = f"install the locked version of its package again, or {again} locks anew"
             raise IntegrityError(f"{reference} is not the locked checkpoint: the installed one {what}", hint)
 
 
@@ -103,7 +105,7 @@ class Lock:
         """
         place = Path(path)
         if not place.is_file():
-            raise ConfigError(f"there is no lock file {place}", "`zoo lock REFERENCE` writes one")
+            raise _missing(place)
         try:
             data = load_json(place)
             if data["format"] != _FORMAT:
@@ -115,13 +117,21 @@ class Lock:
         except UnsafeContentError as error:
             raise ConfigError(f"{place} is not a lock file: {error.what[:200]}", _ANEW) from None
         except (LookupError, TypeError, AttributeError, ValueError) as error:
-            why = f"{type(error).__name__}: {error}"[:200]
-            raise ConfigError(f"{place} is not a lock file: {why}", _ANEW) from None
+            raise ConfigError(f"{place} is not a lock file: {in_words(error)[:200]}", _ANEW) from None
 
     def write(self) -> None:
         """Writes the file in one step, its entries sorted; raises ResourceError if it cannot be written."""
         entries = {name: checkpoint.to_dict() for name, checkpoint in sorted(self.checkpoints.items())}
         write_file(self.path, dump_json({"format": _FORMAT, "checkpoints": entries}).encode())
+
+    def command(self, reference: str) -> str:
+        """The command that locks a reference in this file.
+
+        >>> Lock(path=Path("zoo.lock"), checkpoints={}).command("zoo/cats"), Lock(path=Path("x/y.lock"), checkpoints={}).command("zoo/cats")
+        ('`zoo lock zoo/cats`', '`zoo lock zoo/cats --out x/y.lock`')
+        """
+        words = ["zoo", "lock", reference, *([] if str(self.path) == LOCK else ["--out", str(self.path)])]
+        return f"`{shlex.join(words)}`"
 
     def find(self, reference: str) -> LockedCheckpoint:
         """The locked checkpoint of a reference, once the installed packages are found to be those of the lock file.
@@ -130,12 +140,12 @@ class Lock:
             TrustError: if the reference is not in the file, or a package has another version here or is not installed.
         """
         if reference not in self.checkpoints:
-            raise TrustError(f"{reference} is not in {self.path}", f"`zoo lock {reference}` adds it")
+            raise TrustError(f"{reference} is not in {self.path}", f"{self.command(reference)} adds it")
         found = self.checkpoints[reference]
         for name, wanted in found.distributions.items():
             if (here := _installed(name)) != wanted:
                 what = f"{name} {here} is installed" if here else f"{name} is not installed"
-                hint = f"pip install '{name}=={wanted}', or `zoo lock {reference}` locks what is here"
+                hint = f"pip install '{name}=={wanted}', or {self.command(reference)} locks what is here"
                 raise TrustError(f"{reference} is locked with {name} {wanted} in {self.path}, and {what}", hint)
         return found
 
@@ -146,6 +156,8 @@ def _checkpoint(entry: Mapping[str, Any]) -> LockedCheckpoint:
     for name, pin in entry["files"].items():
         check_name(name)
         _demand(_SHA256, pin["sha256"], f"a sha256 of {name}")
+        if type(pin["size"]) is not int or pin["size"] < 0:
+            raise ValueError(f"{pin['size']!r:.80} is not a size of {name}")
     for name, wanted in entry["distributions"].items():
         _demand(_WORD, name, "the name of a distribution")
         _demand(_WORD, wanted, f"a version of {name}")
@@ -184,5 +196,12 @@ def frozen_lock() -> Lock | None:
     value = os.environ["ZOO_FROZEN"].strip()
     path = Path(LOCK if value.lower() in _ON else value)
     if not path.is_file():
-        raise ConfigError(f"there is no lock file {path}, which ZOO_FROZEN demands", "`zoo lock REFERENCE` writes one")
+        raise _missing(path, ", which --frozen or ZOO_FROZEN demands")
     return Lock.read(path)
+
+
+def _missing(path: Path, why: str = "") -> ConfigError:
+    """The error of a lock file that is not there."""
+    if path.is_dir():
+        return ConfigError(f"{path} is a folder, and no lock file{why}", f"name the file, such as {path / LOCK}")
+    return ConfigError(f"there is no lock file {path}{why}", f"{Lock(path=path, checkpoints={}).command('REFERENCE')} writes one")

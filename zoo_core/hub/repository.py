@@ -180,7 +180,7 @@ class Repository:
         if pin and (pin.size != file.size or (file.is_large and pin.sha256 != file.oid)):
             raise IntegrityError(
                 f"{file.name} of {self.name} at {commit[:12]} on {host()} is not the pinned file",
-                "update the package that pins it; is HF_ENDPOINT right?",
+                "update the package or the lock file that pins it; is HF_ENDPOINT right?",
             )
         if not doubted and self.cache.has(commit, file.name, file.oid, file.size):
             return False
